@@ -1,0 +1,128 @@
+//! The acts of administration as fields that an officer reads before signing them.
+//!
+//! One act is one text: [`Act::fields`] writes it, [`Act::parse`] reads only what `fields` would have written.
+//! Does not: decide who may do what (the charter does), look into a public key, hold signatures.
+
+mod parse;
+mod write;
+
+use crate::{ControllerName, Grant, GrantName, Grants};
+
+pub use parse::ActError;
+
+/// The most bytes of all field names and values of an act that is parsed: with its signatures it stays below the
+/// 65,535 bytes of a ledger entry.
+pub const MAX_FIELDS_BYTES: usize = 48 * 1024;
+
+/// The longest public key, in bytes of DER: RSA 4096 takes 550.
+const MAX_SPKI_BYTES: usize = 1024;
+
+/// A public key as a DER SubjectPublicKeyInfo, 1 to 1024 bytes; that it is one, `certs` checks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpkiDer(Vec<u8>);
+
+impl SpkiDer {
+    /// The DER bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl TryFrom<Vec<u8>> for SpkiDer {
+    type Error = ActError;
+
+    fn try_from(der: Vec<u8>) -> Result<Self, ActError> {
+        if (1..=MAX_SPKI_BYTES).contains(&der.len()) {
+            Ok(Self(der))
+        } else {
+            Err(ActError::Value {
+                field: PUBLIC_KEY.to_owned(),
+                why: format!("is not 1 to {MAX_SPKI_BYTES} bytes"),
+            })
+        }
+    }
+}
+
+/// What officers can decide about callers and issuers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Act {
+    /// A new controller, with the key of its first certificate.
+    ControllerAdd {
+        /// Its name.
+        name: ControllerName,
+        /// The key of its first certificate.
+        public_key: SpkiDer,
+        /// What it may ask for.
+        grants: Grants,
+    },
+    /// A controller's end.
+    ControllerRemove {
+        /// Its name.
+        name: ControllerName,
+    },
+    /// A new certificate for a controller that was away too long, or whose key is lost.
+    ControllerReissue {
+        /// Its name.
+        name: ControllerName,
+        /// The key of its new certificate.
+        public_key: SpkiDer,
+    },
+    /// One grant of a controller, new or in place of that of the same name.
+    GrantSet {
+        /// The controller.
+        controller: ControllerName,
+        /// The grant.
+        grant: Grant,
+    },
+    /// The end of one grant of a controller.
+    GrantRemove {
+        /// The controller.
+        controller: ControllerName,
+        /// The grant's name.
+        grant: GrantName,
+    },
+    /// The issuer that signs from now on.
+    IssuerActivate {
+        /// SHA-256 of its DER SubjectPublicKeyInfo.
+        spki_sha256: [u8; 32],
+    },
+}
+
+const CONTROLLER_ADD: &str = "controller.add";
+const CONTROLLER_REMOVE: &str = "controller.remove";
+const CONTROLLER_REISSUE: &str = "controller.reissue";
+const GRANT_SET: &str = "grant.set";
+const GRANT_REMOVE: &str = "grant.remove";
+const ISSUER_ACTIVATE: &str = "issuer.activate";
+
+// The fields' names, in the order in which they are written.
+const CONTROLLER: &str = "controller";
+const PUBLIC_KEY: &str = "public-key";
+const GRANT: &str = "grant";
+const GRANT_AGENTS: &str = "grant.agents";
+const GRANT_ROLES: &str = "grant.roles";
+const GRANT_TAGS: &str = "grant.tags";
+const GRANT_DNS: &str = "grant.dns";
+const GRANT_MAX_TTL: &str = "grant.max-ttl";
+const GRANT_BUDGET: &str = "grant.budget-per-hour";
+const SPKI_SHA256: &str = "spki-sha256";
+
+/// Between two values of a list.
+const COMMA: &str = ", ";
+
+impl Act {
+    /// The act's name, as a proposal's text has it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::ControllerAdd { .. } => CONTROLLER_ADD,
+            Self::ControllerRemove { .. } => CONTROLLER_REMOVE,
+            Self::ControllerReissue { .. } => CONTROLLER_REISSUE,
+            Self::GrantSet { .. } => GRANT_SET,
+            Self::GrantRemove { .. } => GRANT_REMOVE,
+            Self::IssuerActivate { .. } => ISSUER_ACTIVATE,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,201 @@
+use super::*;
+use crate::{BoundedSet, Budget, MaxTtl};
+
+type Fields = Vec<(String, String)>;
+
+/// The text of one act, as an officer would read it.
+const ADD: &str = "\
+controller: build
+public-key: MCowBQYDK2VwAyEA
+grant: default
+grant.agents: build/*, scan/x
+grant.roles: logger, scanner
+grant.tags: project-blue
+grant.max-ttl: 3600s
+grant.budget-per-hour: 1000
+grant: tests
+grant.agents: *
+grant.dns: *.test.example, a.example
+grant.max-ttl: 60s
+grant.budget-per-hour: 1";
+
+fn fields(text: &str) -> Fields {
+    text.lines()
+        .map(|line| line.split_once(": ").unwrap())
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+}
+
+fn add() -> Act {
+    Act::parse("controller.add", &fields(ADD)).unwrap()
+}
+
+fn refused(act: &str, text: &str) -> ActError {
+    Act::parse(act, &fields(text)).unwrap_err()
+}
+
+fn every_act() -> Vec<Act> {
+    let Act::ControllerAdd { name, public_key, grants } = add() else { panic!("not what it was") };
+    let grant = grants.as_slice()[0].clone();
+    vec![
+        add(),
+        Act::ControllerRemove { name: name.clone() },
+        Act::ControllerReissue { name: name.clone(), public_key },
+        Act::GrantRemove { controller: name.clone(), grant: grant.name.clone() },
+        Act::GrantSet { controller: name, grant },
+        Act::IssuerActivate { spki_sha256: std::array::from_fn(|i| u8::try_from(i).unwrap()) },
+    ]
+}
+
+#[test]
+fn the_text_says_what_the_act_is() {
+    let Act::ControllerAdd { name, public_key, grants } = add() else { panic!("another act") };
+    assert_eq!(name.as_str(), "build");
+    assert_eq!(public_key.as_bytes(), b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00");
+    let [first, second] = grants.as_slice() else { panic!("not two grants") };
+    assert_eq!((first.max_ttl.secs(), first.budget.per_hour()), (3600, 1000));
+    assert_eq!(first.agents.iter().map(ToString::to_string).collect::<Vec<_>>(), ["build/*", "scan/x"]);
+    assert!(first.dns.is_empty() && second.roles.is_empty() && second.tags.is_empty());
+    assert_eq!(second.dns.len(), 2);
+}
+
+#[test]
+fn every_act_comes_back_from_its_fields() {
+    assert_eq!(add().fields(), fields(ADD));
+    for act in every_act() {
+        assert_eq!(Act::parse(act.name(), &act.fields()).as_ref(), Ok(&act), "{}", act.name());
+    }
+}
+
+#[test]
+fn every_value_is_one_line_of_printable_ascii() {
+    for (field, value) in every_act().iter().flat_map(Act::fields) {
+        assert!(field.bytes().all(|b| b.is_ascii_graphic()), "{field}");
+        assert!(value.bytes().all(|b| b.is_ascii_graphic() || b == b' ') && !value.is_empty(), "{value}");
+    }
+}
+
+#[test]
+fn no_field_can_be_left_out_repeated_moved_or_renamed() {
+    for act in every_act() {
+        let good = act.fields();
+        for i in 0..good.len() {
+            let mut without = good.clone();
+            let (name, _) = without.remove(i);
+            // A list that is left out is empty, which is another act and never the same one.
+            assert_ne!(Act::parse(act.name(), &without).as_ref(), Ok(&act), "{name} left out");
+            let mut twice = good.clone();
+            twice.insert(i, good[i].clone());
+            assert!(Act::parse(act.name(), &twice).is_err(), "{name} twice");
+            let mut renamed = good.clone();
+            renamed[i].0 = "other".to_owned();
+            assert!(Act::parse(act.name(), &renamed).is_err(), "{name} renamed");
+            if i > 0 {
+                let mut moved = good.clone();
+                moved.swap(i - 1, i);
+                assert!(Act::parse(act.name(), &moved).is_err(), "{name} moved");
+            }
+        }
+        let mut more = good.clone();
+        more.push(("more".to_owned(), "x".to_owned()));
+        assert_eq!(Act::parse(act.name(), &more).unwrap_err(), ActError::Unexpected("more".to_owned()));
+        assert!(Act::parse(act.name(), &[]).is_err());
+    }
+}
+
+#[test]
+fn an_act_is_read_under_its_own_name_only() {
+    for act in every_act() {
+        for other in every_act().iter().filter(|other| other.name() != act.name()) {
+            assert!(Act::parse(other.name(), &act.fields()).as_ref() != Ok(&act));
+        }
+    }
+    assert_eq!(refused("controller.Add", ADD), ActError::UnknownAct("controller.Add".to_owned()));
+    assert_eq!(refused("", ADD), ActError::UnknownAct(String::new()));
+}
+
+#[test]
+fn a_value_has_one_spelling() {
+    for (from, to, field) in [
+        ("build/*, scan/x", "scan/x, build/*", "grant.agents"),
+        ("logger, scanner", "logger, logger, scanner", "grant.roles"),
+        ("3600s", "03600s", "grant.max-ttl"),
+        ("3600s", "+3600s", "grant.max-ttl"),
+        ("hour: 1000", "hour: 01000", "grant.budget-per-hour"),
+    ] {
+        let error = refused("controller.add", &ADD.replacen(from, to, 1));
+        assert_eq!(error, ActError::NotCanonical(field.to_owned()), "{to}");
+    }
+    let swapped = ADD.replace("grant: default", "grant: z");
+    assert_eq!(refused("controller.add", &swapped), ActError::NotCanonical("grant".to_owned()));
+}
+
+#[test]
+fn a_value_out_of_bounds_is_refused_with_its_field() {
+    for (from, to) in [
+        ("logger, scanner", "logger,scanner"),
+        ("logger, scanner", "logger, "),
+        ("build/*, scan/x", "controller/*"),
+        ("3600s", "3600"),
+        ("3600s", "1h"),
+        ("MCowBQYDK2VwAyEA", "MCowBQYDK2VwAyE"),
+        ("MCowBQYDK2VwAyEA", "MCowBQYDK2VwAyF="),
+        ("controller: build", "controller: Build"),
+        ("project-blue", "project-blue\u{202e}"),
+    ] {
+        let error = refused("controller.add", &ADD.replacen(from, to, 1));
+        assert!(matches!(error, ActError::Value { .. }), "{to}: {error}");
+    }
+    let error = refused("controller.add", &ADD.replacen("3600s", "9s", 1));
+    assert_eq!(error, ActError::Grants(crate::GrantError::Ttl(9)));
+    let error = refused("controller.add", &ADD.replacen("grant: tests", "grant: default", 1));
+    assert!(matches!(error, ActError::Grants(crate::GrantError::SameName(_))));
+    for digest in ["00", &"0".repeat(66), &"A0".repeat(32), &"g0".repeat(32)] {
+        let error = refused("issuer.activate", &format!("spki-sha256: {digest}"));
+        assert!(matches!(error, ActError::Value { .. }), "{digest}");
+    }
+}
+
+#[test]
+fn a_public_key_has_a_bound() {
+    assert!(SpkiDer::try_from(vec![0; 1024]).is_ok() && SpkiDer::try_from(vec![0; 1]).is_ok());
+    assert!(SpkiDer::try_from(vec![0; 1025]).is_err() && SpkiDer::try_from(vec![]).is_err());
+}
+
+#[test]
+fn sixteen_grants_are_read_and_seventeen_refused() {
+    let act = |n: usize| {
+        let grant = |i| format!("\ngrant: g{i}\ngrant.max-ttl: 60s\ngrant.budget-per-hour: 1");
+        let grants = (10..10 + n).map(grant).collect::<Vec<_>>().concat();
+        Act::parse("controller.add", &fields(&format!("controller: c\npublic-key: AAAA{grants}")))
+    };
+    assert!(act(16).is_ok());
+    assert_eq!(act(17).unwrap_err(), ActError::Grants(crate::GrantError::Count(17)));
+    assert_eq!(act(0).unwrap_err(), ActError::Missing("grant"));
+}
+
+#[test]
+fn too_many_bytes_are_refused_before_they_are_read() {
+    let of = |n: usize| vec![("x".to_owned(), "y".repeat(n - 1))];
+    assert_eq!(Act::parse("controller.add", &of(MAX_FIELDS_BYTES + 1)).unwrap_err(), ActError::TooLarge);
+    assert_eq!(
+        Act::parse("controller.add", &of(MAX_FIELDS_BYTES)).unwrap_err(),
+        ActError::Missing("controller")
+    );
+}
+
+#[test]
+fn an_empty_grant_is_written_without_lists() {
+    let grant = Grant {
+        name: "none".parse().unwrap(),
+        agents: BoundedSet::empty(),
+        roles: BoundedSet::empty(),
+        tags: BoundedSet::empty(),
+        dns: BoundedSet::empty(),
+        max_ttl: MaxTtl::try_from(10).unwrap(),
+        budget: Budget::try_from(1).unwrap(),
+    };
+    let act = Act::GrantSet { controller: "c".parse().unwrap(), grant };
+    let names: Vec<_> = act.fields().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["controller", "grant", "grant.max-ttl", "grant.budget-per-hour"]);
+}

@@ -1,0 +1,67 @@
+//! An act as fields: printable ASCII, one order, an empty list left out.
+
+use std::fmt::Display;
+
+use data_encoding::{BASE64, HEXLOWER};
+
+use super::{
+    Act, COMMA, CONTROLLER, GRANT, GRANT_AGENTS, GRANT_BUDGET, GRANT_DNS, GRANT_MAX_TTL, GRANT_ROLES,
+    GRANT_TAGS, PUBLIC_KEY, SPKI_SHA256, SpkiDer,
+};
+use crate::{BoundedSet, Grant};
+
+/// Field names and values, in order.
+type Fields = Vec<(String, String)>;
+
+impl Act {
+    /// The act's fields in their one order; values are printable ASCII without line breaks.
+    pub fn fields(&self) -> Vec<(String, String)> {
+        let mut out = Fields::new();
+        match self {
+            Self::ControllerAdd { name, public_key, grants } => {
+                put(&mut out, CONTROLLER, name);
+                put_key(&mut out, public_key);
+                grants.as_slice().iter().for_each(|grant| put_grant(&mut out, grant));
+            }
+            Self::ControllerRemove { name } => put(&mut out, CONTROLLER, name),
+            Self::ControllerReissue { name, public_key } => {
+                put(&mut out, CONTROLLER, name);
+                put_key(&mut out, public_key);
+            }
+            Self::GrantSet { controller, grant } => {
+                put(&mut out, CONTROLLER, controller);
+                put_grant(&mut out, grant);
+            }
+            Self::GrantRemove { controller, grant } => {
+                put(&mut out, CONTROLLER, controller);
+                put(&mut out, GRANT, grant);
+            }
+            Self::IssuerActivate { spki_sha256 } => put(&mut out, SPKI_SHA256, HEXLOWER.encode(spki_sha256)),
+        }
+        out
+    }
+}
+
+fn put(out: &mut Fields, field: &str, value: impl Display) {
+    out.push((field.to_owned(), value.to_string()));
+}
+
+fn put_key(out: &mut Fields, key: &SpkiDer) {
+    put(out, PUBLIC_KEY, BASE64.encode(key.as_bytes()));
+}
+
+fn put_grant(out: &mut Fields, grant: &Grant) {
+    put(out, GRANT, &grant.name);
+    put_list(out, GRANT_AGENTS, &grant.agents);
+    put_list(out, GRANT_ROLES, &grant.roles);
+    put_list(out, GRANT_TAGS, &grant.tags);
+    put_list(out, GRANT_DNS, &grant.dns);
+    put(out, GRANT_MAX_TTL, format_args!("{}s", grant.max_ttl.secs()));
+    put(out, GRANT_BUDGET, grant.budget.per_hour());
+}
+
+fn put_list<T: AsRef<str>, const MAX: usize>(out: &mut Fields, field: &str, values: &BoundedSet<T, MAX>) {
+    if !values.is_empty() {
+        put(out, field, values.iter().map(T::as_ref).collect::<Vec<_>>().join(COMMA));
+    }
+}
