@@ -1,0 +1,184 @@
+//! Proposals: acts of administration that officers sign and the keeper carries out.
+//!
+//! Does not: know the acts. A proposal names one and gives its fields; whether it was carried out before (its nonce), only
+//! the keeper knows. An [`Approved`] exists only once everything else was checked.
+
+mod error;
+
+use jiff::Timestamp;
+
+use crate::charter::{Approvals, Charter};
+use crate::note::{KeyName, Note};
+use crate::text::{Kind, Reader, TextError, Writer};
+
+pub use error::ProposalError;
+
+/// How far ahead a proposal may expire, in seconds: 7 days, so that officers in several places can sign it, and so that
+/// nonces need not be remembered for long.
+pub const MAX_LIFETIME_SECS: i64 = 7 * 24 * 60 * 60;
+
+/// Most fields of an act.
+pub const MAX_FIELDS: usize = 256;
+
+/// Longest name of an act or of a field, in bytes.
+const MAX_NAME: usize = 64;
+
+/// Keys of the lines before the fields. No field may have one: a reader would take it for the other.
+const HEADER: [&str; 6] = ["cell", "log", "charter", "nonce", "expires", "act"];
+
+/// An act that somebody proposes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proposal {
+    /// Trust domain of the cell.
+    pub cell: String,
+    /// Origin of the log that will record it: a proposal for one epoch is void in another.
+    pub log: KeyName,
+    /// Revision of the charter whose officers approve it.
+    pub charter_revision: u64,
+    /// Makes it unique: 16 random bytes.
+    pub nonce: [u8; 16],
+    /// First second at which it is accepted no more, since 1970-01-01T00:00:00Z.
+    pub expires_unix: i64,
+    /// Name of the act: words of lower-case letters, digits and hyphens, joined by dots ("controller.add").
+    pub act_name: String,
+    /// Fields of the act in order, at most [`MAX_FIELDS`]; a key may repeat. Keys are of lower-case letters, digits, `-` and
+    /// `_`, and none of the words before the fields; values are one line without spaces at its ends, and not empty.
+    pub act_fields: Vec<(String, String)>,
+}
+
+/// A proposal that a quorum approved, for this cell and log, in time. [`open`] alone makes one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Approved {
+    proposal: Proposal,
+    approvals: Approvals,
+}
+
+/// Opens a proposal, and checks everything but whether it was carried out before.
+///
+/// # Errors
+/// [`ProposalError`]. The signatures are checked last, so that a proposal for somewhere else says so.
+pub fn open(
+    note: &Note,
+    charter: &Charter,
+    cell: &str,
+    log: &KeyName,
+    now_unix: i64,
+) -> Result<Approved, ProposalError> {
+    let proposal = Proposal::parse(note.text())?;
+    proposal.check_place(charter, cell, log)?;
+    if proposal.expires_unix <= now_unix {
+        return Err(ProposalError::Expired);
+    }
+    if proposal.expires_unix.saturating_sub(now_unix) > MAX_LIFETIME_SECS {
+        return Err(ProposalError::TooFar);
+    }
+    let approvals = charter.approvals(note)?;
+    Ok(Approved { proposal, approvals })
+}
+
+impl Approved {
+    /// What was approved.
+    pub fn proposal(&self) -> &Proposal {
+        &self.proposal
+    }
+
+    /// Who approved it.
+    pub fn approvals(&self) -> &Approvals {
+        &self.approvals
+    }
+}
+
+impl Proposal {
+    /// The note to sign.
+    ///
+    /// # Errors
+    /// [`ProposalError::Malformed`] or [`ProposalError::Note`] when no proposal can say this.
+    pub fn draft(&self) -> Result<Note, ProposalError> {
+        let note = Note::unsigned(&self.text()?)?;
+        Self::parse(note.text())?;
+        Ok(note)
+    }
+
+    /// Reads what a note proposes, for an officer to see. Nobody has approved it yet.
+    ///
+    /// # Errors
+    /// [`ProposalError::Malformed`].
+    pub fn read(note: &Note) -> Result<Self, ProposalError> {
+        Ok(Self::parse(note.text())?)
+    }
+
+    fn text(&self) -> Result<String, TextError> {
+        let expires = Timestamp::from_second(self.expires_unix)
+            .map_err(|_| TextError::Value { line: 6, key: "expires" })?;
+        let nonce = self.nonce.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+        let text = Writer::new(Kind::Proposal)
+            .line("cell", &self.cell)
+            .line("log", &self.log)
+            .line("charter", self.charter_revision)
+            .line("nonce", nonce)
+            .line("expires", expires)
+            .line("act", &self.act_name);
+        let fields = self.act_fields.iter();
+        Ok(fields.fold(text, |text, (key, value)| text.line(key, value)).finish())
+    }
+
+    fn parse(text: &str) -> Result<Self, TextError> {
+        let mut lines = Reader::new(text, Kind::Proposal)?;
+        let proposal = Self {
+            cell: lines.cell()?,
+            log: lines.parse("log")?,
+            charter_revision: lines.parse("charter")?,
+            nonce: parse_nonce(lines.value("nonce")?).ok_or_else(|| lines.bad("nonce"))?,
+            expires_unix: lines.parse::<Timestamp>("expires")?.as_second(),
+            act_name: lines.value("act")?.to_owned(),
+            act_fields: parse_fields(&mut lines)?,
+        };
+        if !proposal.act_name.split('.').all(is_key) || proposal.act_name.len() > MAX_NAME {
+            return Err(TextError::Value { line: 7, key: "act" });
+        }
+        if proposal.text()? == text { Ok(proposal) } else { Err(TextError::NotCanonical) }
+    }
+
+    fn check_place(&self, charter: &Charter, cell: &str, log: &KeyName) -> Result<(), ProposalError> {
+        if self.cell != cell || charter.cell() != cell {
+            return Err(ProposalError::WrongCell);
+        }
+        if self.log != *log {
+            return Err(ProposalError::WrongLog);
+        }
+        let (have, want) = (self.charter_revision, charter.revision());
+        if have != want {
+            return Err(ProposalError::WrongCharter { have, want });
+        }
+        Ok(())
+    }
+}
+
+fn parse_fields(lines: &mut Reader<'_>) -> Result<Vec<(String, String)>, TextError> {
+    let mut fields = Vec::new();
+    while let Some(line) = lines.line() {
+        let (key, value) = line.split_once(": ").ok_or(lines.extra())?;
+        let valid = is_key(key) && !HEADER.contains(&key) && !value.is_empty() && value.trim() == value;
+        if !valid {
+            return Err(lines.bad("field"));
+        }
+        if fields.len() == MAX_FIELDS {
+            return Err(TextError::Count("field"));
+        }
+        fields.push((key.to_owned(), value.to_owned()));
+    }
+    Ok(fields)
+}
+
+fn is_key(key: &str) -> bool {
+    let allowed =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
+    key.starts_with(|c: char| c.is_ascii_lowercase()) && key.len() <= MAX_NAME && key.bytes().all(allowed)
+}
+
+fn parse_nonce(hex: &str) -> Option<[u8; 16]> {
+    let (pairs, rest) = hex.as_bytes().as_chunks::<2>();
+    let byte = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    let bytes: Vec<u8> = pairs.iter().map(byte).collect::<Option<_>>()?;
+    if rest.is_empty() { bytes.try_into().ok() } else { None }
+}
