@@ -1,1 +1,62 @@
-//! hsm-config
+//! Tokens: how one is described, found, opened, provisioned and made to sign.
+//!
+//! The only crate that names cryptoki. Nothing of cryptoki's crosses its border: the rest of the house sees public keys, bytes and
+//! [`TokenError`]. Every call into a module holds its lock (PKCS#11 v3.1 §2.6.1 leaves less to the modules than they keep).
+//!
+//! Does not: decide what is signed; keep anything but the record of refused PINs.
+
+mod algorithm;
+mod attempt;
+mod error;
+mod key;
+mod module;
+mod pin;
+mod profile;
+mod provision;
+mod public_key;
+mod session;
+mod token;
+mod uri;
+
+pub use algorithm::{KeyAlgorithm, UnknownAlgorithm};
+pub use attempt::{PinGuard, PinRefused};
+pub use error::{Fault, TokenError};
+pub use key::{KeyAttributes, KeyFound, NotInCustody};
+pub use module::{Module, ModuleInfo};
+pub use pin::{Pin, PinError, PinSource};
+pub use profile::{Profile, ProfileError};
+pub use provision::{KeyRequest, fresh_pin, sync_files};
+pub use session::{TokenKey, TokenSession};
+pub use token::{Token, TokenInfo};
+pub use uri::{TokenUri, UriError};
+
+use std::path::PathBuf;
+
+/// A token as the configuration describes it.
+#[derive(Clone, Debug)]
+pub struct TokenConfig {
+    /// Which token.
+    pub uri: TokenUri,
+    /// How its module is loaded.
+    pub profile: Profile,
+    /// Value of `{dir}` in the profile.
+    pub dir: PathBuf,
+    /// Where its PIN comes from.
+    pub pin: PinSource,
+}
+
+impl TokenConfig {
+    /// Environment for the process that loads the module. A module reads it when it is initialised, so it belongs to a child.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        self.profile.environment(&self.dir)
+    }
+
+    /// Loads the module and finds the token.
+    ///
+    /// # Errors
+    /// The module cannot be loaded, or none or several tokens match.
+    pub fn open(&self) -> Result<Token, TokenError> {
+        let module = Module::load(&self.profile.module_path()?)?;
+        Token::find(&module, &self.uri)
+    }
+}

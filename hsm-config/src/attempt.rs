@@ -1,0 +1,243 @@
+//! One PIN try (invariant I7): what was tried is written down before it is tried, and a refused PIN is not tried again.
+//!
+//! Holds, for each token serial, a salted slow hash of the PIN and how the try ended; never the PIN.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
+use argon2::{Algorithm, Argon2, Params, Version};
+use serde::{Deserialize, Serialize};
+
+use crate::pin::{Pin, PinError};
+
+/// Tries of one PIN whose end is not known, because the process died meanwhile. A token gives away three at the least.
+const UNRESOLVED_MAX: u8 = 2;
+
+/// The record of PIN attempts for the tokens of one directory.
+#[derive(Clone, Debug)]
+pub struct PinGuard {
+    path: PathBuf,
+}
+
+/// The operator's: this PIN was refused by this token, now or before.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "token {serial} refused this PIN{before}. It is not tried again, restarts included: correct the PIN, or, if it is right after \
+     all, remove {record}",
+    before = if *.earlier { " in an earlier attempt" } else { "" },
+    record = .record.display()
+)]
+pub struct PinRefused {
+    /// Serial of the token.
+    pub serial: String,
+    /// Whether it was refused before this process tried.
+    pub earlier: bool,
+    /// The record that says so.
+    pub record: PathBuf,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Attempt {
+    serial: String,
+    pin_hash: String,
+    refused: bool,
+    unresolved: u8,
+}
+
+impl PinGuard {
+    /// The record in `dir`.
+    pub fn new(dir: &Path) -> Self {
+        Self { path: dir.join("pin-attempts.json") }
+    }
+
+    /// Writes the attempt down, makes it, and writes down how it ended.
+    ///
+    /// A crash after the record leaves a try whose end is not known; at most two such are followed by another try.
+    ///
+    /// # Errors
+    /// The PIN was refused before, is refused now, or the record cannot be kept.
+    pub(crate) fn attempt<E>(
+        &self,
+        serial: &str,
+        pin: &Pin,
+        login: impl FnOnce() -> Result<(), E>,
+        refused: impl Fn(&E) -> bool,
+    ) -> Result<Result<(), E>, PinError> {
+        let mut attempts = self.load()?;
+        let earlier =
+            attempts.iter().find(|attempt| attempt.serial == serial && same_pin(&attempt.pin_hash, pin));
+        let unresolved = match earlier {
+            Some(attempt) if attempt.refused || attempt.unresolved >= UNRESOLVED_MAX => {
+                return Err(self.refusal(serial, true));
+            }
+            Some(attempt) => attempt.unresolved + 1,
+            None => 1,
+        };
+        let pin_hash = self.hash(pin)?;
+        attempts.retain(|attempt| attempt.serial != serial);
+        attempts.push(Attempt { serial: serial.to_owned(), pin_hash, refused: false, unresolved });
+        self.save(&attempts)?;
+        let outcome = login();
+        match &outcome {
+            Ok(()) => attempts.retain(|attempt| attempt.serial != serial),
+            Err(error) if refused(error) => {
+                attempts
+                    .iter_mut()
+                    .filter(|attempt| attempt.serial == serial)
+                    .for_each(|attempt| attempt.refused = true);
+            }
+            // Neither accepted nor refused: the token is not there, and no try was counted.
+            Err(_) => attempts.retain(|attempt| attempt.serial != serial),
+        }
+        self.save(&attempts)?;
+        match &outcome {
+            Err(error) if refused(error) => Err(self.refusal(serial, false)),
+            _ => Ok(outcome),
+        }
+    }
+
+    fn refusal(&self, serial: &str, earlier: bool) -> PinError {
+        PinRefused { serial: serial.to_owned(), earlier, record: self.path.clone() }.into()
+    }
+
+    fn failed(&self, cause: io::Error) -> PinError {
+        PinError::Record { path: self.path.clone(), cause }
+    }
+
+    fn hash(&self, pin: &Pin) -> Result<String, PinError> {
+        let mut salt = [0u8; 16];
+        getrandom::fill(&mut salt).map_err(|error| self.failed(io::Error::other(error)))?;
+        let salt = SaltString::encode_b64(&salt)
+            .map_err(|error| self.failed(io::Error::other(error.to_string())))?;
+        let hash = slow_hash().hash_password(pin.expose(), &salt);
+        Ok(hash.map_err(|error| self.failed(io::Error::other(error.to_string())))?.to_string())
+    }
+
+    fn load(&self) -> Result<Vec<Attempt>, PinError> {
+        match fs::read(&self.path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| self.failed(error.into())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    /// Replaces the record as a whole: written beside, synced, renamed, and the directory synced.
+    fn save(&self, attempts: &[Attempt]) -> Result<(), PinError> {
+        let written = || -> io::Result<()> {
+            let beside = self.path.with_extension("json.new");
+            let mut file =
+                fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+            file.write_all(&serde_json::to_vec(attempts)?)?;
+            file.sync_all()?;
+            fs::rename(&beside, &self.path)?;
+            fs::File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all()
+        };
+        written().map_err(|error| self.failed(error))
+    }
+}
+
+/// Argon2id with the parameters of RFC 9106 §4's memory-constrained choice, lowered to OWASP's first: 19 MiB, 2 passes.
+fn slow_hash() -> Argon2<'static> {
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::DEFAULT)
+}
+
+fn same_pin(hash: &str, pin: &Pin) -> bool {
+    PasswordHash::new(hash).is_ok_and(|hash| slow_hash().verify_password(pin.expose(), &hash).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pin(text: &str) -> Pin {
+        Pin::new(text.into())
+    }
+
+    fn attempt(
+        guard: &PinGuard,
+        text: &str,
+        outcome: Result<(), bool>,
+    ) -> Result<Result<(), bool>, PinError> {
+        guard.attempt("serial", &pin(text), || outcome, |refused| *refused)
+    }
+
+    #[test]
+    fn a_refused_pin_is_not_tried_again_and_another_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let guard = PinGuard::new(dir.path());
+        assert!(attempt(&guard, "wrong", Err(true)).is_err());
+        let mut tried = false;
+        let again = PinGuard::new(dir.path()).attempt(
+            "serial",
+            &pin("wrong"),
+            || {
+                tried = true;
+                Ok::<(), bool>(())
+            },
+            |_| true,
+        );
+        assert!(matches!(again, Err(PinError::Refused(PinRefused { earlier: true, .. }))));
+        assert!(!tried);
+        assert!(attempt(&guard, "right", Ok(())).unwrap().is_ok());
+    }
+
+    #[test]
+    fn a_crash_in_mid_try_allows_two_tries_and_no_third() {
+        let dir = tempfile::tempdir().unwrap();
+        let guard = PinGuard::new(dir.path());
+        for expected in [true, true, false] {
+            let mut tried = false;
+            let crash = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                let _ = guard.attempt(
+                    "serial",
+                    &pin("1234"),
+                    || -> Result<(), bool> {
+                        tried = true;
+                        panic!("crash")
+                    },
+                    |_| true,
+                );
+            }));
+            assert_eq!(crash.is_err(), expected);
+            assert_eq!(tried, expected);
+        }
+    }
+
+    #[test]
+    fn a_token_that_is_away_costs_no_try() {
+        let dir = tempfile::tempdir().unwrap();
+        let guard = PinGuard::new(dir.path());
+        for _ in 0..5 {
+            assert_eq!(attempt(&guard, "1234", Err(false)).unwrap(), Err(false));
+        }
+    }
+
+    #[test]
+    fn the_record_holds_no_pin_and_without_it_there_is_no_try() {
+        let dir = tempfile::tempdir().unwrap();
+        let guard = PinGuard::new(dir.path());
+        let _ = attempt(&guard, "s3cretPIN", Err(true));
+        let record = fs::read_to_string(dir.path().join("pin-attempts.json")).unwrap();
+        assert!(!record.contains("s3cretPIN"));
+        let nowhere = PinGuard::new(Path::new("/nonexistent"));
+        let mut tried = false;
+        assert!(
+            nowhere
+                .attempt(
+                    "s",
+                    &pin("1"),
+                    || {
+                        tried = true;
+                        Ok::<(), bool>(())
+                    },
+                    |_| true
+                )
+                .is_err()
+        );
+        assert!(!tried);
+    }
+}

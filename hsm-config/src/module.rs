@@ -1,0 +1,80 @@
+//! A loaded PKCS#11 module and the lock before it.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
+use cryptoki::error::{Error, RvError};
+
+use crate::error::TokenError;
+
+/// A loaded and initialised module. It is global to its process: load each once.
+pub struct Module {
+    library: Pkcs11,
+    path: PathBuf,
+    /// Signing and random numbers hold it shared, all else alone: in SoftHSM2 2.6.1 key generation races with finding objects
+    /// (upstream #576), and `C_Finalize` during `C_Sign` crashes it and tpm2-pkcs11.
+    gate: RwLock<()>,
+}
+
+/// What the module says of itself (PKCS#11 v3.1 §3.1, CK_INFO).
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct ModuleInfo {
+    /// File it was loaded from.
+    pub path: PathBuf,
+    /// Manufacturer of the library.
+    pub manufacturer: String,
+    /// Description of the library.
+    pub description: String,
+    /// Version of the library.
+    pub version: String,
+    /// Version of PKCS#11 that it speaks.
+    pub cryptoki_version: String,
+}
+
+impl Module {
+    /// Loads the module at `path` and initialises it.
+    ///
+    /// # Errors
+    /// It is no PKCS#11 module, or it refuses.
+    pub fn load(path: &Path) -> Result<Arc<Self>, TokenError> {
+        let library = Pkcs11::new(path)?;
+        match library.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
+            Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(Arc::new(Self { library, path: path.to_owned(), gate: RwLock::new(()) }))
+    }
+
+    /// What the module says of itself.
+    ///
+    /// # Errors
+    /// It does not answer.
+    pub fn info(&self) -> Result<ModuleInfo, TokenError> {
+        let (library, _alone) = self.alone();
+        let info = library.get_library_info()?;
+        Ok(ModuleInfo {
+            path: self.path.clone(),
+            manufacturer: info.manufacturer_id().to_owned(),
+            description: info.library_description().to_owned(),
+            version: info.library_version().to_string(),
+            cryptoki_version: info.cryptoki_version().to_string(),
+        })
+    }
+
+    /// For signing and random numbers.
+    pub(crate) fn shared(&self) -> RwLockReadGuard<'_, ()> {
+        self.gate.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For everything else.
+    pub(crate) fn alone(&self) -> (&Pkcs11, RwLockWriteGuard<'_, ()>) {
+        (&self.library, self.gate.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl std::fmt::Debug for Module {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Module").field("path", &self.path).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,205 @@
+//! A token's profile: a TOML file that says how its module is loaded and what it can.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::error::TokenError;
+
+const SOFTHSM2: &str = include_str!("../profiles/softhsm2.toml");
+/// The template that ships for every token without a profile of its own.
+const TEMPLATE: &str = include_str!("../profiles/template.toml");
+/// Most sessions that a profile may ask for.
+const SESSIONS_MAX: u16 = 256;
+
+/// How a token's module is loaded and what it can. Unknown keys are refused.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// Name for lists and reports.
+    pub name: String,
+    module: Vec<PathBuf>,
+    sessions: u16,
+    /// Whether software may initialise a token here.
+    pub initializable: bool,
+    files: String,
+    /// What attests that a key was made in hardware.
+    pub attestation: String,
+    pub(crate) provenance_exceptions: Vec<Provenance>,
+    #[serde(default)]
+    environment: BTreeMap<String, String>,
+    #[serde(default)]
+    setup: BTreeMap<String, String>,
+}
+
+/// A claim about a key's origin that some tokens cannot report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Provenance {
+    /// `CKA_LOCAL`.
+    Local,
+    /// `CKA_ALWAYS_SENSITIVE`.
+    AlwaysSensitive,
+    /// `CKA_NEVER_EXTRACTABLE`.
+    NeverExtractable,
+}
+
+/// The operator's: a profile that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ProfileError {
+    /// No file, and no profile of that name.
+    #[error("`{name}` is no profile that ships with rootcellar (softhsm2), and {source}")]
+    Unreadable {
+        /// Name or path.
+        name: String,
+        /// Why the file could not be read.
+        source: std::io::Error,
+    },
+    /// Not the keys or types of a profile.
+    #[error("profile {name}: {reason}")]
+    Malformed {
+        /// Name or path.
+        name: String,
+        /// What is wrong, with the line.
+        reason: String,
+    },
+}
+
+impl Profile {
+    /// The profile of that name, or the one in the file of that path.
+    ///
+    /// # Errors
+    /// There is none, or it is malformed.
+    pub fn load(name: &str) -> Result<Self, ProfileError> {
+        if name == "softhsm2" {
+            return Self::parse(name, SOFTHSM2);
+        }
+        let text = fs::read_to_string(name)
+            .map_err(|source| ProfileError::Unreadable { name: name.to_owned(), source })?;
+        Self::parse(name, &text)
+    }
+
+    /// The commented template for a token that has no profile yet.
+    pub fn template() -> &'static str {
+        TEMPLATE
+    }
+
+    fn parse(name: &str, text: &str) -> Result<Self, ProfileError> {
+        let malformed = |reason: String| ProfileError::Malformed { name: name.to_owned(), reason };
+        let profile: Self = toml::from_str(text).map_err(|error| malformed(error.to_string()))?;
+        if profile.module.is_empty() {
+            return Err(malformed("`module` names no file".into()));
+        }
+        if profile.sessions > SESSIONS_MAX {
+            return Err(malformed(format!("`sessions` is above {SESSIONS_MAX}")));
+        }
+        Ok(profile)
+    }
+
+    /// The same profile with another module.
+    #[must_use]
+    pub fn with_module(mut self, module: PathBuf) -> Self {
+        self.module = vec![module];
+        self
+    }
+
+    /// The module: the first of its places that exists.
+    ///
+    /// # Errors
+    /// None exists.
+    pub fn module_path(&self) -> Result<PathBuf, TokenError> {
+        let found = self.module.iter().find(|path| path.exists());
+        found.cloned().ok_or_else(|| TokenError::NoModule(self.module.clone()))
+    }
+
+    /// Sessions that sign at once: what the profile says, or `cores`.
+    pub fn sessions(&self, cores: usize) -> usize {
+        if self.sessions == 0 {
+            cores.clamp(1, usize::from(SESSIONS_MAX))
+        } else {
+            usize::from(self.sessions)
+        }
+    }
+
+    /// Names of the I1 claims that this token cannot make.
+    pub fn exceptions(&self) -> Vec<String> {
+        self.provenance_exceptions.iter().map(|exception| format!("{exception:?}")).collect()
+    }
+
+    pub(crate) fn environment(&self, dir: &Path) -> Vec<(String, String)> {
+        self.environment.iter().map(|(name, value)| (name.clone(), fill(value, dir))).collect()
+    }
+
+    /// Directory of the token's files under `dir`, where it has files.
+    pub fn files(&self, dir: &Path) -> Option<PathBuf> {
+        (!self.files.is_empty()).then(|| PathBuf::from(fill(&self.files, dir)))
+    }
+
+    /// Makes the token's directories (mode 0700) and its set-up files (mode 0600) where they are missing.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn set_up(&self, dir: &Path) -> Result<(), TokenError> {
+        let make = |path: &Path| {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(path)
+                .map_err(|source| TokenError::Files { path: path.to_owned(), source })
+        };
+        make(dir)?;
+        if let Some(files) = self.files(dir) {
+            make(&files)?;
+        }
+        for (name, text) in &self.setup {
+            let path = dir.join(name);
+            let written = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+            match written.and_then(|mut file| {
+                file.write_all(fill(text, dir).as_bytes()).and_then(|()| file.sync_all())
+            }) {
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                other => other.map_err(|source| TokenError::Files { path, source })?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn fill(text: &str, dir: &Path) -> String {
+    text.replace("{dir}", &dir.to_string_lossy())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_profiles_that_ship_parse() {
+        assert_eq!(Profile::load("softhsm2").unwrap().name, "softhsm2");
+        Profile::parse("template", TEMPLATE).unwrap();
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_name() {
+        let error = Profile::parse("x", &format!("pin = \"1234\"\n{SOFTHSM2}")).unwrap_err();
+        assert!(error.to_string().contains("pin"), "{error}");
+    }
+
+    #[test]
+    fn set_up_writes_private_files_and_keeps_those_that_are_there() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let profile = Profile::load("softhsm2").unwrap();
+        profile.set_up(dir.path()).unwrap();
+        let conf = dir.path().join("softhsm2.conf");
+        assert_eq!(fs::metadata(&conf).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(fs::read_to_string(&conf).unwrap().contains(&*dir.path().to_string_lossy()));
+        fs::write(&conf, "kept").unwrap();
+        profile.set_up(dir.path()).unwrap();
+        assert_eq!(fs::read_to_string(&conf).unwrap(), "kept");
+    }
+}

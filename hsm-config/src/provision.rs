@@ -1,0 +1,169 @@
+//! Sets up a token and makes keys in it.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use cryptoki::object::{Attribute, ObjectHandle};
+use cryptoki::session::UserType;
+use secrecy::SecretString;
+use zeroize::Zeroizing;
+
+use crate::algorithm::KeyAlgorithm;
+use crate::error::TokenError;
+use crate::key::KeyFound;
+use crate::module::Module;
+use crate::pin::Pin;
+use crate::profile::Profile;
+use crate::public_key;
+use crate::session::TokenSession;
+use crate::token::Token;
+use crate::uri::TokenUri;
+
+/// Octets of a CKA_ID that we give.
+const ID_LEN: usize = 16;
+/// Digits of a PIN that we make: 10²⁴ of them are more than 2⁷⁹.
+const PIN_DIGITS: usize = 24;
+
+/// A key to be made.
+#[derive(Clone, Debug)]
+pub struct KeyRequest {
+    /// CKA_LABEL.
+    pub label: String,
+    /// Kind of key.
+    pub algorithm: KeyAlgorithm,
+}
+
+/// A new PIN of decimal digits, which every token takes.
+///
+/// # Errors
+/// The operating system has no random numbers.
+pub fn fresh_pin() -> Result<SecretString, getrandom::Error> {
+    let mut pin = Zeroizing::new(String::with_capacity(PIN_DIGITS));
+    let mut octet = Zeroizing::new([0u8; 1]);
+    while pin.len() < PIN_DIGITS {
+        getrandom::fill(&mut *octet)?;
+        // 250 is the largest multiple of ten that an octet reaches: each digit is as likely as the others.
+        if octet[0] < 250 {
+            pin.push(char::from(b'0' + octet[0] % 10));
+        }
+    }
+    Ok(SecretString::from(pin.as_str()))
+}
+
+impl Token {
+    /// Initialises a free slot of `module` as a token with this label and user PIN (PKCS#11 v3.1 §5.5.7). The SO PIN is made here
+    /// and forgotten: nobody can reset the user PIN of such a token.
+    ///
+    /// # Errors
+    /// A token with the label is there already, no slot is free, or the module refuses.
+    pub fn provision(module: &Arc<Module>, uri: &TokenUri, pin: &Pin) -> Result<Self, TokenError> {
+        let label = uri.label().ok_or(TokenError::Malformed("no label to initialise it with"))?;
+        let tokens = Self::list(module)?;
+        let taken =
+            tokens.iter().filter(|token| token.info().initialized && token.info().label == label).count();
+        if taken > 0 {
+            return Err(TokenError::ManyTokens { wanted: uri.to_string(), count: taken + 1 });
+        }
+        let free = tokens.iter().find(|token| !token.info().initialized);
+        let free = free.ok_or(TokenError::Malformed("no slot with an uninitialised token"))?;
+        let so_pin = fresh_pin().map_err(|_| TokenError::Malformed("no random numbers for an SO PIN"))?;
+        {
+            let (library, _alone) = module.alone();
+            library.init_token(free.slot, &so_pin, label)?;
+        }
+        // The module may have moved the token to another slot.
+        let token =
+            Self::find(module, &TokenUri::with_label(label).map_err(|_| TokenError::Malformed("no label"))?)?;
+        let session = token.session()?;
+        let (_, _alone) = module.alone();
+        session.raw().login(UserType::So, Some(&so_pin))?;
+        session.raw().init_pin(pin.secret())?;
+        session.raw().logout()?;
+        Ok(token)
+    }
+}
+
+impl TokenSession {
+    /// Makes a key pair with the attributes of invariant I1, reads every one back, and has it sign and the token's public half read
+    /// twice before it is returned. Needs a login.
+    ///
+    /// # Errors
+    /// The token fails, or the key it made is not as asked for: it is then destroyed again.
+    pub fn generate(&self, request: &KeyRequest, profile: &Profile) -> Result<KeyFound, TokenError> {
+        let mut id = vec![0u8; ID_LEN];
+        self.random(&mut id)?;
+        let (public, private) = self.make(request, &id)?;
+        let checked = self.check_generated(public, &id, profile);
+        if checked.is_err() {
+            let (_, _alone) = self.module().alone();
+            // Best effort: what is reported is why the key is unfit.
+            let _ = self.raw().destroy_object(private);
+            let _ = self.raw().destroy_object(public);
+        }
+        checked
+    }
+
+    fn make(&self, request: &KeyRequest, id: &[u8]) -> Result<(ObjectHandle, ObjectHandle), TokenError> {
+        let named = || [Attribute::Id(id.to_vec()), Attribute::Label(request.label.as_bytes().to_vec())];
+        let mut public = vec![
+            Attribute::Token(true),
+            Attribute::Private(false),
+            Attribute::Verify(true),
+            Attribute::Encrypt(false),
+            Attribute::Wrap(false),
+            Attribute::Modifiable(false),
+        ];
+        public.extend(request.algorithm.parameters());
+        public.extend(named());
+        let mut private = vec![
+            Attribute::Token(true),
+            Attribute::Private(true),
+            Attribute::Sensitive(true),
+            Attribute::Extractable(false),
+            Attribute::Sign(true),
+            Attribute::SignRecover(false),
+            Attribute::Decrypt(false),
+            Attribute::Unwrap(false),
+            Attribute::Derive(false),
+            Attribute::Modifiable(false),
+            Attribute::Copyable(false),
+            Attribute::AllowedMechanisms(vec![request.algorithm.signing().mechanism_type()]),
+        ];
+        private.extend(named());
+        let (_, _alone) = self.module().alone();
+        Ok(self.raw().generate_key_pair(&request.algorithm.generation(), &public, &private)?)
+    }
+
+    fn check_generated(
+        &self,
+        public: ObjectHandle,
+        id: &[u8],
+        profile: &Profile,
+    ) -> Result<KeyFound, TokenError> {
+        let first = {
+            let (_, _alone) = self.module().alone();
+            public_key::read(self.raw(), public)?
+        };
+        let (_, spki) = first.ok_or(TokenError::Malformed("a key of another kind than asked for"))?;
+        let found = self.find_key(&spki)?;
+        if &*found.key.id != id {
+            return Err(TokenError::Malformed("another key than the one just made"));
+        }
+        found.attributes.require_custody(profile)?;
+        // It must sign; that the signature verifies is for the caller, who has a verifier. No TBS begins like this: DER's
+        // first octet there is 0x30.
+        self.sign(&found.key, b"rootcellar/v1 key check")?;
+        Ok(found)
+    }
+}
+
+/// Makes what a token wrote durable. SoftHSM2 2.6.1 calls no fsync: a power cut after key generation may lose the key.
+///
+/// # Errors
+/// The file system's.
+pub fn sync_files(profile: &Profile, dir: &Path) -> Result<(), TokenError> {
+    let Some(path) = profile.files(dir) else { return Ok(()) };
+    let synced = File::open(&path).and_then(|directory| Ok(rustix::fs::syncfs(directory)?));
+    synced.map_err(|source| TokenError::Files { path, source })
+}

@@ -1,0 +1,169 @@
+//! A token: found by label or serial, logged in to once.
+
+use std::sync::Arc;
+
+use cryptoki::error::{Error, RvError};
+use cryptoki::session::UserType;
+use cryptoki::slot::Slot;
+
+use crate::attempt::PinGuard;
+use crate::error::TokenError;
+use crate::module::Module;
+use crate::pin::{Pin, PinError};
+use crate::session::TokenSession;
+use crate::uri::TokenUri;
+
+/// One token of a module.
+#[derive(Clone, Debug)]
+pub struct Token {
+    pub(crate) module: Arc<Module>,
+    pub(crate) slot: Slot,
+    info: TokenInfo,
+}
+
+/// What a token says of itself (PKCS#11 v3.1 §3.2, CK_TOKEN_INFO).
+#[derive(Clone, Debug, serde::Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "they are the token's flags, each under its own name")]
+pub struct TokenInfo {
+    /// Label, without its padding.
+    pub label: String,
+    /// Serial number.
+    pub serial: String,
+    /// Manufacturer.
+    pub manufacturer: String,
+    /// Model.
+    pub model: String,
+    /// Version of its firmware.
+    pub firmware: String,
+    /// CKF_TOKEN_INITIALIZED.
+    pub initialized: bool,
+    /// CKF_RNG.
+    pub rng: bool,
+    /// CKF_WRITE_PROTECTED.
+    pub write_protected: bool,
+    /// CKF_USER_PIN_COUNT_LOW.
+    pub pin_count_low: bool,
+    /// CKF_USER_PIN_FINAL_TRY.
+    pub pin_final_try: bool,
+    /// CKF_USER_PIN_LOCKED.
+    pub pin_locked: bool,
+}
+
+impl Token {
+    /// The one token that `uri` means.
+    ///
+    /// # Errors
+    /// None matches, or more than one.
+    pub fn find(module: &Arc<Module>, uri: &TokenUri) -> Result<Self, TokenError> {
+        let tokens = Self::list(module)?;
+        let mut matching = tokens.iter().filter(|token| {
+            token.info.initialized && uri.matches(&token.info.label, &token.info.serial, &token.info.model)
+        });
+        match (matching.next(), matching.count()) {
+            (Some(token), 0) => Ok(token.clone()),
+            (Some(_), more) => Err(TokenError::ManyTokens { wanted: uri.to_string(), count: more + 1 }),
+            (None, _) => {
+                let named = tokens.iter().filter(|token| token.info.initialized);
+                let present =
+                    named.map(|token| format!("{} (serial {})", token.info.label, token.info.serial));
+                Err(TokenError::NoToken { wanted: uri.to_string(), present: present.collect() })
+            }
+        }
+    }
+
+    /// Every token of the module, initialised or not.
+    ///
+    /// # Errors
+    /// The module does not answer.
+    pub fn list(module: &Arc<Module>) -> Result<Vec<Self>, TokenError> {
+        let (library, _alone) = module.alone();
+        let mut tokens = Vec::new();
+        for slot in library.get_slots_with_token()? {
+            let info = library.get_token_info(slot)?;
+            let info = TokenInfo {
+                label: info.label().to_owned(),
+                serial: info.serial_number().to_owned(),
+                manufacturer: info.manufacturer_id().to_owned(),
+                model: info.model().to_owned(),
+                firmware: info.firmware_version().to_string(),
+                initialized: info.token_initialized(),
+                rng: info.rng(),
+                write_protected: info.write_protected(),
+                pin_count_low: info.user_pin_count_low(),
+                pin_final_try: info.user_pin_final_try(),
+                pin_locked: info.user_pin_locked(),
+            };
+            tokens.push(Self { module: Arc::clone(module), slot, info });
+        }
+        Ok(tokens)
+    }
+
+    /// What the token says of itself.
+    pub fn info(&self) -> &TokenInfo {
+        &self.info
+    }
+
+    /// The module that it belongs to.
+    pub fn module(&self) -> &Arc<Module> {
+        &self.module
+    }
+
+    /// Names of the mechanisms that it lists.
+    ///
+    /// # Errors
+    /// The token does not answer.
+    pub fn mechanisms(&self) -> Result<Vec<String>, TokenError> {
+        let (library, _alone) = self.module.alone();
+        Ok(library.get_mechanism_list(self.slot)?.iter().map(ToString::to_string).collect())
+    }
+
+    /// Opens a session that may create objects. It sees private objects once the process has logged in.
+    ///
+    /// # Errors
+    /// The token refuses.
+    pub fn session(&self) -> Result<TokenSession, TokenError> {
+        let (library, _alone) = self.module.alone();
+        Ok(TokenSession::new(library.open_rw_session(self.slot)?, Arc::clone(&self.module)))
+    }
+
+    /// Logs the process in, trying the PIN once (invariant I7). The login lasts while the session returned lives; there is no logout.
+    ///
+    /// # Errors
+    /// The PIN is wrong, was refused before, or one more try could lock the token: then none is made.
+    pub fn login(&self, pin: &Pin, guard: &PinGuard) -> Result<TokenSession, TokenError> {
+        if self.info.pin_locked {
+            return Err(PinError::Locked("is locked (CKF_USER_PIN_LOCKED)").into());
+        }
+        if self.info.pin_final_try {
+            return Err(
+                PinError::Locked("would be locked by one more wrong PIN (CKF_USER_PIN_FINAL_TRY)").into()
+            );
+        }
+        if self.info.pin_count_low {
+            tracing::warn!(
+                token = self.info.label,
+                "a wrong PIN was entered since the last login (CKF_USER_PIN_COUNT_LOW)"
+            );
+        }
+        let session = self.session()?;
+        let (_, alone) = self.module.alone();
+        let outcome = guard.attempt(
+            &self.info.serial,
+            pin,
+            || session.raw().login(UserType::User, Some(pin.secret())),
+            |error| {
+                use RvError::{PinExpired, PinIncorrect, PinInvalid, PinLenRange, PinLocked};
+                matches!(
+                    error,
+                    Error::Pkcs11(PinIncorrect | PinInvalid | PinLenRange | PinLocked | PinExpired, _)
+                )
+            },
+        )?;
+        drop(alone);
+        match outcome {
+            // PKCS#11 v3.1 §5.6.8: the login is the process's, not the session's.
+            Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(session),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
