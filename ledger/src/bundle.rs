@@ -35,7 +35,7 @@ pub struct Contents {
     pub number: u64,
     /// Revision of the charter whose officers sign it.
     pub charter_revision: u64,
-    /// The logs, at most [`MAX_LOGS`], origins distinct.
+    /// The logs: 1 to [`MAX_LOGS`], origins distinct.
     pub logs: Vec<Log>,
     /// Trust anchors, each one DER certificate: 1 to [`MAX_ANCHORS`], distinct.
     pub anchors: Vec<Vec<u8>>,
@@ -100,8 +100,8 @@ impl Contents {
     /// [`BundleError::Note`] or [`BundleError::Text`] when no bundle can say this.
     pub fn draft(&self) -> Result<Note, BundleError> {
         let note = Note::unsigned(&self.text())?;
-        Self::parse(note.text())?;
-        Ok(note)
+        // A value with a newline in it would write a line of its own.
+        if Self::parse(note.text())? == *self { Ok(note) } else { Err(TextError::NotCanonical.into()) }
     }
 
     fn text(&self) -> String {
@@ -133,7 +133,7 @@ impl Contents {
             return Err(TextError::Value { line: 3, key: "number" });
         }
         let origins: Vec<_> = self.logs.iter().map(|log| &log.origin).collect();
-        if !text::distinct(&origins) {
+        if origins.is_empty() || !text::distinct(&origins) {
             return Err(TextError::Count("log"));
         }
         if self.anchors.is_empty() || !text::distinct(&self.anchors) {

@@ -88,8 +88,8 @@ impl Terms {
     /// [`CharterError::Note`] or [`CharterError::Text`] when no charter can say this.
     pub fn draft(&self) -> Result<Note, CharterError> {
         let note = Note::unsigned(&self.text())?;
-        Self::parse(note.text())?;
-        Ok(note)
+        // A value with a newline in it would write a line of its own.
+        if Self::parse(note.text())? == *self { Ok(note) } else { Err(TextError::NotCanonical.into()) }
     }
 
     fn text(&self) -> String {

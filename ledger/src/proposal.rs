@@ -95,8 +95,8 @@ impl Proposal {
     /// [`ProposalError::Malformed`] or [`ProposalError::Note`] when no proposal can say this.
     pub fn draft(&self) -> Result<Note, ProposalError> {
         let note = Note::unsigned(&self.text()?)?;
-        Self::parse(note.text())?;
-        Ok(note)
+        // A value with a newline in it would write a line of its own.
+        if Self::parse(note.text())? == *self { Ok(note) } else { Err(TextError::NotCanonical.into()) }
     }
 
     /// Reads what a note proposes, for an officer to see. Nobody has approved it yet.
