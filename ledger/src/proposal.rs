@@ -41,8 +41,9 @@ pub struct Proposal {
     pub expires_unix: i64,
     /// Name of the act: words of lower-case letters, digits and hyphens, joined by dots ("controller.add").
     pub act_name: String,
-    /// Fields of the act in order, at most [`MAX_FIELDS`]; a key may repeat. Keys are of lower-case letters, digits, `-` and
-    /// `_`, and none of the words before the fields; values are one line without spaces at its ends, and not empty.
+    /// Fields of the act in order, at most [`MAX_FIELDS`]; a key may repeat. Keys are formed as names of acts are
+    /// ("grant.max-ttl"), and none is a word that stands before the fields; values are one line without spaces at its
+    /// ends, and not empty.
     pub act_fields: Vec<(String, String)>,
 }
 
@@ -133,7 +134,7 @@ impl Proposal {
             act_name: lines.value("act")?.to_owned(),
             act_fields: parse_fields(&mut lines)?,
         };
-        if !proposal.act_name.split('.').all(is_key) || proposal.act_name.len() > MAX_NAME {
+        if !is_name(&proposal.act_name) {
             return Err(TextError::Value { line: 7, key: "act" });
         }
         if proposal.text()? == text { Ok(proposal) } else { Err(TextError::NotCanonical) }
@@ -158,7 +159,7 @@ fn parse_fields(lines: &mut Reader<'_>) -> Result<Vec<(String, String)>, TextErr
     let mut fields = Vec::new();
     while let Some(line) = lines.line() {
         let (key, value) = line.split_once(": ").ok_or(lines.extra())?;
-        let valid = is_key(key) && !HEADER.contains(&key) && !value.is_empty() && value.trim() == value;
+        let valid = is_name(key) && !HEADER.contains(&key) && !value.is_empty() && value.trim() == value;
         if !valid {
             return Err(lines.bad("field"));
         }
@@ -170,10 +171,12 @@ fn parse_fields(lines: &mut Reader<'_>) -> Result<Vec<(String, String)>, TextErr
     Ok(fields)
 }
 
-fn is_key(key: &str) -> bool {
-    let allowed =
-        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
-    key.starts_with(|c: char| c.is_ascii_lowercase()) && key.len() <= MAX_NAME && key.bytes().all(allowed)
+/// True for words joined by dots, at most [`MAX_NAME`] bytes.
+fn is_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let is_word =
+        |word: &str| word.starts_with(|c: char| c.is_ascii_lowercase()) && word.bytes().all(allowed);
+    name.len() <= MAX_NAME && name.split('.').all(is_word)
 }
 
 fn parse_nonce(hex: &str) -> Option<[u8; 16]> {
