@@ -1,0 +1,235 @@
+//! Signature algorithms: their identifiers, and the verification of signatures.
+//!
+//! Does not: sign; hash for a token (the token's side does).
+
+use aws_lc_rs::signature::{self as aws, UnparsedPublicKey, VerificationAlgorithm};
+use der::{Encode, Sequence, asn1::UintRef};
+
+use crate::key::{KeyKind, PublicKey};
+
+/// The algorithms that an issuer signs with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SignatureAlgorithm {
+    /// ECDSA on P-256 with SHA-256.
+    EcdsaP256Sha256,
+    /// ECDSA on P-384 with SHA-384.
+    EcdsaP384Sha384,
+    /// Ed25519.
+    Ed25519,
+    /// RSASSA-PSS with SHA-256, MGF1 with SHA-256 and a salt of 32 bytes; keys of 2048 to 4096 bits.
+    RsaPssSha256,
+}
+
+/// A signature that is not one: over these bytes, by this key, in this algorithm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the signature does not verify")]
+pub struct BadSignature;
+
+impl SignatureAlgorithm {
+    /// The algorithm with which a key of this kind signs certificates.
+    pub fn of(kind: KeyKind) -> Self {
+        match kind {
+            KeyKind::P256 => Self::EcdsaP256Sha256,
+            KeyKind::P384 => Self::EcdsaP384Sha384,
+            KeyKind::Ed25519 => Self::Ed25519,
+            KeyKind::Rsa { .. } => Self::RsaPssSha256,
+        }
+    }
+
+    /// The AlgorithmIdentifier, DER.
+    pub fn identifier_der(self) -> &'static [u8] {
+        self.scheme().identifier_der()
+    }
+
+    /// The algorithm of this AlgorithmIdentifier, byte for byte; none for any other.
+    pub fn from_identifier_der(der: &[u8]) -> Option<Self> {
+        [Self::EcdsaP256Sha256, Self::EcdsaP384Sha384, Self::Ed25519, Self::RsaPssSha256]
+            .into_iter()
+            .find(|algorithm| algorithm.identifier_der() == der)
+    }
+
+    /// Verifies a signature by the key of this DER SubjectPublicKeyInfo; ECDSA signatures in DER.
+    ///
+    /// # Errors
+    /// [`BadSignature`], also when the key is malformed or of another kind than the algorithm's.
+    pub fn verify(self, spki_der: &[u8], message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
+        let key = PublicKey::try_from(spki_der).map_err(|_| BadSignature)?;
+        self.verify_by(&key, message, signature)
+    }
+
+    /// As [`SignatureAlgorithm::verify`], by a key that is parsed already.
+    ///
+    /// # Errors
+    /// [`BadSignature`].
+    pub fn verify_by(self, key: &PublicKey, message: &[u8], signature: &[u8]) -> Result<(), BadSignature> {
+        if Self::of(key.kind()) != self {
+            return Err(BadSignature);
+        }
+        self.scheme().verify(key, message, signature)
+    }
+
+    fn scheme(self) -> Scheme {
+        match self {
+            Self::EcdsaP256Sha256 => Scheme::EcdsaSha256,
+            Self::EcdsaP384Sha384 => Scheme::EcdsaSha384,
+            Self::Ed25519 => Scheme::Ed25519,
+            Self::RsaPssSha256 => Scheme::PssSha256,
+        }
+    }
+}
+
+impl std::fmt::Display for SignatureAlgorithm {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::EcdsaP256Sha256 => "ECDSA P-256 SHA-256",
+            Self::EcdsaP384Sha384 => "ECDSA P-384 SHA-384",
+            Self::Ed25519 => "Ed25519",
+            Self::RsaPssSha256 => "RSA-PSS SHA-256",
+        })
+    }
+}
+
+/// What an AlgorithmIdentifier says: more than we sign with, since requests come from anywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    EcdsaSha256,
+    EcdsaSha384,
+    EcdsaSha512,
+    Ed25519,
+    Pkcs1Sha256,
+    Pkcs1Sha384,
+    Pkcs1Sha512,
+    PssSha256,
+}
+
+impl Scheme {
+    const ALL: [Self; 8] = [
+        Self::EcdsaSha256,
+        Self::EcdsaSha384,
+        Self::EcdsaSha512,
+        Self::Ed25519,
+        Self::Pkcs1Sha256,
+        Self::Pkcs1Sha384,
+        Self::Pkcs1Sha512,
+        Self::PssSha256,
+    ];
+
+    /// The scheme of this AlgorithmIdentifier, byte for byte: parameters are part of it.
+    pub(crate) fn from_identifier_der(der: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|scheme| scheme.identifier_der() == der)
+    }
+
+    fn identifier_der(self) -> &'static [u8] {
+        match self {
+            // RFC 5758 §3.2: ecdsa-with-SHA2, parameters absent.
+            Self::EcdsaSha256 => b"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02",
+            Self::EcdsaSha384 => b"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x03",
+            Self::EcdsaSha512 => b"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x04",
+            // RFC 8410 §3: id-Ed25519, parameters absent.
+            Self::Ed25519 => b"\x30\x05\x06\x03\x2b\x65\x70",
+            // RFC 4055 §5: sha256/384/512WithRSAEncryption, parameters NULL.
+            Self::Pkcs1Sha256 => b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b\x05\x00",
+            Self::Pkcs1Sha384 => b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0c\x05\x00",
+            Self::Pkcs1Sha512 => b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0d\x05\x00",
+            // RFC 4055 §3.1: id-RSASSA-PSS { [0] sha256, [1] mgf1SHA256, [2] salt of 32 bytes }.
+            Self::PssSha256 => {
+                b"\x30\x41\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0a\x30\x34\
+                  \xa0\x0f\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\
+                  \xa1\x1c\x30\x1a\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x08\
+                  \x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\
+                  \xa2\x03\x02\x01\x20"
+            }
+        }
+    }
+
+    /// Whether a key of this kind can have made such a signature.
+    pub(crate) fn fits(self, kind: KeyKind) -> bool {
+        self.verifier(kind).is_some()
+    }
+
+    /// Verifies a signature by this key.
+    pub(crate) fn verify(
+        self,
+        key: &PublicKey,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), BadSignature> {
+        let verifier = self.verifier(key.kind()).ok_or(BadSignature)?;
+        UnparsedPublicKey::new(verifier, key.key_bytes()).verify(message, signature).map_err(|_| BadSignature)
+    }
+
+    fn verifier(self, kind: KeyKind) -> Option<&'static dyn VerificationAlgorithm> {
+        Some(match (kind, self) {
+            (KeyKind::P256, Self::EcdsaSha256) => &aws::ECDSA_P256_SHA256_ASN1,
+            (KeyKind::P256, Self::EcdsaSha384) => &aws::ECDSA_P256_SHA384_ASN1,
+            (KeyKind::P256, Self::EcdsaSha512) => &aws::ECDSA_P256_SHA512_ASN1,
+            (KeyKind::P384, Self::EcdsaSha256) => &aws::ECDSA_P384_SHA256_ASN1,
+            (KeyKind::P384, Self::EcdsaSha384) => &aws::ECDSA_P384_SHA384_ASN1,
+            (KeyKind::P384, Self::EcdsaSha512) => &aws::ECDSA_P384_SHA512_ASN1,
+            (KeyKind::Ed25519, Self::Ed25519) => &aws::ED25519,
+            (KeyKind::Rsa { .. }, Self::Pkcs1Sha256) => &aws::RSA_PKCS1_2048_8192_SHA256,
+            (KeyKind::Rsa { .. }, Self::Pkcs1Sha384) => &aws::RSA_PKCS1_2048_8192_SHA384,
+            (KeyKind::Rsa { .. }, Self::Pkcs1Sha512) => &aws::RSA_PKCS1_2048_8192_SHA512,
+            (KeyKind::Rsa { .. }, Self::PssSha256) => &aws::RSA_PSS_2048_8192_SHA256,
+            _ => return None,
+        })
+    }
+}
+
+/// The DER Ecdsa-Sig-Value of a PKCS#11 signature, r and s in a row (PKCS#11 v3.1 §6.3.1; RFC 3279 §2.2.3).
+///
+/// # Errors
+/// [`BadSignature`] unless there are 64 (P-256) or 96 (P-384) bytes and neither half is zero: tokens do not check.
+pub fn ecdsa_der(raw: &[u8]) -> Result<Vec<u8>, BadSignature> {
+    #[derive(Sequence)]
+    struct EcdsaSigValue<'a> {
+        r: UintRef<'a>,
+        s: UintRef<'a>,
+    }
+
+    if !matches!(raw.len(), 64 | 96) {
+        return Err(BadSignature);
+    }
+    let (r, s) = raw.split_at(raw.len() / 2);
+    // FIPS 186-5 §6.4.2: both are at least 1.
+    if [r, s].iter().any(|half| half.iter().all(|&b| b == 0)) {
+        return Err(BadSignature);
+    }
+    let uint = |half| UintRef::new(half).map_err(|_| BadSignature);
+    EcdsaSigValue { r: uint(r)?, s: uint(s)? }.to_der().map_err(|_| BadSignature)
+}
+
+#[cfg(test)]
+mod tests {
+    use der::{Decode, asn1::AnyRef};
+
+    use super::*;
+
+    #[test]
+    fn every_identifier_is_der_and_its_own() {
+        for scheme in Scheme::ALL {
+            assert!(AnyRef::from_der(scheme.identifier_der()).is_ok(), "{scheme:?}");
+            assert_eq!(Scheme::from_identifier_der(scheme.identifier_der()), Some(scheme));
+        }
+        assert_eq!(Scheme::from_identifier_der(b"\x30\x00"), None);
+    }
+
+    #[test]
+    fn raw_ecdsa_signatures_become_minimal_der() {
+        let mut raw = [0; 64];
+        (raw[0], raw[31], raw[63]) = (0x80, 1, 0x7f);
+        let der = ecdsa_der(&raw).unwrap();
+        let r = [b"\x02\x21\x00\x80".as_slice(), &[0; 30], b"\x01"].concat();
+        assert_eq!(der, [b"\x30\x26".as_slice(), &r, b"\x02\x01\x7f"].concat());
+    }
+
+    #[test]
+    fn raw_ecdsa_signatures_of_other_lengths_or_zero_are_refused() {
+        for len in [0, 1, 63, 65, 95, 97, 128, 132] {
+            assert!(ecdsa_der(&vec![1; len]).is_err(), "{len}");
+        }
+        assert!(ecdsa_der(&[1; 96]).is_ok());
+        assert!(ecdsa_der(&[[1; 32], [0; 32]].concat()).is_err());
+        assert!(ecdsa_der(&[[0; 32], [1; 32]].concat()).is_err());
+    }
+}

@@ -1,0 +1,75 @@
+//! Certificate requests (PKCS#10, RFC 2986): a public key and the proof that the sender holds its private half.
+//!
+//! Subject and other attributes are ignored: what is issued comes from policy. What the request demands beyond it is
+//! refused and named, so that nobody believes to have got it.
+
+mod demand;
+mod error;
+mod pem;
+
+use der::Decode;
+use sha2::{Digest, Sha256};
+use x509_cert::{ext::Extension, request::CertReqInfo};
+
+use crate::{algorithm::Scheme, key::PublicKey, raw};
+
+pub use demand::RequestedName;
+pub use error::CsrError;
+pub use pem::from_pem_or_der;
+
+/// The longest request, in bytes of DER: an RSA 4096 request with every name we give takes less than 4 KiB.
+pub const MAX_CSR_BYTES: usize = 16 * 1024;
+
+/// A request whose sender holds the private key. Only [`check`] makes one.
+#[derive(Debug, Clone)]
+pub struct VerifiedCsr {
+    public_key: PublicKey,
+    sha256: [u8; 32],
+    names: Vec<RequestedName>,
+    extensions: Vec<Extension>,
+}
+
+/// Checks a DER request: size, form, key, and the signature over its exact CertificationRequestInfo.
+///
+/// # Errors
+/// See [`CsrError`]; what it demands is looked at by [`VerifiedCsr::demand_within`].
+pub fn check(der: &[u8]) -> Result<VerifiedCsr, CsrError> {
+    if der.len() > MAX_CSR_BYTES {
+        return Err(CsrError::TooLarge);
+    }
+    let parts = raw::signed(der)?;
+    // Strict DER, version 0 (RFC 2986 §4.1) and no field more.
+    let info = CertReqInfo::from_der(parts.tbs).map_err(|_| CsrError::Malformed)?;
+    let fields = raw::fields(parts.tbs).map_err(|_| CsrError::Malformed)?;
+    let [_version, _subject, spki, _attributes] = fields[..] else { return Err(CsrError::Malformed) };
+    let public_key = PublicKey::try_from(spki)?;
+    let scheme = Scheme::from_identifier_der(parts.algorithm)
+        .filter(|scheme| scheme.fits(public_key.kind()))
+        .ok_or(CsrError::UnsupportedSignatureAlgorithm)?;
+    // RFC 2986 §4.2: over the DER of the CertificationRequestInfo, as it came, never encoded again.
+    scheme.verify(&public_key, parts.tbs, parts.signature).map_err(|_| CsrError::BadSignature)?;
+    let (names, extensions) = demand::read(&info.attributes)?;
+    Ok(VerifiedCsr { public_key, sha256: Sha256::digest(der).into(), names, extensions })
+}
+
+impl VerifiedCsr {
+    /// The key that its sender holds.
+    pub fn public_key(&self) -> &PublicKey {
+        &self.public_key
+    }
+
+    /// SHA-256 of the whole request.
+    pub fn sha256(&self) -> [u8; 32] {
+        self.sha256
+    }
+
+    /// The subject alternative names it asks for, in its order.
+    pub fn names(&self) -> &[RequestedName] {
+        &self.names
+    }
+
+    /// The extensions it asks for, subjectAltName not among them.
+    pub fn extensions(&self) -> &[Extension] {
+        &self.extensions
+    }
+}

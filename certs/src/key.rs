@@ -1,0 +1,277 @@
+//! Public keys: which kinds are taken, and that each is what it says.
+//!
+//! Does not: look for known weak keys (ROCA, shared primes), which is a matter of a list and not of a parser.
+
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ED25519, ParsedPublicKey};
+use der::{
+    Decode, Sequence,
+    asn1::{BitStringRef, UintRef},
+};
+use sha2::{Digest, Sha256};
+
+use crate::raw;
+
+/// The longest key that is looked at, in bytes of its DER: RSA 4096 takes 550.
+const MAX_SPKI_BYTES: usize = 1024;
+
+/// RSA moduli that are taken, in bits, both inclusive: below is broken (NIST SP 800-131A), above costs our time.
+const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
+
+// AlgorithmIdentifiers as RFC 5480 §2.1.1 (named curves only), RFC 8410 §3 and RFC 3279 §2.3.1 demand them.
+const ID_P256: &[u8] =
+    b"\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07";
+const ID_P384: &[u8] = b"\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22";
+const ID_ED25519: &[u8] = b"\x30\x05\x06\x03\x2b\x65\x70";
+const ID_RSA: &[u8] = b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00";
+
+/// The kinds of keys that are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KeyKind {
+    /// NIST P-256.
+    P256,
+    /// NIST P-384.
+    P384,
+    /// Ed25519.
+    Ed25519,
+    /// RSA.
+    Rsa {
+        /// The modulus, in bits, 2048 to 4096.
+        bits: usize,
+    },
+}
+
+impl std::fmt::Display for KeyKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::P256 => f.write_str("P-256"),
+            Self::P384 => f.write_str("P-384"),
+            Self::Ed25519 => f.write_str("Ed25519"),
+            Self::Rsa { bits } => write!(f, "RSA {bits}"),
+        }
+    }
+}
+
+/// The caller's fault: a key that is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// Not a DER SubjectPublicKeyInfo, or a point that is not on its curve.
+    #[error("the public key is malformed")]
+    Malformed,
+    /// A kind of key, or a form of it, that is not taken.
+    #[error("the public key is not P-256, P-384, Ed25519 or RSA")]
+    Unsupported,
+    /// A key too weak, or too costly.
+    #[error("the public key is weak: {0}")]
+    Weak(&'static str),
+}
+
+/// A public key that is taken, with the exact DER of its SubjectPublicKeyInfo.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicKey {
+    der: Vec<u8>,
+    kind: KeyKind,
+    /// How many of the last bytes of `der` are the contents of its BIT STRING, its last field.
+    key_len: usize,
+}
+
+impl TryFrom<&[u8]> for PublicKey {
+    type Error = KeyError;
+
+    /// Reads a DER SubjectPublicKeyInfo, strictly and to its end.
+    fn try_from(der: &[u8]) -> Result<Self, KeyError> {
+        if der.len() > MAX_SPKI_BYTES {
+            return Err(KeyError::Malformed);
+        }
+        let fields = raw::fields(der).map_err(|_| KeyError::Malformed)?;
+        let [algorithm, bits] = fields[..] else { return Err(KeyError::Malformed) };
+        let bits = BitStringRef::from_der(bits).map_err(|_| KeyError::Malformed)?;
+        let key = bits.as_bytes().ok_or(KeyError::Malformed)?;
+        let kind = match algorithm {
+            ID_P256 => ec_kind(KeyKind::P256, key)?,
+            ID_P384 => ec_kind(KeyKind::P384, key)?,
+            ID_ED25519 => ed25519_kind(key)?,
+            ID_RSA => rsa_kind(key)?,
+            _ => return Err(KeyError::Unsupported),
+        };
+        Ok(Self { der: der.to_vec(), kind, key_len: key.len() })
+    }
+}
+
+/// Uncompressed points only (RFC 5480 §2.2), on the curve and not at infinity: aws-lc checks.
+fn ec_kind(kind: KeyKind, point: &[u8]) -> Result<KeyKind, KeyError> {
+    match point.first() {
+        Some(0x04) => {}
+        Some(0x02 | 0x03) => return Err(KeyError::Unsupported),
+        _ => return Err(KeyError::Malformed),
+    }
+    let parsed = match kind {
+        KeyKind::P256 => ParsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point),
+        _ => ParsedPublicKey::new(&ECDSA_P384_SHA384_ASN1, point),
+    };
+    parsed.map(|_| kind).map_err(|_| KeyError::Malformed)
+}
+
+/// 32 bytes (RFC 8410 §4) that decode to a point.
+fn ed25519_kind(key: &[u8]) -> Result<KeyKind, KeyError> {
+    if key.len() != 32 {
+        return Err(KeyError::Malformed);
+    }
+    ParsedPublicKey::new(&ED25519, key).map(|_| KeyKind::Ed25519).map_err(|_| KeyError::Malformed)
+}
+
+/// RSAPublicKey (RFC 8017 §A.1.1): modulus within [`RSA_BITS`], exponent odd, at least 65537 and below 2^32.
+fn rsa_kind(key: &[u8]) -> Result<KeyKind, KeyError> {
+    #[derive(Sequence)]
+    struct RsaPublicKey<'a> {
+        modulus: UintRef<'a>,
+        exponent: UintRef<'a>,
+    }
+
+    let key = RsaPublicKey::from_der(key).map_err(|_| KeyError::Malformed)?;
+    let (modulus, exponent) = (key.modulus.as_bytes(), key.exponent.as_bytes());
+    let bits = match modulus.first() {
+        Some(first) => modulus.len() * 8 - first.leading_zeros() as usize,
+        None => 0,
+    };
+    if bits < *RSA_BITS.start() {
+        return Err(KeyError::Weak("an RSA modulus of less than 2048 bits"));
+    }
+    if bits > *RSA_BITS.end() {
+        return Err(KeyError::Weak("an RSA modulus of more than 4096 bits"));
+    }
+    if modulus.last().is_none_or(|last| last % 2 == 0) {
+        return Err(KeyError::Weak("an even RSA modulus"));
+    }
+    let small = exponent.len() <= 4;
+    let exponent = exponent.iter().fold(0_u64, |value, &byte| value << 8 | u64::from(byte));
+    // NIST SP 800-56B §6.2 and FIPS 186-5 §A.1.1: odd, above 2^16; the upper bound is that of common verifiers.
+    if !small || exponent < 65_537 || exponent % 2 == 0 {
+        return Err(KeyError::Weak("an RSA exponent that is not odd, at least 65537 and below 2^32"));
+    }
+    Ok(KeyKind::Rsa { bits })
+}
+
+impl PublicKey {
+    /// The exact DER of the SubjectPublicKeyInfo.
+    pub fn spki_der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> KeyKind {
+        self.kind
+    }
+
+    /// SHA-256 of the SubjectPublicKeyInfo: the key's name in records.
+    pub fn spki_sha256(&self) -> [u8; 32] {
+        Sha256::digest(&self.der).into()
+    }
+
+    /// The key identifier: the leftmost 160 bits of SHA-256 of the BIT STRING's contents (RFC 7093 §2, method 1).
+    pub fn key_identifier(&self) -> [u8; 20] {
+        let digest: [u8; 32] = Sha256::digest(self.key_bytes()).into();
+        std::array::from_fn(|i| digest[i])
+    }
+
+    /// The contents of the BIT STRING: a point, an Ed25519 key, an RSAPublicKey.
+    pub(crate) fn key_bytes(&self) -> &[u8] {
+        let start = self.der.len() - self.key_len;
+        &self.der[start..]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::raw::element;
+
+    /// An RSA key of this modulus and exponent, both DER INTEGER contents.
+    fn rsa(modulus: &[u8], exponent: &[u8]) -> Result<KeyKind, KeyError> {
+        let key = element(0x30, &[&element(2, &[modulus]), &element(2, &[exponent])]);
+        let spki = element(0x30, &[ID_RSA, &element(3, &[&[0], &key])]);
+        PublicKey::try_from(spki.as_slice()).map(|key| key.kind())
+    }
+
+    /// An odd number of this many bits, as the contents of an INTEGER.
+    fn odd(bits: usize) -> Vec<u8> {
+        let mut number = vec![0xff; bits.div_ceil(8)];
+        number[0] >>= (8 - bits % 8) % 8;
+        if number[0] >= 0x80 {
+            number.insert(0, 0);
+        }
+        number
+    }
+
+    const F4: &[u8] = &[1, 0, 1];
+
+    #[test]
+    fn rsa_moduli_have_bounds() {
+        for bits in [2048, 2049, 3072, 4096] {
+            assert_eq!(rsa(&odd(bits), F4), Ok(KeyKind::Rsa { bits }));
+        }
+        for bits in [8, 1024, 2047, 4097] {
+            assert!(matches!(rsa(&odd(bits), F4), Err(KeyError::Weak(_))), "{bits}");
+        }
+        let mut even = odd(2048);
+        even[256] = 0xfe;
+        assert!(matches!(rsa(&even, F4), Err(KeyError::Weak(_))));
+        assert!(matches!(rsa(&[0], F4), Err(KeyError::Weak(_))));
+        assert_eq!(rsa(&[0x80; 256], F4), Err(KeyError::Malformed), "a negative modulus");
+    }
+
+    #[test]
+    fn rsa_exponents_have_bounds() {
+        for good in [F4, &[1, 0, 3], &[0, 0xff, 0xff, 0xff, 0xff]] {
+            assert!(rsa(&odd(2048), good).is_ok(), "{good:x?}");
+        }
+        for weak in [[1].as_slice(), &[3], &[0, 0xff, 0xff], &[1, 0, 2], &[1, 0, 0, 0, 1], &[0]] {
+            assert!(matches!(rsa(&odd(2048), weak), Err(KeyError::Weak(_))), "{weak:x?}");
+        }
+    }
+
+    /// The generator of P-256 (FIPS 186-4 §D.1.2.3).
+    const P256_G: &str = "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296\
+                          4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5";
+
+    fn p256(point: &[u8]) -> Result<KeyKind, KeyError> {
+        let spki = element(0x30, &[ID_P256, &element(3, &[&[0], point])]);
+        PublicKey::try_from(spki.as_slice()).map(|key| key.kind())
+    }
+
+    #[test]
+    fn points_are_uncompressed_and_on_their_curve() {
+        let point = data_encoding::HEXLOWER.decode(P256_G.as_bytes()).unwrap();
+        assert_eq!(p256(&point), Ok(KeyKind::P256));
+        let mut off = point.clone();
+        off[64] ^= 1;
+        assert_eq!(p256(&off), Err(KeyError::Malformed));
+        let compressed = [&[3], &point[1..33]].concat();
+        assert_eq!(p256(&compressed), Err(KeyError::Unsupported));
+        for bad in [&[][..], &[0], &point[..64], &[point.clone(), vec![0]].concat()] {
+            assert_eq!(p256(bad), Err(KeyError::Malformed));
+        }
+    }
+
+    #[test]
+    fn the_form_is_strict() {
+        let point = data_encoding::HEXLOWER.decode(P256_G.as_bytes()).unwrap();
+        let bits = element(3, &[&[0], &point]);
+        let refused = |spki: &[u8]| PublicKey::try_from(spki).map(drop);
+        assert_eq!(refused(&[element(0x30, &[ID_P256, &bits]), vec![0]].concat()), Err(KeyError::Malformed));
+        assert_eq!(refused(&element(0x30, &[ID_P256, &bits, b"\x05\x00"])), Err(KeyError::Malformed));
+        assert_eq!(
+            refused(&element(0x30, &[ID_P384, &bits])),
+            Err(KeyError::Malformed),
+            "another curve's point"
+        );
+        let ed25519_with_null = b"\x30\x07\x06\x03\x2b\x65\x70\x05\x00";
+        let key = element(3, &[&[0], &[9; 32]]);
+        assert_eq!(refused(&element(0x30, &[ed25519_with_null, &key])), Err(KeyError::Unsupported));
+        assert_eq!(
+            refused(&element(0x30, &[ID_ED25519, &element(3, &[&[0; 34]])])),
+            Err(KeyError::Malformed)
+        );
+        assert_eq!(refused(&[0x30; 1025]), Err(KeyError::Malformed));
+        assert_eq!(refused(&[]), Err(KeyError::Malformed));
+    }
+}

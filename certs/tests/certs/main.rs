@@ -1,0 +1,12 @@
+//! Certificates and requests, judged by OpenSSL.
+
+#[cfg(test)]
+mod chain;
+#[cfg(test)]
+mod csr;
+#[cfg(test)]
+mod lint;
+#[cfg(test)]
+mod summary;
+#[cfg(test)]
+mod support;
