@@ -28,3 +28,10 @@ pub struct AgentSpec {
     /// Host names it may be reached by, beside its URI.
     pub dns_names: DnsNames,
 }
+
+impl AgentSpec {
+    /// An agent without roles, tags or host names.
+    pub fn bare(id: AgentId) -> Self {
+        Self { id, roles: Roles::default(), tags: Tags::default(), dns_names: DnsNames::default() }
+    }
+}

@@ -1,1 +1,48 @@
-//! keeper
+//! The keeper: the only process that loads the PKCS#11 module, sees the PIN and opens the journal.
+//!
+//! A request comes through the [`door`], is decided on and recorded by the [`sequencer`] (steps 3 to 7), signed and verified by the
+//! [`workers`] (8, 9) and released by the sequencer (10). What only reads is answered by [`reads`].
+//!
+//! Does not: speak to a network, parse a CSR, or take a byte to sign from anyone.
+
+mod answers;
+mod callers;
+mod charters;
+mod checkpoints;
+mod convert;
+mod custody;
+mod door;
+mod entropy;
+mod founding;
+mod harden;
+mod journal;
+mod reads;
+mod recovery;
+mod refusal;
+mod refused;
+mod requests;
+mod sequencer;
+mod start;
+mod status;
+mod steps;
+mod trust;
+mod workers;
+
+use std::sync::Arc;
+
+pub use entropy::mix as mix_entropy;
+pub use founding::{Founder, FoundingError};
+pub use harden::harden;
+pub use journal::{Journal, JournalError, Rebuilt};
+pub use refusal::Refusal;
+pub use sequencer::Ended;
+pub use start::{Config, Keeper, StartError, Stopper};
+pub use steps::sign::encoded as certificate_signature;
+
+/// Milliseconds since 1970-01-01T00:00:00Z. Passed in, so that a test decides the time.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// Name of the service in its certificate.
+const SERVICE_NAME: &str = "ca";
+/// SPIFFE path of the service, and what the ledger calls it.
+const SERVICE_PATH: &str = "/service/ca";

@@ -104,6 +104,14 @@ impl Contents {
         if Self::parse(note.text())? == *self { Ok(note) } else { Err(TextError::NotCanonical.into()) }
     }
 
+    /// Reads what a note says. Nobody has approved it yet.
+    ///
+    /// # Errors
+    /// [`BundleError::Text`].
+    pub fn read(note: &Note) -> Result<Self, BundleError> {
+        Ok(Self::parse(note.text())?)
+    }
+
     fn text(&self) -> String {
         let text = Writer::new(Kind::Bundle)
             .line("cell", &self.cell)

@@ -92,6 +92,14 @@ impl Terms {
         if Self::parse(note.text())? == *self { Ok(note) } else { Err(TextError::NotCanonical.into()) }
     }
 
+    /// Reads what a note says. Nobody has approved it yet.
+    ///
+    /// # Errors
+    /// [`CharterError::Text`].
+    pub fn read(note: &Note) -> Result<Self, CharterError> {
+        Ok(Self::parse(note.text())?)
+    }
+
     fn text(&self) -> String {
         let text = Writer::new(Kind::Charter)
             .line("cell", &self.cell)

@@ -12,7 +12,7 @@ pub const DESCRIPTORS: &[u8] = include_bytes!("gen/rootcellar.v1.bin");
 /// Domain of `google.rpc.ErrorInfo` in every error of this service.
 pub const ERROR_DOMAIN: &str = "rootcellar";
 
-#[expect(
+#[allow(
     clippy::pedantic,
     clippy::allow_attributes_without_reason,
     missing_docs,

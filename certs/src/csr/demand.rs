@@ -119,6 +119,14 @@ impl VerifiedCsr {
         if let Some(name) = self.names().iter().find(|name| !granted(name)) {
             return Err(CsrError::NameNotGranted(name.clone()));
         }
+        self.demand_extensions()
+    }
+
+    /// Whether every extension it demands is within the leaf profile; its names are not looked at.
+    ///
+    /// # Errors
+    /// The first extension that will not be issued.
+    pub fn demand_extensions(&self) -> Result<(), CsrError> {
         self.extensions().iter().try_for_each(extension_within)
     }
 }

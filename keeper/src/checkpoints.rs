@@ -1,0 +1,74 @@
+//! When the log key signs a checkpoint: at most one a second, and at once where someone needs one that covers more.
+
+use std::time::{Duration, Instant};
+
+use ledger::checkpoint::Checkpoint;
+use ledger::note::{KeyName, Note, VerifierKey};
+use ledger::tree::Edge;
+use proto::door::Ask;
+
+use crate::door::Reply;
+
+/// Least time between two checkpoints that nobody asked for.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// The newest checkpoint, the one being signed, and who waits for it.
+pub(crate) struct Checkpoints {
+    origin: KeyName,
+    key: VerifierKey,
+    /// Entries that the newest covers; 0 where there is none.
+    size: u64,
+    last: Option<Instant>,
+    in_flight: bool,
+    waiting: Vec<(u64, Ask, Reply)>,
+}
+
+impl Checkpoints {
+    pub(crate) fn new(origin: KeyName, key: VerifierKey, size: u64) -> Self {
+        Self { origin, key, size, last: None, in_flight: false, waiting: Vec::new() }
+    }
+
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    pub(crate) fn covers(&self, size: u64) -> bool {
+        size <= self.size
+    }
+
+    pub(crate) fn wait(&mut self, size: u64, ask: Ask, reply: Reply) {
+        self.waiting.push((size, ask, reply));
+    }
+
+    /// The text to sign now, where one is due.
+    pub(crate) fn due(&mut self, edge: &Edge, now: Instant) -> Option<String> {
+        let rested = self.last.is_none_or(|last| now.duration_since(last) >= EVERY);
+        if self.in_flight || edge.size() <= self.size || (!rested && self.waiting.is_empty()) {
+            return None;
+        }
+        self.in_flight = true;
+        self.last = Some(now);
+        Some(Checkpoint { origin: self.origin.clone(), size: edge.size(), root: edge.root() }.text())
+    }
+
+    /// Makes the note of what was signed.
+    ///
+    /// # Errors
+    /// The signature is not the log key's: the token returned something else (invariant I4).
+    pub(crate) fn signed(&mut self, size: u64, text: &str, signature: &[u8]) -> Result<String, String> {
+        let mut note = Note::unsigned(text).map_err(|error| error.to_string())?;
+        note.add_signature(&self.key, signature).map_err(|error| format!("its checkpoint: {error}"))?;
+        self.in_flight = false;
+        self.size = size;
+        Ok(note.to_string())
+    }
+
+    /// Those who wait no longer.
+    pub(crate) fn covered(&mut self) -> Vec<(Ask, Reply)> {
+        let (covered, waiting) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|(size, ..)| *size <= self.size);
+        self.waiting = waiting;
+        let covered: Vec<(u64, Ask, Reply)> = covered;
+        covered.into_iter().map(|(_, ask, reply)| (ask, reply)).collect()
+    }
+}

@@ -1,0 +1,189 @@
+//! The keys' custody: one login, the keys bound by their public halves and read back, and the ladder that brings a lost token back.
+//!
+//! The ladder's rungs, each counted: open another session; log in, once; find the key again; end the process. The last is a new
+//! `C_Initialize` with nothing left over from before: docs/decisions/002-ladder.md says why there is no rung between.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hsm_config::{
+    Fault, KeyFound, Pin, PinGuard, Token, TokenConfig, TokenError, TokenInfo, TokenKey, TokenSession,
+};
+
+use crate::steps::sign::encoded;
+
+/// The token with the service's keys, opened and logged in to.
+pub(crate) struct Custody {
+    token: Token,
+    config: TokenConfig,
+    guard: PinGuard,
+    issuer_spki: Vec<u8>,
+    log_spki: Vec<u8>,
+    /// Holds the login: it lasts while this session lives. Taken alone, and only to log in again.
+    login: Mutex<TokenSession>,
+    logged_in_again: AtomicBool,
+    recoveries: AtomicU64,
+}
+
+/// One worker's session with the keys it signs with. Owned by one thread.
+pub(crate) struct Session {
+    custody: Arc<Custody>,
+    session: TokenSession,
+    issuer: TokenKey,
+    log: TokenKey,
+}
+
+#[derive(Clone, Copy)]
+enum Which {
+    Issuer,
+    Log,
+}
+
+impl Custody {
+    /// Opens the token, logs in once, finds both keys and checks them (invariant I1).
+    ///
+    /// # Errors
+    /// The token, the PIN, or a key that is missing or unfit.
+    pub(crate) fn open(
+        config: TokenConfig,
+        guard: PinGuard,
+        pin: &Pin,
+        issuer_spki: Vec<u8>,
+        log_spki: Vec<u8>,
+    ) -> Result<(Arc<Self>, [KeyFound; 2]), TokenError> {
+        let token = config.open()?;
+        let login = token.login(pin, &guard)?;
+        let custody = Arc::new(Self {
+            token,
+            config,
+            guard,
+            issuer_spki,
+            log_spki,
+            login: Mutex::new(login),
+            logged_in_again: AtomicBool::new(false),
+            recoveries: AtomicU64::new(0),
+        });
+        let keys = custody.check(&custody.token.session()?)?;
+        Ok((custody, keys))
+    }
+
+    /// What the token says of itself.
+    pub(crate) fn info(&self) -> &TokenInfo {
+        self.token.info()
+    }
+
+    /// Sessions that sign at once on this machine.
+    pub(crate) fn sessions(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        self.config.profile.sessions(cores)
+    }
+
+    /// Rungs taken so far.
+    pub(crate) fn recoveries(&self) -> u64 {
+        self.recoveries.load(Ordering::Relaxed)
+    }
+
+    /// Finds both keys and reads their attributes back.
+    ///
+    /// # Errors
+    /// A key is missing, there twice, or not as a CA key must be.
+    pub(crate) fn check(&self, session: &TokenSession) -> Result<[KeyFound; 2], TokenError> {
+        let issuer = session.find_key(&self.issuer_spki)?;
+        let log = session.find_key(&self.log_spki)?;
+        for key in [&issuer, &log] {
+            key.attributes.require_custody(&self.config.profile)?;
+        }
+        Ok([issuer, log])
+    }
+
+    /// A bare session, for random numbers and for reading attributes back.
+    ///
+    /// # Errors
+    /// The token refuses.
+    pub(crate) fn bare_session(&self) -> Result<TokenSession, TokenError> {
+        self.token.session()
+    }
+
+    /// A session for one worker.
+    ///
+    /// # Errors
+    /// The token refuses, or a key is gone.
+    pub(crate) fn session(self: &Arc<Self>) -> Result<Session, TokenError> {
+        let session = self.token.session()?;
+        let issuer = session.find_key(&self.issuer_spki)?.key;
+        let log = session.find_key(&self.log_spki)?.key;
+        Ok(Session { custody: Arc::clone(self), session, issuer, log })
+    }
+
+    /// Logs in again, once in the life of the process, where the PIN can be had without a person (invariant I7).
+    fn login_again(&self) -> Result<(), TokenError> {
+        let mut login = self.login.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.config.pin.unattended() || self.logged_in_again.swap(true, Ordering::Relaxed) {
+            return Err(TokenError::Malformed("no login, and this process has logged in before"));
+        }
+        *login = self.token.login(&self.config.pin.read()?, &self.guard)?;
+        Ok(())
+    }
+
+    fn rung(&self, rung: &'static str, error: &TokenError) {
+        self.recoveries.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(rung, token = self.info().label, cause = error.to_string(), "recovering the token");
+    }
+}
+
+impl Session {
+    /// Signs with the issuer's key; the signature is as certificates carry it.
+    ///
+    /// # Errors
+    /// What was left when the ladder was climbed.
+    pub(crate) fn sign_as_issuer(&mut self, tbs: &[u8]) -> Result<Vec<u8>, TokenError> {
+        self.sign(Which::Issuer, tbs)
+    }
+
+    /// Signs with the log's key; the signature is as notes carry it.
+    ///
+    /// # Errors
+    /// As above.
+    pub(crate) fn sign_as_log(&mut self, text: &[u8]) -> Result<Vec<u8>, TokenError> {
+        self.sign(Which::Log, text)
+    }
+
+    fn sign(&mut self, which: Which, message: &[u8]) -> Result<Vec<u8>, TokenError> {
+        let mut last = match self.attempt(which, message) {
+            Ok(signature) => return Ok(signature),
+            Err(error) => error,
+        };
+        // A session that returned an error is not used again (PKCS#11 v3.1 §5.2 leaves it undefined what is active in it).
+        while let Some(rung) = rung(&last) {
+            self.custody.rung(rung, &last);
+            if rung == "login" {
+                self.custody.login_again()?;
+            }
+            *self = self.custody.session()?;
+            match self.attempt(which, message) {
+                Ok(signature) => return Ok(signature),
+                Err(again) if rung == "login" || again.fault() == last.fault() => return Err(again),
+                Err(again) => last = again,
+            }
+        }
+        Err(last)
+    }
+
+    fn attempt(&self, which: Which, message: &[u8]) -> Result<Vec<u8>, TokenError> {
+        let key = match which {
+            Which::Issuer => &self.issuer,
+            Which::Log => &self.log,
+        };
+        encoded(key.algorithm(), self.session.sign(key, message)?)
+    }
+}
+
+/// The rung that may help; `None` where only a new process, a person, or no one can.
+fn rung(error: &TokenError) -> Option<&'static str> {
+    match error.fault() {
+        Fault::Session => Some("session"),
+        Fault::Login => Some("login"),
+        Fault::Handle => Some("key"),
+        Fault::Module | Fault::Pin | Fault::Request => None,
+    }
+}

@@ -1,0 +1,327 @@
+//! The journal: the one durable thing. Entries in order, their tree, the signatures beside them, and what follows from them.
+//!
+//! One writer, the sequencer's thread; readers have connections of their own ([`Reader`]). A failed commit ends the process: after
+//! a failed fsync the kernel may hold the pages as clean, so trying again would prove nothing (invariant I6).
+
+mod projection;
+mod reader;
+mod rebuild;
+
+use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use ledger::tree::Edge;
+use ledger::{Hash, entry, leaf_hash};
+use rusqlite::{Connection, OpenFlags};
+
+pub(crate) use reader::{AgentRow, CertificateRow, ControllerRow, Reader};
+pub use rebuild::Rebuilt;
+
+/// Format of the journal (`PRAGMA user_version`). A newer one is refused.
+const FORMAT: i32 = 1;
+/// Marks the file as ours (`PRAGMA application_id`): "RtCl".
+const APPLICATION: i32 = 0x5274_436c;
+const FILE_NAME: &str = "journal.sqlite";
+const LOCK_NAME: &str = "journal.lock";
+/// Statements that stay prepared on a connection.
+const STATEMENTS: usize = 64;
+
+/// The writer's end of the journal.
+pub struct Journal {
+    connection: Connection,
+    /// Ahead of what is durable within a batch, and only there: a batch that does not commit ends the process.
+    edge: Edge,
+    cell: String,
+    origin: String,
+    synchronous: Durability,
+    _lock: File,
+}
+
+/// How much a commit waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Until it is on the disk.
+    Disk,
+    /// Until the kernel has it: it survives `kill -9`, not a loss of power.
+    Kernel,
+}
+
+/// Where an entry was put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Its index.
+    pub index: u64,
+    /// Its leaf hash.
+    pub leaf: Hash,
+}
+
+/// The journal cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The operator's: there is none.
+    #[error("no journal in {}: run `rootcellar init` first, or name the data directory with --data-dir", .0.display())]
+    Missing(PathBuf),
+    /// The operator's: there is one already.
+    #[error("{} holds a journal already: choose another --data-dir", .0.display())]
+    Exists(PathBuf),
+    /// The operator's: another process has it.
+    #[error("another rootcellar uses {}: stop it first", .0.display())]
+    Locked(PathBuf),
+    /// The operator's: others could read or change it.
+    #[error("{path} is open to others (mode {mode:04o}): chmod 0700 {path}", path = .path.display())]
+    TooWide {
+        /// The data directory.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// The operator's: another program's file, or one from a newer version.
+    #[error(
+        "the journal has format {found}, this program writes format {FORMAT}: use the version that wrote it"
+    )]
+    Format {
+        /// What the file says.
+        found: i32,
+    },
+    /// Our own, or the disk's: the journal contradicts itself.
+    #[error("the journal contradicts itself: {0}. Nothing more is signed; restore a backup")]
+    Corrupt(String),
+    /// The disk's.
+    #[error("the journal: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The disk's.
+    #[error("{path}: {source}", path = .path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl Journal {
+    /// Makes an empty journal in `dir`, which must be private.
+    ///
+    /// # Errors
+    /// There is one, or the disk fails.
+    pub fn create(dir: &Path, cell: &str, origin: &str) -> Result<Self, JournalError> {
+        let lock = lock(dir)?;
+        let path = dir.join(FILE_NAME);
+        if path.exists() {
+            return Err(JournalError::Exists(dir.to_owned()));
+        }
+        let connection = Connection::open(&path)?;
+        connection.pragma_update(None, "application_id", APPLICATION)?;
+        connection.pragma_update(None, "user_version", FORMAT)?;
+        tune(&connection)?;
+        connection.execute_batch(include_str!("journal/schema.sql"))?;
+        connection.execute_batch(include_str!("journal/projection.sql"))?;
+        connection.execute("INSERT INTO meta VALUES (1, ?1, ?2)", (cell, origin))?;
+        Self::ready(connection, lock)
+    }
+
+    /// Opens the journal in `dir`. Frames that a crash left in the write-ahead log are first brought to the disk: that they can be read
+    /// does not make them durable (DESIGN §4).
+    ///
+    /// # Errors
+    /// There is none, it is another's, it is in use, or the disk fails.
+    pub fn open(dir: &Path) -> Result<Self, JournalError> {
+        let path = dir.join(FILE_NAME);
+        if !path.exists() {
+            return Err(JournalError::Missing(dir.to_owned()));
+        }
+        let lock = lock(dir)?;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&path, flags)?;
+        let found: i32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        let application: i32 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+        if (found, application) != (FORMAT, APPLICATION) {
+            return Err(JournalError::Format { found });
+        }
+        tune(&connection)?;
+        checkpoint_wal(&connection, "TRUNCATE")?;
+        Self::ready(connection, lock)
+    }
+
+    fn ready(connection: Connection, lock: File) -> Result<Self, JournalError> {
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        let (cell, origin) = connection
+            .query_row("SELECT cell, origin FROM meta", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let reader = Reader::borrowing(&connection);
+        let size = reader.size()?;
+        let edge = Edge::load(&reader, size).map_err(|error| JournalError::Corrupt(error.to_string()))?;
+        Ok(Self { connection, edge, cell, origin, synchronous: Durability::Disk, _lock: lock })
+    }
+
+    /// Trust domain that the journal belongs to.
+    pub fn cell(&self) -> &str {
+        &self.cell
+    }
+
+    /// Origin of its log.
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// The tree with everything appended.
+    pub fn edge(&self) -> &Edge {
+        &self.edge
+    }
+
+    /// Reads through the writer's own connection, seeing what the open batch appended.
+    pub fn reader(&self) -> Reader<'_> {
+        Reader::borrowing(&self.connection)
+    }
+
+    /// Another connection, which only reads.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn reading_connection(dir: &Path) -> Result<Connection, JournalError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(dir.join(FILE_NAME), flags)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        Ok(connection)
+    }
+
+    /// A connection that only moves the write-ahead log.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(crate) fn checkpointing_connection(dir: &Path) -> Result<Connection, JournalError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Ok(Connection::open_with_flags(dir.join(FILE_NAME), flags)?)
+    }
+
+    /// Begins a batch. `durability` is what its commit waits for.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn begin(&mut self, durability: Durability) -> Result<(), JournalError> {
+        if self.synchronous != durability {
+            // In WAL mode a NORMAL commit writes its frames and does not sync them (sqlite.org/pragma.html#pragma_synchronous).
+            let level = if durability == Durability::Disk { "FULL" } else { "NORMAL" };
+            self.connection.pragma_update(None, "synchronous", level)?;
+            self.synchronous = durability;
+        }
+        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        Ok(())
+    }
+
+    /// Ends the batch. Returns when it is as durable as was asked for.
+    ///
+    /// # Errors
+    /// The disk's. The process must then end.
+    pub fn commit(&mut self) -> Result<(), JournalError> {
+        self.connection.prepare_cached("COMMIT")?.execute([])?;
+        Ok(())
+    }
+
+    /// Appends an entry to the open batch, and what follows from it.
+    ///
+    /// # Errors
+    /// The entry cannot be encoded (our own fault), contradicts the state, or the disk fails. The process must then end.
+    pub fn append(&mut self, record: &entry::Entry) -> Result<Appended, JournalError> {
+        let body = entry::encode(record).map_err(|error| JournalError::Corrupt(error.to_string()))?;
+        let appended = Appended { index: self.edge.size(), leaf: leaf_hash(&body) };
+        self.connection
+            .prepare_cached("INSERT INTO entry (idx, leaf_hash, body) VALUES (?1, ?2, ?3)")?
+            .execute((appended.index, appended.leaf.as_bytes(), body))?;
+        for tile in self.edge.append(appended.leaf) {
+            self.connection
+                .prepare_cached("INSERT INTO tile (level, idx, hashes, root) VALUES (?1, ?2, ?3, ?4)")?
+                .execute((tile.level, tile.index, &tile.bytes, tile.root.as_bytes()))?;
+        }
+        projection::apply(&self.connection, appended.index, record)?;
+        Ok(appended)
+    }
+
+    /// Keeps the signature of a recorded certificate. It is no part of the entry.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn store_signature(
+        &self,
+        index: u64,
+        signature: &[u8],
+        certificate: &[u8; 32],
+    ) -> Result<(), JournalError> {
+        // After a loss of power the same TBS may be signed again, with another signature.
+        self.connection
+            .prepare_cached(
+                "INSERT OR REPLACE INTO signature (idx, signature, certificate_sha256) VALUES (?1, ?2, ?3)",
+            )?
+            .execute((index, signature, certificate))?;
+        Ok(())
+    }
+
+    /// Keeps the newest checkpoint.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn store_checkpoint(&self, size: u64, note: &str) -> Result<(), JournalError> {
+        self.connection
+            .prepare_cached("INSERT OR REPLACE INTO checkpoint (one, size, note) VALUES (1, ?1, ?2)")?
+            .execute((size, note))?;
+        Ok(())
+    }
+
+    /// Makes the projections anew from the entries and compares them with those there, row by row. With `replace`, puts the new ones in
+    /// their place.
+    ///
+    /// # Errors
+    /// An entry does not decode, the tree's root differs, or the disk fails.
+    pub fn rebuild(&mut self, replace: bool) -> Result<Rebuilt, JournalError> {
+        rebuild::rebuild(&self.connection, &self.edge, replace)
+    }
+}
+
+impl std::fmt::Debug for Journal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Journal")
+            .field("origin", &self.origin)
+            .field("size", &self.edge.size())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Moves frames of the write-ahead log into the database. `mode` is PASSIVE or TRUNCATE (sqlite.org/pragma.html#pragma_wal_checkpoint).
+///
+/// # Errors
+/// The disk's; TRUNCATE also when it could not reach the end.
+pub(crate) fn checkpoint_wal(connection: &Connection, mode: &str) -> Result<(), JournalError> {
+    let busy: i64 = connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get(0))?;
+    if busy != 0 && mode == "TRUNCATE" {
+        return Err(JournalError::Corrupt("its write-ahead log could not be brought to the disk".into()));
+    }
+    Ok(())
+}
+
+fn tune(connection: &Connection) -> Result<(), JournalError> {
+    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(JournalError::Corrupt("it cannot be put into WAL mode on this file system".into()));
+    }
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    // A checkpointer of its own does this, away from the path of a commit.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    Ok(())
+}
+
+/// Keeps two keepers off one journal by a lock on a file of its own: the database's own locks come and go with its connections.
+fn lock(dir: &Path) -> Result<File, JournalError> {
+    let mode =
+        fs::metadata(dir).map_err(|source| JournalError::File { path: dir.to_owned(), source })?.mode()
+            & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(JournalError::TooWide { path: dir.to_owned(), mode });
+    }
+    let path = dir.join(LOCK_NAME);
+    let opened = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let file = opened.map_err(|source| JournalError::File { path, source })?;
+    file.try_lock().map_err(|_| JournalError::Locked(dir.to_owned()))?;
+    Ok(file)
+}

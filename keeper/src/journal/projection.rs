@@ -1,0 +1,215 @@
+//! What follows from an entry. The same function serves the normal path and the rebuild, so that the state is a function of the entries.
+//!
+//! Does not: decide. An entry that is here was decided on; one that contradicts the state is our own fault, and ends the process.
+
+use certs::TbsFields;
+use ledger::entry::{self, Entry, entry::Kind};
+use ledger::note::Note;
+use prost::Message;
+use rusqlite::{Connection, OptionalExtension};
+
+use super::JournalError;
+use crate::convert;
+
+/// Names of the projected tables, in the order in which a rebuild compares them.
+pub(super) const TABLES: [&str; 12] = [
+    "charter",
+    "bundle",
+    "ca",
+    "certificate",
+    "line",
+    "agent",
+    "controller",
+    "granted",
+    "spent",
+    "identity_key",
+    "request",
+    "proposal",
+];
+/// Milliseconds in the hour that a budget is for.
+const HOUR_MS: i64 = 3_600_000;
+
+type Applied = Result<(), JournalError>;
+
+/// Brings the projections from the state before entry `index` to the state after it.
+pub(super) fn apply(connection: &Connection, index: u64, record: &Entry) -> Applied {
+    let state = State { connection, index, record };
+    match record.kind.as_ref() {
+        Some(Kind::Charter(charter)) => state.charter(charter),
+        Some(Kind::Bundle(bundle)) => state.bundle(bundle),
+        Some(Kind::CaCertificate(certificate)) => state.ca_certificate(certificate),
+        Some(Kind::Act(act)) => state.act(act),
+        Some(Kind::Issuance(issuance)) => state.issuance(issuance),
+        Some(Kind::AgentChange(change)) => state.agent_change(change),
+        Some(Kind::Abandonment(abandonment)) => state.abandonment(abandonment),
+        Some(Kind::Refusals(_) | Kind::Custody(_)) => Ok(()),
+        None => Err(corrupt("an entry without a kind")),
+    }?;
+    state.request()
+}
+
+struct State<'a> {
+    connection: &'a Connection,
+    index: u64,
+    record: &'a Entry,
+}
+
+impl State<'_> {
+    fn run(&self, sql: &str, values: impl rusqlite::Params) -> Applied {
+        self.connection.prepare_cached(sql)?.execute(values)?;
+        Ok(())
+    }
+
+    fn charter(&self, charter: &entry::Charter) -> Applied {
+        let note = note(&charter.note)?;
+        let revision = ledger::charter::Terms::read(&note).map_err(corrupt)?.revision;
+        self.run("INSERT INTO charter VALUES (?1, ?2, ?3)", (revision, self.index, note.to_string()))
+    }
+
+    fn bundle(&self, bundle: &entry::Bundle) -> Applied {
+        let note = note(&bundle.note)?;
+        let number = ledger::bundle::Contents::read(&note).map_err(corrupt)?.number;
+        self.run("INSERT INTO bundle VALUES (?1, ?2, ?3)", (number, self.index, note.to_string()))
+    }
+
+    fn ca_certificate(&self, certificate: &entry::CaCertificate) -> Applied {
+        let tbs = TbsFields::parse(&certificate.tbs).map_err(corrupt)?;
+        self.run(
+            "INSERT INTO ca (idx, role, spki_sha256, signer) VALUES (?1, ?2, ?3, ?4)",
+            (self.index, certificate.role, tbs.spki_sha256, &certificate.signer_spki_sha256),
+        )
+    }
+
+    fn act(&self, act: &entry::Act) -> Applied {
+        let note = note(&act.note)?;
+        let proposal = ledger::proposal::Proposal::read(&note).map_err(corrupt)?;
+        self.run("INSERT INTO proposal VALUES (?1, ?2)", (proposal.nonce, self.index))?;
+        let act = cell::Act::parse(&proposal.act_name, &proposal.act_fields).map_err(corrupt)?;
+        match act {
+            cell::Act::ControllerAdd { name, grants, .. } => {
+                self.run(
+                    "INSERT INTO controller (name, idx, line_start_ms) VALUES (?1, ?2, ?3)",
+                    (name.as_str(), self.index, self.record.time_unix_ms),
+                )?;
+                grants.as_slice().iter().try_for_each(|grant| self.grant(name.as_str(), grant))
+            }
+            cell::Act::ControllerRemove { name } => {
+                self.run("UPDATE controller SET removed = 1 WHERE name = ?1", [name.as_str()])
+            }
+            cell::Act::ControllerReissue { name, .. } => self.run(
+                "UPDATE controller SET idx = ?2, line_start_ms = ?3, removed = 0 WHERE name = ?1",
+                (name.as_str(), self.index, self.record.time_unix_ms),
+            ),
+            cell::Act::GrantSet { controller, grant } => self.grant(controller.as_str(), &grant),
+            cell::Act::GrantRemove { controller, grant } => self.run(
+                "DELETE FROM granted WHERE controller = ?1 AND name = ?2",
+                (controller.as_str(), grant.as_str()),
+            ),
+            cell::Act::IssuerActivate { spki_sha256 } => {
+                self.run("UPDATE ca SET active = (spki_sha256 = ?1)", [spki_sha256])
+            }
+        }
+    }
+
+    fn grant(&self, controller: &str, grant: &cell::Grant) -> Applied {
+        let body = convert::grant_to_wire(grant).encode_to_vec();
+        self.run(
+            "INSERT OR REPLACE INTO granted (controller, name, idx, body) VALUES (?1, ?2, ?3, ?4)",
+            (controller, grant.name.as_str(), self.index, body),
+        )
+    }
+
+    fn issuance(&self, issuance: &entry::Issuance) -> Applied {
+        let tbs = TbsFields::parse(&issuance.tbs).map_err(corrupt)?;
+        let previous: Option<u64> = self
+            .connection
+            .prepare_cached("SELECT newest FROM line WHERE subject = ?1")?
+            .query_row([&issuance.subject], |row| row.get(0))
+            .optional()?;
+        self.run(
+            "INSERT INTO certificate (idx, serial, subject, issuer, not_before, not_after, previous) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            (
+                self.index,
+                &tbs.serial,
+                &issuance.subject,
+                &issuance.issuer_spki_sha256,
+                tbs.not_before,
+                tbs.not_after,
+                previous,
+            ),
+        )?;
+        self.run(
+            "INSERT OR REPLACE INTO line (subject, newest) VALUES (?1, ?2)",
+            (&issuance.subject, self.index),
+        )?;
+        self.run(
+            "INSERT OR IGNORE INTO identity_key (spki_sha256, subject) VALUES (?1, ?2)",
+            (&tbs.spki_sha256, &issuance.subject),
+        )?;
+        self.spend(&issuance.grant)
+    }
+
+    fn agent_change(&self, change: &entry::AgentChange) -> Applied {
+        let agent = change.agent.as_ref().ok_or_else(|| corrupt("a change of no agent"))?;
+        match change.change() {
+            entry::Change::Created => self.run(
+                "INSERT INTO agent (id, idx, record, owner, created_ms, updated_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
+                (&agent.id, self.index, agent.encode_to_vec(), &agent.owner, self.record.time_unix_ms),
+            )?,
+            entry::Change::Updated => self.run(
+                "UPDATE agent SET record = ?2, updated_ms = ?3 WHERE id = ?1",
+                (&agent.id, agent.encode_to_vec(), self.record.time_unix_ms),
+            )?,
+            entry::Change::Deleted => self.run("DELETE FROM agent WHERE id = ?1", [&agent.id])?,
+            entry::Change::Unspecified => return Err(corrupt("a change of no kind")),
+        }
+        self.spend(&change.grant)
+    }
+
+    fn abandonment(&self, abandonment: &entry::Abandonment) -> Applied {
+        let given_up =
+            abandonment.certificate.as_ref().ok_or_else(|| corrupt("an abandonment of nothing"))?;
+        self.run("UPDATE certificate SET abandoned = 1 WHERE idx = ?1", [given_up.index])
+    }
+
+    /// Draws on the budget of the controller that caused the entry, or that owns the agent that did.
+    fn spend(&self, grant: &str) -> Applied {
+        let identity = self.record.actor.as_ref().map_or("", |actor| actor.identity.as_str());
+        let controller = match (identity.strip_prefix("/controller/"), identity.strip_prefix("/agent/")) {
+            (Some(controller), _) => controller.to_owned(),
+            (_, Some(agent)) => self
+                .connection
+                .prepare_cached("SELECT owner FROM agent WHERE id = ?1")?
+                .query_row([agent], |row| row.get(0))?,
+            _ => return Ok(()),
+        };
+        if grant.is_empty() {
+            return Ok(());
+        }
+        self.run(
+            "INSERT INTO spent (controller, name, hour, entries) VALUES (?1, ?2, ?3, 1) \
+             ON CONFLICT DO UPDATE SET entries = iif(hour = ?3, entries + 1, 1), hour = ?3",
+            (controller, grant, self.record.time_unix_ms.div_euclid(HOUR_MS)),
+        )
+    }
+
+    /// Remembers what a request_id led to: of several entries the last.
+    fn request(&self) -> Applied {
+        let Some(actor) = self.record.actor.as_ref().filter(|_| !self.record.request_id.is_empty()) else {
+            return Ok(());
+        };
+        self.run(
+            "INSERT OR REPLACE INTO request (caller, request_id, body_sha256, idx) VALUES (?1, ?2, ?3, ?4)",
+            (&actor.identity, &self.record.request_id, &self.record.body_sha256, self.index),
+        )
+    }
+}
+
+fn note(bytes: &[u8]) -> Result<Note, JournalError> {
+    Note::parse(bytes).map_err(corrupt)
+}
+
+fn corrupt(what: impl ToString) -> JournalError {
+    JournalError::Corrupt(what.to_string())
+}

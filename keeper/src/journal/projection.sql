@@ -1,0 +1,84 @@
+CREATE TABLE charter (
+    revision INTEGER PRIMARY KEY,
+    idx      INTEGER NOT NULL,
+    note     TEXT NOT NULL
+);
+CREATE TABLE bundle (
+    number INTEGER PRIMARY KEY,
+    idx    INTEGER NOT NULL,
+    note   TEXT NOT NULL
+);
+-- CA certificates; `active` marks the issuer that signs.
+CREATE TABLE ca (
+    idx         INTEGER PRIMARY KEY,
+    role        INTEGER NOT NULL,
+    spki_sha256 BLOB NOT NULL,
+    signer      BLOB NOT NULL,
+    active      INTEGER NOT NULL DEFAULT 0
+);
+-- End-entity certificates. `previous` chains those of one subject, newest first, so that no index is needed.
+CREATE TABLE certificate (
+    idx        INTEGER PRIMARY KEY,
+    serial     BLOB NOT NULL,
+    subject    TEXT NOT NULL,
+    issuer     BLOB NOT NULL,
+    not_before INTEGER NOT NULL,
+    not_after  INTEGER NOT NULL,
+    previous   INTEGER,
+    abandoned  INTEGER NOT NULL DEFAULT 0
+);
+CREATE UNIQUE INDEX certificate_serial ON certificate (serial);
+-- The newest certificate of each subject: the only one that renews.
+CREATE TABLE line (
+    subject TEXT PRIMARY KEY,
+    newest  INTEGER NOT NULL
+) WITHOUT ROWID;
+-- `idx` is the entry that created it: certificates from before belong to an agent of the same name that was deleted.
+CREATE TABLE agent (
+    id         TEXT PRIMARY KEY,
+    idx        INTEGER NOT NULL,
+    record     BLOB NOT NULL,
+    owner      TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    updated_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+-- `idx` is the act that began its line: certificates from before are refused.
+CREATE TABLE controller (
+    name          TEXT PRIMARY KEY,
+    idx           INTEGER NOT NULL,
+    line_start_ms INTEGER NOT NULL,
+    removed       INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+-- `grant` is a word of SQL.
+CREATE TABLE granted (
+    controller TEXT NOT NULL,
+    name       TEXT NOT NULL,
+    idx        INTEGER NOT NULL,
+    body       BLOB NOT NULL,
+    PRIMARY KEY (controller, name)
+) WITHOUT ROWID;
+-- Entries that a controller caused under a grant within the hour of its newest one.
+CREATE TABLE spent (
+    controller TEXT NOT NULL,
+    name       TEXT NOT NULL,
+    hour       INTEGER NOT NULL,
+    entries    INTEGER NOT NULL,
+    PRIMARY KEY (controller, name)
+) WITHOUT ROWID;
+-- Which identity a public key belongs to. Written once for each key.
+CREATE TABLE identity_key (
+    spki_sha256 BLOB PRIMARY KEY,
+    subject     TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE request (
+    caller      TEXT NOT NULL,
+    request_id  TEXT NOT NULL,
+    body_sha256 BLOB NOT NULL,
+    idx         INTEGER NOT NULL,
+    PRIMARY KEY (caller, request_id)
+) WITHOUT ROWID;
+-- Proposals carried out.
+CREATE TABLE proposal (
+    nonce BLOB PRIMARY KEY,
+    idx   INTEGER NOT NULL
+) WITHOUT ROWID;

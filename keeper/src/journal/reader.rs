@@ -1,0 +1,343 @@
+//! Reads the journal: the record and its projections, typed.
+
+use ledger::Hash;
+use ledger::entry::AgentRecord;
+use ledger::tree::TileStore;
+use prost::Message;
+use proto::v1;
+use rusqlite::{Connection, OptionalExtension, Row};
+
+use super::JournalError;
+
+/// A view of the journal through one connection.
+pub struct Reader<'a> {
+    connection: Held<'a>,
+}
+
+enum Held<'a> {
+    Borrowed(&'a Connection),
+    Owned(Box<Connection>),
+}
+
+/// A certificate as it is projected.
+#[derive(Clone, Debug)]
+pub struct CertificateRow {
+    /// Index of its entry.
+    pub index: u64,
+    /// Serial number, big-endian without leading zeros.
+    pub serial: Vec<u8>,
+    /// SPIFFE path.
+    pub subject: String,
+    /// SHA-256 of the issuer's SubjectPublicKeyInfo.
+    pub issuer: Vec<u8>,
+    /// Seconds since 1970, inclusive.
+    pub not_before: i64,
+    /// Seconds since 1970, inclusive.
+    pub not_after: i64,
+    /// The one before it of the same subject.
+    pub previous: Option<u64>,
+    /// Given up before it was signed.
+    pub abandoned: bool,
+}
+
+/// A CA certificate as it is projected.
+#[derive(Clone, Debug)]
+pub struct CaRow {
+    /// Index of its entry.
+    pub index: u64,
+    /// SHA-256 of its SubjectPublicKeyInfo.
+    pub spki_sha256: Vec<u8>,
+    /// SHA-256 of its signer's.
+    pub signer: Vec<u8>,
+}
+
+/// An agent as it is projected.
+#[derive(Clone, Debug)]
+pub struct AgentRow {
+    /// The agent.
+    pub record: AgentRecord,
+    /// The entry that created it.
+    pub index: u64,
+    /// When it was created, in milliseconds since 1970.
+    pub created_ms: i64,
+    /// When it was last changed, likewise.
+    pub updated_ms: i64,
+}
+
+/// A controller as it is projected.
+#[derive(Clone, Debug)]
+pub struct ControllerRow {
+    /// Name.
+    pub name: String,
+    /// The act that began its line.
+    pub line: u64,
+    /// Start of its line, in milliseconds since 1970.
+    pub line_start_ms: i64,
+    /// Removed: its certificates are refused.
+    pub removed: bool,
+}
+
+/// A grant as it is projected.
+#[derive(Clone, Debug)]
+pub struct GrantRow {
+    /// The entry that set it.
+    pub index: u64,
+    /// The grant.
+    pub grant: v1::Grant,
+}
+
+type Read<T> = Result<T, JournalError>;
+
+const CERTIFICATE: &str =
+    "SELECT idx, serial, subject, issuer, not_before, not_after, previous, abandoned FROM certificate";
+
+impl<'a> Reader<'a> {
+    /// A view through a connection of its own.
+    pub fn owning(connection: Connection) -> Reader<'static> {
+        Reader { connection: Held::Owned(Box::new(connection)) }
+    }
+
+    pub(super) fn borrowing(connection: &'a Connection) -> Self {
+        Self { connection: Held::Borrowed(connection) }
+    }
+
+    fn connection(&self) -> &Connection {
+        match &self.connection {
+            Held::Borrowed(connection) => connection,
+            Held::Owned(connection) => connection,
+        }
+    }
+
+    fn one<T>(
+        &self,
+        sql: &str,
+        values: impl rusqlite::Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Read<Option<T>> {
+        Ok(self.connection().prepare_cached(sql)?.query_row(values, read).optional()?)
+    }
+
+    fn many<T>(
+        &self,
+        sql: &str,
+        values: impl rusqlite::Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Read<Vec<T>> {
+        let mut statement = self.connection().prepare_cached(sql)?;
+        let rows = statement.query_map(values, read)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Number of entries.
+    ///
+    /// # Errors
+    /// The disk's, as for every function here.
+    pub fn size(&self) -> Read<u64> {
+        let last = self.one("SELECT max(idx) FROM entry", [], |row| row.get::<_, Option<u64>>(0))?;
+        Ok(last.flatten().map_or(0, |last| last + 1))
+    }
+
+    /// Exact bytes of an entry.
+    pub fn entry(&self, index: u64) -> Read<Option<Vec<u8>>> {
+        self.one("SELECT body FROM entry WHERE idx = ?1", [index], |row| row.get(0))
+    }
+
+    /// Entries from `start`, at most `limit`.
+    pub fn entries(&self, start: u64, limit: u64) -> Read<Vec<(u64, Vec<u8>)>> {
+        let sql = "SELECT idx, body FROM entry WHERE idx >= ?1 ORDER BY idx LIMIT ?2";
+        self.many(sql, (start, limit), |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    /// Leaf hash of an entry.
+    pub fn leaf(&self, index: u64) -> Read<Option<Hash>> {
+        let leaf =
+            self.one("SELECT leaf_hash FROM entry WHERE idx = ?1", [index], |row| row.get::<_, [u8; 32]>(0))?;
+        Ok(leaf.map(Hash::from_bytes))
+    }
+
+    /// Signature of a certificate and the SHA-256 of the whole.
+    pub fn signature(&self, index: u64) -> Read<Option<(Vec<u8>, [u8; 32])>> {
+        let sql = "SELECT signature, certificate_sha256 FROM signature WHERE idx = ?1";
+        self.one(sql, [index], |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    /// The newest checkpoint: size and note.
+    pub fn checkpoint(&self) -> Read<Option<(u64, String)>> {
+        self.one("SELECT size, note FROM checkpoint", [], |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    /// The charter in force: revision and note.
+    pub fn charter(&self) -> Read<Option<(u64, String)>> {
+        let sql = "SELECT revision, note FROM charter ORDER BY revision DESC LIMIT 1";
+        self.one(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    /// The trust bundle in force: number and note.
+    pub fn bundle(&self) -> Read<Option<(u64, String)>> {
+        let sql = "SELECT number, note FROM bundle ORDER BY number DESC LIMIT 1";
+        self.one(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    /// Every CA certificate.
+    pub fn cas(&self) -> Read<Vec<CaRow>> {
+        self.many("SELECT idx, spki_sha256, signer FROM ca ORDER BY idx", [], ca_row)
+    }
+
+    /// The issuer that signs.
+    pub fn active_issuer(&self) -> Read<Option<CaRow>> {
+        self.one("SELECT idx, spki_sha256, signer FROM ca WHERE active = 1", [], ca_row)
+    }
+
+    /// A certificate by the index of its entry.
+    pub fn certificate(&self, index: u64) -> Read<Option<CertificateRow>> {
+        self.one(&format!("{CERTIFICATE} WHERE idx = ?1"), [index], certificate_row)
+    }
+
+    /// A certificate by its serial number.
+    pub fn certificate_by_serial(&self, serial: &[u8]) -> Read<Option<CertificateRow>> {
+        self.one(&format!("{CERTIFICATE} WHERE serial = ?1"), [serial], certificate_row)
+    }
+
+    /// Certificates below `before`, newest first, at most `limit`.
+    pub fn certificates(&self, before: u64, limit: u64) -> Read<Vec<CertificateRow>> {
+        let sql = format!("{CERTIFICATE} WHERE idx < ?1 ORDER BY idx DESC LIMIT ?2");
+        self.many(&sql, (before, limit), certificate_row)
+    }
+
+    /// Certificates that have neither a signature nor an abandonment.
+    pub fn pending(&self) -> Read<Vec<CertificateRow>> {
+        let sql = format!(
+            "{CERTIFICATE} WHERE abandoned = 0 AND NOT EXISTS (SELECT 1 FROM signature s WHERE s.idx = certificate.idx) ORDER BY idx"
+        );
+        self.many(&sql, [], certificate_row)
+    }
+
+    /// Index of the newest certificate of a subject.
+    pub fn newest(&self, subject: &str) -> Read<Option<u64>> {
+        self.one("SELECT newest FROM line WHERE subject = ?1", [subject], |row| row.get(0))
+    }
+
+    /// An agent.
+    pub fn agent(&self, id: &str) -> Read<Option<AgentRow>> {
+        let sql = "SELECT record, idx, created_ms, updated_ms FROM agent WHERE id = ?1";
+        self.one(sql, [id], agent_row)?.map(decoded).transpose()
+    }
+
+    /// Agents after `id`, by name, of one owner or of all, at most `limit`.
+    pub fn agents(&self, after: &str, owner: Option<&str>, limit: u64) -> Read<Vec<AgentRow>> {
+        let sql = "SELECT record, idx, created_ms, updated_ms FROM agent WHERE id > ?1 AND (?2 IS NULL OR owner = ?2) ORDER BY id LIMIT ?3";
+        self.many(sql, (after, owner, limit), agent_row)?.into_iter().map(decoded).collect()
+    }
+
+    /// A controller.
+    pub fn controller(&self, name: &str) -> Read<Option<ControllerRow>> {
+        self.one(
+            "SELECT name, idx, line_start_ms, removed FROM controller WHERE name = ?1",
+            [name],
+            controller_row,
+        )
+    }
+
+    /// Controllers after `name`, at most `limit`.
+    pub fn controllers(&self, after: &str, limit: u64) -> Read<Vec<ControllerRow>> {
+        let sql =
+            "SELECT name, idx, line_start_ms, removed FROM controller WHERE name > ?1 ORDER BY name LIMIT ?2";
+        self.many(sql, (after, limit), controller_row)
+    }
+
+    /// A controller's grants, by name.
+    pub fn grants(&self, controller: &str) -> Read<Vec<GrantRow>> {
+        let sql = "SELECT idx, body FROM granted WHERE controller = ?1 ORDER BY name";
+        let rows: Vec<(u64, Vec<u8>)> = self.many(sql, [controller], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let decode = |(index, body): (u64, Vec<u8>)| {
+            let grant =
+                v1::Grant::decode(&*body).map_err(|error| JournalError::Corrupt(error.to_string()))?;
+            Ok(GrantRow { index, grant })
+        };
+        rows.into_iter().map(decode).collect()
+    }
+
+    /// Entries that a controller caused under a grant in this hour (hours since 1970).
+    pub fn spent(&self, controller: &str, grant: &str, hour: i64) -> Read<u32> {
+        let sql = "SELECT entries FROM spent WHERE controller = ?1 AND name = ?2 AND hour = ?3";
+        Ok(self.one(sql, (controller, grant, hour), |row| row.get(0))?.unwrap_or(0))
+    }
+
+    /// Whose a public key is: SPIFFE path.
+    pub fn key_subject(&self, spki_sha256: &[u8]) -> Read<Option<String>> {
+        self.one("SELECT subject FROM identity_key WHERE spki_sha256 = ?1", [spki_sha256], |row| row.get(0))
+    }
+
+    /// Whether a public key is a CA's own.
+    pub fn is_ca_key(&self, spki_sha256: &[u8]) -> Read<bool> {
+        Ok(self.one("SELECT 1 FROM ca WHERE spki_sha256 = ?1", [spki_sha256], |_| Ok(()))?.is_some())
+    }
+
+    /// What a request_id led to: hash of the request and index of the entry.
+    pub fn request(&self, caller: &str, request_id: &str) -> Read<Option<(Vec<u8>, u64)>> {
+        let sql = "SELECT body_sha256, idx FROM request WHERE caller = ?1 AND request_id = ?2";
+        self.one(sql, (caller, request_id), |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    /// The entry that carried out the proposal with this nonce.
+    pub fn proposal(&self, nonce: &[u8]) -> Read<Option<u64>> {
+        self.one("SELECT idx FROM proposal WHERE nonce = ?1", [nonce], |row| row.get(0))
+    }
+}
+
+impl TileStore for Reader<'_> {
+    type Error = JournalError;
+
+    fn full_tile(&self, level: u8, index: u64) -> Read<Vec<u8>> {
+        let sql = "SELECT hashes FROM tile WHERE level = ?1 AND idx = ?2";
+        let tile = self.one(sql, (level, index), |row| row.get(0))?;
+        tile.ok_or_else(|| JournalError::Corrupt(format!("tile {level}/{index} is missing")))
+    }
+
+    fn leaf_hashes(&self, start: u64, count: u16) -> Read<Vec<Hash>> {
+        let sql = "SELECT leaf_hash FROM entry WHERE idx >= ?1 ORDER BY idx LIMIT ?2";
+        self.many(sql, (start, count), |row| row.get::<_, [u8; 32]>(0).map(Hash::from_bytes))
+    }
+
+    fn tile_root(&self, level: u8, index: u64) -> Read<Option<Hash>> {
+        let sql = "SELECT root FROM tile WHERE level = ?1 AND idx = ?2";
+        self.one(sql, (level, index), |row| row.get::<_, [u8; 32]>(0).map(Hash::from_bytes))
+    }
+}
+
+fn certificate_row(row: &Row<'_>) -> rusqlite::Result<CertificateRow> {
+    Ok(CertificateRow {
+        index: row.get(0)?,
+        serial: row.get(1)?,
+        subject: row.get(2)?,
+        issuer: row.get(3)?,
+        not_before: row.get(4)?,
+        not_after: row.get(5)?,
+        previous: row.get(6)?,
+        abandoned: row.get(7)?,
+    })
+}
+
+fn ca_row(row: &Row<'_>) -> rusqlite::Result<CaRow> {
+    Ok(CaRow { index: row.get(0)?, spki_sha256: row.get(1)?, signer: row.get(2)? })
+}
+
+fn controller_row(row: &Row<'_>) -> rusqlite::Result<ControllerRow> {
+    Ok(ControllerRow {
+        name: row.get(0)?,
+        line: row.get(1)?,
+        line_start_ms: row.get(2)?,
+        removed: row.get(3)?,
+    })
+}
+
+type Encoded = (Vec<u8>, u64, i64, i64);
+
+fn agent_row(row: &Row<'_>) -> rusqlite::Result<Encoded> {
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+}
+
+fn decoded((record, index, created_ms, updated_ms): Encoded) -> Read<AgentRow> {
+    let record = AgentRecord::decode(&*record).map_err(|error| JournalError::Corrupt(error.to_string()))?;
+    Ok(AgentRow { record, index, created_ms, updated_ms })
+}

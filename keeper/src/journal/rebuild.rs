@@ -1,0 +1,92 @@
+//! Makes the projections anew from the entries and holds them against those there.
+
+use ledger::Hash;
+use ledger::tree::Edge;
+use ledger::{entry, leaf_hash};
+use rusqlite::Connection;
+
+use super::{JournalError, projection};
+
+/// What a rebuild found.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Rebuilt {
+    /// Entries read.
+    pub entries: u64,
+    /// Root of the tree made from them, hexadecimal. It is the journal's.
+    pub root: String,
+    /// Tables that follow from the entries, with their rows.
+    pub tables: Vec<(&'static str, u64)>,
+    /// Tables that were not as the entries say.
+    pub differing: Vec<&'static str>,
+    /// Whether the new ones were put in their place.
+    pub replaced: bool,
+}
+
+pub(super) fn rebuild(connection: &Connection, edge: &Edge, replace: bool) -> Result<Rebuilt, JournalError> {
+    let fresh = Connection::open_in_memory()?;
+    fresh.execute_batch(include_str!("projection.sql"))?;
+    fresh.execute_batch("BEGIN")?;
+    let root = replay(connection, &fresh)?;
+    if root != edge.root() {
+        return Err(JournalError::Corrupt(format!(
+            "its entries make the root {root}, its tiles {}",
+            edge.root()
+        )));
+    }
+    let (mut tables, mut differing) = (Vec::new(), Vec::new());
+    for table in projection::TABLES {
+        let (kept, made) = (rows(connection, table)?, rows(&fresh, table)?);
+        tables.push((table, made.len() as u64));
+        if kept != made {
+            differing.push(table);
+        }
+    }
+    if replace && !differing.is_empty() {
+        connection.execute_batch("BEGIN IMMEDIATE")?;
+        for table in &differing {
+            put(connection, table, &rows(&fresh, table)?)?;
+        }
+        connection.execute_batch("COMMIT")?;
+    }
+    let replaced = replace && !differing.is_empty();
+    Ok(Rebuilt { entries: edge.size(), root: root.to_string(), tables, differing, replaced })
+}
+
+/// Reads every entry strictly, hashes it into a tree of its own, and applies it.
+fn replay(connection: &Connection, fresh: &Connection) -> Result<Hash, JournalError> {
+    let corrupt = |index: u64, what: String| JournalError::Corrupt(format!("entry {index}: {what}"));
+    let mut tree = Edge::new();
+    let mut statement = connection.prepare("SELECT idx, leaf_hash, body FROM entry ORDER BY idx")?;
+    let mut entries = statement.query([])?;
+    while let Some(row) = entries.next()? {
+        let (index, stored, body): (u64, Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let leaf = leaf_hash(&body);
+        if index != tree.size() || stored != leaf.as_bytes() {
+            return Err(corrupt(index, "not where its index or leaf hash says".into()));
+        }
+        let record = entry::decode(&body).map_err(|error| corrupt(index, error.to_string()))?;
+        tree.append(leaf);
+        projection::apply(fresh, index, &record)?;
+    }
+    Ok(tree.root())
+}
+
+type Row = Vec<rusqlite::types::Value>;
+
+fn rows(connection: &Connection, table: &str) -> Result<Vec<Row>, JournalError> {
+    let mut statement = connection.prepare(&format!("SELECT * FROM {table} ORDER BY 1, 2"))?;
+    let columns = statement.column_count();
+    let rows = statement.query_map([], |row| (0..columns).map(|column| row.get(column)).collect())?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn put(connection: &Connection, table: &str, rows: &[Row]) -> Result<(), JournalError> {
+    connection.execute(&format!("DELETE FROM {table}"), [])?;
+    for row in rows {
+        let places = vec!["?"; row.len()].join(", ");
+        connection
+            .prepare_cached(&format!("INSERT INTO {table} VALUES ({places})"))?
+            .execute(rusqlite::params_from_iter(row))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,340 @@
+//! Requests that only read: answered by threads with connections of their own, never on the signing path.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use cell::TrustDomain;
+use certs::Issuer;
+use crossbeam_channel::Receiver;
+use ledger::entry::{self, entry::Kind as EntryKind};
+use ledger::note::Note;
+use ledger::proof::Proof;
+use ledger::tree::{consistency_proof, inclusion_proof};
+use proto::door::answer::Answer;
+use proto::door::{Ask, Recognised, ask};
+use proto::v1;
+
+use crate::answers;
+use crate::callers::{self, Kind, Who};
+use crate::convert;
+use crate::door::Reply;
+use crate::journal::{CertificateRow, Journal, JournalError, Reader};
+use crate::refusal::Refusal;
+use crate::steps::release::Release;
+use crate::{Clock, charters};
+
+/// Threads that read.
+const READERS: usize = 2;
+/// Entries of a page where none is asked for, and at most.
+const PAGE: (u64, u64) = (50, 500);
+/// Rows that one page may look at to find those that the caller may read.
+const SCAN_MAX: u64 = 5_000;
+/// Octets of a page of entries: the front takes a message of a mebibyte.
+const PAGE_OCTETS: usize = 768 * 1024;
+
+/// What every read needs. Shared by the readers, never changed.
+pub(crate) struct Reads {
+    pub(crate) cell: TrustDomain,
+    pub(crate) origin: String,
+    pub(crate) issuers: Vec<Issuer>,
+    pub(crate) clock: Clock,
+}
+
+type Answered = Result<Answer, Refusal>;
+
+/// Starts the readers. They end when the queue's other end is gone.
+///
+/// # Errors
+/// A connection cannot be opened.
+pub(crate) fn start(
+    reads: &Arc<Reads>,
+    dir: &Path,
+    asks: &Receiver<(Ask, Reply)>,
+) -> Result<Vec<JoinHandle<()>>, JournalError> {
+    let connections: Vec<_> =
+        (0..READERS).map(|_| Journal::reading_connection(dir)).collect::<Result<_, _>>()?;
+    let threads = connections.into_iter().map(|connection| {
+        let (reads, asks) = (Arc::clone(reads), asks.clone());
+        thread::spawn(move || {
+            let reader = Reader::owning(connection);
+            for (ask, reply) in asks {
+                reply.send(reads.answer(&reader, &ask));
+            }
+        })
+    });
+    Ok(threads.collect())
+}
+
+impl Reads {
+    fn answer(&self, reader: &Reader<'_>, ask: &Ask) -> Answered {
+        let who = callers::recognise(reader, ask.caller.as_ref(), (self.clock)())?;
+        let view = View { reads: self, reader, who };
+        match ask.ask.as_ref() {
+            Some(ask::Ask::GetCertificate(get)) => view.certificate(get),
+            Some(ask::Ask::ListCertificates(list)) => view.certificates(list),
+            Some(ask::Ask::GetAgent(get)) => view.agent(get),
+            Some(ask::Ask::ListAgents(list)) => view.agents(list),
+            Some(ask::Ask::GetTrustBundle(_)) => bundle(reader)
+                .map(|bundle| Answer::GetTrustBundle(v1::GetTrustBundleResponse { bundle: Some(bundle) })),
+            Some(ask::Ask::GetCheckpoint(_)) => view.checkpoint(),
+            Some(ask::Ask::ListEntries(list)) => view.entries(list),
+            Some(ask::Ask::GetInclusionProof(get)) => view.inclusion(get.index),
+            Some(ask::Ask::GetConsistencyProof(get)) => view.consistency(get.old_size),
+            Some(ask::Ask::GetCharter(_)) => view.charter(),
+            Some(ask::Ask::GetController(get)) => view.controller(get),
+            Some(ask::Ask::ListControllers(list)) => view.controllers(list),
+            Some(ask::Ask::Recognise(_)) => {
+                Ok(Answer::Recognise(Recognised { identity: view.who.path().to_owned() }))
+            }
+            _ => Err(Refusal::internal("an ask that reads nothing")),
+        }
+    }
+}
+
+/// The trust bundle in force.
+pub(crate) fn bundle(reader: &Reader<'_>) -> Result<v1::TrustBundle, Refusal> {
+    let (bundle, note) = charters::bundle(reader)?;
+    Ok(v1::TrustBundle { number: bundle.number(), pem: bundle.pem(), note })
+}
+
+/// One caller's view of the journal.
+struct View<'a> {
+    reads: &'a Reads,
+    reader: &'a Reader<'a>,
+    who: Who,
+}
+
+impl View<'_> {
+    /// Whether the caller may read what concerns this subject: itself, an agent of its own, or anything on this machine.
+    fn may_read(&self, subject: &str) -> Result<bool, Refusal> {
+        Ok(match self.who.kind() {
+            Kind::Local | Kind::Front => true,
+            Kind::Agent(_) => subject == self.who.path(),
+            Kind::Controller(_) if subject == self.who.path() => true,
+            Kind::Controller(name) => match subject.strip_prefix("/agent/") {
+                Some(id) => self.reader.agent(id)?.is_some_and(|agent| agent.record.owner == name.as_str()),
+                None => false,
+            },
+        })
+    }
+
+    fn release(&self) -> Release<'_> {
+        Release { cell: self.reads.cell.as_ref(), origin: &self.reads.origin, issuers: &self.reads.issuers }
+    }
+
+    fn certificate(&self, get: &v1::GetCertificateRequest) -> Answered {
+        let row = self.reader.certificate(convert::certificate_index(&get.name)?)?;
+        let row = row.filter(|row| self.may_read(&row.subject).unwrap_or(false));
+        let row = row.ok_or_else(|| Refusal::not_found("certificate of that name"))?;
+        let certificate = Some(self.release().certificate(self.reader, &row)?);
+        Ok(Answer::GetCertificate(v1::GetCertificateResponse { certificate }))
+    }
+
+    fn certificates(&self, list: &v1::ListCertificatesRequest) -> Answered {
+        let limit = page(list.page_size)?;
+        let before = token(&list.page_token, u64::MAX >> 1)?;
+        let (rows, next) = match agent_filter(&list.filter)? {
+            Some(id) => self.line(&format!("/agent/{id}"), before, limit)?,
+            None => self.scan(before, limit)?,
+        };
+        let certificates = rows.iter().map(|row| self.release().certificate(self.reader, row));
+        Ok(Answer::ListCertificates(v1::ListCertificatesResponse {
+            certificates: certificates.collect::<Result<_, _>>()?,
+            next_page_token: next.map(|next| next.to_string()).unwrap_or_default(),
+        }))
+    }
+
+    /// Those of one subject, along the chain from the newest.
+    fn line(
+        &self,
+        subject: &str,
+        before: u64,
+        limit: u64,
+    ) -> Result<(Vec<CertificateRow>, Option<u64>), Refusal> {
+        if !self.may_read(subject)? {
+            return Err(Refusal::not_found("agent of that name"));
+        }
+        let mut at = if before < u64::MAX >> 1 { Some(before) } else { self.reader.newest(subject)? };
+        let mut rows = Vec::new();
+        while let Some(row) = at.map(|index| self.reader.certificate(index)).transpose()?.flatten() {
+            if row.subject != subject {
+                return Err(Refusal::malformed("page_token", "it belongs to another list"));
+            }
+            if rows.len() as u64 == limit {
+                return Ok((rows, Some(row.index)));
+            }
+            at = row.previous;
+            rows.push(row);
+        }
+        Ok((rows, None))
+    }
+
+    fn scan(&self, before: u64, limit: u64) -> Result<(Vec<CertificateRow>, Option<u64>), Refusal> {
+        let looked_at = self.reader.certificates(before, SCAN_MAX)?;
+        let last =
+            (looked_at.len() as u64 == SCAN_MAX).then(|| looked_at.last().map(|row| row.index)).flatten();
+        let mut rows = Vec::new();
+        for row in looked_at {
+            if rows.len() as u64 == limit {
+                // The next page starts with this row.
+                return Ok((rows, Some(row.index + 1)));
+            }
+            if self.may_read(&row.subject)? {
+                rows.push(row);
+            }
+        }
+        Ok((rows, last))
+    }
+
+    fn agent(&self, get: &v1::GetAgentRequest) -> Answered {
+        let id = convert::agent_id(&get.name, "name")?;
+        let row = self.reader.agent(id.as_str())?;
+        let row = row.filter(|_| self.may_read(&format!("/agent/{id}")).unwrap_or(false));
+        let row = row.ok_or_else(|| Refusal::not_found("agent of that name"))?;
+        let agent = Some(answers::agent(self.reader, &self.reads.cell, &row)?);
+        Ok(Answer::GetAgent(v1::GetAgentResponse { agent }))
+    }
+
+    fn agents(&self, list: &v1::ListAgentsRequest) -> Answered {
+        let limit = page(list.page_size)?;
+        let owner = match self.who.kind() {
+            Kind::Controller(name) => Some(name.as_str()),
+            Kind::Local | Kind::Front => None,
+            Kind::Agent(_) => return Err(Refusal::not_allowed(self.who.path())),
+        };
+        let mut rows = self.reader.agents(&list.page_token, owner, limit + 1)?;
+        let more = rows.len() as u64 > limit;
+        rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        let last = rows.last().filter(|_| more).map(|row| row.record.id.clone());
+        let agents = rows.iter().map(|row| answers::agent(self.reader, &self.reads.cell, row));
+        Ok(Answer::ListAgents(v1::ListAgentsResponse {
+            agents: agents.collect::<Result<_, _>>()?,
+            next_page_token: last.unwrap_or_default(),
+        }))
+    }
+
+    fn checkpoint(&self) -> Answered {
+        let (_, checkpoint) = self.newest_checkpoint()?;
+        Ok(Answer::GetCheckpoint(v1::GetCheckpointResponse { checkpoint }))
+    }
+
+    fn newest_checkpoint(&self) -> Result<(u64, String), Refusal> {
+        self.reader.checkpoint()?.ok_or_else(|| Refusal::not_found("checkpoint yet"))
+    }
+
+    fn entries(&self, list: &v1::ListEntriesRequest) -> Answered {
+        let limit = page(list.page_size)?;
+        let (mut entries, mut octets, mut next) = (Vec::new(), 0, list.start_index);
+        for (index, body) in self.reader.entries(list.start_index, SCAN_MAX.min(limit * 4))? {
+            if entries.len() as u64 == limit || octets + body.len() > PAGE_OCTETS {
+                break;
+            }
+            next = index + 1;
+            if self.may_read_entry(&body)? {
+                octets += body.len();
+                let signature =
+                    self.reader.signature(index)?.map(|(signature, _)| signature).unwrap_or_default();
+                entries.push(v1::LedgerEntry { index, entry: body, signature });
+            }
+        }
+        let next_index = if next < self.reader.size()? { next } else { 0 };
+        Ok(Answer::ListEntries(v1::ListEntriesResponse { entries, next_index }))
+    }
+
+    fn may_read_entry(&self, body: &[u8]) -> Result<bool, Refusal> {
+        if *self.who.kind() == Kind::Local {
+            return Ok(true);
+        }
+        let record = entry::decode(body).map_err(Refusal::internal)?;
+        if record.actor.is_some_and(|actor| actor.identity == self.who.path()) {
+            return Ok(true);
+        }
+        match record.kind {
+            Some(EntryKind::Issuance(issuance)) => self.may_read(&issuance.subject),
+            Some(EntryKind::AgentChange(entry::AgentChange { agent: Some(agent), .. })) => {
+                self.may_read(&format!("/agent/{}", agent.id))
+            }
+            // What everybody must be able to check: the officers, the anchors, the issuers.
+            Some(EntryKind::Charter(_) | EntryKind::Bundle(_) | EntryKind::CaCertificate(_)) => Ok(true),
+            _ => Ok(false),
+        }
+    }
+
+    fn inclusion(&self, index: u64) -> Answered {
+        let (size, checkpoint) = self.newest_checkpoint()?;
+        let hashes = inclusion_proof(self.reader, size, index).map_err(Refusal::internal)?;
+        let checkpoint = Note::parse(checkpoint.as_bytes()).map_err(Refusal::internal)?;
+        let proof = Proof { index, hashes, checkpoint, extra: None }.to_string();
+        Ok(Answer::GetInclusionProof(v1::GetInclusionProofResponse { proof }))
+    }
+
+    fn consistency(&self, old_size: u64) -> Answered {
+        let (size, checkpoint) = self.newest_checkpoint()?;
+        if old_size == 0 {
+            return Err(Refusal::malformed("old_size", "every log is consistent with an empty one"));
+        }
+        let hashes = consistency_proof(self.reader, old_size, size).map_err(Refusal::internal)?;
+        let hashes = hashes.iter().map(|hash| hash.as_bytes().to_vec()).collect();
+        Ok(Answer::GetConsistencyProof(v1::GetConsistencyProofResponse { hashes, checkpoint }))
+    }
+
+    fn charter(&self) -> Answered {
+        let (revision, charter) = self.reader.charter()?.ok_or_else(|| Refusal::not_found("charter"))?;
+        Ok(Answer::GetCharter(v1::GetCharterResponse { charter, revision }))
+    }
+
+    fn controller(&self, get: &v1::GetControllerRequest) -> Answered {
+        let name = convert::controller_name(&get.name)?;
+        let row = self.reader.controller(name.as_str())?;
+        let row = row.filter(|_| self.may_read(&format!("/controller/{name}")).unwrap_or(false));
+        let row = row.ok_or_else(|| Refusal::not_found("controller of that name"))?;
+        let controller = Some(answers::controller(self.reader, &self.reads.cell, &row)?);
+        Ok(Answer::GetController(v1::GetControllerResponse { controller }))
+    }
+
+    fn controllers(&self, list: &v1::ListControllersRequest) -> Answered {
+        let limit = page(list.page_size)?;
+        let mut rows = match self.who.kind() {
+            Kind::Controller(name) => self.reader.controller(name.as_str())?.into_iter().collect(),
+            Kind::Local | Kind::Front => self.reader.controllers(&list.page_token, limit + 1)?,
+            Kind::Agent(_) => return Err(Refusal::not_allowed(self.who.path())),
+        };
+        let more = rows.len() as u64 > limit;
+        rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        let last = rows.last().filter(|_| more).map(|row| row.name.clone());
+        let controllers = rows.iter().map(|row| answers::controller(self.reader, &self.reads.cell, row));
+        Ok(Answer::ListControllers(v1::ListControllersResponse {
+            controllers: controllers.collect::<Result<_, _>>()?,
+            next_page_token: last.unwrap_or_default(),
+        }))
+    }
+}
+
+/// Rows of a page (AIP-158): too many are taken as the most, a negative number is refused.
+fn page(size: i32) -> Result<u64, Refusal> {
+    match u64::try_from(size) {
+        Ok(0) => Ok(PAGE.0),
+        Ok(size) => Ok(size.min(PAGE.1)),
+        Err(_) => Err(Refusal::malformed("page_size", "it is negative")),
+    }
+}
+
+fn token(token: &str, none: u64) -> Result<u64, Refusal> {
+    if token.is_empty() {
+        Ok(none)
+    } else {
+        token.parse().map_err(|_| Refusal::malformed("page_token", "not one of ours"))
+    }
+}
+
+/// The one condition that lists take (AIP-160): `agent = "agents/ID"`.
+fn agent_filter(filter: &str) -> Result<Option<cell::AgentId>, Refusal> {
+    if filter.trim().is_empty() {
+        return Ok(None);
+    }
+    let value =
+        filter.trim().strip_prefix("agent").map(str::trim_start).and_then(|rest| rest.strip_prefix('='));
+    let value = value.ok_or_else(|| Refusal::malformed("filter", "write agent = \"agents/ID\""))?;
+    convert::agent_id(value.trim().trim_matches('"'), "filter").map(Some)
+}

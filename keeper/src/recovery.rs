@@ -1,0 +1,60 @@
+//! What a crash left: entries without a certificate, signed now or given up. The normal path and recovery are one.
+
+use std::collections::HashMap;
+
+use crossbeam_channel::Sender;
+use ledger::entry::{self, entry::Kind};
+
+use crate::journal::{Appended, CertificateRow, Durability, Journal, JournalError, Reader};
+use crate::requests::Settings;
+use crate::sequencer::{Waiter, abandonment, own_entry};
+use crate::steps::Recorded;
+use crate::workers::Job;
+
+/// Finds what a crash left: entries without a certificate. Those that have expired meanwhile are given up; the others are signed as if
+/// nothing had happened.
+pub(crate) fn recover(
+    journal: &mut Journal,
+    settings: &Settings,
+    now_ms: i64,
+) -> Result<Vec<Recorded>, JournalError> {
+    let pending = journal.reader().pending()?;
+    let (live, expired): (Vec<CertificateRow>, Vec<CertificateRow>) =
+        pending.into_iter().partition(|row| row.not_after > now_ms.div_euclid(1000));
+    if !expired.is_empty() {
+        journal.begin(Durability::Disk)?;
+        for row in &expired {
+            journal.append(&own_entry(
+                settings,
+                now_ms,
+                abandonment(&settings.origin, row.index, "EXPIRED_BEFORE_SIGNED"),
+            ))?;
+        }
+        journal.commit()?;
+    }
+    if live.len() + expired.len() > 0 {
+        tracing::warn!(signed_now = live.len(), given_up = expired.len(), "finishing what the last run left");
+    }
+    let reader = journal.reader();
+    live.iter().map(|row| recorded(&reader, row.index)).collect()
+}
+
+fn recorded(reader: &Reader<'_>, index: u64) -> Result<Recorded, JournalError> {
+    let corrupt = |what: &str| JournalError::Corrupt(format!("entry {index}: {what}"));
+    let body = reader.entry(index)?.ok_or_else(|| corrupt("not there"))?;
+    let leaf = ledger::leaf_hash(&body);
+    match entry::decode(&body).map_err(|error| corrupt(&error.to_string()))?.kind {
+        Some(Kind::Issuance(issuance)) => Ok(Recorded::after_commit(Appended { index, leaf }, issuance)),
+        _ => Err(corrupt("no issuance")),
+    }
+}
+
+/// Hands them to the workers; nobody waits for them.
+pub(crate) fn resume(left: Vec<Recorded>, jobs: &Sender<Job>) -> HashMap<u64, Vec<Waiter>> {
+    let mut pending = HashMap::new();
+    for recorded in left {
+        pending.insert(recorded.index(), Vec::new());
+        let _ = jobs.send(Job::Certificate(recorded));
+    }
+    pending
+}

@@ -1,0 +1,404 @@
+//! The sequencer: one thread that decides, appends and commits, many requests at a time.
+//!
+//! It owns the journal's writing end, so every decision sees every decision before it. A batch is what waited while the one before was
+//! being made durable: under load that is many requests for one fsync, alone it is one without delay.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use certs::Issuer;
+use crossbeam_channel::{Receiver, Sender, select};
+use ledger::entry::entry::Kind;
+use ledger::entry::{Abandonment, Actor, ActorKind, Entry, Issuance, Reference, VERSION};
+use proto::door::{Ask, answer, ask};
+use proto::v1::{self, Reason};
+
+use crate::Clock;
+use crate::answers;
+use crate::checkpoints::Checkpoints;
+use crate::door::Reply;
+use crate::entropy::Entropy;
+use crate::journal::{Appended, CertificateRow, Durability, Journal, JournalError};
+use crate::refusal::Refusal;
+use crate::refused::Refused;
+use crate::requests::{self, Desk, Plan, Settings, Then};
+use crate::status::Standing;
+use crate::steps::release::{self, Release};
+use crate::steps::{Recorded, Verified};
+use crate::workers::{Job, Pulse};
+
+/// Most commands in one batch.
+const BATCH: usize = 128;
+/// Most certificates that wait for the token; beyond it asks stay in their queue.
+const PENDING_MAX: usize = 4096;
+/// How often time alone is looked at.
+const TICK: Duration = Duration::from_millis(200);
+/// A call into the module that lasts longer never comes back.
+const HANG: Duration = Duration::from_secs(10);
+
+/// What the sequencer is told.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// A request.
+    Ask(Box<Ask>, Reply),
+    /// Steps 8 and 9 are done.
+    Verified(Verified),
+    /// The token refuses these very bytes.
+    Unsignable {
+        /// The entry.
+        index: u64,
+        /// What the token said.
+        cause: String,
+    },
+    /// The log key signed a checkpoint.
+    CheckpointSigned {
+        /// Entries that it covers.
+        size: u64,
+        /// What was signed.
+        text: String,
+        /// The signature as notes carry it.
+        signature: Vec<u8>,
+    },
+    /// The token is lost to this process.
+    TokenLost(String),
+    /// Finish what has begun, then end.
+    Stop,
+}
+
+/// Why the sequencer ended.
+#[derive(Debug, thiserror::Error)]
+pub enum Ended {
+    /// It was asked to.
+    #[error("stopped")]
+    Stopped,
+    /// The disk's: a commit failed. It is not tried again (invariant I6).
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The token's: only a new process can bring it back.
+    #[error("the token is lost to this process: {0}")]
+    Token(String),
+}
+
+pub(crate) struct Sequencer {
+    pub(crate) journal: Journal,
+    pub(crate) settings: Settings,
+    pub(crate) issuer: Arc<Issuer>,
+    pub(crate) issuers: Vec<Issuer>,
+    pub(crate) entropy: Entropy,
+    pub(crate) clock: Clock,
+    pub(crate) checkpoints: Checkpoints,
+    pub(crate) refused: Refused,
+    pub(crate) standing: Standing,
+    pub(crate) pulse: Pulse,
+    pub(crate) asks: Receiver<Command>,
+    pub(crate) done: Receiver<Command>,
+    pub(crate) jobs: Sender<Job>,
+    pub(crate) readers: Sender<(Ask, Reply)>,
+    /// Who waits for the certificate of an entry. An entry is here from its commit until its signature is stored.
+    pub(crate) pending: HashMap<u64, Vec<Waiter>>,
+    pub(crate) stopping: bool,
+}
+
+/// Who waits for a certificate, and in which form.
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    reply: Reply,
+    /// Where the answer is to a proposal: the receipt of the act.
+    act: Option<v1::Receipt>,
+}
+
+/// What leaves once the batch is durable, and not before.
+#[derive(Default)]
+struct Outbox {
+    replies: Vec<(Reply, Result<answer::Answer, Refusal>)>,
+    /// Appended, and to be signed after the commit.
+    issued: Vec<(Appended, Issuance)>,
+}
+
+impl Sequencer {
+    /// Runs until it is stopped or must end.
+    pub(crate) fn run(mut self) -> Ended {
+        loop {
+            match self.turn() {
+                Ok(true) => {}
+                Ok(false) => return Ended::Stopped,
+                Err(ended) => return ended,
+            }
+        }
+    }
+
+    /// One batch. `false` when everything that had begun is finished after a stop.
+    fn turn(&mut self) -> Result<bool, Ended> {
+        let batch = self.wait();
+        if self.pulse.hangs(HANG) {
+            return Err(Ended::Token("a call into the module did not come back within 10 s".into()));
+        }
+        let refusals = self.refused.due((self.clock)());
+        let entries = refusals.is_some()
+            || batch.iter().any(|command| matches!(command, Command::Ask(..) | Command::Unsignable { .. }));
+        if !batch.is_empty() || entries {
+            self.journal.begin(if entries { Durability::Disk } else { Durability::Kernel })?;
+            let mut outbox = Outbox::default();
+            for command in batch {
+                self.handle(command, &mut outbox)?;
+            }
+            if let Some(refusals) = refusals {
+                self.append(&self.own_entry(Kind::Refusals(refusals)))?;
+            }
+            self.journal.commit()?;
+            self.deliver(outbox);
+        }
+        self.tend_checkpoint();
+        Ok(!(self.stopping && self.pending.is_empty() && self.asks.is_empty() && self.done.is_empty()))
+    }
+
+    /// Waits for a first command and takes what else is there. What the token has done goes first: it frees places.
+    fn wait(&mut self) -> Vec<Command> {
+        let mut batch = Vec::with_capacity(BATCH);
+        let first = if self.pending.len() >= PENDING_MAX {
+            self.done.recv_timeout(TICK).ok()
+        } else {
+            select! {
+                recv(self.done) -> command => command.ok(),
+                recv(self.asks) -> command => command.ok(),
+                default(TICK) => None,
+            }
+        };
+        batch.extend(first);
+        batch.extend(self.done.try_iter().take(BATCH));
+        let room = BATCH.saturating_sub(batch.len()).min(PENDING_MAX.saturating_sub(self.pending.len()));
+        batch.extend(self.asks.try_iter().take(room));
+        batch
+    }
+
+    fn handle(&mut self, command: Command, outbox: &mut Outbox) -> Result<(), Ended> {
+        match command {
+            Command::Ask(ask, reply) => self.ask(*ask, reply, outbox)?,
+            Command::Verified(verified) => self.store(verified, outbox)?,
+            Command::Unsignable { index, cause } => self.give_up(index, &cause, outbox)?,
+            Command::CheckpointSigned { size, text, signature } => {
+                let note = self.checkpoints.signed(size, &text, &signature).map_err(Ended::Token)?;
+                self.journal.store_checkpoint(size, &note)?;
+                for (ask, reply) in self.checkpoints.covered() {
+                    self.read(ask, reply);
+                }
+            }
+            Command::TokenLost(cause) => return Err(Ended::Token(cause)),
+            Command::Stop => self.stopping = true,
+        }
+        Ok(())
+    }
+
+    fn ask(&mut self, ask: Ask, reply: Reply, outbox: &mut Outbox) -> Result<(), Ended> {
+        match covers(&ask) {
+            Some(size) => self.cover(size, ask, reply),
+            None if matches!(ask.ask, Some(ask::Ask::GetStatus(_))) => {
+                let status = self.standing.answer(&self.journal, &self.checkpoints, self.pending.len());
+                outbox.replies.push((reply, status.map(answer::Answer::GetStatus).map_err(Refusal::from)));
+            }
+            None => self.change(&ask, reply, outbox)?,
+        }
+        Ok(())
+    }
+
+    /// Steps 3 to 7.
+    fn change(&mut self, ask: &Ask, reply: Reply, outbox: &mut Outbox) -> Result<(), Ended> {
+        let mut desk = Desk {
+            reader: self.journal.reader(),
+            settings: &self.settings,
+            issuer: &self.issuer,
+            entropy: &mut self.entropy,
+            now_ms: (self.clock)(),
+            next: self.journal.edge().size(),
+        };
+        match requests::plan(&mut desk, ask) {
+            Err((refusal, caller)) => {
+                self.refused.count(caller, refusal.reason(), (self.clock)());
+                outbox.replies.push((reply, Err(refusal)));
+            }
+            Ok(Plan::Answer(answer)) => outbox.replies.push((reply, Ok(*answer))),
+            Ok(Plan::Await(index)) => self.attach(index, reply, outbox)?,
+            Ok(Plan::Record { entries, then }) => self.record(entries, &then, reply, outbox)?,
+        }
+        Ok(())
+    }
+
+    /// Step 7. From here on nothing refuses.
+    fn record(
+        &mut self,
+        entries: Vec<Entry>,
+        then: &Then,
+        reply: Reply,
+        outbox: &mut Outbox,
+    ) -> Result<(), Ended> {
+        let mut first = None;
+        let mut certificate = None;
+        for entry in entries {
+            let appended = self.append(&entry)?;
+            first = first.or(Some(appended));
+            if let Some(Kind::Issuance(issuance)) = entry.kind {
+                certificate = Some((appended, issuance));
+            }
+        }
+        let act = match then {
+            Then::Proposal => first.map(|act| release::receipt(&self.settings.origin, act.index, act.leaf)),
+            _ => None,
+        };
+        match (certificate, act) {
+            (Some((appended, issuance)), act) => {
+                self.pending.entry(appended.index).or_default().push(Waiter { reply, act });
+                outbox.issued.push((appended, issuance));
+            }
+            (None, Some(receipt)) => outbox.replies.push((reply, Ok(proposal_answer(receipt, None)))),
+            (None, None) => {
+                let answer = answers::after(&self.journal.reader(), &self.settings.cell, then);
+                outbox.replies.push((reply, answer));
+            }
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, entry: &Entry) -> Result<Appended, JournalError> {
+        self.journal.append(entry)
+    }
+
+    /// A request that led to a certificate before: it is there, or it waits with the others.
+    fn attach(&mut self, index: u64, reply: Reply, outbox: &mut Outbox) -> Result<(), Ended> {
+        if let Some(waiters) = self.pending.get_mut(&index) {
+            waiters.push(Waiter { reply, act: None });
+            return Ok(());
+        }
+        let certificate = self.certificate(index)?;
+        outbox.replies.push((reply, Ok(answer::Answer::Certificate(certificate))));
+        Ok(())
+    }
+
+    fn certificate(&self, index: u64) -> Result<v1::Certificate, JournalError> {
+        let (reader, row) = (self.journal.reader(), self.row(index)?);
+        self.release().certificate(&reader, &row)
+    }
+
+    fn row(&self, index: u64) -> Result<CertificateRow, JournalError> {
+        let row = self.journal.reader().certificate(index)?;
+        row.ok_or_else(|| JournalError::Corrupt(format!("entry {index} is no certificate")))
+    }
+
+    fn release(&self) -> Release<'_> {
+        Release { cell: self.settings.cell.as_ref(), origin: &self.settings.origin, issuers: &self.issuers }
+    }
+
+    /// Step 10.
+    fn store(&mut self, verified: Verified, outbox: &mut Outbox) -> Result<(), Ended> {
+        self.journal.store_signature(verified.index, &verified.signature, &verified.sha256)?;
+        let waiters = self.pending.remove(&verified.index).unwrap_or_default();
+        if waiters.is_empty() {
+            return Ok(());
+        }
+        let certificate = self.release().fresh(&self.row(verified.index)?, verified)?;
+        for Waiter { reply, act } in waiters {
+            let answer = match act {
+                Some(receipt) => proposal_answer(receipt, Some(certificate.clone())),
+                None => answer::Answer::Certificate(certificate.clone()),
+            };
+            outbox.replies.push((reply, Ok(answer)));
+        }
+        Ok(())
+    }
+
+    /// A certificate that cannot be signed counts as issued; the ledger says that nobody was given it.
+    fn give_up(&mut self, index: u64, cause: &str, outbox: &mut Outbox) -> Result<(), Ended> {
+        tracing::error!(entry = index, cause, "the token refuses to sign these bytes: given up");
+        let entry = self.own_entry(abandonment(&self.settings.origin, index, "REFUSED_BY_TOKEN"));
+        self.append(&entry)?;
+        for waiter in self.pending.remove(&index).unwrap_or_default() {
+            let refusal = Refusal::new(
+                Reason::TokenUnavailable,
+                "the token refused to sign this certificate: try again",
+            );
+            outbox.replies.push((waiter.reply, Err(refusal.retry(1000))));
+        }
+        Ok(())
+    }
+
+    fn own_entry(&self, kind: Kind) -> Entry {
+        own_entry(&self.settings, (self.clock)(), kind)
+    }
+
+    /// After the commit: what is durable is signed, and answers leave.
+    fn deliver(&mut self, outbox: Outbox) {
+        for (appended, issuance) in outbox.issued {
+            // The workers' end outlives this thread's.
+            let _ = self.jobs.send(Job::Certificate(Recorded::after_commit(appended, issuance)));
+        }
+        for (reply, outcome) in outbox.replies {
+            reply.send(outcome);
+        }
+    }
+
+    /// Lets an ask go to the readers once a checkpoint covers `size` entries.
+    fn cover(&mut self, size: u64, ask: Ask, reply: Reply) {
+        if size > self.journal.edge().size() {
+            reply.send(Err(Refusal::new(
+                Reason::NotFound,
+                format!("the log has {} entries", self.journal.edge().size()),
+            )));
+        } else if self.checkpoints.covers(size) {
+            self.read(ask, reply);
+        } else {
+            self.checkpoints.wait(size, ask, reply);
+        }
+    }
+
+    fn read(&self, ask: Ask, reply: Reply) {
+        if let Err(crossbeam_channel::TrySendError::Full((_, reply))) = self.readers.try_send((ask, reply)) {
+            reply.send(Err(Refusal::new(Reason::QueueFull, "too much is waiting: try again").retry(200)));
+        }
+    }
+
+    fn tend_checkpoint(&mut self) {
+        if let Some(text) = self.checkpoints.due(self.journal.edge(), Instant::now()) {
+            let _ = self.jobs.send(Job::Checkpoint { size: self.journal.edge().size(), text });
+        }
+    }
+}
+
+/// How many entries a checkpoint must cover before the ask can be answered; `None` for an ask that needs none.
+fn covers(ask: &Ask) -> Option<u64> {
+    match ask.ask.as_ref()? {
+        // A log that has entries has a checkpoint: the smallest covers one.
+        ask::Ask::GetCheckpoint(get) => Some(get.min_size.max(1)),
+        ask::Ask::GetInclusionProof(get) => Some(get.index.saturating_add(1)),
+        ask::Ask::GetConsistencyProof(get) => Some(get.old_size.max(1)),
+        _ => None,
+    }
+}
+
+fn proposal_answer(receipt: v1::Receipt, certificate: Option<v1::Certificate>) -> answer::Answer {
+    answer::Answer::SubmitProposal(v1::SubmitProposalResponse { receipt: Some(receipt), certificate })
+}
+
+/// An entry on the service's own word.
+pub(crate) fn own_entry(settings: &Settings, now_ms: i64, kind: Kind) -> Entry {
+    let actor = Actor {
+        kind: ActorKind::Service.into(),
+        identity: crate::SERVICE_PATH.to_owned(),
+        ..Actor::default()
+    };
+    Entry {
+        version: VERSION,
+        cell: settings.cell.to_string(),
+        time_unix_ms: now_ms,
+        actor: Some(actor),
+        kind: Some(kind),
+        ..Entry::default()
+    }
+}
+
+/// Says that the certificate of an entry was given up.
+pub(crate) fn abandonment(origin: &str, index: u64, reason: &str) -> Kind {
+    Kind::Abandonment(Abandonment {
+        certificate: Some(Reference { origin: origin.to_owned(), index }),
+        reason: reason.to_owned(),
+    })
+}

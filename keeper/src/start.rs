@@ -1,0 +1,251 @@
+//! Starts a keeper: what is on the disk is read and checked, the token is opened, what a crash left is finished, then the door opens.
+
+use std::net::IpAddr;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use cell::{DnsNames, TrustDomain};
+use certs::ObjectIdentifier;
+use crossbeam_channel::{Receiver, Sender};
+use hsm_config::{PinGuard, TokenConfig, TokenError};
+use proto::door::Ask;
+
+use crate::checkpoints::Checkpoints;
+use crate::custody::Custody;
+use crate::door::{Reply, Routes};
+use crate::entropy;
+use crate::journal::{Journal, JournalError, checkpoint_wal};
+use crate::reads::{self, Reads};
+use crate::refused::Refused;
+use crate::requests::Settings;
+use crate::sequencer::{Command, Ended, Sequencer};
+use crate::status::Standing;
+use crate::steps::Recorded;
+use crate::trust::{self, Trust};
+use crate::workers::{self, Job};
+use crate::{Clock, recovery};
+
+/// Requests that wait for the sequencer; one more is answered QUEUE_FULL.
+const QUEUE: usize = 8192;
+/// Reads that wait; one more is answered QUEUE_FULL.
+const READ_QUEUE: usize = 1024;
+/// How often the write-ahead log is moved into the database.
+const WAL_EVERY: Duration = Duration::from_secs(1);
+
+/// What a keeper is started with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The data directory; it must be 0700.
+    pub data_dir: PathBuf,
+    /// The trust domain; it must be the journal's.
+    pub cell: TrustDomain,
+    /// The token that holds the issuing and the log key.
+    pub token: TokenConfig,
+    /// Names in the service's own certificate.
+    pub service_dns: DnsNames,
+    /// Addresses in it.
+    pub service_addresses: Vec<IpAddr>,
+    /// OID of the roles-and-tags extension.
+    pub attributes_oid: ObjectIdentifier,
+}
+
+/// Why a keeper does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The operator's, or the disk's.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The operator's, or the token's.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The operator's: the configuration is for another cell.
+    #[error(
+        "the journal belongs to the cell {journal}, the configuration says {configured}: set `cell = \"{journal}\"`"
+    )]
+    WrongCell {
+        /// What the journal says.
+        journal: String,
+        /// What the configuration says.
+        configured: String,
+    },
+    /// The operator's: a founding that did not come to its end.
+    #[error(
+        "the cell is not founded to its end ({0}): remove the data directory and run `rootcellar init` again"
+    )]
+    Unfounded(&'static str),
+}
+
+/// A running keeper.
+pub struct Keeper {
+    routes: Routes,
+    done: Sender<Command>,
+    sequencer: JoinHandle<Ended>,
+}
+
+/// Asks a keeper to stop.
+#[derive(Clone)]
+pub struct Stopper(Sender<Command>);
+
+impl Stopper {
+    /// Finishes what has begun; [`Keeper::wait`] then returns.
+    pub fn stop(&self) {
+        let _ = self.0.send(Command::Stop);
+    }
+}
+
+impl Keeper {
+    /// Starts a keeper. When this returns it issues.
+    ///
+    /// # Errors
+    /// The journal, the PIN, the token or a key; nothing is left running.
+    pub fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
+        let mut journal = Journal::open(&config.data_dir)?;
+        if journal.cell() != config.cell.as_ref() {
+            let (journal, configured) = (journal.cell().to_owned(), config.cell.to_string());
+            return Err(StartError::WrongCell { journal, configured });
+        }
+        let trust = Trust::read(&journal)?;
+        let pin = config.token.pin.read().map_err(TokenError::from)?;
+        let guard = PinGuard::new(&config.data_dir);
+        let log_spki = trust::spki_of(&trust.log_key);
+        let issuer_spki = trust.issuer.public_key().spki_der().to_vec();
+        let (custody, keys) = Custody::open(config.token.clone(), guard, &pin, issuer_spki, log_spki)?;
+        drop(pin);
+        for key in &keys {
+            tracing::info!(label = key.label, algorithm = key.key.algorithm().to_string(), "key in custody");
+        }
+        let settings = settings(&config, &journal);
+        let left = recovery::recover(&mut journal, &settings, (clock)())?;
+        Self::assemble(config, clock, journal, trust, &custody, settings, left)
+    }
+
+    fn assemble(
+        config: Config,
+        clock: Clock,
+        journal: Journal,
+        trust: Trust,
+        custody: &Arc<Custody>,
+        settings: Settings,
+        left: Vec<Recorded>,
+    ) -> Result<Self, StartError> {
+        let queues = Queues::new();
+        let issuer = Arc::new(trust.issuer);
+        let (pulse, _workers) = workers::start(custody, &issuer, &queues.jobs.1, &queues.done.0)?;
+        let (blocks, entropy) = entropy::store();
+        workers::start_entropy(custody, blocks, queues.done.0.clone())?;
+        let reads = Reads {
+            cell: config.cell,
+            origin: settings.origin.clone(),
+            issuers: trust.issuers.clone(),
+            clock: Arc::clone(&clock),
+        };
+        reads::start(&Arc::new(reads), &config.data_dir, &queues.reads.1)?;
+        start_checkpointer(&config.data_dir)?;
+        let standing = Standing {
+            custody: Arc::clone(custody),
+            issuer_validity: issuer.validity(),
+            started_ms: (clock)(),
+            clock: Arc::clone(&clock),
+        };
+        let routes = Routes {
+            sequencer: queues.asks.0,
+            readers: queues.reads.0.clone(),
+            open: Arc::new(AtomicUsize::new(0)),
+        };
+        let sequencer = Sequencer {
+            checkpoints: Checkpoints::new(trust.origin, trust.log_key, trust.checkpoint),
+            pending: recovery::resume(left, &queues.jobs.0),
+            journal,
+            settings,
+            issuer,
+            issuers: trust.issuers,
+            entropy,
+            clock,
+            refused: Refused::default(),
+            standing,
+            pulse,
+            asks: queues.asks.1,
+            done: queues.done.1,
+            jobs: queues.jobs.0,
+            readers: queues.reads.0,
+            stopping: false,
+        };
+        let done = queues.done.0;
+        Ok(Self { routes, done, sequencer: thread::spawn(move || sequencer.run()) })
+    }
+
+    /// Serves a front at the other end of `door`, until it closes. Several doors may be open.
+    ///
+    /// # Errors
+    /// The socket's.
+    pub fn serve(&self, door: UnixStream) -> std::io::Result<()> {
+        self.routes.serve(door)
+    }
+
+    /// What stops it.
+    pub fn stopper(&self) -> Stopper {
+        Stopper(self.done.clone())
+    }
+
+    /// Waits until it has stopped or must end. The process is then to end: threads may be left in the module.
+    pub fn wait(self) -> Ended {
+        drop(self.routes);
+        self.sequencer.join().unwrap_or_else(|_| Ended::Token("the sequencer panicked".into()))
+    }
+}
+
+impl std::fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keeper").finish_non_exhaustive()
+    }
+}
+
+type Queue<T> = (Sender<T>, Receiver<T>);
+
+struct Queues {
+    asks: Queue<Command>,
+    done: Queue<Command>,
+    jobs: Queue<Job>,
+    reads: Queue<(Ask, Reply)>,
+}
+
+impl Queues {
+    /// Only the ends that callers fill are bounded: what the sequencer has begun is bounded by what it takes in, and a bound between it
+    /// and the workers could block both.
+    fn new() -> Self {
+        Self {
+            asks: crossbeam_channel::bounded(QUEUE),
+            done: crossbeam_channel::unbounded(),
+            jobs: crossbeam_channel::unbounded(),
+            reads: crossbeam_channel::bounded(READ_QUEUE),
+        }
+    }
+}
+
+fn settings(config: &Config, journal: &Journal) -> Settings {
+    Settings {
+        cell: config.cell.clone(),
+        origin: journal.origin().to_owned(),
+        attributes_oid: config.attributes_oid,
+        service_dns: config.service_dns.clone(),
+        service_addresses: config.service_addresses.clone(),
+    }
+}
+
+/// The thread that moves the write-ahead log into the database, away from the path of a commit. It ends with the process.
+fn start_checkpointer(dir: &Path) -> Result<(), JournalError> {
+    let connection = Journal::checkpointing_connection(dir)?;
+    let every = crossbeam_channel::tick(WAL_EVERY);
+    thread::spawn(move || {
+        for _ in every {
+            if let Err(error) = checkpoint_wal(&connection, "PASSIVE") {
+                tracing::warn!(cause = error.to_string(), "the write-ahead log could not be moved");
+            }
+        }
+    });
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! Step 4, admit: is it acceptable now? Gives a serial number and a validity.
+//!
+//! A crash here leaves nothing: the serial number is drawn anew.
+
+use certs::compose::{Serial, Validity};
+use certs::{Issuer, PublicKey};
+use proto::v1::Reason;
+
+use crate::entropy::Entropy;
+use crate::journal::Reader;
+use crate::refusal::Refusal;
+
+/// A certificate may be made for this key, with this serial number, for this time.
+pub(crate) struct Admitted {
+    pub(super) public_key: PublicKey,
+    pub(super) serial: Serial,
+    pub(super) validity: Validity,
+}
+
+/// Admits a public key for `subject`: of a kind that is accepted, no other identity's, no CA's own.
+///
+/// # Errors
+/// [`Reason::KeyUnsupported`], [`Reason::KeyWeak`] or [`Reason::KeyInUse`].
+pub(crate) fn key(reader: &Reader<'_>, spki: &[u8], subject: &str) -> Result<PublicKey, Refusal> {
+    let key = PublicKey::try_from(spki).map_err(|error| {
+        let reason =
+            if matches!(error, certs::KeyError::Weak(_)) { Reason::KeyWeak } else { Reason::KeyUnsupported };
+        Refusal::new(reason, error.to_string()).on("csr")
+    })?;
+    let hash = key.spki_sha256();
+    let another = reader.key_subject(&hash)?.is_some_and(|owner| owner != subject);
+    if another || reader.is_ca_key(&hash)? {
+        return Err(Refusal::new(
+            Reason::KeyInUse,
+            "this public key belongs to another identity: make a new key. If you did not copy it, someone cloned a machine",
+        )
+        .on("csr"));
+    }
+    Ok(key)
+}
+
+/// Draws the serial number and sets the validity: `ttl_secs` shortened by up to a tenth, so that a fleet that came up at once does not
+/// renew at once.
+///
+/// # Errors
+/// The issuer is not valid now, or there are no random numbers.
+pub(crate) fn admit(
+    issuer: &Issuer,
+    entropy: &mut Entropy,
+    now_ms: i64,
+    public_key: PublicKey,
+    ttl_secs: u32,
+) -> Result<Admitted, Refusal> {
+    let no_entropy = |error: crate::entropy::NoEntropy| {
+        Refusal::new(Reason::TokenUnavailable, error.to_string()).retry(1000)
+    };
+    // RFC 5280 §4.1.2.2: positive, at most 20 octets. 159 bits of chance.
+    let serial = Serial::try_from(entropy.draw::<20>("rootcellar/v1 serial").map_err(no_entropy)?);
+    let serial = serial.map_err(Refusal::internal)?;
+    let jitter = u16::from_be_bytes(entropy.draw::<2>("rootcellar/v1 jitter").map_err(no_entropy)?);
+    let shorter = u64::from(ttl_secs) * u64::from(jitter) / (10 * u64::from(u16::MAX));
+    let now = u64::try_from(now_ms.div_euclid(1000)).map_err(Refusal::internal)?;
+    let validity = Validity::for_lifetime(now, u64::from(ttl_secs) - shorter, issuer.validity());
+    let validity = validity.map_err(|error| Refusal::new(Reason::IssuerNotValid, error.to_string()))?;
+    Ok(Admitted { public_key, serial, validity })
+}

@@ -1,0 +1,130 @@
+//! Step 3, authorise: may this caller have this done?
+//!
+//! A crash here leaves nothing.
+
+use cell::{AgentSpec, Grant, first_covering};
+use ledger::entry::Reference;
+use proto::v1::Reason;
+
+use crate::callers::Who;
+use crate::convert;
+use crate::journal::{AgentRow, Reader};
+use crate::refusal::Refusal;
+
+/// Milliseconds in the hour that a budget is for.
+const HOUR_MS: i64 = 3_600_000;
+
+/// The caller may: under which grant, and which entry set it.
+#[derive(Clone, Debug)]
+pub(crate) struct Authorised {
+    controller: String,
+    grant: String,
+    budget_per_hour: u32,
+    set_by: u64,
+}
+
+impl Authorised {
+    /// The controller.
+    pub(crate) fn controller(&self) -> &str {
+        &self.controller
+    }
+
+    /// The grant's name.
+    pub(crate) fn grant(&self) -> &str {
+        &self.grant
+    }
+
+    /// The entry that set the grant.
+    pub(crate) fn approval(&self, origin: &str) -> Reference {
+        Reference { origin: origin.to_owned(), index: self.set_by }
+    }
+
+    /// Refuses when `entries` more would exceed what the grant allows in this hour.
+    ///
+    /// # Errors
+    /// [`Reason::BudgetExhausted`], with the time until the next hour.
+    pub(crate) fn within_budget(
+        &self,
+        reader: &Reader<'_>,
+        now_ms: i64,
+        entries: u32,
+    ) -> Result<(), Refusal> {
+        let spent = reader.spent(&self.controller, &self.grant, now_ms.div_euclid(HOUR_MS))?;
+        if spent.saturating_add(entries) <= self.budget_per_hour {
+            return Ok(());
+        }
+        let wait = u32::try_from(HOUR_MS - now_ms.rem_euclid(HOUR_MS)).unwrap_or(u32::MAX);
+        Err(Refusal::new(
+            Reason::BudgetExhausted,
+            format!(
+                "the budget of grant {} is spent: {spent} of {} entries in this hour",
+                self.grant, self.budget_per_hour
+            ),
+        )
+        .retry(wait))
+    }
+}
+
+/// The caller is a controller, and one of its grants covers the agent and the lifetime (0 where no certificate is asked for).
+///
+/// # Errors
+/// It is none, or no grant covers it.
+pub(crate) fn agent(
+    reader: &Reader<'_>,
+    who: &Who,
+    spec: &AgentSpec,
+    ttl_secs: u32,
+) -> Result<Authorised, Refusal> {
+    under(reader, who.controller()?.as_str(), spec, ttl_secs)
+}
+
+/// One of this controller's grants covers the agent and the lifetime.
+///
+/// # Errors
+/// None does.
+pub(crate) fn under(
+    reader: &Reader<'_>,
+    controller: &str,
+    spec: &AgentSpec,
+    ttl_secs: u32,
+) -> Result<Authorised, Refusal> {
+    let rows = reader.grants(controller)?;
+    let grants: Vec<Grant> =
+        rows.iter().map(|row| convert::grant_from_wire(&row.grant)).collect::<Result<_, _>>()?;
+    let covered = first_covering(&grants, spec, ttl_secs)?;
+    let row = rows.iter().find(|row| row.grant.name == covered.grant().name.as_str());
+    let row = row.ok_or_else(|| Refusal::internal("a grant that is not there"))?;
+    Ok(Authorised {
+        controller: controller.to_owned(),
+        grant: row.grant.name.clone(),
+        budget_per_hour: covered.grant().budget.per_hour(),
+        set_by: row.index,
+    })
+}
+
+/// The agent belongs to the caller.
+///
+/// # Errors
+/// [`Reason::NotOwner`].
+pub(crate) fn owner(who: &Who, agent: &AgentRow) -> Result<(), Refusal> {
+    if who.controller()?.as_str() == agent.record.owner {
+        Ok(())
+    } else {
+        Err(Refusal::new(
+            Reason::NotOwner,
+            format!("agents/{} belongs to another controller", agent.record.id),
+        ))
+    }
+}
+
+/// The longest lifetime that the caller's grants allow for an agent, in seconds; 0 where none speaks for it.
+pub(crate) fn longest_ttl(reader: &Reader<'_>, controller: &str, spec: &AgentSpec) -> Result<u32, Refusal> {
+    let mut longest = 0;
+    for row in reader.grants(controller)? {
+        let grant = convert::grant_from_wire(&row.grant)?;
+        if grant.speaks_for(&spec.id) {
+            longest = longest.max(grant.max_ttl.secs());
+        }
+    }
+    Ok(longest)
+}
