@@ -1,1 +1,35 @@
-//! ca-service
+//! The front: gRPC over mutual TLS, and the near end of the keeper's door.
+//!
+//! - `front`: the life of the whole; `limits`: every bound; `error`: why it cannot start
+//! - `door`, `keeper`: asks go to the keeper, answers come back
+//! - `bundle`, `tls`, `own_certificate`: whom the front believes, and with what it proves itself
+//! - `listener`, `local`, `ops`, `connection`: sockets and what is served on them
+//! - `steps`: steps 1 and 2 of the issuance cycle; `call`, `services`, `log`, `status`: one request and its answer
+//! - `health`: whether the keeper answers
+//!
+//! Does not: hold a CA key, see a PIN, open a token or the journal, decide what is issued.
+
+mod bundle;
+mod call;
+mod chance;
+mod connection;
+mod door;
+mod error;
+mod front;
+mod health;
+mod keeper;
+mod limits;
+mod listener;
+mod local;
+mod log;
+mod ops;
+mod own_certificate;
+mod services;
+mod status;
+mod steps;
+mod tls;
+
+pub use error::FrontError;
+pub use front::{Bound, Clock, FrontConfig, run};
+pub use keeper::Keeper;
+pub use limits::Limits;

@@ -1,0 +1,161 @@
+//! One request: who asks, how long the answer is worth waiting for, and its way to the keeper and back.
+
+use std::time::Duration;
+
+use http::{Extensions, HeaderMap};
+use proto::{
+    door::{Refused, answer::Answer, ask::Ask},
+    v1::Reason,
+};
+use tokio::{sync::watch, time::Instant};
+use tonic::{Request, Response, Status};
+
+use crate::{
+    Clock, Keeper, Limits,
+    status::{refused, status},
+    steps::Caller,
+};
+
+/// The circumstances of one request; in its extensions before any service sees it.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    /// Step 1's proof.
+    pub(crate) caller: Caller,
+    /// When the answer is worth nothing.
+    pub(crate) deadline: Instant,
+    /// True when the connection is to end.
+    pub(crate) closing: watch::Receiver<bool>,
+}
+
+impl Call {
+    /// Of this request.
+    ///
+    /// # Errors
+    /// `INTERNAL`, our bug: it came past [`crate::connection::App`].
+    pub(crate) fn of(extensions: &Extensions) -> Result<Self, Refused> {
+        extensions
+            .get()
+            .cloned()
+            .ok_or_else(|| refused(Reason::Internal, "a request without a caller: please report it"))
+    }
+
+    fn time_left(&self) -> Result<Duration, Refused> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() { Err(too_late()) } else { Ok(left) }
+    }
+}
+
+/// The deadline was over before the keeper was asked.
+pub(crate) fn too_late() -> Refused {
+    refused(
+        Reason::DeadlineExceeded,
+        "the deadline is over: ask again, with more time and the same request_id",
+    )
+}
+
+/// The time a request may take: what `grpc-timeout` says, within the limits.
+pub(crate) fn time_for(headers: &HeaderMap, limits: &Limits) -> Duration {
+    let asked = headers.get("grpc-timeout").and_then(|value| grpc_timeout(value.to_str().ok()?));
+    asked.unwrap_or(limits.request_timeout).min(limits.request_timeout_most)
+}
+
+/// gRPC over HTTP/2, "Requests": TimeoutValue is at most eight digits. None for what is not of that form.
+fn grpc_timeout(text: &str) -> Option<Duration> {
+    let unit = text.chars().last()?;
+    let digits = &text[..text.len() - unit.len_utf8()];
+    if !(1..=8).contains(&digits.len()) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let value: u64 = digits.parse().ok()?;
+    Some(match unit {
+        'H' => Duration::from_secs(value * 3600),
+        'M' => Duration::from_secs(value * 60),
+        'S' => Duration::from_secs(value),
+        'm' => Duration::from_millis(value),
+        'u' => Duration::from_micros(value),
+        'n' => Duration::from_nanos(value),
+        _ => return None,
+    })
+}
+
+/// What every service needs.
+#[derive(Clone)]
+pub(crate) struct Desk {
+    /// The near end of the door.
+    pub(crate) keeper: Keeper,
+    /// Milliseconds since 1970.
+    pub(crate) clock: Clock,
+}
+
+impl Desk {
+    /// Asks the keeper in the caller's name, whose certificate is looked at once more.
+    ///
+    /// # Errors
+    /// The keeper's refusal, or `CALLER_EXPIRED`, `DEADLINE_EXCEEDED` and the door's from here.
+    pub(crate) async fn ask(&self, call: &Call, ask: Ask) -> Result<Answer, Refused> {
+        let caller = call.caller.at((self.clock)())?;
+        self.keeper.ask(caller, call.time_left()?, ask).await
+    }
+
+    /// A method that goes through unchanged: `wrap` makes the ask, `pick` takes the answer that belongs to it.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub(crate) async fn relay<Q, A>(
+        &self,
+        request: Request<Q>,
+        wrap: fn(Q) -> Ask,
+        pick: fn(Answer) -> Option<A>,
+    ) -> Result<Response<A>, Status> {
+        let call = Call::of(request.extensions()).map_err(status)?;
+        let answer = self.ask(&call, wrap(request.into_inner())).await.map_err(status)?;
+        pick(answer).map(Response::new).ok_or_else(|| status(other_answer()))
+    }
+}
+
+/// Our bug, or front and keeper of different versions.
+pub(crate) fn other_answer() -> Refused {
+    refused(
+        Reason::Internal,
+        "the keeper answered another question: front and keeper differ in version; restart the service",
+    )
+}
+
+/// A function that takes the answer of this kind.
+macro_rules! pick {
+    ($kind:ident) => {
+        |answer| match answer {
+            proto::door::answer::Answer::$kind(body) => Some(body),
+            _ => None,
+        }
+    };
+}
+pub(crate) use pick;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn time(header: Option<&str>) -> Duration {
+        let mut headers = HeaderMap::new();
+        header.map(|text| headers.insert("grpc-timeout", text.parse().unwrap()));
+        time_for(&headers, &Limits::default())
+    }
+
+    #[test]
+    fn a_deadline_is_honoured_and_bounded() {
+        assert_eq!(time(Some("250m")), Duration::from_millis(250));
+        assert_eq!(time(Some("99999999n")), Duration::from_nanos(99_999_999));
+        assert_eq!(time(Some("1M")), Duration::from_secs(60));
+        assert_eq!(time(Some("99999999H")), Limits::default().request_timeout_most);
+    }
+
+    #[test]
+    fn without_a_readable_deadline_the_default_holds() {
+        for header in
+            [None, Some(""), Some("S"), Some("1"), Some("1s"), Some("-1S"), Some("+1S"), Some("123456789S")]
+        {
+            assert_eq!(time(header), Limits::default().request_timeout, "{header:?}");
+        }
+    }
+}

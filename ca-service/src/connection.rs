@@ -1,0 +1,107 @@
+//! One connection: HTTP/2 for a caller who is known, until it ends, its time is over, or the front stops.
+
+use std::{convert::Infallible, pin::pin, sync::Arc};
+
+use hyper::{body::Incoming, server::conn::http2, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::watch,
+    time::{Instant, sleep, timeout, timeout_at},
+};
+use tonic::{body::Body, service::Routes};
+use tower::ServiceExt;
+
+use crate::{
+    Clock, Limits,
+    call::{Call, time_for, too_late},
+    chance,
+    log::Line,
+    status::status,
+    steps::Caller,
+};
+
+/// How far chance shortens a connection's age.
+const AGE_SHARE: f64 = 0.1;
+
+/// What is served on every connection.
+pub(crate) struct App {
+    /// Every service.
+    pub(crate) routes: Routes,
+    /// Every bound.
+    pub(crate) limits: Limits,
+    /// Milliseconds since 1970.
+    pub(crate) clock: Clock,
+}
+
+/// Returns once the front stops.
+pub(crate) async fn stopped(mut stop: watch::Receiver<bool>) {
+    // A front that is gone has stopped.
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+impl App {
+    /// Serves one connection to its end.
+    pub(crate) async fn serve<S>(self: Arc<Self>, stream: S, caller: Caller, stop: watch::Receiver<bool>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (limits, closing) = (self.limits.clone(), watch::Sender::new(false));
+        let (closed, name) = (closing.subscribe(), caller.name());
+        let service = service_fn(move |request| {
+            let (app, caller, closing) = (Arc::clone(&self), caller.clone(), closed.clone());
+            async move { Ok::<_, Infallible>(app.answer(request, caller, closing).await) }
+        });
+        let mut connection = pin!(http2(&limits).serve_connection(TokioIo::new(stream), service));
+        let ended = tokio::select! {
+            ended = &mut connection => Some(ended),
+            () = sleep(chance::shortened(limits.connection_age, AGE_SHARE)) => None,
+            () = stopped(stop) => None,
+        };
+        let ended = if let Some(ended) = ended {
+            ended
+        } else {
+            // RFC 9113 §6.8: GOAWAY; what is in flight goes on, what is new goes to another connection.
+            closing.send_replace(true);
+            connection.as_mut().graceful_shutdown();
+            timeout(limits.drain, connection).await.unwrap_or(Ok(()))
+        };
+        if let Err(error) = ended {
+            tracing::debug!(caller = name, %error, "connection");
+        }
+    }
+
+    /// One request: its caller is valid still, its deadline known, its answer logged.
+    async fn answer(
+        &self,
+        mut request: http::Request<Incoming>,
+        caller: Caller,
+        closing: watch::Receiver<bool>,
+    ) -> http::Response<Body> {
+        let line = Line::begin(&request, &caller);
+        let mut response = if let Err(expired) = caller.at((self.clock)()) {
+            status(expired).into_http()
+        } else {
+            let deadline = Instant::now() + time_for(request.headers(), &self.limits);
+            request.extensions_mut().insert(Call { caller, deadline, closing });
+            match timeout_at(deadline, self.routes.clone().oneshot(request.map(Body::new))).await {
+                Ok(Ok(response)) => response,
+                Ok(Err(never)) => match never {},
+                Err(_elapsed) => status(too_late()).into_http(),
+            }
+        };
+        line.end(&mut response);
+        response
+    }
+}
+
+fn http2(limits: &Limits) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams_per_connection)
+        .max_header_list_size(limits.header_bytes)
+        .keep_alive_interval(limits.keepalive)
+        .keep_alive_timeout(limits.keepalive);
+    builder
+}

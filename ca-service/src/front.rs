@@ -1,0 +1,184 @@
+//! The front's life: sockets, the keeper, a certificate of its own, service, an orderly end.
+
+use std::{
+    net::SocketAddr,
+    os::unix::net::UnixStream,
+    path::PathBuf,
+    pin::{Pin, pin},
+    sync::Arc,
+};
+
+use cell::TrustDomain;
+use rustls::ServerConfig;
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, mpsc, watch},
+    task::JoinSet,
+};
+
+use crate::{
+    FrontError, Keeper, Limits,
+    call::Desk,
+    connection::App,
+    health::Health,
+    listener::{self, Mtls},
+    local::LocalSocket,
+    ops,
+    own_certificate::{OwnCertificate, Store},
+    services,
+    tls::server_config,
+};
+
+/// Milliseconds since 1970. Given from outside, so that a test decides the time.
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// What the front is told at its start.
+#[derive(Debug, Clone)]
+pub struct FrontConfig {
+    /// Address of the mTLS port; port 0 takes any.
+    pub listen: SocketAddr,
+    /// Address of the operations port; loopback alone.
+    pub ops_listen: SocketAddr,
+    /// Path of the local socket, made with mode 0660.
+    pub socket: PathBuf,
+    /// Directory of the service's own key and chain, with mode 0700.
+    pub state_dir: PathBuf,
+    /// The cell whose callers are served.
+    pub cell: TrustDomain,
+    /// Every bound.
+    pub limits: Limits,
+}
+
+/// Where the front is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bound {
+    /// The mTLS port.
+    pub mtls: SocketAddr,
+    /// The operations port.
+    pub ops: SocketAddr,
+}
+
+/// Runs the front until `stop` is done and what was in flight has ended.
+///
+/// `doors` brings an end of a socket pair each time that a keeper starts. The operations port and the local socket answer
+/// from the beginning; `ready` is called when the mTLS port does, once the keeper has given anchors and a certificate.
+///
+/// # Errors
+/// [`FrontError`], at the start alone.
+pub async fn run(
+    config: FrontConfig,
+    clock: Clock,
+    doors: mpsc::Receiver<UnixStream>,
+    ready: impl FnOnce(Bound) + Send,
+    stop: impl Future<Output = ()> + Send,
+) -> Result<(), FrontError> {
+    let sockets = Sockets::bind(&config).await?;
+    let front = Front::new(config, clock).await?;
+    // Dropped last: what still runs then is ended.
+    let mut background = JoinSet::new();
+    background.spawn(front.keeper.clone().attend(doors));
+    let own = Arc::clone(&front.own);
+    let bundles = front.keeper.bundles();
+    background.spawn(async move { own.keep(bundles).await });
+    front.serve(sockets, ready, pin!(stop)).await
+}
+
+struct Sockets {
+    mtls: TcpListener,
+    ops: TcpListener,
+    local: LocalSocket,
+    bound: Bound,
+}
+
+impl Sockets {
+    async fn bind(config: &FrontConfig) -> Result<Self, FrontError> {
+        if !config.ops_listen.ip().is_loopback() {
+            return Err(FrontError::OpsNotLoopback { addr: config.ops_listen });
+        }
+        let (mtls, mtls_addr) = listener::bind(config.listen, "listen").await?;
+        let (ops, ops_addr) = listener::bind(config.ops_listen, "ops_listen").await?;
+        let local = LocalSocket::bind(&config.socket).await?;
+        Ok(Self { mtls, ops, local, bound: Bound { mtls: mtls_addr, ops: ops_addr } })
+    }
+}
+
+struct Front {
+    keeper: Keeper,
+    own: Arc<OwnCertificate>,
+    health: Arc<Health>,
+    app: Arc<App>,
+    cell: Arc<TrustDomain>,
+}
+
+impl Front {
+    async fn new(config: FrontConfig, clock: Clock) -> Result<Self, FrontError> {
+        let FrontConfig { cell, limits, state_dir, .. } = config;
+        let store =
+            Store::open(&state_dir).map_err(|source| FrontError::State { path: state_dir, source })?;
+        let keeper = Keeper::new(limits.in_flight);
+        let own = Arc::new(OwnCertificate::new(store, keeper.clone(), Arc::clone(&clock)));
+        let (health, health_service) = Health::new(Arc::clone(&own)).await;
+        let desk = Desk { keeper: keeper.clone(), clock: Arc::clone(&clock) };
+        let routes = services::routes(&desk, health_service, limits.message_bytes)?;
+        let app = Arc::new(App { routes, limits, clock });
+        Ok(Self { keeper, own, health, app, cell: Arc::new(cell) })
+    }
+
+    async fn serve(
+        &self,
+        sockets: Sockets,
+        ready: impl FnOnce(Bound) + Send,
+        mut stop: Pin<&mut (impl Future<Output = ()> + Send)>,
+    ) -> Result<(), FrontError> {
+        let Sockets { mtls, ops, local, bound } = sockets;
+        let stopping = watch::Sender::new(false);
+        let mut serving = JoinSet::new();
+        serving.spawn(ops::serve(ops, Arc::clone(&self.health), stopping.subscribe()));
+        serving.spawn(local.serve(Arc::clone(&self.app), stopping.subscribe()));
+        let config = tokio::select! {
+            config = self.anchored() => Some(config?),
+            () = &mut stop => None,
+        };
+        if let Some(config) = config {
+            self.watch_health(&mut serving, stopping.subscribe()).await;
+            serving.spawn(self.mtls().serve(mtls, config, stopping.subscribe()));
+            ready(bound);
+            stop.await;
+        }
+        tracing::info!("stopping: what is in flight is finished");
+        stopping.send_replace(true);
+        while serving.join_next().await.is_some() {}
+        Ok(())
+    }
+
+    /// The settings of the mTLS port, once there are anchors and a certificate of our own.
+    async fn anchored(&self) -> Result<Arc<ServerConfig>, FrontError> {
+        self.own.published().await;
+        // A certificate was verified under a bundle, so that there is one.
+        let bundle = self.keeper.bundles().borrow().clone();
+        match bundle {
+            Some(bundle) => Ok(server_config(&bundle, Arc::clone(&self.own) as _, &self.app.clock)?),
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn watch_health(&self, serving: &mut JoinSet<()>, stop: watch::Receiver<bool>) {
+        self.health.look(&self.keeper).await;
+        let (health, keeper, interval) =
+            (Arc::clone(&self.health), self.keeper.clone(), self.app.limits.probe);
+        serving.spawn(async move { health.watch(&keeper, interval, stop).await });
+    }
+
+    fn mtls(&self) -> Mtls {
+        let mut bundles = self.keeper.bundles();
+        // One that came since the settings were made is not missed.
+        bundles.mark_changed();
+        Mtls {
+            app: Arc::clone(&self.app),
+            cell: Arc::clone(&self.cell),
+            own: Arc::clone(&self.own),
+            bundles,
+            handshakes: Arc::new(Semaphore::new(self.app.limits.handshakes)),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Administration: every method goes through to the keeper, the status only from the local socket.
+
+use proto::{
+    door::ask::Ask,
+    v1::{
+        GetCharterRequest, GetCharterResponse, GetControllerRequest, GetControllerResponse, GetStatusRequest,
+        GetStatusResponse, ListControllersRequest, ListControllersResponse, Reason, SubmitProposalRequest,
+        SubmitProposalResponse, admin_service_server::AdminService,
+    },
+};
+use tonic::{Request, Response, Status};
+
+use crate::call::{Call, Desk, pick};
+use crate::status::{refused, status};
+
+const ONLY_LOCAL: &str =
+    "the status is told only on the local socket: run `rootcellar status` on the service's machine";
+
+/// See `rootcellar.v1.AdminService`.
+pub(super) struct Admin(pub(super) Desk);
+
+#[tonic::async_trait]
+impl AdminService for Admin {
+    async fn submit_proposal(
+        &self,
+        request: Request<SubmitProposalRequest>,
+    ) -> Result<Response<SubmitProposalResponse>, Status> {
+        self.0.relay(request, Ask::SubmitProposal, pick!(SubmitProposal)).await
+    }
+
+    async fn get_charter(
+        &self,
+        request: Request<GetCharterRequest>,
+    ) -> Result<Response<GetCharterResponse>, Status> {
+        self.0.relay(request, Ask::GetCharter, pick!(GetCharter)).await
+    }
+
+    async fn get_controller(
+        &self,
+        request: Request<GetControllerRequest>,
+    ) -> Result<Response<GetControllerResponse>, Status> {
+        self.0.relay(request, Ask::GetController, pick!(GetController)).await
+    }
+
+    async fn list_controllers(
+        &self,
+        request: Request<ListControllersRequest>,
+    ) -> Result<Response<ListControllersResponse>, Status> {
+        self.0.relay(request, Ask::ListControllers, pick!(ListControllers)).await
+    }
+
+    async fn get_status(
+        &self,
+        request: Request<GetStatusRequest>,
+    ) -> Result<Response<GetStatusResponse>, Status> {
+        let call = Call::of(request.extensions()).map_err(status)?;
+        if !call.caller.is_local() {
+            // Reasons name tokens and paths; who is not on this machine learns only ready or not.
+            return Err(status(refused(Reason::CallerNotAllowed, ONLY_LOCAL)));
+        }
+        self.0.relay(request, Ask::GetStatus, pick!(GetStatus)).await
+    }
+}

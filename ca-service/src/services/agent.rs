@@ -1,0 +1,61 @@
+//! Agents: every method goes through to the keeper.
+
+use proto::{
+    door::ask::Ask,
+    v1::{
+        BatchCreateAgentsRequest, BatchCreateAgentsResponse, CreateAgentRequest, CreateAgentResponse,
+        DeleteAgentRequest, DeleteAgentResponse, GetAgentRequest, GetAgentResponse, ListAgentsRequest,
+        ListAgentsResponse, UpdateAgentRequest, UpdateAgentResponse, agent_service_server::AgentService,
+    },
+};
+use tonic::{Request, Response, Status};
+
+use crate::call::{Desk, pick};
+
+/// See `rootcellar.v1.AgentService`.
+pub(super) struct Agents(pub(super) Desk);
+
+#[tonic::async_trait]
+impl AgentService for Agents {
+    async fn create_agent(
+        &self,
+        request: Request<CreateAgentRequest>,
+    ) -> Result<Response<CreateAgentResponse>, Status> {
+        self.0.relay(request, Ask::CreateAgent, pick!(CreateAgent)).await
+    }
+
+    async fn batch_create_agents(
+        &self,
+        request: Request<BatchCreateAgentsRequest>,
+    ) -> Result<Response<BatchCreateAgentsResponse>, Status> {
+        self.0.relay(request, Ask::BatchCreateAgents, pick!(BatchCreateAgents)).await
+    }
+
+    async fn get_agent(
+        &self,
+        request: Request<GetAgentRequest>,
+    ) -> Result<Response<GetAgentResponse>, Status> {
+        self.0.relay(request, Ask::GetAgent, pick!(GetAgent)).await
+    }
+
+    async fn list_agents(
+        &self,
+        request: Request<ListAgentsRequest>,
+    ) -> Result<Response<ListAgentsResponse>, Status> {
+        self.0.relay(request, Ask::ListAgents, pick!(ListAgents)).await
+    }
+
+    async fn update_agent(
+        &self,
+        request: Request<UpdateAgentRequest>,
+    ) -> Result<Response<UpdateAgentResponse>, Status> {
+        self.0.relay(request, Ask::UpdateAgent, pick!(UpdateAgent)).await
+    }
+
+    async fn delete_agent(
+        &self,
+        request: Request<DeleteAgentRequest>,
+    ) -> Result<Response<DeleteAgentResponse>, Status> {
+        self.0.relay(request, Ask::DeleteAgent, pick!(DeleteAgent)).await
+    }
+}

@@ -1,0 +1,7 @@
+//! Steps 1 and 2 of the issuance cycle; the keeper does the rest.
+
+mod authenticate;
+mod check_csr;
+
+pub(crate) use authenticate::{Caller, NotACaller};
+pub(crate) use check_csr::{Checked, check_csr};
