@@ -36,7 +36,7 @@ pub use harden::harden;
 pub use journal::{Journal, JournalError, Rebuilt};
 pub use refusal::Refusal;
 pub use sequencer::Ended;
-pub use start::{Config, Keeper, StartError, Stopper};
+pub use start::{Config, Doors, Keeper, StartError, Stopper};
 pub use steps::sign::encoded as certificate_signature;
 
 /// Milliseconds since 1970-01-01T00:00:00Z. Passed in, so that a test decides the time.

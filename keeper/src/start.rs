@@ -86,6 +86,20 @@ pub struct Keeper {
     sequencer: JoinHandle<Ended>,
 }
 
+/// Serves fronts.
+#[derive(Clone)]
+pub struct Doors(Routes);
+
+impl Doors {
+    /// Serves a front at the other end of `door`, until it closes. Several doors may be open.
+    ///
+    /// # Errors
+    /// The socket's.
+    pub fn serve(&self, door: UnixStream) -> std::io::Result<()> {
+        self.0.serve(door)
+    }
+}
+
 /// Asks a keeper to stop.
 #[derive(Clone)]
 pub struct Stopper(Sender<Command>);
@@ -178,12 +192,9 @@ impl Keeper {
         Ok(Self { routes, done, sequencer: thread::spawn(move || sequencer.run()) })
     }
 
-    /// Serves a front at the other end of `door`, until it closes. Several doors may be open.
-    ///
-    /// # Errors
-    /// The socket's.
-    pub fn serve(&self, door: UnixStream) -> std::io::Result<()> {
-        self.routes.serve(door)
+    /// Where fronts are served.
+    pub fn doors(&self) -> Doors {
+        Doors(self.routes.clone())
     }
 
     /// What stops it.
