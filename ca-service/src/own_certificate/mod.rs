@@ -62,6 +62,11 @@ enum NotRenewed {
     /// The chain is not good under the anchors, or not for our key.
     #[error(transparent)]
     Unproven(#[from] Unproven),
+    /// The keeper's clock, or ours, is wrong.
+    #[error(
+        "half of the new certificate's life is over already: the clocks of this machine's processes differ"
+    )]
+    HalfOver,
     /// The key could not be made.
     #[error("no key: {0}")]
     Key(#[from] rcgen::Error),
@@ -141,7 +146,12 @@ impl OwnCertificate {
         let answer::Answer::Certificate(certificate) = answer else { return Err(NotRenewed::OtherAnswer) };
         let chain: Vec<_> = certificate.chain.into_iter().map(CertificateDer::from).collect();
         let pkcs8 = PrivatePkcs8KeyDer::from(key.serialize_der());
-        let proven = Proven::new(pkcs8.into(), chain.clone(), bundle, (self.clock)())?;
+        let now_ms = (self.clock)();
+        let proven = Proven::new(pkcs8.into(), chain.clone(), bundle, now_ms)?;
+        if proven.half_life_in(now_ms).is_zero() {
+            // Its successor would be asked for at once, without end.
+            return Err(NotRenewed::HalfOver);
+        }
         // A crash between key and chain leaves two that do not match: the next start sees it and asks anew.
         if let Err(error) = self.store.save(&Zeroizing::new(key.serialize_pem()), &chain) {
             tracing::warn!(%error, "the service's new certificate is in use, but not stored: the next start asks for another");

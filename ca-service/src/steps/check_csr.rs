@@ -125,11 +125,12 @@ mod tests {
         });
         let mut forged = good.der().to_vec();
         *forged.last_mut().unwrap() ^= 1;
+        let too_long = vec![0x30; 20_000];
         let trailing = [good.der(), &[0][..]].concat();
         let cases: [(&[u8], Reason); 6] = [
             (b"", Reason::RequestMalformed),
             (b"nonsense", Reason::CsrMalformed),
-            (&[0x30; 20_000], Reason::CsrMalformed),
+            (&too_long, Reason::CsrMalformed),
             (&trailing, Reason::CsrMalformed),
             (&forged, Reason::CsrSignatureInvalid),
             (strange.der(), Reason::CsrExtensionNotAllowed),

@@ -1,0 +1,249 @@
+//! Requests: who asks, what goes to the keeper, what comes back.
+
+use std::time::Duration;
+
+use ca_service::Limits;
+use proto::{
+    door::{answer, ask, caller},
+    v1::{
+        Certificate, GetAgentRequest, GetAgentResponse, GetStatusRequest, IssueCertificateRequest, Reason,
+        RevokeCertificateRequest, WatchTrustBundleRequest,
+    },
+};
+use rcgen::{CertificateParams, KeyPair, PublicKeyData};
+use sha2::{Digest, Sha256};
+use tonic::{Code, Request, Status};
+use tonic_reflection::pb::v1::{
+    ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+    server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+};
+use tonic_types::StatusExt;
+
+use crate::{
+    far_end::refusal,
+    house::{House, local},
+};
+
+fn reason(status: &Status) -> (Code, String) {
+    (status.code(), status.get_details_error_info().map(|info| info.reason).unwrap_or_default())
+}
+
+fn get_agent() -> GetAgentRequest {
+    GetAgentRequest { name: "agents/a".into() }
+}
+
+#[tokio::test]
+async fn an_issuance_goes_as_fields_under_the_callers_certificate() {
+    let house = House::new();
+    let mut front = house.start().await;
+    let holder = house.pki.caller("/controller/build");
+    let client = front.connect(&house, &holder).await;
+    let key = KeyPair::generate().unwrap();
+    let csr = CertificateParams::default().serialize_request(&key).unwrap();
+    let request = IssueCertificateRequest {
+        agent: "agents/a".into(),
+        csr: csr.pem().unwrap().into_bytes(),
+        request_id: "once".into(),
+        ..IssueCertificateRequest::default()
+    };
+    let asked = tokio::spawn(async move { client.issuance().issue_certificate(request).await });
+
+    let ask = front.asks.recv().await.unwrap();
+    let Some(caller::Caller::Presented(presented)) = ask.caller.unwrap().caller else {
+        panic!("not presented")
+    };
+    assert_eq!(presented.certificate_sha256, Sha256::digest(&holder.der).to_vec());
+    let Some(ask::Ask::Issue(issue)) = ask.ask else { panic!("not issue") };
+    assert_eq!((issue.agent.as_str(), issue.request_id.as_str()), ("agents/a", "once"));
+    assert_eq!(issue.public_key, key.subject_public_key_info());
+    assert_eq!(issue.csr_sha256, Sha256::digest(csr.der()).to_vec());
+    assert_eq!((issue.lifetime_seconds, issue.description), (0, None));
+    let certificate = Certificate { name: "certificates/7".into(), ..Certificate::default() };
+    front.far.answer(ask.id, answer::Answer::Certificate(certificate.clone()));
+    assert_eq!(asked.await.unwrap().unwrap().into_inner().certificate, Some(certificate));
+    front.stop().await;
+}
+
+#[tokio::test]
+async fn a_csr_that_is_not_one_never_reaches_the_keeper() {
+    let house = House::new();
+    let mut front = house.start().await;
+    let client = front.connect(&house, &house.pki.caller("/controller/build")).await;
+    let request = IssueCertificateRequest { csr: b"nonsense".to_vec(), ..IssueCertificateRequest::default() };
+    let told = client.issuance().issue_certificate(request).await.unwrap_err();
+    assert_eq!(reason(&told), (Code::InvalidArgument, "CSR_MALFORMED".into()));
+    assert_eq!(told.get_details_bad_request().unwrap().field_violations[0].field, "csr");
+    assert!(front.asks.try_recv().is_err());
+    front.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_not_served_or_not_here_is_said_so() {
+    let house = House::new();
+    let front = house.start().await;
+    let client = front.connect(&house, &house.pki.caller("/controller/build")).await;
+    let told = client.issuance().revoke_certificate(RevokeCertificateRequest::default()).await.unwrap_err();
+    assert_eq!(reason(&told), (Code::Unimplemented, "NOT_SERVED".into()));
+    let told = client.admin().get_status(GetStatusRequest {}).await.unwrap_err();
+    assert_eq!(reason(&told), (Code::PermissionDenied, "CALLER_NOT_ALLOWED".into()));
+    front.stop().await;
+}
+
+#[tokio::test]
+async fn the_keepers_refusal_and_the_request_id_come_back() {
+    let house = House::new();
+    let mut front = house.start().await;
+    let client = front.connect(&house, &house.pki.caller("/agent/a")).await;
+    let mut request = Request::new(get_agent());
+    request.metadata_mut().insert("x-request-id", "trace-1".parse().unwrap());
+    let asked = tokio::spawn(async move { client.agents().get_agent(request).await });
+    let ask = front.asks.recv().await.unwrap();
+    front.far.answer(ask.id, refusal(Reason::NotFound, "no such agent"));
+    let told = asked.await.unwrap().unwrap_err();
+    assert_eq!((reason(&told), told.message()), ((Code::NotFound, "NOT_FOUND".into()), "no such agent"));
+    assert_eq!(told.metadata().get("x-request-id").unwrap(), "trace-1");
+    front.stop().await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_expires_ends_the_requests_of_a_living_connection() {
+    let house = House::new();
+    let mut front = house.start().await;
+    let client = front.connect(&house, &house.pki.caller_until("/agent/a", 60)).await;
+    let agents = client.agents();
+    house.set_secs(60);
+    let asked = tokio::spawn({
+        let mut agents = agents.clone();
+        async move { agents.get_agent(get_agent()).await }
+    });
+    let ask = front.asks.recv().await.unwrap();
+    front.far.answer(ask.id, answer::Answer::GetAgent(GetAgentResponse::default()));
+    assert!(asked.await.unwrap().is_ok());
+
+    house.set_secs(61);
+    let told = client.agents().get_agent(get_agent()).await.unwrap_err();
+    assert_eq!(reason(&told), (Code::Unauthenticated, "CALLER_EXPIRED".into()));
+    assert!(front.asks.try_recv().is_err());
+    front.stop().await;
+}
+
+#[tokio::test]
+async fn a_deadline_goes_to_the_keeper_and_ends_the_waiting() {
+    let limits = Limits { request_timeout: Duration::from_millis(50), ..Limits::default() };
+    let house = House { limits, ..House::new() };
+    let mut front = house.start().await;
+    let client = front.connect(&house, &house.pki.caller("/agent/a")).await;
+    // Its own limit ends it, since the far end never answers.
+    let told = client.agents().get_agent(get_agent()).await.unwrap_err();
+    assert_eq!(reason(&told), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED".into()));
+    assert!(front.asks.recv().await.unwrap().timeout_ms <= 50);
+
+    let mut request = Request::new(get_agent());
+    request.set_timeout(Duration::from_secs(30));
+    let asked = tokio::spawn(async move { client.agents().get_agent(request).await });
+    let ask = front.asks.recv().await.unwrap();
+    assert!((25_000..=30_000).contains(&ask.timeout_ms), "{}", ask.timeout_ms);
+    front.far.answer(ask.id, answer::Answer::GetAgent(GetAgentResponse::default()));
+    assert!(asked.await.unwrap().is_ok());
+    front.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_waits_when_the_keeper_dies_is_told_when_to_come_back() {
+    let house = House::new();
+    let mut front = house.start().await;
+    let client = front.connect(&house, &house.pki.caller("/agent/a")).await;
+    let asked = tokio::spawn(async move { client.agents().get_agent(get_agent()).await });
+    front.asks.recv().await.unwrap();
+    front.door.abort();
+    let told = asked.await.unwrap().unwrap_err();
+    assert_eq!(reason(&told), (Code::Unavailable, "KEEPER_UNAVAILABLE".into()));
+    let retry = told.get_details_retry_info().unwrap().retry_delay;
+    assert_eq!(retry, Some(Duration::from_millis(500)));
+    front.stop().await;
+}
+
+#[tokio::test]
+async fn a_watcher_sees_each_bundle_until_it_is_forgotten() {
+    let house = House::new();
+    let front = house.start().await;
+    let mut bundles = house.watch(&front).await;
+    let mut next = async || bundles.message().await.map(|response| response.unwrap().bundle.unwrap().number);
+    assert_eq!(next().await.unwrap(), 1);
+    front.far.change_bundle(3, house.pki.anchors());
+    assert_eq!(next().await.unwrap(), 3);
+    // A lower number is nobody's news.
+    front.far.change_bundle(2, house.pki.anchors());
+    front.far.change_bundle(4, house.pki.anchors());
+    assert_eq!(next().await.unwrap(), 4);
+    front.far.forget_everyone();
+    front.far.change_bundle(5, house.pki.anchors());
+    assert_eq!(reason(&next().await.unwrap_err()), (Code::Unauthenticated, "CALLER_REMOVED".into()));
+    front.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_too_long_is_refused_unread() {
+    let limits = Limits { message_bytes: 100, ..Limits::default() };
+    let house = House { limits, ..House::new() };
+    let mut front = house.start().await;
+    let client = front.connect(&house, &house.pki.caller("/agent/a")).await;
+    let told = client.agents().get_agent(GetAgentRequest { name: "x".repeat(200) }).await.unwrap_err();
+    assert_eq!(told.code(), Code::OutOfRange);
+    assert!(front.asks.try_recv().is_err());
+    front.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_in_flight_is_finished_when_the_front_stops() {
+    let house = House::new();
+    let mut front = house.start().await;
+    let client = front.connect(&house, &house.pki.caller("/agent/a")).await;
+    let mut watch = client.trust().watch_trust_bundle(WatchTrustBundleRequest {}).await.unwrap().into_inner();
+    watch.message().await.unwrap();
+    let asked = tokio::spawn(async move { client.agents().get_agent(get_agent()).await });
+    let ask = front.asks.recv().await.unwrap();
+    let (far, ended) = front.begin_stop();
+    // The watch tells that the end has begun; the request is answered all the same.
+    assert_eq!(watch.message().await.unwrap_err().code(), Code::Unavailable);
+    far.answer(ask.id, answer::Answer::GetAgent(GetAgentResponse::default()));
+    assert!(asked.await.unwrap().is_ok());
+    ended.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn at_its_age_a_connection_ends_in_order() {
+    let limits = Limits { connection_age: Duration::from_millis(50), ..Limits::default() };
+    let house = House { limits, ..House::new() };
+    let front = house.start().await;
+    let mut bundles = house.watch(&front).await;
+    let told = loop {
+        match bundles.message().await {
+            Ok(bundle) => assert!(bundle.is_some()),
+            Err(told) => break told,
+        }
+    };
+    assert_eq!(told.code(), Code::Unavailable, "{told}");
+    front.stop().await;
+}
+
+#[tokio::test]
+async fn reflection_names_every_service() {
+    let house = House::new();
+    let front = house.start().await;
+    let request = ServerReflectionRequest {
+        message_request: Some(MessageRequest::ListServices(String::new())),
+        ..ServerReflectionRequest::default()
+    };
+    let mut client = ServerReflectionClient::new(local(house.socket()).await);
+    let stream = client.server_reflection_info(tokio_stream::once(request)).await.unwrap();
+    let response = stream.into_inner().message().await.unwrap().unwrap().message_response.unwrap();
+    let MessageResponse::ListServicesResponse(list) = response else { panic!("{response:?}") };
+    let names: Vec<_> = list.service.into_iter().map(|service| service.name).collect();
+    for service in ["Admin", "Agent", "Issuance", "Ledger", "Trust"] {
+        assert!(names.contains(&format!("rootcellar.v1.{service}Service")), "{service}: {names:?}");
+    }
+    assert!(names.iter().all(|name| !name.contains("keeper")), "the door is private: {names:?}");
+    drop(client);
+    front.stop().await;
+}

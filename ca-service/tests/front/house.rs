@@ -1,0 +1,163 @@
+//! A running front with all that it needs, in a directory of its own.
+
+use std::{
+    os::unix::net::UnixStream as StdUnixStream,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+
+use ca_service::{Bound, Clock, FrontConfig, FrontError, Limits, run};
+use hyper_util::rt::TokioIo;
+use proto::{
+    client::Client,
+    door::Ask,
+    v1::{WatchTrustBundleRequest, WatchTrustBundleResponse},
+};
+use rustls::ClientConfig;
+use tempfile::TempDir;
+use tokio::{
+    net::{TcpStream, UnixStream},
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+};
+use tokio_rustls::TlsConnector;
+use tonic::{
+    Streaming,
+    transport::{Channel, Endpoint, Uri},
+};
+
+use crate::{
+    far_end::FarEnd,
+    pki::{BEGIN_SECS, Holder, Pki},
+};
+
+/// What a front is started with; it outlives the front, as the machine does.
+pub(crate) struct House {
+    pub(crate) dir: TempDir,
+    pub(crate) pki: Arc<Pki>,
+    pub(crate) limits: Limits,
+    pub(crate) now_ms: Arc<AtomicI64>,
+}
+
+/// A front that is ready.
+pub(crate) struct Running {
+    pub(crate) bound: Bound,
+    pub(crate) far: FarEnd,
+    pub(crate) asks: mpsc::UnboundedReceiver<Ask>,
+    pub(crate) doors: mpsc::Sender<StdUnixStream>,
+    pub(crate) door: JoinHandle<()>,
+    stop: oneshot::Sender<()>,
+    ended: JoinHandle<Result<(), FrontError>>,
+}
+
+impl House {
+    pub(crate) fn new() -> Self {
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+            pki: Arc::new(Pki::new()),
+            limits: Limits::default(),
+            now_ms: Arc::new(AtomicI64::new(BEGIN_SECS * 1000)),
+        }
+    }
+
+    pub(crate) fn config(&self) -> FrontConfig {
+        FrontConfig {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            ops_listen: "127.0.0.1:0".parse().unwrap(),
+            socket: self.socket(),
+            state_dir: self.state_dir(),
+            cell: "cell.example".parse().unwrap(),
+            limits: self.limits.clone(),
+        }
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.dir.path().join("front.sock")
+    }
+
+    pub(crate) fn state_dir(&self) -> PathBuf {
+        self.dir.path().join("state")
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        let now_ms = Arc::clone(&self.now_ms);
+        Arc::new(move || now_ms.load(Ordering::SeqCst))
+    }
+
+    /// Moves the clock to so many seconds after the beginning.
+    pub(crate) fn set_secs(&self, after: i64) {
+        self.now_ms.store((BEGIN_SECS + after) * 1000, Ordering::SeqCst);
+    }
+
+    /// Starts a front with these settings that is to fail.
+    pub(crate) async fn fail(&self, config: FrontConfig) -> FrontError {
+        let (_doors, incoming) = mpsc::channel(1);
+        run(config, self.clock(), incoming, |_| panic!("ready"), std::future::pending()).await.unwrap_err()
+    }
+
+    /// The bundles that an agent sees.
+    pub(crate) async fn watch(&self, front: &Running) -> Streaming<WatchTrustBundleResponse> {
+        let client = front.connect(self, &self.pki.caller("/agent/watcher")).await;
+        client.trust().watch_trust_bundle(WatchTrustBundleRequest {}).await.unwrap().into_inner()
+    }
+
+    pub(crate) async fn start(&self) -> Running {
+        let (far, asks) = FarEnd::new(Arc::clone(&self.pki));
+        let (doors, incoming) = mpsc::channel(1);
+        let (near, door) = far.open();
+        doors.send(near).await.unwrap();
+        let (ready, bound) = oneshot::channel();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let ready = |bound| ready.send(bound).unwrap();
+        let ended = tokio::spawn(run(self.config(), self.clock(), incoming, ready, async {
+            let _ = stopped.await;
+        }));
+        Running { bound: bound.await.unwrap(), far, asks, doors, door, stop, ended }
+    }
+}
+
+impl Running {
+    /// Connects as this caller.
+    pub(crate) async fn connect(&self, house: &House, caller: &Holder) -> Client {
+        Client::over(self.channel(caller.client(&house.pki.anchors())).await.unwrap())
+    }
+
+    /// Connects with these settings.
+    pub(crate) async fn channel(&self, mut tls: ClientConfig) -> Result<Channel, tonic::transport::Error> {
+        tls.alpn_protocols = vec![b"h2".to_vec()];
+        let (addr, tls) = (self.bound.mtls, TlsConnector::from(Arc::new(tls)));
+        let connect = tower::service_fn(move |_: Uri| {
+            let tls = tls.clone();
+            async move {
+                tls.connect("localhost".try_into().unwrap(), TcpStream::connect(addr).await?)
+                    .await
+                    .map(TokioIo::new)
+            }
+        });
+        Endpoint::from_static("http://localhost").connect_with_connector(connect).await
+    }
+
+    /// Ends the front in order.
+    pub(crate) async fn stop(self) {
+        self.stop.send(()).unwrap();
+        self.ended.await.unwrap().unwrap();
+    }
+
+    /// Begins its end; the rest goes on.
+    pub(crate) fn begin_stop(self) -> (FarEnd, JoinHandle<Result<(), FrontError>>) {
+        self.stop.send(()).unwrap();
+        (self.far, self.ended)
+    }
+}
+
+/// A channel over the local socket.
+pub(crate) async fn local(socket: PathBuf) -> Channel {
+    let connect = tower::service_fn(move |_: Uri| {
+        let socket = socket.clone();
+        async move { UnixStream::connect(socket).await.map(TokioIo::new) }
+    });
+    Endpoint::from_static("http://local").connect_with_connector(connect).await.unwrap()
+}
