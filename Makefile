@@ -1,0 +1,49 @@
+# The commands of this project. `make` alone lists them. Each recipe is a step of CI and calls cargo or a script.
+.DEFAULT_GOAL := help
+.PHONY: help demo test ci fmt clippy doc build proto generate deny advisories house-rules clean
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
+
+demo: ## The main job, end to end, in a throw-away directory
+	@scripts/need softhsm2 openssl
+	@cargo build --quiet --package rootcellar-cli
+	@scripts/demo
+
+test: ## Every test; installs what they need
+	@scripts/need softhsm2 opensc openssl gcc python3 python3-grpcio python3-grpc-tools
+	@scripts/cargo-tool cargo-nextest nextest
+	cargo build --locked --package rootcellar-fault-module
+	cargo nextest run --locked --workspace --all-features
+	cargo test --locked --workspace --doc
+
+ci: fmt clippy doc test demo proto deny house-rules ## Everything that must pass before a change lands
+
+fmt: ## The format of the code
+	cargo fmt --all --check
+
+clippy: ## The lints; a warning is an error
+	cargo clippy --locked --workspace --all-targets --all-features -- --deny warnings
+
+doc: ## The API's documentation; a warning is an error
+	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps --all-features
+
+proto: ## The wire contract: buf's STANDARD rules
+	scripts/buf lint proto
+
+generate: ## Generate the code of the wire contract anew
+	ROOTCELLAR_REGENERATE=1 cargo test --package rootcellar-proto --test generated
+
+deny: ## Bans, licences and sources of the dependencies
+	@scripts/cargo-tool cargo-deny deny
+	cargo deny --log-level error check bans licenses sources
+
+advisories: ## Known vulnerabilities of the dependencies; needs a network
+	@scripts/cargo-tool cargo-deny deny
+	cargo deny check advisories
+
+house-rules: ## What no lint sees: who may depend on whom, the length of the map
+	scripts/house-rules
+
+clean: ## Remove what was built
+	cargo clean

@@ -1,0 +1,126 @@
+//! A PKCS#11 module that passes every call to another module, counts some of them, and misbehaves on command.
+//!
+//! `FAULT_MODULE` names the real module. `FAULT_DIR` names a directory: each `C_Login` and `C_Sign` adds an octet to the file `logins` or
+//! `signs` there, and `C_Sign` does what the first line of its file `fault` says, read anew for each call:
+//! `flip` (another signature than the key's), `rv=N` (returns N, decimal, without signing), `delay=N` (waits N milliseconds first).
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use cryptoki_sys::{
+    CK_BYTE_PTR, CK_FUNCTION_LIST, CK_FUNCTION_LIST_PTR, CK_FUNCTION_LIST_PTR_PTR, CK_RV, CK_SESSION_HANDLE, CK_ULONG,
+    CK_ULONG_PTR, CK_USER_TYPE, CK_UTF8CHAR_PTR, CKR_ARGUMENTS_BAD, CKR_GENERAL_ERROR, CKR_OK,
+};
+use libloading::{Library, Symbol};
+
+/// The real module, loaded once and never unloaded, and our copy of its function list.
+struct Loaded {
+    _library: Library,
+    real: CK_FUNCTION_LIST,
+    ours: CK_FUNCTION_LIST,
+}
+
+// SAFETY: function pointers and a library handle, never written after they are made.
+unsafe impl Send for Loaded {}
+// SAFETY: as above.
+unsafe impl Sync for Loaded {}
+
+static LOADED: OnceLock<Option<Loaded>> = OnceLock::new();
+
+fn loaded() -> Option<&'static Loaded> {
+    LOADED.get_or_init(load).as_ref()
+}
+
+fn load() -> Option<Loaded> {
+    let path = std::env::var_os("FAULT_MODULE")?;
+    // SAFETY: loading a PKCS#11 module runs its initialisers; which module, the test decides.
+    let library = unsafe { Library::new(path) }.ok()?;
+    type GetFunctionList = unsafe extern "C" fn(CK_FUNCTION_LIST_PTR_PTR) -> CK_RV;
+    // SAFETY: PKCS#11 v3.1 §5.4.1 gives this symbol this type.
+    let get: Symbol<'_, GetFunctionList> = unsafe { library.get(b"C_GetFunctionList") }.ok()?;
+    let mut list: CK_FUNCTION_LIST_PTR = std::ptr::null_mut();
+    // SAFETY: `list` is a valid place for a pointer.
+    if unsafe { get(&raw mut list) } != CKR_OK || list.is_null() {
+        return None;
+    }
+    // SAFETY: the module returned a pointer to a function list that it keeps for its lifetime.
+    let real = unsafe { *list };
+    let mut ours = real;
+    ours.C_GetFunctionList = Some(C_GetFunctionList);
+    ours.C_Login = Some(login);
+    ours.C_Sign = Some(sign);
+    Some(Loaded { _library: library, real, ours })
+}
+
+/// The module's entry point (PKCS#11 v3.1 §5.4.1).
+///
+/// # Safety
+/// `list` is null or a valid place for a pointer.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn C_GetFunctionList(list: CK_FUNCTION_LIST_PTR_PTR) -> CK_RV {
+    if list.is_null() {
+        return CKR_ARGUMENTS_BAD;
+    }
+    let Some(loaded) = loaded() else { return CKR_GENERAL_ERROR };
+    // SAFETY: checked not to be null; the list is never changed, and callers only read it.
+    unsafe { *list = (&raw const loaded.ours).cast_mut() };
+    CKR_OK
+}
+
+unsafe extern "C" fn login(session: CK_SESSION_HANDLE, user: CK_USER_TYPE, pin: CK_UTF8CHAR_PTR, length: CK_ULONG) -> CK_RV {
+    count("logins");
+    match loaded().and_then(|loaded| loaded.real.C_Login) {
+        // SAFETY: the caller's own arguments, passed on.
+        Some(real) => unsafe { real(session, user, pin, length) },
+        None => CKR_GENERAL_ERROR,
+    }
+}
+
+unsafe extern "C" fn sign(
+    session: CK_SESSION_HANDLE,
+    data: CK_BYTE_PTR,
+    data_length: CK_ULONG,
+    signature: CK_BYTE_PTR,
+    signature_length: CK_ULONG_PTR,
+) -> CK_RV {
+    let Some(real) = loaded().and_then(|loaded| loaded.real.C_Sign) else { return CKR_GENERAL_ERROR };
+    // A null signature asks for the length only (PKCS#11 v3.1 §5.2).
+    if signature.is_null() {
+        // SAFETY: the caller's own arguments, passed on.
+        return unsafe { real(session, data, data_length, signature, signature_length) };
+    }
+    count("signs");
+    let fault = directory().and_then(|directory| fs::read_to_string(directory.join("fault")).ok()).unwrap_or_default();
+    let (kind, value) = fault.trim().split_once('=').unwrap_or((fault.trim(), ""));
+    match kind {
+        "rv" => return value.parse().unwrap_or(CKR_GENERAL_ERROR),
+        "delay" => {
+            #[expect(clippy::disallowed_methods, reason = "a slow token is what is asked for")]
+            std::thread::sleep(Duration::from_millis(value.parse().unwrap_or_default()));
+        }
+        _ => {}
+    }
+    // SAFETY: the caller's own arguments, passed on.
+    let rv = unsafe { real(session, data, data_length, signature, signature_length) };
+    if kind == "flip" && rv == CKR_OK {
+        // SAFETY: the module has just written at least one octet there.
+        unsafe { *signature ^= 1 };
+    }
+    rv
+}
+
+fn directory() -> Option<PathBuf> {
+    std::env::var_os("FAULT_DIR").map(PathBuf::from)
+}
+
+fn count(name: &str) {
+    if let Some(directory) = directory()
+        && let Ok(mut file) = OpenOptions::new().create(true).append(true).open(directory.join(name))
+    {
+        // A count that cannot be kept shows in the test as one that is too low.
+        let _ = file.write_all(b".");
+    }
+}
