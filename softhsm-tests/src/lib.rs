@@ -1,1 +1,14 @@
-//! softhsm-tests
+//! The harness of the end-to-end tests: each test has a cell of its own, with its token, its processes, its ports and its directory.
+//!
+//! A missing SoftHSM2 is a failure, not a skip. Nothing is shared, nothing is waited for by time: a service says when it is ready.
+
+mod cell;
+mod credentials;
+mod faults;
+pub mod judges;
+mod program;
+
+pub use cell::{Cell, Serving};
+pub use credentials::Credentials;
+pub use faults::Faults;
+pub use program::{Outcome, Program};

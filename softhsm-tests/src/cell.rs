@@ -1,0 +1,252 @@
+//! A cell of its own for one test, and its service while it runs.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+
+use tempfile::TempDir;
+
+use crate::credentials::Credentials;
+use crate::program::{Outcome, Program};
+
+/// A cell: its directories below a temporary one that goes with it.
+#[derive(Debug)]
+pub struct Cell {
+    program: Program,
+    home: TempDir,
+}
+
+/// Its service, running. Ended when dropped.
+#[derive(Debug)]
+pub struct Serving {
+    supervisor: Child,
+    log: PathBuf,
+    /// Where gRPC listens: "https://localhost:PORT".
+    pub server: String,
+    /// Port of gRPC.
+    pub port: u16,
+    /// Where operations listen: "127.0.0.1:PORT".
+    pub ops: String,
+    /// The local socket.
+    pub socket: PathBuf,
+}
+
+impl Cell {
+    /// Directories without a cell in them. `binary` is `env!("CARGO_BIN_EXE_rootcellar-under-test")`.
+    ///
+    /// # Panics
+    /// The disk's, or there is no SoftHSM2.
+    pub fn empty(binary: &str) -> Self {
+        assert!(
+            Path::new("/usr/lib/softhsm/libsofthsm2.so").exists(),
+            "there is no SoftHSM2: `make test` installs it (apt-get install softhsm2)"
+        );
+        let home = tempfile::tempdir().expect("a temporary directory");
+        let cell = Self { program: Program::new(binary, home.path()), home };
+        fs::create_dir_all(cell.data_dir().parent().expect("it has a parent")).expect("a directory");
+        cell.configure("");
+        cell
+    }
+
+    /// A cell founded by `rootcellar init`.
+    ///
+    /// # Panics
+    /// It cannot be founded.
+    pub fn founded(binary: &str) -> Self {
+        let cell = Self::empty(binary);
+        cell.run(&["init"]).ok();
+        cell
+    }
+
+    /// Writes the configuration: free ports, and what the test adds.
+    ///
+    /// # Panics
+    /// The disk's.
+    pub fn configure(&self, more: &str) {
+        let service = "[service]\nlisten = \"127.0.0.1:0\"\nops-listen = \"127.0.0.1:0\"\n";
+        let text = if more.contains("[service]") { more.to_owned() } else { format!("{service}{more}") };
+        fs::write(self.config_file(), text).expect("the configuration is written");
+    }
+
+    /// The configuration file.
+    pub fn config_file(&self) -> PathBuf {
+        self.home.path().join("rootcellar.toml")
+    }
+
+    /// The service's directory.
+    pub fn data_dir(&self) -> PathBuf {
+        self.home.path().join("share/rootcellar")
+    }
+
+    /// The officer's directory.
+    pub fn officer_dir(&self) -> PathBuf {
+        self.home.path().join("config/rootcellar/officer")
+    }
+
+    /// A path below the cell's own directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    /// The program, for a test that changes its environment.
+    pub fn program(&mut self) -> &mut Program {
+        &mut self.program
+    }
+
+    /// Runs a command of the program with this cell's configuration.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    pub fn run(&self, arguments: &[&str]) -> Outcome {
+        let config = self.config_file().display().to_string();
+        let all: Vec<&str> = ["--config", &config].into_iter().chain(arguments.iter().copied()).collect();
+        self.program.run(&all)
+    }
+
+    /// Moves the clock of every process of this cell, in milliseconds from the true time.
+    ///
+    /// # Panics
+    /// The disk's.
+    pub fn set_clock(&self, offset_ms: i64) {
+        let beside = self.path("clock.new");
+        fs::write(&beside, offset_ms.to_string()).expect("the clock is written");
+        fs::rename(beside, self.path("clock")).expect("the clock is written");
+    }
+
+    /// Starts the service and waits until it says that it is ready.
+    ///
+    /// # Panics
+    /// It ends before.
+    #[track_caller]
+    pub fn serve(&self) -> Serving {
+        self.try_serve().unwrap_or_else(|outcome| panic!("it did not serve: {}\n{}", outcome.code, outcome.stderr))
+    }
+
+    /// Starts the service; the outcome where it ends before it is ready.
+    ///
+    /// # Errors
+    /// How it ended.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    pub fn try_serve(&self) -> Result<Serving, Outcome> {
+        let log = self.path("serve.log");
+        let file = fs::OpenOptions::new().create(true).append(true).open(&log).expect("a log file");
+        let config = self.config_file().display().to_string();
+        let mut command = self.program.command(&["--config", &config, "--output", "json", "serve"]);
+        let mut supervisor = command.stdout(Stdio::piped()).stderr(file).spawn().expect("the service starts");
+        let mut lines = BufReader::new(supervisor.stdout.take().expect("its output is piped"));
+        let mut line = String::new();
+        lines.read_line(&mut line).expect("its output can be read");
+        if line.is_empty() {
+            let code = supervisor.wait().expect("it ended").code().unwrap_or(-1);
+            let stderr = fs::read_to_string(&log).unwrap_or_default();
+            return Err(Outcome { code, stdout: String::new(), stderr });
+        }
+        // Whatever it says later must not fill the pipe.
+        std::thread::spawn(move || lines.read_to_end(&mut Vec::new()));
+        let ready: serde_json::Value = serde_json::from_str(&line).expect("it says where it listens");
+        let mtls = ready["mtls"].as_str().expect("an address").to_owned();
+        let port: u16 = mtls.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
+        Ok(Serving {
+            supervisor,
+            log,
+            server: format!("https://localhost:{port}"),
+            port,
+            ops: ready["ops"].as_str().expect("an address").to_owned(),
+            socket: ready["socket"].as_str().expect("a path").into(),
+        })
+    }
+
+    /// Registers a controller with these grants, at this service.
+    ///
+    /// # Panics
+    /// It is refused.
+    #[track_caller]
+    pub fn controller(&self, serving: &Serving, name: &str, grants: &[&str]) -> Credentials {
+        let mut arguments = vec!["controller", "add", name, "--server", &serving.server];
+        arguments.extend(grants.iter().flat_map(|grant| ["--grant", grant]));
+        self.run(&arguments).ok();
+        Credentials::new(self.home.path().join("config/rootcellar/controllers").join(name), &serving.server)
+    }
+}
+
+impl Serving {
+    /// Process id of the supervisor.
+    pub fn pid(&self) -> u32 {
+        self.supervisor.id()
+    }
+
+    /// Process id of the supervisor's child that runs this hidden command ("keeper", "front").
+    ///
+    /// # Panics
+    /// There is none.
+    pub fn child(&self, role: &str) -> u32 {
+        self.find_child(role).unwrap_or_else(|| panic!("no child of role {role}"))
+    }
+
+    /// As [`Serving::child`], where it may be gone.
+    pub fn find_child(&self, role: &str) -> Option<u32> {
+        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.pid())).unwrap_or_default();
+        children.split_whitespace().filter_map(|pid| pid.parse().ok()).find(|pid: &u32| {
+            let command = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            command.trim_end_matches('\0').rsplit('\0').next() == Some(role)
+        })
+    }
+
+    /// Sends a signal ("KILL", "TERM") to a process.
+    ///
+    /// # Panics
+    /// `kill` fails.
+    pub fn signal(pid: u32, signal: &str) {
+        let killed = std::process::Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status();
+        assert!(killed.expect("kill runs").success(), "kill -{signal} {pid}");
+    }
+
+    /// What the service has logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Stops it as an operator does, and returns its exit code.
+    ///
+    /// # Panics
+    /// It cannot be waited for.
+    pub fn stop(mut self) -> i32 {
+        Self::signal(self.pid(), "TERM");
+        self.supervisor.wait().expect("it ends").code().unwrap_or(-1)
+    }
+
+    /// Waits until it ends by itself, and returns its exit code.
+    ///
+    /// # Panics
+    /// It cannot be waited for.
+    pub fn wait(mut self) -> i32 {
+        self.supervisor.wait().expect("it ends").code().unwrap_or(-1)
+    }
+
+    /// One request to the operations port: status line and body.
+    ///
+    /// # Panics
+    /// It does not answer.
+    pub fn ops_get(&self, path: &str) -> (String, String) {
+        use std::io::Write as _;
+        let mut stream = std::net::TcpStream::connect(&self.ops).expect("the operations port answers");
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("it reads");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("it answers");
+        let (head, body) = text.split_once("\r\n\r\n").expect("an HTTP answer");
+        (head.lines().next().unwrap_or_default().to_owned(), body.to_owned())
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        if let Ok(None) = self.supervisor.try_wait() {
+            // Its children see its end on their sockets and end too.
+            let _ = self.supervisor.kill();
+            let _ = self.supervisor.wait();
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! The fault-injecting module between a cell and SoftHSM2.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::cell::Cell;
+
+/// What the module counted, and how it misbehaves.
+#[derive(Debug)]
+pub struct Faults {
+    dir: PathBuf,
+}
+
+impl Faults {
+    /// Puts the module between `cell` and SoftHSM2. Before the cell is founded or served.
+    ///
+    /// # Panics
+    /// The module is not built.
+    pub fn between(cell: &mut Cell) -> Self {
+        let dir = cell.path("faults");
+        fs::create_dir_all(&dir).expect("a directory");
+        let test = std::env::current_exe().expect("a test has a path");
+        // target/debug/deps/e2e-… -> target/debug
+        let target = test.parent().and_then(|deps| deps.parent()).expect("it lies below the target directory");
+        let module = target.join("librootcellar_fault_module.so");
+        assert!(module.exists(), "{} is missing: `make test` builds it (cargo build -p rootcellar-fault-module)", module.display());
+        cell.configure(&format!("[token]\nmodule = \"{}\"\n", module.display()));
+        cell.program().set("FAULT_MODULE", "/usr/lib/softhsm/libsofthsm2.so");
+        cell.program().set("FAULT_DIR", &dir.display().to_string());
+        Self { dir }
+    }
+
+    /// How often C_Login was called so far, by every process.
+    pub fn logins(&self) -> usize {
+        self.count("logins")
+    }
+
+    /// How often C_Sign was called so far, by every process.
+    pub fn signs(&self) -> usize {
+        self.count("signs")
+    }
+
+    /// From now on each C_Sign does this: `flip`, `rv=N`, `delay=N`; empty for nothing.
+    ///
+    /// # Panics
+    /// The disk's.
+    pub fn set(&self, fault: &str) {
+        let beside = self.dir.join("fault.new");
+        fs::write(&beside, fault).expect("the fault is written");
+        fs::rename(beside, self.dir.join("fault")).expect("the fault is written");
+    }
+
+    fn count(&self, name: &str) -> usize {
+        fs::read(self.dir.join(name)).map_or(0, |octets| octets.len())
+    }
+}
