@@ -1,6 +1,6 @@
 //! One request: who asks, how long the answer is worth waiting for, and its way to the keeper and back.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use http::{Extensions, HeaderMap};
 use proto::{
@@ -85,6 +85,8 @@ pub(crate) struct Desk {
     pub(crate) keeper: Keeper,
     /// Milliseconds since 1970.
     pub(crate) clock: Clock,
+    /// Where the mTLS port is.
+    pub(crate) listen: SocketAddr,
 }
 
 impl Desk {

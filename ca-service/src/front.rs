@@ -73,7 +73,7 @@ pub async fn run(
     stop: impl Future<Output = ()> + Send,
 ) -> Result<(), FrontError> {
     let sockets = Sockets::bind(&config).await?;
-    let front = Front::new(config, clock).await?;
+    let front = Front::new(config, clock, sockets.bound.mtls).await?;
     // Dropped last: what still runs then is ended.
     let mut background = JoinSet::new();
     background.spawn(front.keeper.clone().attend(doors));
@@ -111,14 +111,14 @@ struct Front {
 }
 
 impl Front {
-    async fn new(config: FrontConfig, clock: Clock) -> Result<Self, FrontError> {
+    async fn new(config: FrontConfig, clock: Clock, listen: SocketAddr) -> Result<Self, FrontError> {
         let FrontConfig { cell, limits, state_dir, .. } = config;
         let store =
             Store::open(&state_dir).map_err(|source| FrontError::State { path: state_dir, source })?;
         let keeper = Keeper::new(limits.in_flight);
         let own = Arc::new(OwnCertificate::new(store, keeper.clone(), Arc::clone(&clock)));
         let (health, health_service) = Health::new(Arc::clone(&own)).await;
-        let desk = Desk { keeper: keeper.clone(), clock: Arc::clone(&clock) };
+        let desk = Desk { keeper: keeper.clone(), clock: Arc::clone(&clock), listen };
         let routes = services::routes(&desk, health_service, limits.message_bytes)?;
         let app = Arc::new(App { routes, limits, clock });
         Ok(Self { keeper, own, health, app, cell: Arc::new(cell) })

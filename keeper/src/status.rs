@@ -46,6 +46,8 @@ impl Standing {
             keeper_start_time: Some(convert::timestamp_ms(self.started_ms)),
             pending: pending as u64,
             token_recoveries: self.custody.recoveries(),
+            // The front knows where it listens.
+            listen: String::new(),
         })
     }
 

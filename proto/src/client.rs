@@ -2,6 +2,8 @@
 //!
 //! Does not: check the trust bundle's note; who pins a charter does that with the `ledger` crate.
 
+use std::time::Duration;
+
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Error, Identity};
 
 use crate::v1::admin_service_client::AdminServiceClient;
@@ -9,6 +11,18 @@ use crate::v1::agent_service_client::AgentServiceClient;
 use crate::v1::issuance_service_client::IssuanceServiceClient;
 use crate::v1::ledger_service_client::LedgerServiceClient;
 use crate::v1::trust_service_client::TrustServiceClient;
+
+/// Longest message that is taken, in bytes: the service's pages are below 1 MiB; the rest is for its next version.
+pub const MAX_MESSAGE: usize = 4 * 1024 * 1024;
+
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long an answer may take to begin. The service refuses earlier what it cannot do in time.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a connection may be silent before it is probed (RFC 9113 §6.7), and how long the probe may take.
+const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
 
 /// What a caller proves itself with, and whom it believes. All PEM.
 pub struct Credentials<'a> {
@@ -26,6 +40,20 @@ pub struct Client {
     channel: Channel,
 }
 
+/// An endpoint with this client's time limits, for a channel of one's own making.
+///
+/// # Errors
+/// `uri` is none.
+pub fn endpoint(uri: &str) -> Result<Endpoint, Error> {
+    let (interval, timeout) = KEEP_ALIVE;
+    Ok(Endpoint::from_shared(uri.to_owned())?
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(ANSWER_TIMEOUT)
+        .http2_keep_alive_interval(interval)
+        .keep_alive_timeout(timeout)
+        .tcp_nodelay(true))
+}
+
 impl Client {
     /// Connects to `uri` ("https://localhost:7443").
     ///
@@ -35,7 +63,7 @@ impl Client {
         let tls = ClientTlsConfig::new()
             .ca_certificate(Certificate::from_pem(credentials.anchors))
             .identity(Identity::from_pem(credentials.chain, credentials.key));
-        let channel = Endpoint::from_shared(uri.to_owned())?.tls_config(tls)?.connect().await?;
+        let channel = endpoint(uri)?.tls_config(tls)?.connect().await?;
         Ok(Self { channel })
     }
 
@@ -46,26 +74,26 @@ impl Client {
 
     /// Certificates.
     pub fn issuance(&self) -> IssuanceServiceClient<Channel> {
-        IssuanceServiceClient::new(self.channel.clone())
+        IssuanceServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE)
     }
 
     /// Agents.
     pub fn agents(&self) -> AgentServiceClient<Channel> {
-        AgentServiceClient::new(self.channel.clone())
+        AgentServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE)
     }
 
     /// Trust bundles.
     pub fn trust(&self) -> TrustServiceClient<Channel> {
-        TrustServiceClient::new(self.channel.clone())
+        TrustServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE)
     }
 
     /// Entries and proofs.
     pub fn ledger(&self) -> LedgerServiceClient<Channel> {
-        LedgerServiceClient::new(self.channel.clone())
+        LedgerServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE)
     }
 
     /// Administration.
     pub fn admin(&self) -> AdminServiceClient<Channel> {
-        AdminServiceClient::new(self.channel.clone())
+        AdminServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE)
     }
 }

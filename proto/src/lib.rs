@@ -15,6 +15,7 @@ pub const ERROR_DOMAIN: &str = "rootcellar";
 #[allow(
     clippy::pedantic,
     clippy::allow_attributes_without_reason,
+    unused_qualifications,
     missing_docs,
     unreachable_pub,
     reason = "generated code"

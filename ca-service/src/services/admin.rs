@@ -58,6 +58,8 @@ impl AdminService for Admin {
             // Reasons name tokens and paths; who is not on this machine learns only ready or not.
             return Err(status(refused(Reason::CallerNotAllowed, ONLY_LOCAL)));
         }
-        self.0.relay(request, Ask::GetStatus, pick!(GetStatus)).await
+        let mut answer = self.0.relay(request, Ask::GetStatus, pick!(GetStatus)).await?;
+        answer.get_mut().listen = self.0.listen.to_string();
+        Ok(answer)
     }
 }

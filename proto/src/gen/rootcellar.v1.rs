@@ -2040,6 +2040,9 @@ pub struct GetStatusResponse {
     /// Rungs of the recovery ladder taken since the keeper started.
     #[prost(uint64, tag = "13")]
     pub token_recoveries: u64,
+    /// Address and port on which the front serves mTLS: "127.0.0.1:7443". Filled in by the front.
+    #[prost(string, tag = "14")]
+    pub listen: ::prost::alloc::string::String,
 }
 /// Generated client implementations.
 #[cfg(feature = "client")]
