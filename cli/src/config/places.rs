@@ -1,0 +1,71 @@
+//! Where things are: the service's data, the officer's files, this user's controllers.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::{ConfigError, Problem};
+
+/// The directories, each an absolute path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Places {
+    data: PathBuf,
+    officer: PathBuf,
+    config: PathBuf,
+}
+
+impl Places {
+    /// From the flags, and where they are not given from the environment (XDG Base Directory Specification).
+    ///
+    /// # Errors
+    /// A directory is not named, and there is no home directory.
+    pub(crate) fn new(
+        data: Option<&Path>,
+        officer: Option<&Path>,
+        environment: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Self, ConfigError> {
+        // The specification: paths that are not absolute are ignored.
+        let absolute = |name: &str| environment(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        let home = absolute("HOME");
+        let base = |variable: &str, below: &str| {
+            absolute(variable)
+                .or_else(|| home.as_ref().map(|home| home.join(below)))
+                .map(|dir| dir.join("rootcellar"))
+        };
+        let config = base("XDG_CONFIG_HOME", ".config");
+        let data = named(data)?.or_else(|| base("XDG_DATA_HOME", ".local/share"));
+        let officer = named(officer)?.or_else(|| config.as_ref().map(|config| config.join("officer")));
+        let missing =
+            |flag| ConfigError::of(Problem::whole(format!("there is no home directory: give {flag}")));
+        let data = data.ok_or_else(|| missing("--data-dir DIR"))?;
+        // A service has no home: it opens neither controllers nor the officer's files, which would lie beside its data.
+        let officer = officer.unwrap_or_else(|| data.join("officer"));
+        let config = config.unwrap_or_else(|| data.join("user"));
+        Ok(Self { data, officer, config })
+    }
+
+    /// The service's directory.
+    pub(crate) fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// The officer's directory.
+    pub(crate) fn officer(&self) -> &Path {
+        &self.officer
+    }
+
+    /// This user's directory.
+    pub(crate) fn config(&self) -> &Path {
+        &self.config
+    }
+
+    /// A text with `{data}` and `{officer}` filled in.
+    pub(super) fn fill(&self, text: &str) -> String {
+        text.replace("{data}", &self.data.to_string_lossy())
+            .replace("{officer}", &self.officer.to_string_lossy())
+    }
+}
+
+fn named(path: Option<&Path>) -> Result<Option<PathBuf>, ConfigError> {
+    let absolute = path.map(std::path::absolute).transpose();
+    absolute.map_err(|error| ConfigError::of(Problem::whole(format!("a directory cannot be used: {error}"))))
+}

@@ -1,0 +1,103 @@
+//! `[token]` and `[root-token]`: two tokens with two PINs, so that the service never holds the root (invariant I1).
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use hsm_config::{KeyAlgorithm, PinSource, Profile, ProfileError, TokenConfig, TokenUri, UnknownAlgorithm};
+
+use super::file::File;
+
+#[derive(Clone, Debug)]
+pub(super) struct Issuing {
+    pub(super) token: TokenConfig,
+    pub(super) issuing_key: KeyAlgorithm,
+    pub(super) log_key: KeyAlgorithm,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Root {
+    pub(super) token: TokenConfig,
+    pub(super) key: KeyAlgorithm,
+}
+
+impl Issuing {
+    pub(super) fn read(file: &mut File<'_>) -> Option<Self> {
+        let token = Parts {
+            uri: file.value("token.uri", "pkcs11:token=rootcellar-issuing"),
+            profile: file.value("token.profile", "softhsm2"),
+            module: file.optional("token.module"),
+            dir: file.value("token.dir", "{data}/token"),
+            pin: file.value("token.pin", "file:{data}/token/pin"),
+        };
+        let issuing_key = file.value("token.issuing-key", "p256");
+        let log_key: Option<LogKey> = file.value("token.log-key", "ed25519");
+        Some(Self { token: token.join()?, issuing_key: issuing_key?, log_key: log_key?.0 })
+    }
+}
+
+impl Root {
+    pub(super) fn read(file: &mut File<'_>) -> Option<Self> {
+        let token = Parts {
+            uri: file.value("root-token.uri", "pkcs11:token=rootcellar-root"),
+            profile: file.value("root-token.profile", "softhsm2"),
+            module: file.optional("root-token.module"),
+            dir: file.value("root-token.dir", "{officer}/token"),
+            pin: file.value("root-token.pin", "file:{officer}/root.pin"),
+        };
+        let key = file.value("root-token.key", "p256");
+        Some(Self { token: token.join()?, key: key? })
+    }
+}
+
+/// A token's values, each of which may be a problem that is noted already.
+struct Parts {
+    uri: Option<TokenUri>,
+    profile: Option<Loaded>,
+    module: Option<PathBuf>,
+    dir: Option<PathBuf>,
+    pin: Option<PinSource>,
+}
+
+impl Parts {
+    fn join(self) -> Option<TokenConfig> {
+        let Loaded(profile) = self.profile?;
+        let profile = match self.module {
+            Some(module) => profile.with_module(module),
+            None => profile,
+        };
+        Some(TokenConfig { uri: self.uri?, profile, dir: self.dir?, pin: self.pin? })
+    }
+}
+
+/// A profile by its name or path.
+struct Loaded(Profile);
+
+impl FromStr for Loaded {
+    type Err = ProfileError;
+
+    fn from_str(name: &str) -> Result<Self, ProfileError> {
+        Profile::load(name).map(Self)
+    }
+}
+
+/// A key that can sign notes.
+struct LogKey(KeyAlgorithm);
+
+#[derive(Debug, thiserror::Error)]
+enum LogKeyError {
+    #[error(transparent)]
+    Unknown(#[from] UnknownAlgorithm),
+    #[error("a log's key is ed25519 or p256: signed notes know no other (c2sp.org/signed-note)")]
+    NotForNotes,
+}
+
+impl FromStr for LogKey {
+    type Err = LogKeyError;
+
+    fn from_str(text: &str) -> Result<Self, LogKeyError> {
+        match text.parse()? {
+            key @ (KeyAlgorithm::Ed25519 | KeyAlgorithm::EcdsaP256) => Ok(Self(key)),
+            KeyAlgorithm::EcdsaP384 | KeyAlgorithm::RsaPss(_) => Err(LogKeyError::NotForNotes),
+        }
+    }
+}
