@@ -1,0 +1,184 @@
+//! A whole ledger, read from its first entry: the tree is made anew, and every entry is judged by those before it.
+//!
+//! Does not: judge what the keeper alone knows (budgets, possession of keys), or that nothing was withheld after the checkpoint.
+
+mod authority;
+mod flaw;
+mod issuers;
+
+use std::collections::BTreeMap;
+
+use cell::{BoundedSet, NameError};
+use certs::{CertificateSummary, ObjectIdentifier};
+use ledger::checkpoint::Checkpoint;
+use ledger::entry::entry::Kind;
+use ledger::entry::{self, Entry, EntryError, Issuance, Profile, Reference};
+use ledger::leaf_hash;
+use ledger::note::KeyName;
+use ledger::tree::{Edge, TreeHead};
+use serde::Serialize;
+
+pub(crate) use flaw::{Finding, Flaw};
+
+use authority::Authority;
+use issuers::Issuers;
+
+/// An audit that is under way.
+pub(crate) struct Audit {
+    oid: ObjectIdentifier,
+    origin: KeyName,
+    tree: Edge,
+    authority: Authority,
+    issuers: Issuers,
+    report: Report,
+    /// A tree that was seen before, until this one has grown to its size.
+    remembered: Option<TreeHead>,
+}
+
+/// What an audit counted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Report {
+    /// Entries read.
+    pub(crate) entries: u64,
+    /// Entries of each kind.
+    pub(crate) kinds: BTreeMap<&'static str, u64>,
+    /// Certificates whose signature is there and verifies.
+    pub(crate) signed: u64,
+    /// Certificates that were recorded and have no signature.
+    pub(crate) unsigned: u64,
+}
+
+impl Audit {
+    /// Begins. `origin` is the log's, taken from a verified bundle or checkpoint; `remembered` a tree of it that was seen before.
+    pub(crate) fn new(origin: KeyName, oid: ObjectIdentifier, remembered: Option<TreeHead>) -> Self {
+        let report = Report::default();
+        let (authority, issuers) = (Authority::default(), Issuers::default());
+        Self { oid, origin, tree: Edge::new(), authority, issuers, report, remembered }
+    }
+
+    /// Demands that entry 0 holds this charter.
+    pub(crate) fn pin(&mut self, charter: ledger::charter::Charter) {
+        self.authority.pin(charter);
+    }
+
+    /// Entries read so far, which is the index of the next.
+    pub(crate) fn size(&self) -> u64 {
+        self.tree.size()
+    }
+
+    /// Reads the entry that follows; `signature` is that of the certificate it records, or empty.
+    ///
+    /// # Errors
+    /// [`Finding`]; the audit is then over.
+    pub(crate) fn read(&mut self, index: u64, bytes: &[u8], signature: &[u8]) -> Result<(), Finding> {
+        self.judge(index, bytes, signature).map_err(|flaw| Finding { index, flaw })
+    }
+
+    /// Compares the tree with a checkpoint that the log's key signed.
+    ///
+    /// # Errors
+    /// [`Finding`] at the index where the next entry would be.
+    pub(crate) fn finish(self, checkpoint: &Checkpoint) -> Result<Report, Finding> {
+        let made = self.tree.head();
+        let flaw = match self.remembered {
+            _ if made != checkpoint.head() => Some(Flaw::Root { made: made.root, signed: checkpoint.root }),
+            Some(older) => Some(Flaw::Forked(older.size)),
+            None => self.issuers.anchored(self.authority.anchors()).err(),
+        };
+        flaw.map_or(Ok(self.report), |flaw| Err(Finding { index: made.size, flaw }))
+    }
+
+    fn judge(&mut self, index: u64, bytes: &[u8], signature: &[u8]) -> Result<(), Flaw> {
+        if index != self.tree.size() {
+            return Err(Flaw::Order);
+        }
+        let entry = entry::decode(bytes)?;
+        self.judge_kind(index, &entry, signature)?;
+        if !self.authority.is_of_cell(&entry.cell) {
+            return Err(Flaw::OtherCell);
+        }
+        self.tree.append(leaf_hash(bytes));
+        self.report.entries += 1;
+        if self.remembered.is_some_and(|older| older.size == self.tree.size()) {
+            self.recall()?;
+        }
+        Ok(())
+    }
+
+    /// The tree has the size of the one that was seen before: it must be that one.
+    fn recall(&mut self) -> Result<(), Flaw> {
+        match self.remembered.take() {
+            Some(older) if older.root != self.tree.root() => Err(Flaw::Forked(older.size)),
+            _ => Ok(()),
+        }
+    }
+
+    fn judge_kind(&mut self, index: u64, entry: &Entry, signature: &[u8]) -> Result<(), Flaw> {
+        let kind = match entry.kind.as_ref() {
+            Some(Kind::Charter(charter)) => self.authority.charter(index, &charter.note).map(|()| "charter"),
+            Some(Kind::Bundle(bundle)) => self.authority.bundle(&bundle.note).map(|()| "bundle"),
+            Some(Kind::Act(act)) => self.authority.act(index, entry, act, &self.origin).map(|()| "act"),
+            Some(Kind::CaCertificate(ca)) => {
+                let signed = self.issuers.add(ca, signature)?;
+                self.count(signed);
+                Ok("ca_certificate")
+            }
+            Some(Kind::Issuance(issuance)) => self.issuance(entry, issuance, signature).map(|()| "issuance"),
+            Some(Kind::AgentChange(change)) => {
+                self.before(index, change.approval.as_ref())?;
+                self.authority.agent_change(change).map(|()| "agent_change")
+            }
+            Some(Kind::Abandonment(given_up)) => {
+                self.before(index, given_up.certificate.as_ref()).map(|()| "abandonment")
+            }
+            Some(Kind::Refusals(_)) => Ok("refusals"),
+            Some(Kind::Custody(_)) => Ok("custody"),
+            None => Err(EntryError::NoKind.into()),
+        }?;
+        *self.report.kinds.entry(kind).or_default() += 1;
+        Ok(())
+    }
+
+    fn issuance(&mut self, entry: &Entry, issuance: &Issuance, signature: &[u8]) -> Result<(), Flaw> {
+        let certificate = self.issuers.certificate(issuance, signature)?;
+        let summary = CertificateSummary::parse(&certificate, self.oid).map_err(|_| Flaw::Certificate)?;
+        if summary.uris != [format!("spiffe://{}{}", entry.cell, issuance.subject)] || summary.is_ca {
+            return Err(Flaw::OtherSubject);
+        }
+        let approval = issuance.approval.as_ref().filter(|approval| self.origin == *approval.origin.as_str());
+        match issuance.profile() {
+            Profile::Agent => self.authority.agent_issuance(issuance, approval, &summary)?,
+            Profile::Controller => self.authority.controller_issuance(issuance, approval)?,
+            // The service's own: the keeper's configuration names it, nobody approves it.
+            Profile::Service => {}
+            Profile::Unspecified => return Err(Flaw::OtherSubject),
+        }
+        self.count(!signature.is_empty());
+        Ok(())
+    }
+
+    fn before(&self, index: u64, reference: Option<&Reference>) -> Result<(), Flaw> {
+        let found = reference.is_some_and(|to| self.origin == *to.origin.as_str() && to.index < index);
+        if found { Ok(()) } else { Err(Flaw::Reference) }
+    }
+
+    fn count(&mut self, signed: bool) {
+        if signed {
+            self.report.signed += 1;
+        } else {
+            self.report.unsigned += 1;
+        }
+    }
+}
+
+/// Names of an entry as a bounded set.
+fn set<T, const MAX: usize>(names: &[String]) -> Result<BoundedSet<T, MAX>, Flaw>
+where
+    T: std::str::FromStr<Err = NameError> + Ord,
+{
+    let names: Vec<T> = names.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
+    names.try_into().map_err(|_| Flaw::OtherAgent)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,198 @@
+//! Who could approve what at each entry: the charter, the bundle, controllers with their grants, agents.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cell::{Act, AgentSpec, Grant};
+use certs::CertificateSummary;
+use ledger::bundle::Bundle;
+use ledger::charter::Charter;
+use ledger::entry::{self, AgentChange, AgentRecord, Change, Entry, Issuance, Reference};
+use ledger::note::{KeyName, Note};
+use ledger::proposal;
+
+use super::{Flaw, set};
+
+/// Everything that officers and controllers set, as of the entry that is read.
+#[derive(Default)]
+pub(super) struct Authority {
+    pinned: Option<Charter>,
+    charter: Option<Charter>,
+    bundle: Option<Bundle>,
+    /// Anchors of every bundle so far, DER.
+    anchors: BTreeSet<Vec<u8>>,
+    nonces: BTreeSet<[u8; 16]>,
+    controllers: BTreeMap<String, Controller>,
+    agents: BTreeMap<String, AgentRecord>,
+}
+
+struct Controller {
+    /// The act that added or reissued it.
+    line: u64,
+    removed: bool,
+    /// Each grant by its name, with the act that set it.
+    grants: BTreeMap<String, (u64, Grant)>,
+}
+
+impl Authority {
+    pub(super) fn pin(&mut self, charter: Charter) {
+        self.pinned = Some(charter);
+    }
+
+    pub(super) fn is_of_cell(&self, cell: &str) -> bool {
+        self.charter.as_ref().is_some_and(|charter| charter.cell() == cell)
+    }
+
+    pub(super) fn anchors(&self) -> &BTreeSet<Vec<u8>> {
+        &self.anchors
+    }
+
+    /// Entry 0 is the first charter; each later one is approved by the one before.
+    pub(super) fn charter(&mut self, index: u64, note: &[u8]) -> Result<(), Flaw> {
+        let note = Note::parse(note)?;
+        let charter = match (&self.charter, index) {
+            (None, 0) => Charter::found(&note)?,
+            (None, _) => return Err(Flaw::NoCharter),
+            (Some(before), _) => before.succeed(&note)?,
+        };
+        if index == 0 && self.pinned.as_ref().is_some_and(|pinned| *pinned != charter) {
+            return Err(Flaw::OtherCharter);
+        }
+        self.charter = Some(charter);
+        Ok(())
+    }
+
+    pub(super) fn bundle(&mut self, note: &[u8]) -> Result<(), Flaw> {
+        let charter = self.charter.as_ref().ok_or(Flaw::NoCharter)?;
+        let bundle = Bundle::open(&Note::parse(note)?, charter)?;
+        if let Some(before) = &self.bundle {
+            bundle.supersedes(before)?;
+        }
+        self.anchors.extend(bundle.anchors().iter().cloned());
+        self.bundle = Some(bundle);
+        Ok(())
+    }
+
+    /// An act that a quorum approved, in time, for this log, and for the first time.
+    pub(super) fn act(
+        &mut self,
+        index: u64,
+        entry: &Entry,
+        act: &entry::Act,
+        origin: &KeyName,
+    ) -> Result<(), Flaw> {
+        let charter = self.charter.as_ref().ok_or(Flaw::NoCharter)?;
+        let note = Note::parse(&act.note)?;
+        let secs = entry.time_unix_ms.div_euclid(1000);
+        let approved = proposal::open(&note, charter, charter.cell(), origin, secs)?;
+        let proposal = approved.proposal();
+        if !self.nonces.insert(proposal.nonce) {
+            return Err(Flaw::Replayed);
+        }
+        self.carry_out(index, Act::parse(&proposal.act_name, &proposal.act_fields)?)
+    }
+
+    fn carry_out(&mut self, index: u64, act: Act) -> Result<(), Flaw> {
+        match act {
+            Act::ControllerAdd { name, grants, .. } => {
+                let grants = grants.as_slice().iter().cloned();
+                let grants = grants.map(|grant| (grant.name.to_string(), (index, grant))).collect();
+                let controller = Controller { line: index, removed: false, grants };
+                match self.controllers.insert(name.to_string(), controller) {
+                    None => {}
+                    Some(_) => return Err(Flaw::Replayed),
+                }
+            }
+            Act::ControllerRemove { name } => self.controller(name.as_str())?.removed = true,
+            Act::ControllerReissue { name, .. } => {
+                let controller = self.controller(name.as_str())?;
+                (controller.line, controller.removed) = (index, false);
+            }
+            Act::GrantSet { controller, grant } => {
+                let grants = &mut self.controller(controller.as_str())?.grants;
+                grants.insert(grant.name.to_string(), (index, grant));
+            }
+            Act::GrantRemove { controller, grant } => {
+                self.controller(controller.as_str())?.grants.remove(grant.as_str());
+            }
+            Act::IssuerActivate { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn controller(&mut self, name: &str) -> Result<&mut Controller, Flaw> {
+        self.controllers.get_mut(name).ok_or(Flaw::Unapproved)
+    }
+
+    /// The grant of that name, where this reference is to the act that set it, and its controller was not removed.
+    fn grant(&self, controller: &str, name: &str, approval: Option<&Reference>) -> Result<&Grant, Flaw> {
+        let controller = self.controllers.get(controller).filter(|controller| !controller.removed);
+        let (index, grant) =
+            controller.and_then(|controller| controller.grants.get(name)).ok_or(Flaw::Unapproved)?;
+        if approval.is_some_and(|approval| approval.index == *index) {
+            Ok(grant)
+        } else {
+            Err(Flaw::Unapproved)
+        }
+    }
+
+    pub(super) fn agent_change(&mut self, change: &AgentChange) -> Result<(), Flaw> {
+        let record = change.agent.as_ref().ok_or(Flaw::OtherAgent)?;
+        let grant = self.grant(&record.owner, &change.grant, change.approval.as_ref())?;
+        // What goes needs no room in the grant: only who may say so.
+        let spec = spec(record)?;
+        match change.change() {
+            Change::Deleted if grant.speaks_for(&spec.id) => self.agents.remove(&record.id),
+            Change::Created | Change::Updated => {
+                grant.covers(&spec, 0)?;
+                self.agents.insert(record.id.clone(), record.clone())
+            }
+            Change::Deleted | Change::Unspecified => return Err(Flaw::OtherAgent),
+        };
+        Ok(())
+    }
+
+    /// An agent's certificate is made from the agent as it was then, under a grant of its owner that covers it.
+    pub(super) fn agent_issuance(
+        &self,
+        issuance: &Issuance,
+        approval: Option<&Reference>,
+        summary: &CertificateSummary,
+    ) -> Result<(), Flaw> {
+        let id = issuance.subject.strip_prefix("/agent/").ok_or(Flaw::OtherSubject)?;
+        let record = self.agents.get(id).filter(|record| !record.disabled).ok_or(Flaw::OtherAgent)?;
+        let spec = spec(record)?;
+        let dns_names: Vec<&str> = spec.dns_names.iter().map(AsRef::as_ref).collect();
+        let as_recorded = record.revision == issuance.agent_revision
+            && summary.attributes.roles == spec.roles
+            && summary.attributes.tags == spec.tags
+            && summary.dns_names == dns_names;
+        if !as_recorded {
+            return Err(Flaw::OtherAgent);
+        }
+        let secs = summary.not_after.saturating_sub(summary.not_before).saturating_add(1);
+        let secs = u32::try_from(secs).map_err(|_| Flaw::Certificate)?;
+        self.grant(&record.owner, &issuance.grant, approval)?.covers(&spec, secs)?;
+        Ok(())
+    }
+
+    /// A controller's certificate refers to the act that added it, or reissued it last.
+    pub(super) fn controller_issuance(
+        &self,
+        issuance: &Issuance,
+        approval: Option<&Reference>,
+    ) -> Result<(), Flaw> {
+        let name = issuance.subject.strip_prefix("/controller/").ok_or(Flaw::OtherSubject)?;
+        let line = self.controllers.get(name).filter(|controller| !controller.removed);
+        let approved = line.is_some_and(|line| approval.is_some_and(|approval| approval.index == line.line));
+        if approved { Ok(()) } else { Err(Flaw::Unapproved) }
+    }
+}
+
+fn spec(record: &AgentRecord) -> Result<AgentSpec, Flaw> {
+    Ok(AgentSpec {
+        id: record.id.parse()?,
+        roles: set(&record.roles)?,
+        tags: set(&record.tags)?,
+        dns_names: set(&record.dns_names)?,
+    })
+}

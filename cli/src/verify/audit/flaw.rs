@@ -1,0 +1,107 @@
+//! What an audit finds wrong.
+
+use cell::NameError;
+use certs::{BadSignature, IssuerError};
+use ledger::Hash;
+use ledger::bundle::{BundleError, NotNewer};
+use ledger::charter::CharterError;
+use ledger::entry::EntryError;
+use ledger::note::NoteError;
+use ledger::proposal::ProposalError;
+
+/// What is wrong, and where.
+#[derive(Debug, thiserror::Error)]
+#[error("entry {index}: {flaw}")]
+pub(crate) struct Finding {
+    /// Index of the entry.
+    pub(crate) index: u64,
+    /// What is wrong.
+    pub(crate) flaw: Flaw,
+}
+
+/// What can be wrong with an entry, or with the whole.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Flaw {
+    /// Left out, repeated, or moved.
+    #[error("it is not the entry that follows")]
+    Order,
+    /// Bytes that are no entry in its one form.
+    #[error(transparent)]
+    Entry(#[from] EntryError),
+    /// An entry for another cell than the charter's.
+    #[error("it is of another cell")]
+    OtherCell,
+    /// A reference forward, or into another log.
+    #[error("it refers to an entry that is not before it")]
+    Reference,
+    /// A note that is none.
+    #[error("the note: {0}")]
+    Note(#[from] NoteError),
+    /// A charter that is none, or that the officers before it did not approve.
+    #[error("the charter: {0}")]
+    Charter(#[from] CharterError),
+    /// Something that only officers can approve, before there are any.
+    #[error("there is no charter before it")]
+    NoCharter,
+    /// The first charter is not the one that the auditor knows.
+    #[error("the first charter is not the one that was pinned")]
+    OtherCharter,
+    /// A bundle that the officers did not publish.
+    #[error("the bundle: {0}")]
+    Bundle(#[from] BundleError),
+    /// A bundle that does not follow from the one before.
+    #[error("the bundle: {0}")]
+    BundleOrder(#[from] NotNewer),
+    /// An act that was not approved, or not in time.
+    #[error("the act: {0}")]
+    Proposal(#[from] ProposalError),
+    /// An act whose fields are none.
+    #[error("the act: {0}")]
+    Act(#[from] cell::ActError),
+    /// An act for the second time.
+    #[error("the act was carried out before")]
+    Replayed,
+    /// Bytes that were to be signed and are no certificate.
+    #[error("the certificate does not parse")]
+    Certificate,
+    /// A CA certificate that cannot issue.
+    #[error("the certificate's issuer: {0}")]
+    Issuer(#[from] IssuerError),
+    /// A signer that is not recorded, or may not sign this.
+    #[error("its issuer is not recorded before it")]
+    UnknownIssuer,
+    /// A root that officers did not publish.
+    #[error("the issuer's root is no trust anchor of any bundle")]
+    NoAnchor,
+    /// A signature that is not the signer's over the recorded bytes.
+    #[error(transparent)]
+    Signature(#[from] BadSignature),
+    /// Entry and certificate name two identities.
+    #[error("the certificate is for another subject than the entry says")]
+    OtherSubject,
+    /// No act in force stands behind it.
+    #[error("the act that it refers to did not set this grant, or is no longer in force")]
+    Unapproved,
+    /// More than the grant gives.
+    #[error("the grant does not cover it: {0}")]
+    NotCovered(#[from] cell::NotCovered),
+    /// Agent and certificate differ.
+    #[error("the agent is not there, is disabled, or is not as the certificate says")]
+    OtherAgent,
+    /// A name that is none.
+    #[error("a name in it: {0}")]
+    Name(#[from] NameError),
+    /// Entries and checkpoint differ.
+    #[error("the tree of the entries has the root {made}, and the log signed {signed}")]
+    Root {
+        /// Root of the tree that the entries make.
+        made: Hash,
+        /// Root in the checkpoint.
+        signed: Hash,
+    },
+    /// The log is not the one that was seen.
+    #[error(
+        "the log does not begin with the tree of {0} entries that was seen before: its history was changed"
+    )]
+    Forked(u64),
+}

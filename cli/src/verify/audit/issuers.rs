@@ -1,0 +1,77 @@
+//! The CA certificates that the ledger records, and what they signed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use certs::compose::join;
+use certs::summary::tbs_of;
+use certs::{Issuer, SignatureAlgorithm};
+use ledger::entry::{CaCertificate, CaRole, Issuance};
+
+use super::Flaw;
+
+/// Issuers by SHA-256 of their public keys.
+#[derive(Default)]
+pub(super) struct Issuers {
+    known: BTreeMap<Vec<u8>, Known>,
+}
+
+struct Known {
+    issuer: Issuer,
+    role: CaRole,
+    tbs: Vec<u8>,
+    signer: Vec<u8>,
+}
+
+/// Stands where a signature is not there, so that the rest of the certificate can be read.
+const NO_SIGNATURE: &[u8] = &[0];
+
+impl Issuers {
+    /// Adds a CA certificate, and tells whether its signature is there; one that is there verifies.
+    pub(super) fn add(&mut self, ca: &CaCertificate, signature: &[u8]) -> Result<bool, Flaw> {
+        let signature_or_none = if signature.is_empty() { NO_SIGNATURE } else { signature };
+        // The outer algorithm is the signer's, who for a root is not known before the certificate is read.
+        let read = |algorithm| Issuer::parse(&join(&ca.tbs, algorithm, signature_or_none));
+        let unsigned = read(SignatureAlgorithm::EcdsaP256Sha256)?;
+        let own = unsigned.spki_sha256().to_vec();
+        let signer = match ca.role() {
+            CaRole::Root if own == ca.signer_spki_sha256 => &unsigned,
+            CaRole::Issuer => &self.known.get(&ca.signer_spki_sha256).ok_or(Flaw::UnknownIssuer)?.issuer,
+            CaRole::Root | CaRole::Unspecified => return Err(Flaw::UnknownIssuer),
+        };
+        if !signature.is_empty() {
+            signer.verify(&ca.tbs, signature)?;
+        }
+        let issuer = read(signer.algorithm())?;
+        let known =
+            Known { issuer, role: ca.role(), tbs: ca.tbs.clone(), signer: ca.signer_spki_sha256.clone() };
+        self.known.insert(own, known);
+        Ok(!signature.is_empty())
+    }
+
+    /// The DER of a certificate that an entry records, its signature verified where it is there.
+    pub(super) fn certificate(&self, issuance: &Issuance, signature: &[u8]) -> Result<Vec<u8>, Flaw> {
+        let known = self.known.get(&issuance.issuer_spki_sha256).ok_or(Flaw::UnknownIssuer)?;
+        if known.role != CaRole::Issuer {
+            return Err(Flaw::UnknownIssuer);
+        }
+        if signature.is_empty() {
+            return Ok(join(&issuance.tbs, known.issuer.algorithm(), NO_SIGNATURE));
+        }
+        known.issuer.verify(&issuance.tbs, signature)?;
+        Ok(join(&issuance.tbs, known.issuer.algorithm(), signature))
+    }
+
+    /// Checks that every issuer's root is a trust anchor that officers published. The signature of a root is no part of the
+    /// comparison: what it signs is.
+    pub(super) fn anchored(&self, anchors: &BTreeSet<Vec<u8>>) -> Result<(), Flaw> {
+        let anchors: BTreeSet<&[u8]> = anchors.iter().filter_map(|der| tbs_of(der).ok()).collect();
+        let issuers = self.known.values().filter(|known| known.role == CaRole::Issuer);
+        for issuer in issuers {
+            let root = self.known.get(&issuer.signer).ok_or(Flaw::UnknownIssuer)?;
+            if !anchors.contains(root.tbs.as_slice()) {
+                return Err(Flaw::NoAnchor);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,132 @@
+//! A certificate's proof, checked offline: that the log holds exactly what was signed.
+
+use certs::ObjectIdentifier;
+use certs::summary::{NotACertificate, tbs_of};
+use ledger::bundle::{Bundle, BundleError};
+use ledger::charter::{Charter, CharterError};
+use ledger::checkpoint::Checkpoint;
+use ledger::entry::entry::Kind;
+use ledger::entry::{self, Entry, EntryError, Issuance};
+use ledger::note::{Note, NoteError};
+use ledger::proof::{Proof, ProofError};
+
+use super::chain::{Chain, ChainError};
+
+/// Whom a verifier believes: a charter that it pinned, and a bundle that the charter's officers published.
+#[derive(Debug)]
+pub(crate) struct Trust {
+    charter: Charter,
+    bundle: Bundle,
+}
+
+/// What a proof proved. [`Trust::prove`] alone makes one.
+#[derive(Debug)]
+pub(crate) struct Proven {
+    pub(crate) chain: Chain,
+    pub(crate) entry: Entry,
+    pub(crate) issuance: Issuance,
+    pub(crate) index: u64,
+    pub(crate) checkpoint: Checkpoint,
+}
+
+/// Why the evidence proves nothing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum EvidenceError {
+    /// No note where one must be.
+    #[error(transparent)]
+    Note(#[from] NoteError),
+    /// The charter is none.
+    #[error("the charter: {0}")]
+    Charter(#[from] CharterError),
+    /// The bundle is none of the charter's.
+    #[error("the bundle: {0}")]
+    Bundle(#[from] BundleError),
+    /// The chain does not hold.
+    #[error("the chain: {0}")]
+    Chain(#[from] ChainError),
+    /// The proof does not hold, or is none.
+    #[error("the proof: {0}")]
+    Proof(#[from] ProofError),
+    /// It is of a log that the bundle does not name.
+    #[error("the proof is of a log that the bundle does not name")]
+    OtherLog,
+    /// The proof has no entry beside it.
+    #[error("the proof has no entry beside it (the line `extra`)")]
+    NoEntry,
+    /// The entry beside it is none.
+    #[error("the entry: {0}")]
+    Entry(#[from] EntryError),
+    /// The entry records something else.
+    #[error("the entry records no certificate")]
+    NoIssuance,
+    /// No certificate.
+    #[error(transparent)]
+    Certificate(#[from] NotACertificate),
+    /// The entry records another certificate.
+    #[error("the entry records another certificate: what was signed is not what was recorded")]
+    OtherCertificate,
+    /// The entry names another issuer.
+    #[error("the entry names another issuer than the one that signed")]
+    OtherIssuer,
+}
+
+impl Trust {
+    /// Opens a bundle under a charter, both as the bytes of their notes. That it is the right charter, the caller knows.
+    ///
+    /// # Errors
+    /// Either is not what it must be.
+    pub(crate) fn open(charter: &[u8], bundle: &[u8]) -> Result<Self, EvidenceError> {
+        let charter = Charter::found(&Note::parse(charter)?)?;
+        let bundle = Bundle::open(&Note::parse(bundle)?, &charter)?;
+        Ok(Self { charter, bundle })
+    }
+
+    /// The charter.
+    pub(crate) fn charter(&self) -> &Charter {
+        &self.charter
+    }
+
+    /// The bundle.
+    pub(crate) fn bundle(&self) -> &Bundle {
+        &self.bundle
+    }
+
+    /// Checks that a log of the bundle holds the entry beside the proof, that this entry records exactly the certificate, and that
+    /// the certificate leads to an anchor of the bundle. Whether it is still valid is not asked.
+    ///
+    /// # Errors
+    /// [`EvidenceError`].
+    pub(crate) fn prove(
+        &self,
+        chain: &[Vec<u8>],
+        proof: &[u8],
+        oid: ObjectIdentifier,
+    ) -> Result<Proven, EvidenceError> {
+        let verified = Chain::verify(chain, self.bundle.anchors(), oid)?;
+        let proof = Proof::parse(proof)?;
+        let bytes = proof.extra.as_ref().ok_or(EvidenceError::NoEntry)?;
+        let checkpoint = self.checkpoint(&proof, bytes)?;
+        let entry = entry::decode(bytes)?;
+        let Some(Kind::Issuance(issuance)) = entry.kind.clone() else {
+            return Err(EvidenceError::NoIssuance);
+        };
+        if entry.cell != self.bundle.cell() || issuance.tbs != tbs_of(&chain[0])? {
+            return Err(EvidenceError::OtherCertificate);
+        }
+        if issuance.issuer_spki_sha256 != verified.issuer_spki_sha256() {
+            return Err(EvidenceError::OtherIssuer);
+        }
+        Ok(Proven { chain: verified, entry, issuance, index: proof.index, checkpoint })
+    }
+
+    fn checkpoint(&self, proof: &Proof, entry: &[u8]) -> Result<Checkpoint, EvidenceError> {
+        // tlog-checkpoint, "Note text": the first line is the origin.
+        let origin = proof.checkpoint.text().lines().next().unwrap_or_default();
+        let log =
+            self.bundle.logs().iter().find(|log| log.origin == *origin).ok_or(EvidenceError::OtherLog)?;
+        Ok(proof.verify(entry, &log.key, &log.origin)?)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,314 @@
+//! A tiny cell with its log, made by hand: keys outside of any token, hashes as RFC 9162 writes them.
+
+use cell::{Act, AgentId, ControllerName, SpiffeId, SpkiDer, TrustDomain};
+use certs::compose::{self, Ca, Leaf, LeafProfile, Serial, Validity, join};
+use certs::{ATTRIBUTES_OID, Attributes, Issuer, PublicKey};
+use ledger::Hash;
+use ledger::bundle::{Contents, Log};
+use ledger::charter::Terms;
+use ledger::checkpoint::Checkpoint;
+use ledger::entry::entry::Kind;
+use ledger::entry::{self, Entry};
+use ledger::note::{Ed25519Signer, KeyName, Note, NoteSigner as _};
+use ledger::proof::Proof;
+use ledger::proposal::Proposal;
+use rcgen::{KeyPair, PublicKeyData as _, SigningKey as _};
+use sha2::{Digest as _, Sha256};
+
+/// When everything happens: 2026-01-01T00:00:00Z.
+pub(crate) const NOW: i64 = 1_767_225_600;
+pub(crate) const CELL: &str = "prod.example";
+pub(crate) const ORIGIN: &str = "prod.example/log/1";
+
+/// Index of the entry with the act that adds the controller, of its certificate, of the agent, and of the agent's certificate.
+pub(crate) const ACT: u64 = 4;
+pub(crate) const AGENT: u64 = 6;
+pub(crate) const LEAF: u64 = 7;
+
+/// A CA key with its certificate.
+pub(crate) struct Authority {
+    key: KeyPair,
+    pub(crate) issuer: Issuer,
+    tbs: Vec<u8>,
+}
+
+/// The cell.
+pub(crate) struct Tiny {
+    officer: Ed25519Signer,
+    log: Ed25519Signer,
+    pub(crate) root: Authority,
+    pub(crate) issuer: Authority,
+    pub(crate) charter: Note,
+    pub(crate) bundle: Note,
+    /// Entries with the signatures beside them.
+    pub(crate) entries: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The agent's certificate and its issuer.
+    pub(crate) chain: Vec<Vec<u8>>,
+}
+
+pub(crate) fn name(name: &str) -> KeyName {
+    name.parse().unwrap()
+}
+
+fn public(key: &KeyPair) -> PublicKey {
+    PublicKey::try_from(key.subject_public_key_info().as_slice()).unwrap()
+}
+
+fn key() -> KeyPair {
+    KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap()
+}
+
+fn cell() -> TrustDomain {
+    CELL.parse().unwrap()
+}
+
+fn authority(key: KeyPair, tbs: &[u8], signer: Option<&Authority>) -> Authority {
+    let signer = signer.map_or(&key, |signer| &signer.key);
+    let der = join(tbs, certs::SignatureAlgorithm::EcdsaP256Sha256, &signer.sign(tbs).unwrap());
+    Authority { issuer: Issuer::parse(&der).unwrap(), key, tbs: tbs.to_vec() }
+}
+
+fn serial(n: u8) -> Serial {
+    Serial::try_from([n; 20]).unwrap()
+}
+
+fn root() -> Authority {
+    let (key, cell) = (key(), cell());
+    let public_key = public(&key);
+    let validity = Validity::for_root(NOW.unsigned_abs() - 1000).unwrap();
+    let tbs =
+        compose::root(&Ca { cell: &cell, public_key: &public_key, serial: serial(1), validity }).unwrap();
+    authority(key, tbs.as_bytes(), None)
+}
+
+fn issuer(root: &Authority) -> Authority {
+    let (key, cell) = (key(), cell());
+    let public_key = public(&key);
+    let validity = Validity::for_issuer(NOW.unsigned_abs() - 500, &root.issuer).unwrap();
+    let ca = Ca { cell: &cell, public_key: &public_key, serial: serial(2), validity };
+    authority(key, compose::issuer(&root.issuer, &ca).unwrap().as_bytes(), Some(root))
+}
+
+impl Authority {
+    /// A certificate's TBS with its signature.
+    pub(crate) fn leaf(&self, uri: &SpiffeId, profile: LeafProfile) -> (Vec<u8>, Vec<u8>) {
+        let public_key = public(&key());
+        let validity = Validity::for_lifetime(NOW.unsigned_abs(), 3600, self.issuer.validity()).unwrap();
+        let leaf = Leaf { profile, uri, public_key: &public_key, serial: serial(3), validity };
+        let tbs = compose::leaf(&self.issuer, &leaf, ATTRIBUTES_OID).unwrap().as_bytes().to_vec();
+        let signature = self.key.sign(&tbs).unwrap();
+        (tbs, signature)
+    }
+
+    fn entry(&self, role: entry::CaRole, signer: &Self) -> Kind {
+        Kind::CaCertificate(entry::CaCertificate {
+            role: role.into(),
+            tbs: self.tbs.clone(),
+            signer_spki_sha256: signer.issuer.spki_sha256().to_vec(),
+        })
+    }
+
+    fn signature(&self) -> Vec<u8> {
+        certs::summary::signature_of(self.issuer.certificate_der()).unwrap().to_vec()
+    }
+}
+
+fn signed(mut note: Note, signer: &Ed25519Signer) -> Note {
+    note.sign_with(signer).unwrap();
+    note
+}
+
+pub(crate) fn reference(index: u64) -> entry::Reference {
+    entry::Reference { origin: ORIGIN.to_owned(), index }
+}
+
+pub(crate) fn controller() -> ControllerName {
+    "build".parse().unwrap()
+}
+
+pub(crate) fn agent() -> AgentId {
+    "build/logger-1".parse().unwrap()
+}
+
+pub(crate) fn record(roles: &[&str], revision: u64) -> entry::AgentRecord {
+    entry::AgentRecord {
+        id: agent().to_string(),
+        roles: roles.iter().map(ToString::to_string).collect(),
+        owner: controller().to_string(),
+        revision,
+        ..entry::AgentRecord::default()
+    }
+}
+
+pub(crate) fn change(what: entry::Change, record: entry::AgentRecord) -> Kind {
+    let grant = "default".to_owned();
+    Kind::AgentChange(entry::AgentChange {
+        change: what.into(),
+        agent: Some(record),
+        grant,
+        approval: Some(reference(ACT)),
+    })
+}
+
+pub(crate) fn profile(roles: &[&str]) -> LeafProfile {
+    let roles: Vec<cell::Role> = roles.iter().map(|role| role.parse().unwrap()).collect();
+    let attributes = Attributes { roles: roles.try_into().unwrap(), ..Attributes::default() };
+    LeafProfile::Agent { dns_names: cell::DnsNames::default(), attributes }
+}
+
+impl Tiny {
+    /// A cell with a charter, a root, an issuer, a bundle, a controller that may make loggers, an agent and its certificate.
+    pub(crate) fn new() -> Self {
+        let officer = Ed25519Signer::from_seed(name("prod.example/officer/ada"), &[1; 32]).unwrap();
+        let log = Ed25519Signer::from_seed(name(ORIGIN), &[2; 32]).unwrap();
+        let root = root();
+        let issuer = issuer(&root);
+        let terms =
+            Terms { cell: CELL.into(), revision: 1, quorum: 1, officers: vec![officer.key().clone()] };
+        let charter = signed(terms.draft().unwrap(), &officer);
+        let contents = Contents {
+            cell: CELL.into(),
+            number: 1,
+            charter_revision: 1,
+            logs: vec![Log { origin: name(ORIGIN), key: log.key().clone() }],
+            anchors: vec![root.issuer.certificate_der().to_vec()],
+        };
+        let bundle = signed(contents.draft().unwrap(), &officer);
+        let (entries, chain) = (Vec::new(), Vec::new());
+        let mut tiny = Self { officer, log, root, issuer, charter, bundle, entries, chain };
+        tiny.fill();
+        tiny
+    }
+
+    fn fill(&mut self) {
+        let note = self.charter.to_string().into_bytes();
+        self.push(Kind::Charter(entry::Charter { note }), Vec::new());
+        self.push(self.root.entry(entry::CaRole::Root, &self.root), self.root.signature());
+        self.push(self.issuer.entry(entry::CaRole::Issuer, &self.root), self.issuer.signature());
+        let note = self.bundle.to_string().into_bytes();
+        self.push(Kind::Bundle(entry::Bundle { note }), Vec::new());
+        let grants = vec!["agents=build/*;roles=logger".parse().unwrap()];
+        let grants = crate::spec::named(&grants).unwrap();
+        let public_key = SpkiDer::try_from(key().subject_public_key_info()).unwrap();
+        self.act(&Act::ControllerAdd { name: controller(), public_key, grants }, 7);
+        let (tbs, signature) = self.issuer.leaf(&controller().spiffe_id(&cell()), LeafProfile::Controller);
+        let issuance =
+            entry::Issuance { approval: Some(reference(ACT)), ..self.issuance("/controller/build", tbs, 2) };
+        self.push(Kind::Issuance(issuance), signature);
+        self.push(change(entry::Change::Created, record(&["logger"], 1)), Vec::new());
+        self.issue(&["logger"], 1);
+    }
+
+    /// An act that the officer signed, under this nonce.
+    pub(crate) fn act(&mut self, act: &Act, nonce: u8) {
+        let proposal = Proposal {
+            cell: CELL.into(),
+            log: name(ORIGIN),
+            charter_revision: 1,
+            nonce: [nonce; 16],
+            expires_unix: NOW + 600,
+            act_name: act.name().into(),
+            act_fields: act.fields(),
+        };
+        let note = signed(proposal.draft().unwrap(), &self.officer).to_string().into_bytes();
+        self.push(Kind::Act(entry::Act { note }), Vec::new());
+    }
+
+    /// A certificate for the agent with these roles.
+    pub(crate) fn issue(&mut self, roles: &[&str], revision: u64) {
+        let (tbs, signature) = self.issuer.leaf(&agent().spiffe_id(&cell()), profile(roles));
+        let algorithm = certs::SignatureAlgorithm::EcdsaP256Sha256;
+        self.chain = vec![join(&tbs, algorithm, &signature), self.issuer.issuer.certificate_der().to_vec()];
+        let issuance = entry::Issuance {
+            agent_revision: revision,
+            grant: "default".to_owned(),
+            approval: Some(reference(ACT)),
+            ..self.issuance("/agent/build/logger-1", tbs, 1)
+        };
+        self.push(Kind::Issuance(issuance), signature);
+    }
+
+    pub(crate) fn issuance(&self, subject: &str, tbs: Vec<u8>, profile: i32) -> entry::Issuance {
+        let issuer_spki_sha256 = self.issuer.issuer.spki_sha256().to_vec();
+        entry::Issuance {
+            tbs,
+            issuer_spki_sha256,
+            subject: subject.into(),
+            profile,
+            ..entry::Issuance::default()
+        }
+    }
+
+    pub(crate) fn push(&mut self, kind: Kind, signature: Vec<u8>) {
+        let entry = Entry {
+            version: entry::VERSION,
+            cell: CELL.to_owned(),
+            time_unix_ms: NOW * 1000,
+            kind: Some(kind),
+            ..Entry::default()
+        };
+        self.entries.push((entry::encode(&entry).unwrap(), signature));
+    }
+
+    pub(crate) fn checkpoint(&self) -> Note {
+        let leaves = self.leaves();
+        let size = leaves.len() as u64;
+        let checkpoint = Checkpoint { origin: name(ORIGIN), size, root: Hash::from_bytes(root_of(&leaves)) };
+        signed(Note::unsigned(&checkpoint.text()).unwrap(), &self.log)
+    }
+
+    /// The checkpoint as a verifier has it.
+    pub(crate) fn head(&self) -> Checkpoint {
+        Checkpoint::verify_note(&self.checkpoint(), self.log.key(), &name(ORIGIN)).unwrap()
+    }
+
+    /// A proof with its entry beside it.
+    pub(crate) fn proof(&self, index: u64) -> Proof {
+        let i = usize::try_from(index).unwrap();
+        let hashes = path(i, &self.leaves()).into_iter().map(Hash::from_bytes).collect();
+        Proof { index, hashes, checkpoint: self.checkpoint(), extra: Some(self.entries[i].0.clone()) }
+    }
+
+    fn leaves(&self) -> Vec<[u8; 32]> {
+        self.entries.iter().map(|(entry, _)| hash(0, &[entry])).collect()
+    }
+}
+
+fn hash(prefix: u8, parts: &[&[u8]]) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    hasher.update([prefix]);
+    for part in parts {
+        hasher.update(part);
+    }
+    hasher.finalize().into()
+}
+
+/// RFC 9162 §2.1.1: the largest power of two below the number of leaves.
+fn split(len: usize) -> usize {
+    len.next_power_of_two() / 2
+}
+
+fn root_of(leaves: &[[u8; 32]]) -> [u8; 32] {
+    match leaves {
+        [] => Sha256::digest([]).into(),
+        [only] => *only,
+        several => {
+            let (left, right) = several.split_at(split(several.len()));
+            hash(1, &[&root_of(left), &root_of(right)])
+        }
+    }
+}
+
+/// RFC 9162 §2.1.3.1.
+fn path(index: usize, leaves: &[[u8; 32]]) -> Vec<[u8; 32]> {
+    if leaves.len() <= 1 {
+        return Vec::new();
+    }
+    let (left, right) = leaves.split_at(split(leaves.len()));
+    let (mut hashes, sibling) = match index.checked_sub(left.len()) {
+        None => (path(index, left), root_of(right)),
+        Some(index) => (path(index, right), root_of(left)),
+    };
+    hashes.push(sibling);
+    hashes
+}
