@@ -1,0 +1,206 @@
+//! What went wrong, as a person and a program are told: a reason, a sentence, the line that mends it, an exit code.
+//!
+//! Every typed error of the parts ends here, in one place for each; nothing inside the program decides by these texts.
+
+mod remedy;
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use hsm_config::{Fault, TokenError};
+use tonic::Code;
+use tonic_types::StatusExt as _;
+
+use crate::config::ConfigError;
+
+/// How a command ended. The numbers are stable: scripts and supervisors decide by them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// It was refused, or failed.
+    Failed,
+    /// The arguments say nothing that can be done.
+    Usage,
+    /// Worth trying again later, as it is (sysexits.h, EX_TEMPFAIL).
+    TryLater,
+    /// A PIN: not to be tried again before a person acts (EX_NOPERM).
+    Pin,
+    /// The configuration (EX_CONFIG).
+    Configuration,
+}
+
+impl Exit {
+    /// The process's exit code.
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::TryLater => 75,
+            Self::Pin => 77,
+            Self::Configuration => 78,
+        }
+    }
+
+    /// The exit of a child of ours that ended with this code, for its parent to end alike.
+    pub(crate) fn of_child(code: Option<i32>) -> Self {
+        let all = [Self::Usage, Self::TryLater, Self::Pin, Self::Configuration];
+        all.into_iter().find(|exit| code == Some(i32::from(exit.code()))).unwrap_or(Self::Failed)
+    }
+}
+
+/// Why a command did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct Failure {
+    exit: Exit,
+    reason: Cow<'static, str>,
+    message: String,
+    remedy: Option<String>,
+    reported: bool,
+}
+
+impl Failure {
+    /// A failure with a reason for programs (capitals and underscores) and a sentence for people.
+    pub(crate) fn new(reason: &'static str, message: impl ToString) -> Self {
+        let message = message.to_string();
+        Self { exit: Exit::Failed, reason: reason.into(), message, remedy: None, reported: false }
+    }
+
+    /// The exact line that mends it.
+    pub(crate) fn mended_by(mut self, remedy: impl Into<String>) -> Self {
+        self.remedy = Some(remedy.into());
+        self
+    }
+
+    /// How the command ends.
+    pub(crate) fn ending(mut self, exit: Exit) -> Self {
+        self.exit = exit;
+        self
+    }
+
+    /// A child has said what went wrong; only its exit code is left to pass on.
+    pub(crate) fn reported_by_child(exit: Exit) -> Self {
+        Self { exit, reported: true, ..Self::new("CHILD_FAILED", "a child process failed") }
+    }
+
+    /// Arguments that each are well formed and together say nothing.
+    pub(crate) fn usage(message: impl ToString) -> Self {
+        Self::new("USAGE", message).ending(Exit::Usage)
+    }
+
+    /// A file that could not be read or written.
+    pub(crate) fn file(path: &Path, error: &std::io::Error) -> Self {
+        Self::new("FILE", format!("{}: {error}", path.display()))
+    }
+
+    /// A file that does not hold what it must.
+    pub(crate) fn malformed(path: &Path, error: impl ToString) -> Self {
+        Self::new("FILE_MALFORMED", format!("{}: {}", path.display(), error.to_string()))
+    }
+
+    /// Something that does not verify: it is not to be used.
+    pub(crate) fn unverified(what: &str, error: impl ToString) -> Self {
+        Self::new("NOT_VERIFIED", format!("{what} does not verify: {}", error.to_string()))
+    }
+
+    /// The service answered with less than the contract says.
+    pub(crate) fn incomplete(what: &str) -> Self {
+        Self::new("ANSWER_INCOMPLETE", format!("the service's answer has no {what}"))
+    }
+
+    /// How the command ends.
+    pub(crate) fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// The reason for programs.
+    pub(crate) fn reason(&self) -> &str {
+        &self.reason
+    }
+
+    /// The line that mends it.
+    pub(crate) fn remedy(&self) -> Option<&str> {
+        self.remedy.as_deref()
+    }
+
+    /// Whether a child has reported it already.
+    pub(crate) fn is_reported(&self) -> bool {
+        self.reported
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::new("CONFIGURATION", error)
+            .ending(Exit::Configuration)
+            .mended_by("rootcellar config show --reference")
+    }
+}
+
+impl From<TokenError> for Failure {
+    fn from(error: TokenError) -> Self {
+        match error.fault() {
+            Fault::Pin => Self::new("PIN", error).ending(Exit::Pin),
+            _ => Self::new("TOKEN", error).mended_by("rootcellar token list"),
+        }
+    }
+}
+
+impl From<tonic::Status> for Failure {
+    /// A refusal of the service: its reason (`google.rpc.ErrorInfo`), and what helps against it.
+    fn from(status: tonic::Status) -> Self {
+        let reason = status.get_details_error_info().map_or_else(
+            || format!("GRPC_{:?}", status.code()).to_uppercase(),
+            |info| info.reason.trim_start_matches("REASON_").to_owned(),
+        );
+        let exit = match status.code() {
+            Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded | Code::Aborted => {
+                Exit::TryLater
+            }
+            _ => Exit::Failed,
+        };
+        let after = status.get_details_retry_info().and_then(|info| info.retry_delay);
+        let remedy = match (after, remedy::of(&reason)) {
+            (_, Some(line)) => Some(line.to_owned()),
+            (Some(delay), None) => Some(format!("the same again in {} s", delay.as_secs().max(1))),
+            (None, None) => None,
+        };
+        let message = format!("{} ({reason})", status.message());
+        Self { exit, reason: reason.into(), message, remedy, reported: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    fn refused(code: Code, reason: &str) -> Failure {
+        let details = ErrorDetails::with_error_info(reason, "rootcellar", [] as [(String, String); 0]);
+        tonic::Status::with_error_details(code, "no", details).into()
+    }
+
+    #[test]
+    fn a_refusal_keeps_its_reason_and_says_what_helps() {
+        let failure = refused(Code::FailedPrecondition, "LINE_ENDED");
+        assert_eq!((failure.reason(), failure.exit().code()), ("LINE_ENDED", 1));
+        assert_eq!(failure.remedy(), Some("rootcellar controller reissue NAME"));
+        assert_eq!(failure.to_string(), "no (LINE_ENDED)");
+    }
+
+    #[test]
+    fn what_passes_by_itself_has_an_exit_code_of_its_own() {
+        assert_eq!(refused(Code::ResourceExhausted, "QUEUE_FULL").exit().code(), 75);
+        let bare = Failure::from(tonic::Status::unavailable("gone"));
+        assert_eq!((bare.reason(), bare.exit()), ("GRPC_UNAVAILABLE", Exit::TryLater));
+    }
+
+    #[test]
+    fn a_child_passes_its_exit_code_on() {
+        for exit in [Exit::Failed, Exit::Usage, Exit::TryLater, Exit::Pin, Exit::Configuration] {
+            assert_eq!(Exit::of_child(Some(exit.code().into())), exit);
+        }
+        assert_eq!(Exit::of_child(None), Exit::Failed);
+        assert_eq!(Exit::of_child(Some(9)), Exit::Failed);
+    }
+}
