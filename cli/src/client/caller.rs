@@ -1,0 +1,167 @@
+//! A controller that asks: which one, with credentials that are renewed in time.
+
+use std::path::{Path, PathBuf};
+
+use proto::client::Client;
+use proto::v1::RenewCertificateRequest;
+
+use super::credentials::Credentials;
+use super::pending::{Pair, Pending};
+use super::{As, fetch_trust};
+use crate::error::{Exit, Failure};
+use crate::keys::LeafKey;
+use crate::session::Session;
+use crate::verify::chain::Chain;
+
+/// A controller with its connection.
+pub(crate) struct Caller {
+    /// The connection.
+    pub(crate) client: Client,
+    /// Its credentials, the bundle as new as the service's.
+    pub(crate) credentials: Credentials,
+}
+
+impl Caller {
+    /// Connects as the controller that was named, or as the only one there is; past half of its certificate's life renews that
+    /// first.
+    ///
+    /// # Errors
+    /// There is none, or more than one; the service refuses, or what it says does not verify.
+    pub(crate) async fn connect(session: &Session, who: &As) -> Result<Self, Failure> {
+        let mut caller = Self::present(session, who).await?;
+        if caller.is_past_half(session)? {
+            caller.renew(session).await?;
+        }
+        Ok(caller)
+    }
+
+    /// The same without renewing.
+    ///
+    /// # Errors
+    /// As [`Caller::connect`].
+    pub(crate) async fn present(session: &Session, who: &As) -> Result<Self, Failure> {
+        let mut credentials = Credentials::load(&directory(session, who)?)?;
+        let client = credentials.connect().await?;
+        let (trust, note) = fetch_trust(&client, &credentials.charter_note).await?;
+        credentials.renew_trust(trust, &note)?;
+        Ok(Self { client, credentials })
+    }
+
+    /// Gets the next certificate and puts it in place. After a crash or a lost answer the same key asks again and gets the same
+    /// certificate.
+    ///
+    /// # Errors
+    /// The service refuses, or what it says does not verify.
+    pub(crate) async fn renew(&mut self, session: &Session) -> Result<(), Failure> {
+        let pair = Pair::in_dir(&self.credentials.dir);
+        let pending = match Pending::resume(pair.clone())? {
+            Some(pending) => pending,
+            None => Pending::create(pair, LeafKey::generate()?)?.keep(),
+        };
+        let request = RenewCertificateRequest {
+            csr: pending.key().csr()?,
+            lifetime: None,
+            request_id: pending.request_id(),
+        };
+        let answer = match self.client.issuance().renew_certificate(request).await {
+            Ok(answer) => answer.into_inner(),
+            Err(status) => {
+                let refused = Failure::from(status);
+                // What is worth another try is worth it with the same key.
+                if refused.exit() != Exit::TryLater {
+                    pending.give_up();
+                }
+                return Err(refused);
+            }
+        };
+        let certificate = answer.certificate.ok_or_else(|| Failure::incomplete("certificate"))?;
+        if let Err(failure) = self.verify(session, &certificate.chain, &pending.key().public_key()) {
+            pending.give_up();
+            return Err(failure);
+        }
+        pending.replace(&certificate.chain)?;
+        self.credentials = Credentials::load(&self.credentials.dir)?;
+        self.client = self.credentials.connect().await?;
+        Ok(())
+    }
+
+    /// Checks a chain that names this controller.
+    fn verify(&self, session: &Session, chain: &[Vec<u8>], public_key: &[u8]) -> Result<(), Failure> {
+        let Credentials { identity, trust, .. } = &self.credentials;
+        Chain::verify(chain, trust.bundle().anchors(), session.config()?.attributes_oid())
+            .and_then(|chain| chain.held_by(&identity.spiffe_id(), public_key))
+            .and_then(|chain| chain.valid_at(session.now_secs()))
+            .map(drop)
+            .map_err(|error| Failure::unverified("the controller's certificate", error))
+    }
+
+    fn is_past_half(&self, session: &Session) -> Result<bool, Failure> {
+        let Credentials { chain, trust, .. } = &self.credentials;
+        let oid = session.config()?.attributes_oid();
+        let chain = Chain::verify(chain, trust.bundle().anchors(), oid)
+            .map_err(|error| Failure::unverified("the controller's certificate", error))?;
+        let leaf = chain.leaf();
+        let half = leaf.not_before.midpoint(leaf.not_after);
+        Ok(session.now_secs() >= half)
+    }
+}
+
+/// The directory of a controller of this user.
+///
+/// # Errors
+/// There is no home directory.
+pub(crate) fn usual_directory(session: &Session, name: &cell::ControllerName) -> Result<PathBuf, Failure> {
+    Ok(session.places()?.config().join("controllers").join(name.as_str()))
+}
+
+/// The credentials that were named, or the only ones there are.
+///
+/// # Errors
+/// None were named, and there are none or several.
+pub(crate) fn directory(session: &Session, who: &As) -> Result<PathBuf, Failure> {
+    match (&who.credentials, &who.controller) {
+        (Some(dir), _) => Ok(dir.clone()),
+        (None, Some(name)) => usual_directory(session, name),
+        (None, None) => only(&session.places()?.config().join("controllers")),
+    }
+}
+
+fn only(dir: &Path) -> Result<PathBuf, Failure> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut found: Vec<PathBuf> =
+        entries.filter(|path| path.join(super::credentials::CHAIN).exists()).collect();
+    found.sort();
+    let name = |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    match found.as_slice() {
+        [only] => Ok(only.clone()),
+        [] => Err(Failure::usage(format!("there is no controller in {}", dir.display()))
+            .mended_by("rootcellar controller add NAME --grant 'agents=…;roles=…;ttl=1h;budget=1000'")),
+        several => {
+            let names: Vec<String> = several.iter().filter_map(name).collect();
+            Err(Failure::usage(format!("there are several controllers: {}", names.join(", ")))
+                .mended_by(format!("the same with --controller {}", names[0])))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_only_controller_is_taken_and_of_several_one_must_be_named() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(only(dir.path()).unwrap_err().to_string().contains("no controller"));
+        let add = |name: &str| {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+            std::fs::write(dir.path().join(name).join("chain.pem"), "").unwrap();
+        };
+        add("build");
+        std::fs::create_dir(dir.path().join("half-made")).unwrap();
+        assert_eq!(only(dir.path()).unwrap(), dir.path().join("build"));
+        add("deploy");
+        let failure = only(dir.path()).unwrap_err();
+        assert!(failure.to_string().contains("build, deploy"), "{failure}");
+        assert_eq!(failure.exit(), Exit::Usage);
+    }
+}

@@ -1,0 +1,163 @@
+//! A controller's files: its key and chain, whom it believes, where it asks.
+//!
+//! Does not: write a key without the chain for it; `pending` puts both in place together.
+
+use std::path::{Path, PathBuf};
+
+use cell::{ControllerName, TrustDomain};
+use proto::client as wire;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::not_older;
+use crate::error::Failure;
+use crate::files::{self, PUBLIC, certificates_pem};
+use crate::verify::evidence::Trust;
+
+/// Name of the file with the private key, PKCS#8 PEM, mode 0600.
+pub(super) const KEY: &str = "key.pem";
+/// Name of the file with the certificate and its issuers, PEM.
+pub(super) const CHAIN: &str = "chain.pem";
+/// Name of the file with the trust anchors, PEM, for clients in other languages.
+const ANCHORS: &str = "bundle.pem";
+/// Name of the file with the newest bundle, a signed note.
+const BUNDLE: &str = "bundle.note";
+/// Name of the file with the pinned charter, a signed note.
+const CHARTER: &str = "charter.note";
+/// Name of the file that says where the service is.
+const CLIENT: &str = "client.toml";
+
+/// Where the service is, and who asks: the file `client.toml`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClientFile {
+    server: String,
+    cell: String,
+    controller: String,
+}
+
+/// A controller's address book: what its files say beside key and chain.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    /// URL of the service.
+    pub(crate) server: String,
+    /// The cell.
+    pub(crate) cell: TrustDomain,
+    /// The controller.
+    pub(crate) controller: ControllerName,
+}
+
+/// A controller's credentials, read from their directory.
+pub(crate) struct Credentials {
+    /// Where they are.
+    pub(crate) dir: PathBuf,
+    /// Who it is.
+    pub(crate) identity: Identity,
+    /// Whom it believes.
+    pub(crate) trust: Trust,
+    /// The pinned charter's note.
+    pub(crate) charter_note: String,
+    /// Certificate and issuers, DER.
+    pub(crate) chain: Vec<Vec<u8>>,
+    key: Zeroizing<String>,
+}
+
+impl Credentials {
+    /// Reads the credentials in a directory; a replacement that a crash interrupted is first brought to its end.
+    ///
+    /// # Errors
+    /// A file is missing or malformed, or the bundle is not the charter's.
+    pub(crate) fn load(dir: &Path) -> Result<Self, Failure> {
+        let missing = |failure: Failure| match failure.reason() {
+            "FILE" => failure.mended_by("rootcellar controller add NAME --grant 'agents=…;roles=…'"),
+            _ => failure,
+        };
+        let identity = Identity::load(&dir.join(CLIENT)).map_err(missing)?;
+        super::pending::Pair::in_dir(dir).heal()?;
+        let charter_note = files::read_text(&dir.join(CHARTER)).map_err(missing)?;
+        let bundle = files::read(&dir.join(BUNDLE)).map_err(missing)?;
+        let trust = Trust::open(charter_note.as_bytes(), &bundle)
+            .map_err(|error| Failure::malformed(&dir.join(BUNDLE), error))?;
+        let chain = files::read_certificates(&dir.join(CHAIN)).map_err(missing)?;
+        let key = Zeroizing::new(files::read_text(&dir.join(KEY)).map_err(missing)?);
+        Ok(Self { dir: dir.to_owned(), identity, trust, charter_note, chain, key })
+    }
+
+    /// Connects with them.
+    ///
+    /// # Errors
+    /// The service is not there, or does not prove to be the cell's.
+    pub(crate) async fn connect(&self) -> Result<wire::Client, Failure> {
+        let (anchors, chain) = (self.trust.bundle().pem(), certificates_pem(&self.chain));
+        let credentials = wire::Credentials { anchors: &anchors, chain: &chain, key: &self.key };
+        let server = &self.identity.server;
+        wire::Client::connect(server, &credentials).await.map_err(|error| unreachable(server, &error))
+    }
+
+    /// Takes over a newer bundle of the same charter. The files hold the older or the newer one, whole.
+    ///
+    /// # Errors
+    /// It is older, or cannot be written.
+    pub(crate) fn renew_trust(&mut self, trust: Trust, note: &str) -> Result<(), Failure> {
+        not_older(trust.bundle(), self.trust.bundle())?;
+        if trust.bundle().number() > self.trust.bundle().number() {
+            write_bundle(&self.dir, &trust, note)?;
+        }
+        self.trust = trust;
+        Ok(())
+    }
+}
+
+impl Identity {
+    fn load(path: &Path) -> Result<Self, Failure> {
+        let file: ClientFile =
+            toml::from_str(&files::read_text(path)?).map_err(|error| Failure::malformed(path, error))?;
+        Ok(Self {
+            server: file.server,
+            cell: file.cell.parse().map_err(|error| Failure::malformed(path, error))?,
+            controller: file.controller.parse().map_err(|error| Failure::malformed(path, error))?,
+        })
+    }
+
+    /// The controller's SPIFFE ID.
+    pub(crate) fn spiffe_id(&self) -> String {
+        self.controller.spiffe_id(&self.cell).to_string()
+    }
+
+    /// Writes everything but key and chain.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub(crate) fn write(
+        &self,
+        dir: &Path,
+        trust: &Trust,
+        charter: &str,
+        bundle: &str,
+    ) -> Result<(), Failure> {
+        files::replace(&dir.join(CHARTER), charter.as_bytes(), PUBLIC)?;
+        write_bundle(dir, trust, bundle)?;
+        let Self { server, cell, controller } = self;
+        let file =
+            ClientFile { server: server.clone(), cell: cell.to_string(), controller: controller.to_string() };
+        let path = dir.join(CLIENT);
+        let text = toml::to_string(&file).map_err(|error| Failure::malformed(&path, error))?;
+        files::replace(&path, text.as_bytes(), PUBLIC)
+    }
+}
+
+fn write_bundle(dir: &Path, trust: &Trust, note: &str) -> Result<(), Failure> {
+    files::replace(&dir.join(BUNDLE), note.as_bytes(), PUBLIC)?;
+    files::replace(&dir.join(ANCHORS), trust.bundle().pem().as_bytes(), PUBLIC)
+}
+
+fn unreachable(server: &str, error: &dyn std::error::Error) -> Failure {
+    // The outer error says only that there was one.
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    Failure::new("UNREACHABLE", format!("{server}: {cause}"))
+        .ending(crate::error::Exit::TryLater)
+        .mended_by("rootcellar status, on the machine of the service")
+}

@@ -1,0 +1,164 @@
+//! An officer at the local socket: writes an act, signs it, hands it in.
+
+use std::path::PathBuf;
+
+use cell::Act;
+use ceremony::officer::{OfficerKey, ProposalTerms, propose};
+use clap::Args;
+use ledger::bundle::Log;
+use ledger::note::Note;
+use proto::client::Client;
+use proto::v1::{GetCharterRequest, GetStatusRequest, SubmitProposalRequest, SubmitProposalResponse};
+
+use super::{charter, fetch_trust, local};
+use crate::error::Failure;
+use crate::files::{self, PUBLIC};
+use crate::session::Session;
+use crate::spec::Lifetime;
+use crate::verify::evidence::Trust;
+
+/// Name of the officer's own copy of the charter.
+pub(crate) const CHARTER: &str = "charter.note";
+/// Name of the officer's key.
+const KEY: &str = "officer.key";
+
+/// How an act is signed, and what becomes of it.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Signing")]
+pub(crate) struct Signing {
+    /// The officer's key [default: OFFICER_DIR/officer.key]
+    #[arg(long, value_name = "FILE")]
+    officer_key: Option<PathBuf>,
+    /// Print the proposal, sign nothing, hand nothing in
+    #[arg(long, conflicts_with = "proposal_out")]
+    dry_run: bool,
+    /// Write the signed proposal to a file instead of handing it in, for other officers to sign
+    #[arg(long, value_name = "FILE")]
+    proposal_out: Option<PathBuf>,
+    /// How long the proposal is good for, up to 7d
+    #[arg(long, value_name = "TIME", default_value = "10m")]
+    expires: Lifetime,
+}
+
+/// What the officer believes of the cell: the service's word, held against the officer's own copy of the charter.
+pub(crate) struct Desk {
+    client: Client,
+    /// Charter and bundle, verified.
+    pub(crate) trust: Trust,
+    /// The charter's note.
+    pub(crate) charter_note: String,
+    /// The bundle's note.
+    pub(crate) bundle_note: String,
+    /// The log in force.
+    pub(crate) log: Log,
+    /// The URL that clients use: the configuration's name, and the port that the front really has.
+    pub(crate) server: String,
+}
+
+/// What became of an act.
+pub(crate) enum Outcome {
+    /// It was shown.
+    Shown,
+    /// It was written to a file.
+    Written(PathBuf),
+    /// It was carried out.
+    Done(Box<SubmitProposalResponse>),
+}
+
+impl Desk {
+    /// Asks the service of this machine who it is, and believes nothing that the pinned charter does not vouch for.
+    ///
+    /// # Errors
+    /// The service is not there, or is another than the officer's.
+    pub(crate) async fn open(session: &Session) -> Result<Self, Failure> {
+        let config = session.config()?;
+        let pinned_path = config.officer_dir().join(CHARTER);
+        let charter_note = files::read_text(&pinned_path).map_err(|failure| {
+            failure.mended_by("the same with --officer-dir DIR, where `rootcellar init` put charter.note")
+        })?;
+        let client = local::connect(&config).await?;
+        let served = client.admin().get_charter(GetCharterRequest {}).await?.into_inner().charter;
+        if charter(&served)? != charter(&charter_note)? {
+            let path = pinned_path.display();
+            return Err(Failure::unverified("the service's charter", format!("it is another than {path}")));
+        }
+        let (trust, bundle_note) = fetch_trust(&client, &charter_note).await?;
+        let status = client.admin().get_status(GetStatusRequest {}).await?.into_inner();
+        let server = config.server_at(status.listen.parse().ok());
+        let log = trust.bundle().logs().iter().find(|log| log.origin == *status.origin.as_str()).cloned();
+        let log =
+            log.ok_or_else(|| Failure::unverified("the service's log", "the bundle does not name it"))?;
+        Ok(Self { client, trust, charter_note, bundle_note, log, server })
+    }
+
+    /// The connection.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Writes and signs an act, and does with it what was asked for.
+    ///
+    /// # Errors
+    /// The officer's key cannot be used, or the service refuses.
+    pub(crate) async fn act(
+        &self,
+        session: &Session,
+        act: &Act,
+        signing: &Signing,
+    ) -> Result<Outcome, Failure> {
+        if signing.dry_run {
+            let note = self.write(session, act, signing, &[])?;
+            session.output().raw(note.text())?;
+            return Ok(Outcome::Shown);
+        }
+        let path = match &signing.officer_key {
+            Some(path) => path.clone(),
+            None => session.places()?.officer().join(KEY),
+        };
+        let key = OfficerKey::load(&path).map_err(|error| {
+            Failure::malformed(&path, error).mended_by("the same with --officer-key FILE")
+        })?;
+        let note = self.write(session, act, signing, &[&key])?;
+        if let Some(path) = &signing.proposal_out {
+            files::replace(path, note.to_string().as_bytes(), PUBLIC)?;
+            return Ok(Outcome::Written(path.clone()));
+        }
+        self.submit(note.to_string()).await
+    }
+
+    /// Hands a signed proposal in.
+    ///
+    /// # Errors
+    /// The service refuses.
+    pub(crate) async fn submit(&self, proposal: String) -> Result<Outcome, Failure> {
+        let request = SubmitProposalRequest { proposal };
+        let response = self.client.admin().submit_proposal(request).await?.into_inner();
+        Ok(Outcome::Done(Box::new(response)))
+    }
+
+    fn write(
+        &self,
+        session: &Session,
+        act: &Act,
+        signing: &Signing,
+        signers: &[&OfficerKey],
+    ) -> Result<Note, Failure> {
+        let mut nonce = [0; 16];
+        getrandom::fill(&mut nonce).map_err(|error| Failure::new("RANDOM", error))?;
+        let terms = ProposalTerms {
+            charter: self.trust.charter(),
+            log: &self.log.origin,
+            nonce,
+            expires_unix: session.now_secs() + i64::from(signing.expires.secs()),
+        };
+        let note = propose(act.name(), &act.fields(), &terms, signers);
+        note.map_err(|error| Failure::new("PROPOSAL", error).mended_by("the same with --officer-key FILE"))
+    }
+}
+
+impl Signing {
+    /// Whether the act is only shown.
+    pub(crate) fn is_dry_run(&self) -> bool {
+        self.dry_run
+    }
+}

@@ -1,0 +1,203 @@
+//! A new key on its way to a certificate: there is never a key in place without its chain, nor a chain without its key.
+//!
+//! The key is durable, beside its place, before anybody is asked for a certificate: after a crash the same key asks again,
+//! under the same request id, and gets the same certificate.
+
+use std::path::{Path, PathBuf};
+
+use data_encoding::HEXLOWER;
+use sha2::{Digest as _, Sha256};
+
+use super::credentials::{CHAIN, KEY};
+use crate::error::Failure;
+use crate::files::{self, PUBLIC, SECRET, beside, certificates_pem};
+use crate::keys::LeafKey;
+
+/// Where a key and the chain for it lie.
+#[derive(Clone, Debug)]
+pub(crate) struct Pair {
+    key: PathBuf,
+    chain: PathBuf,
+}
+
+/// A key that waits for its certificate. Dropped, it is removed, unless it was kept.
+pub(crate) struct Pending {
+    pair: Pair,
+    key: LeafKey,
+    /// A directory that was made for it.
+    made_dir: Option<PathBuf>,
+    kept: bool,
+}
+
+impl Pair {
+    /// Those of the controller whose credentials are in this directory.
+    pub(crate) fn in_dir(dir: &Path) -> Self {
+        Self { key: dir.join(KEY), chain: dir.join(CHAIN) }
+    }
+
+    /// `PREFIX.key.pem` and `PREFIX.chain.pem`.
+    pub(crate) fn with_prefix(prefix: &Path) -> Self {
+        Self { key: files::suffixed(prefix, ".key.pem"), chain: files::suffixed(prefix, ".chain.pem") }
+    }
+
+    /// The file of the key.
+    pub(crate) fn key(&self) -> &Path {
+        &self.key
+    }
+
+    /// The file of the chain.
+    pub(crate) fn chain(&self) -> &Path {
+        &self.chain
+    }
+
+    /// Brings a replacement to its end that a crash interrupted between its two renames.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub(super) fn heal(&self) -> Result<(), Failure> {
+        let waiting = beside(&self.chain);
+        if !waiting.exists() || beside(&self.key).exists() {
+            return Ok(());
+        }
+        files::rename(&waiting, &self.chain)
+    }
+}
+
+impl Pending {
+    /// Writes a new key beside its place.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub(crate) fn create(pair: Pair, key: LeafKey) -> Result<Self, Failure> {
+        let parent = pair.key.parent().filter(|parent| !parent.as_os_str().is_empty() && !parent.exists());
+        let made_dir = parent.map(Path::to_owned);
+        made_dir.as_deref().map_or(Ok(()), files::make_private_dir)?;
+        pair.heal()?;
+        let pending = Self { pair, key, made_dir, kept: false };
+        files::write(&beside(&pending.pair.key), pending.key.pem().as_bytes(), SECRET)?;
+        Ok(pending)
+    }
+
+    /// Takes up the key that waits there; none where none does.
+    ///
+    /// # Errors
+    /// There is one, and it cannot be read.
+    pub(crate) fn resume(pair: Pair) -> Result<Option<Self>, Failure> {
+        let path = beside(&pair.key);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let key = LeafKey::from_pem(&zeroize::Zeroizing::new(files::read_text(&path)?))?;
+        Ok(Some(Self { pair, key, made_dir: None, kept: true }))
+    }
+
+    /// The key.
+    pub(crate) fn key(&self) -> &LeafKey {
+        &self.key
+    }
+
+    /// A request id that belongs to the key: 32 hexadecimal digits.
+    pub(crate) fn request_id(&self) -> String {
+        HEXLOWER.encode(&Sha256::digest(self.key.public_key())[..16])
+    }
+
+    /// Leaves the key waiting when this is dropped.
+    pub(crate) fn keep(mut self) -> Self {
+        self.kept = true;
+        self
+    }
+
+    /// Removes the key when this is dropped: its certificate is of no use.
+    pub(crate) fn give_up(mut self) {
+        self.kept = false;
+    }
+
+    /// Puts the key and its chain, which was verified, in place.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub(crate) fn replace(mut self, chain: &[Vec<u8>]) -> Result<(), Failure> {
+        let waiting = beside(&self.pair.chain);
+        files::write(&waiting, certificates_pem(chain).as_bytes(), PUBLIC)?;
+        // From here on the certificate is not lost: after a crash between the two renames, `heal` makes the second.
+        self.kept = true;
+        files::rename(&beside(&self.pair.key), &self.pair.key)?;
+        files::rename(&waiting, &self.pair.chain)
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if !self.kept {
+            // The chain first: alone it would pass for the second half of a replacement. What cannot be removed is overwritten
+            // by the next try.
+            let _ = std::fs::remove_file(beside(&self.pair.chain));
+            let _ = std::fs::remove_file(beside(&self.pair.key));
+            if let Some(dir) = &self.made_dir {
+                let _ = std::fs::remove_dir_all(dir);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(dir: &Path) -> Vec<String> {
+        let names =
+            std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_key_that_got_no_certificate_leaves_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().join("build");
+        let pending = Pending::create(Pair::in_dir(&dir), LeafKey::generate().unwrap()).unwrap();
+        assert_eq!(names(&dir), ["key.pem.new"]);
+        drop(pending);
+        assert!(!dir.exists());
+    }
+
+    #[test]
+    fn a_kept_key_asks_again_under_the_same_id() {
+        let home = tempfile::tempdir().unwrap();
+        let pending =
+            Pending::create(Pair::in_dir(home.path()), LeafKey::generate().unwrap()).unwrap().keep();
+        let id = pending.request_id();
+        drop(pending);
+        let again = Pending::resume(Pair::in_dir(home.path())).unwrap().unwrap();
+        assert_eq!((again.request_id(), id.len()), (id, 32));
+        again.give_up();
+        assert!(Pending::resume(Pair::in_dir(home.path())).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_crash_between_the_two_renames_is_healed() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path();
+        std::fs::write(dir.join("chain.pem"), "old").unwrap();
+        let pending = Pending::create(Pair::in_dir(dir), LeafKey::generate().unwrap()).unwrap();
+        let key = pending.key().pem();
+        pending.replace(&[vec![0x30, 0]]).unwrap();
+        assert_eq!(names(dir), ["chain.pem", "key.pem"]);
+        assert_eq!(std::fs::read_to_string(dir.join("key.pem")).unwrap(), *key);
+        let new = std::fs::read(dir.join("chain.pem")).unwrap();
+        // As a crash after the first rename leaves it.
+        std::fs::rename(dir.join("chain.pem"), dir.join("chain.pem.new")).unwrap();
+        std::fs::write(dir.join("chain.pem"), "old").unwrap();
+        Pair::in_dir(dir).heal().unwrap();
+        assert_eq!(std::fs::read(dir.join("chain.pem")).unwrap(), new);
+        // As a crash before it leaves it: the pair that is in place stays, also once the new key is given up.
+        std::fs::write(dir.join("chain.pem.new"), "newer").unwrap();
+        let again = Pending::create(Pair::in_dir(dir), LeafKey::generate().unwrap()).unwrap().keep();
+        std::fs::write(dir.join("chain.pem.new"), "newest").unwrap();
+        Pair::in_dir(dir).heal().unwrap();
+        again.give_up();
+        Pair::in_dir(dir).heal().unwrap();
+        assert_eq!(std::fs::read(dir.join("chain.pem")).unwrap(), b"newer");
+    }
+}

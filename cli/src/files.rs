@@ -1,0 +1,153 @@
+//! Files of credentials: written as a whole or not at all, private from their first byte.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use crate::error::Failure;
+
+/// Longest file that is read, in bytes: more than any note, chain or key.
+const MAX_LEN: u64 = 1024 * 1024;
+
+/// Mode of a file with a secret in it.
+pub(crate) const SECRET: u32 = 0o600;
+/// Mode of a file that everyone may read.
+pub(crate) const PUBLIC: u32 = 0o644;
+
+/// Replaces a file as a whole: written beside it, synced, renamed, and the directory synced. After a crash there is the old
+/// file or the new one, and perhaps one beside it that is overwritten the next time.
+///
+/// # Errors
+/// The file system's.
+pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
+    let beside = beside(path);
+    write(&beside, bytes, mode)?;
+    rename(&beside, path)
+}
+
+/// Writes a file, which may be there already, and syncs it.
+///
+/// # Errors
+/// The file system's.
+pub(crate) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
+    let written = || -> io::Result<()> {
+        // A file that is there already would keep its own mode.
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    written().map_err(|error| Failure::file(path, &error))
+}
+
+/// Gives a file its name, durably.
+///
+/// # Errors
+/// The file system's.
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), Failure> {
+    let renamed = || -> io::Result<()> {
+        fs::rename(from, to)?;
+        let directory = to.parent().filter(|parent| !parent.as_os_str().is_empty());
+        File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+    };
+    renamed().map_err(|error| Failure::file(to, &error))
+}
+
+/// The name of the file that is written before it takes the place of `path`.
+pub(crate) fn beside(path: &Path) -> PathBuf {
+    suffixed(path, ".new")
+}
+
+/// A path with something behind its last name.
+pub(crate) fn suffixed(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// Makes a directory, and those above it, that only its owner may enter.
+///
+/// # Errors
+/// The file system's.
+pub(crate) fn make_private_dir(path: &Path) -> Result<(), Failure> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|error| Failure::file(path, &error))
+}
+
+/// Reads a file of at most 1 MiB.
+///
+/// # Errors
+/// The file system's, or it is longer.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(MAX_LEN + 1).read_to_end(&mut bytes));
+    read.map_err(|error| Failure::file(path, &error))?;
+    if bytes.len() as u64 > MAX_LEN {
+        return Err(Failure::malformed(path, "it is longer than 1 MiB"));
+    }
+    Ok(bytes)
+}
+
+/// Reads a text of at most 1 MiB.
+///
+/// # Errors
+/// As [`read`], or it is no UTF-8.
+pub(crate) fn read_text(path: &Path) -> Result<String, Failure> {
+    String::from_utf8(read(path)?).map_err(|_| Failure::malformed(path, "it is not UTF-8"))
+}
+
+/// The certificates in a PEM file, DER, in their order; or the one in a DER file.
+///
+/// # Errors
+/// The file system's, or it holds none.
+pub(crate) fn read_certificates(path: &Path) -> Result<Vec<Vec<u8>>, Failure> {
+    let bytes = read(path)?;
+    if bytes.first() == Some(&0x30) {
+        return Ok(vec![bytes]);
+    }
+    let blocks = pem::parse_many(&bytes).map_err(|error| Failure::malformed(path, error))?;
+    let certificates: Vec<_> = blocks
+        .into_iter()
+        .filter(|block| block.tag() == "CERTIFICATE")
+        .map(pem::Pem::into_contents)
+        .collect();
+    if certificates.is_empty() {
+        return Err(Failure::malformed(path, "it holds no certificate"));
+    }
+    Ok(certificates)
+}
+
+/// Certificates as PEM, one after the other.
+pub(crate) fn certificates_pem(certificates: &[Vec<u8>]) -> String {
+    let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
+    let encode = |der: &Vec<u8>| pem::encode_config(&pem::Pem::new("CERTIFICATE", der.clone()), config);
+    certificates.iter().map(encode).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_secret_is_private_even_where_a_wider_file_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key.pem");
+        fs::write(&path, "old").unwrap();
+        fs::write(beside(&path), "left behind").unwrap();
+        replace(&path, b"new", SECRET).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, SECRET);
+        assert!(!beside(&path).exists());
+    }
+
+    #[test]
+    fn a_file_without_end_is_not_read() {
+        assert!(read(Path::new("/dev/zero")).is_err());
+    }
+}

@@ -1,0 +1,53 @@
+//! Keys of controllers and agents, made here and kept in files; the service never sees them.
+
+use rcgen::{CertificateParams, DistinguishedName, KeyPair, PublicKeyData as _};
+use zeroize::Zeroizing;
+
+use crate::error::Failure;
+
+/// A P-256 key pair.
+pub(crate) struct LeafKey(KeyPair);
+
+impl LeafKey {
+    /// Makes one.
+    ///
+    /// # Errors
+    /// No random numbers are to be had.
+    pub(crate) fn generate() -> Result<Self, Failure> {
+        let pair = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256);
+        pair.map(Self).map_err(|error| Failure::new("KEY", format!("no key could be made: {error}")))
+    }
+
+    /// Reads a PKCS#8 key in PEM.
+    ///
+    /// # Errors
+    /// It is none.
+    pub(crate) fn from_pem(pem: &str) -> Result<Self, Failure> {
+        KeyPair::from_pem(pem)
+            .map(Self)
+            .map_err(|error| Failure::new("KEY", format!("no private key: {error}")))
+    }
+
+    /// PKCS#8 in PEM.
+    pub(crate) fn pem(&self) -> Zeroizing<String> {
+        Zeroizing::new(self.0.serialize_pem())
+    }
+
+    /// DER SubjectPublicKeyInfo.
+    pub(crate) fn public_key(&self) -> Vec<u8> {
+        self.0.subject_public_key_info()
+    }
+
+    /// A DER certificate request (RFC 2986) that asks for nothing but this key: names come from policy.
+    ///
+    /// # Errors
+    /// No random numbers are to be had.
+    pub(crate) fn csr(&self) -> Result<Vec<u8>, Failure> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        let request = params.serialize_request(&self.0);
+        let request =
+            request.map_err(|error| Failure::new("KEY", format!("no request could be made: {error}")))?;
+        Ok(request.der().to_vec())
+    }
+}
