@@ -1,0 +1,204 @@
+//! `rootcellar agent`: who may get a certificate, and as what.
+
+use cell::{AgentId, DnsName, Role, Tag};
+use clap::{Args, Subcommand, ValueEnum};
+use proto::v1::{
+    self, CreateAgentRequest, DeleteAgentRequest, GetAgentRequest, ListAgentsRequest, UpdateAgentRequest,
+};
+
+use super::view;
+use crate::client::As;
+use crate::client::caller::Caller;
+use crate::error::Failure;
+use crate::session::Session;
+
+/// Create, change, delete and show agents, as their controller
+#[derive(Debug, Subcommand)]
+pub(crate) enum Agent {
+    List(List),
+    Show(ShowOne),
+    Create(Create),
+    Update(Update),
+    Delete(Delete),
+}
+
+/// List the agents of a controller
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  rootcellar agent list --output json")]
+pub(crate) struct List {
+    #[command(flatten)]
+    who: As,
+}
+
+/// Show one agent
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  rootcellar agent show build/logger-1")]
+pub(crate) struct ShowOne {
+    /// The agent's id
+    agent: AgentId,
+    #[command(flatten)]
+    who: As,
+}
+
+/// What an agent is.
+#[derive(Debug, Args)]
+pub(crate) struct Traits {
+    /// A role; repeat for more
+    #[arg(long, value_name = "ROLE")]
+    role: Vec<Role>,
+    /// A tag; repeat for more
+    #[arg(long, value_name = "TAG")]
+    tag: Vec<Tag>,
+    /// A DNS name; repeat for more
+    #[arg(long, value_name = "NAME")]
+    dns: Vec<DnsName>,
+}
+
+/// Create an agent, owned by the controller
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  rootcellar agent create build/logger-1 --role logger --tag blue")]
+pub(crate) struct Create {
+    /// The agent's id
+    agent: AgentId,
+    #[command(flatten)]
+    traits: Traits,
+    #[command(flatten)]
+    who: As,
+}
+
+/// Change an agent; its certificates show it from the next one on
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  rootcellar agent update build/logger-1 --role logger --role scanner --clear tags"
+)]
+pub(crate) struct Update {
+    /// The agent's id
+    agent: AgentId,
+    #[command(flatten)]
+    traits: Traits,
+    /// Take all of these away; repeat for more
+    #[arg(long, value_name = "WHAT", value_enum)]
+    clear: Vec<Clear>,
+    /// Issue certificates for it again
+    #[arg(long, conflicts_with = "disable")]
+    enable: bool,
+    /// Issue no more certificates for it
+    #[arg(long)]
+    disable: bool,
+    #[command(flatten)]
+    who: As,
+}
+
+/// What can be taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Clear {
+    /// All roles
+    Roles,
+    /// All tags
+    Tags,
+    /// All DNS names
+    Dns,
+}
+
+/// Delete an agent; its certificates live until they expire
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  rootcellar agent delete build/logger-1")]
+pub(crate) struct Delete {
+    /// The agent's id
+    agent: AgentId,
+    #[command(flatten)]
+    who: As,
+}
+
+pub(super) fn run(session: &Session, args: &Agent) -> Result<(), Failure> {
+    session.block_on(async {
+        match args {
+            Agent::List(args) => list(session, Caller::connect(session, &args.who).await?).await,
+            Agent::Show(args) => {
+                let caller = Caller::connect(session, &args.who).await?;
+                let answer =
+                    caller.client.agents().get_agent(GetAgentRequest { name: name(&args.agent) }).await?;
+                say(session, answer.into_inner().agent)
+            }
+            Agent::Create(args) => {
+                let caller = Caller::connect(session, &args.who).await?;
+                let agent = Some(args.traits.of(&args.agent));
+                let request = CreateAgentRequest { agent, request_id: String::new() };
+                say(session, caller.client.agents().create_agent(request).await?.into_inner().agent)
+            }
+            Agent::Update(args) => {
+                let request = args.request()?;
+                let caller = Caller::connect(session, &args.who).await?;
+                say(session, caller.client.agents().update_agent(request).await?.into_inner().agent)
+            }
+            Agent::Delete(args) => {
+                let caller = Caller::connect(session, &args.who).await?;
+                let request = DeleteAgentRequest { name: name(&args.agent), ..DeleteAgentRequest::default() };
+                caller.client.agents().delete_agent(request).await?;
+                session.output().note(&format!("{} is deleted", name(&args.agent)));
+                Ok(())
+            }
+        }
+    })
+}
+
+async fn list(session: &Session, caller: Caller) -> Result<(), Failure> {
+    let (mut all, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = ListAgentsRequest { page_size: 500, page_token };
+        let page = caller.client.agents().list_agents(request).await?.into_inner();
+        all.extend(page.agents.into_iter().map(view::Agent::from));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return session.output().say(&all);
+        }
+    }
+}
+
+fn say(session: &Session, agent: Option<v1::Agent>) -> Result<(), Failure> {
+    let agent = agent.ok_or_else(|| Failure::incomplete("agent"))?;
+    session.output().say(&view::Agent::from(agent))
+}
+
+fn name(id: &AgentId) -> String {
+    format!("agents/{id}")
+}
+
+impl Traits {
+    fn of(&self, id: &AgentId) -> v1::Agent {
+        v1::Agent {
+            name: name(id),
+            roles: self.role.iter().map(ToString::to_string).collect(),
+            tags: self.tag.iter().map(ToString::to_string).collect(),
+            dns_names: self.dns.iter().map(ToString::to_string).collect(),
+            ..v1::Agent::default()
+        }
+    }
+}
+
+impl Update {
+    /// Only what is named changes (AIP-134).
+    fn request(&self) -> Result<UpdateAgentRequest, Failure> {
+        let Traits { role, tag, dns } = &self.traits;
+        let mut paths = Vec::new();
+        for (path, named, clear) in [
+            ("roles", !role.is_empty(), Clear::Roles),
+            ("tags", !tag.is_empty(), Clear::Tags),
+            ("dns_names", !dns.is_empty(), Clear::Dns),
+        ] {
+            let cleared = self.clear.contains(&clear);
+            if named && cleared {
+                return Err(Failure::usage(format!("{path} cannot be both given and cleared")));
+            }
+            paths.extend((named || cleared).then(|| path.to_owned()));
+        }
+        paths.extend((self.enable || self.disable).then(|| "disabled".to_owned()));
+        if paths.is_empty() {
+            return Err(Failure::usage("there is nothing to change")
+                .mended_by(format!("rootcellar agent update {} --role ROLE", self.agent)));
+        }
+        let agent = v1::Agent { disabled: self.disable, ..self.traits.of(&self.agent) };
+        let update_mask = Some(prost_types::FieldMask { paths });
+        Ok(UpdateAgentRequest { agent: Some(agent), update_mask, request_id: String::new() })
+    }
+}

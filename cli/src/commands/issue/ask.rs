@@ -1,0 +1,43 @@
+//! Asking for the certificate, and creating the agent on the way.
+
+use prost_types::Duration;
+use proto::v1;
+use proto::v1::IssueCertificateRequest;
+
+use super::Issue;
+use crate::client::caller::Caller;
+use crate::error::Failure;
+
+/// Asks; where nothing is said of the agent it is taken as it is, and created bare only where it does not exist.
+pub(super) async fn ask(caller: &Caller, args: &Issue, csr: Vec<u8>) -> Result<v1::Certificate, Failure> {
+    let described = !(args.role.is_empty() && args.tag.is_empty() && args.dns.is_empty());
+    let first = send(caller, request(args, csr.clone(), described)).await;
+    match first {
+        Err(failure) if failure.reason() == "NOT_FOUND" && !described => {
+            send(caller, request(args, csr, true)).await
+        }
+        answered => answered,
+    }
+}
+
+async fn send(caller: &Caller, request: IssueCertificateRequest) -> Result<v1::Certificate, Failure> {
+    let answer = caller.client.issuance().issue_certificate(request).await?.into_inner();
+    answer.certificate.ok_or_else(|| Failure::incomplete("certificate"))
+}
+
+fn request(args: &Issue, csr: Vec<u8>, allow_missing: bool) -> IssueCertificateRequest {
+    let description = v1::Agent {
+        roles: args.role.iter().map(ToString::to_string).collect(),
+        tags: args.tag.iter().map(ToString::to_string).collect(),
+        dns_names: args.dns.iter().map(ToString::to_string).collect(),
+        ..v1::Agent::default()
+    };
+    IssueCertificateRequest {
+        agent: format!("agents/{}", args.agent),
+        csr,
+        lifetime: args.ttl.map(|ttl| Duration { seconds: ttl.secs().into(), nanos: 0 }),
+        request_id: args.request_id.clone().unwrap_or_default(),
+        description: allow_missing.then_some(description),
+        allow_missing,
+    }
+}

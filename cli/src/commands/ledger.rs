@@ -1,0 +1,90 @@
+//! `rootcellar ledger`: what was recorded, and the proof of it.
+
+mod checkpoint;
+mod entry;
+mod offline;
+mod online;
+mod rebuild;
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use crate::client::As;
+use crate::error::Failure;
+use crate::session::Session;
+
+/// Verify the ledger, and read it
+#[derive(Debug, Subcommand)]
+pub(crate) enum Ledger {
+    Verify(Verify),
+    Checkpoint(Checkpoint),
+    Entry(Entry),
+    Rebuild(Rebuild),
+}
+
+/// Verify the whole ledger of this machine's service, or offline one certificate's proof
+///
+/// Without --proof, every entry is fetched and judged, the tree is made anew and compared with the log's signed checkpoint, and the
+/// checkpoint is remembered: a log that changes what it said is found out the next time.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rootcellar ledger verify
+  rootcellar ledger verify --proof logger-1.proof --certificate logger-1.chain.pem \\
+      --charter charter.note --bundle bundle.note")]
+pub(crate) struct Verify {
+    /// Proof of a certificate, as `issue` wrote it: nothing but files is then used
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    proof: Option<PathBuf>,
+    /// The certificate and its issuers
+    #[arg(long, value_name = "FILE", requires = "proof")]
+    certificate: Option<PathBuf>,
+    /// The charter that you believe [default: the controller's where one is named, else OFFICER_DIR/charter.note]
+    #[arg(long, value_name = "FILE")]
+    charter: Option<PathBuf>,
+    /// The bundle, offline [default: the controller's where one is named, else OFFICER_DIR/bundle.note]
+    #[arg(long, value_name = "FILE", requires = "proof")]
+    bundle: Option<PathBuf>,
+    #[command(flatten)]
+    who: As,
+}
+
+/// Fetch the newest checkpoint, check it, and prove that it follows from the one that was seen last
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  rootcellar ledger checkpoint > checkpoint.note")]
+pub(crate) struct Checkpoint {
+    #[command(flatten)]
+    who: As,
+}
+
+/// Show one entry, decoded, as JSON
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  rootcellar ledger entry 17")]
+pub(crate) struct Entry {
+    /// Its index, from 0
+    index: u64,
+    #[command(flatten)]
+    who: As,
+}
+
+/// Make the journal's tables anew from its entries, and compare; the service must be stopped
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  rootcellar ledger rebuild --replace")]
+pub(crate) struct Rebuild {
+    /// Put the new tables in place of those that differ
+    #[arg(long)]
+    replace: bool,
+}
+
+pub(super) fn run(session: &Session, args: &Ledger) -> Result<(), Failure> {
+    match args {
+        Ledger::Verify(args @ Verify { proof: Some(proof), certificate: Some(certificate), .. }) => {
+            offline::run(session, args, proof, certificate)
+        }
+        Ledger::Verify(args) => session.block_on(online::run(session, args)),
+        Ledger::Checkpoint(args) => session.block_on(checkpoint::run(session, &args.who)),
+        Ledger::Entry(args) => session.block_on(entry::run(session, args)),
+        Ledger::Rebuild(args) => rebuild::run(session, args),
+    }
+}

@@ -1,0 +1,134 @@
+//! The whole ledger of this machine's service.
+
+use ledger::bundle::Log;
+use ledger::checkpoint::Checkpoint;
+use proto::client::Client;
+use proto::v1::{GetCharterRequest, GetCheckpointRequest, GetStatusRequest, ListEntriesRequest};
+use serde::Serialize;
+
+use super::Verify;
+use crate::client::memory::Memory;
+use crate::client::{charter, fetch_trust, officer, open};
+use crate::error::Failure;
+use crate::files;
+use crate::output::{Page, Show};
+use crate::session::Session;
+use crate::verify::audit::{Audit, Finding, Report};
+use crate::verify::evidence::Trust;
+
+pub(super) async fn run(session: &Session, args: &Verify) -> Result<(), Failure> {
+    let client = open(session, &args.who).await?;
+    let pinned = pinned(session, args)?;
+    let served = client.admin().get_charter(GetCharterRequest {}).await?.into_inner().charter;
+    let believed = pinned.as_deref().unwrap_or(&served);
+    if charter(&served)? != charter(believed)? {
+        return Err(Failure::unverified("the service's charter", "it is another than the pinned one"));
+    }
+    let (trust, _) = fetch_trust(&client, believed).await?;
+    let log = log(&client, &trust).await?;
+    // Everything that is recorded when this begins.
+    let size = client.admin().get_status(GetStatusRequest {}).await?.into_inner().tree_size;
+    let request = GetCheckpointRequest { min_size: size };
+    let note = client.ledger().get_checkpoint(request).await?.into_inner().checkpoint;
+    let checkpoint = Checkpoint::verify(note.as_bytes(), &log.key, &log.origin)
+        .map_err(|error| Failure::unverified("the checkpoint", error))?;
+    let memory = Memory::of(session, &log)?;
+    let seen = not_rolled_back(memory.recall(&log)?, &checkpoint)?;
+    let mut audit =
+        Audit::new(log.origin.clone(), session.config()?.attributes_oid(), seen.map(|seen| seen.head()));
+    audit.pin(charter(believed)?);
+    read_all(&client, &mut audit, checkpoint.size).await?;
+    let report = audit.finish(&checkpoint).map_err(found)?;
+    memory.keep(&note)?;
+    session.output().say(&Verified {
+        ok: true,
+        log: log.origin.to_string(),
+        pinned: pinned.is_some(),
+        report,
+    })
+}
+
+/// The charter that is believed, where there is one.
+fn pinned(session: &Session, args: &Verify) -> Result<Option<String>, Failure> {
+    let path = match &args.charter {
+        Some(path) => path.clone(),
+        None => session.places()?.officer().join(officer::CHARTER),
+    };
+    // One that was named must be there.
+    if args.charter.is_none() && !path.exists() {
+        return Ok(None);
+    }
+    files::read_text(&path).map(Some)
+}
+
+async fn log(client: &Client, trust: &Trust) -> Result<Log, Failure> {
+    let origin = client.admin().get_status(GetStatusRequest {}).await?.into_inner().origin;
+    let log = trust.bundle().logs().iter().find(|log| log.origin == *origin.as_str()).cloned();
+    log.ok_or_else(|| Failure::unverified("the service's log", "the bundle does not name it"))
+}
+
+/// A log only grows: one that is shorter than it was, was rolled back.
+pub(super) fn not_rolled_back(
+    seen: Option<Checkpoint>,
+    now: &Checkpoint,
+) -> Result<Option<Checkpoint>, Failure> {
+    match seen {
+        Some(seen) if seen.size > now.size => Err(Failure::unverified(
+            "the log",
+            format!(
+                "it had {} entries when it was seen last, and has {}: it was rolled back",
+                seen.size, now.size
+            ),
+        )),
+        seen => Ok(seen),
+    }
+}
+
+async fn read_all(client: &Client, audit: &mut Audit, size: u64) -> Result<(), Failure> {
+    let mut ledger = client.ledger();
+    while audit.size() < size {
+        let request = ListEntriesRequest { start_index: audit.size(), page_size: 500 };
+        let page = ledger.list_entries(request).await?.into_inner();
+        let before = audit.size();
+        for entry in page.entries {
+            // More may have been recorded meanwhile; the checkpoint does not cover it.
+            if audit.size() < size {
+                audit.read(entry.index, &entry.entry, &entry.signature).map_err(found)?;
+            }
+        }
+        if audit.size() == before {
+            return Err(Failure::incomplete(&format!("entry {before}, which its checkpoint covers")));
+        }
+    }
+    Ok(())
+}
+
+fn found(finding: Finding) -> Failure {
+    Failure::unverified("the ledger", finding)
+}
+
+#[derive(Serialize)]
+struct Verified {
+    ok: bool,
+    log: String,
+    /// Whether the charter was pinned; without, the log's own was believed.
+    pinned: bool,
+    #[serde(flatten)]
+    report: Report,
+}
+
+impl Show for Verified {
+    fn show(&self, page: &mut Page) {
+        page.field("ok", &self.log);
+        page.field(
+            "charter",
+            if self.pinned { "the pinned one" } else { "the log's own: name yours with --charter" },
+        );
+        page.field("entries", self.report.entries);
+        for (kind, count) in &self.report.kinds {
+            page.field(&format!("  {}", kind.replace('_', " ")), count);
+        }
+        page.field("signed", format!("{} certificates, each by its issuer", self.report.signed));
+        page.field("unsigned", self.report.unsigned);
+    }
+}

@@ -1,0 +1,88 @@
+//! `rootcellar proposal`: acts that several officers sign.
+
+use std::path::PathBuf;
+
+use cell::Act;
+use clap::{Args, Subcommand};
+use ledger::note::Note;
+use serde::Serialize;
+
+use super::controller::{Enrolment, place};
+use crate::client::officer::{Desk, Outcome};
+use crate::error::Failure;
+use crate::files;
+use crate::output::{Page, Show};
+use crate::session::Session;
+
+/// Hand in proposals that officers signed
+#[derive(Debug, Subcommand)]
+pub(crate) enum Proposal {
+    Submit(Submit),
+}
+
+/// Hand in a signed proposal; where it adds or reissues a controller, its credentials are completed
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  rootcellar proposal submit add-build.note")]
+pub(crate) struct Submit {
+    /// The signed note
+    file: PathBuf,
+    /// Directory where the controller's key waits [default: $XDG_CONFIG_HOME/rootcellar/controllers/NAME]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+}
+
+pub(super) fn run(session: &Session, args: &Proposal) -> Result<(), Failure> {
+    let Proposal::Submit(args) = args;
+    session.block_on(submit(session, args))
+}
+
+async fn submit(session: &Session, args: &Submit) -> Result<(), Failure> {
+    let text = files::read_text(&args.file)?;
+    let malformed = |error: &dyn std::fmt::Display| Failure::malformed(&args.file, error);
+    let note = Note::parse(text.as_bytes()).map_err(|error| malformed(&error))?;
+    let proposal = ledger::proposal::Proposal::read(&note).map_err(|error| malformed(&error))?;
+    let act = Act::parse(&proposal.act_name, &proposal.act_fields).map_err(|error| malformed(&error))?;
+    let enrolment = match &act {
+        Act::ControllerAdd { name, public_key, .. } | Act::ControllerReissue { name, public_key } => {
+            Enrolment::resume(name, place(session, name, args.out.as_ref())?, public_key.as_bytes())?
+        }
+        _ => None,
+    };
+    let desk = Desk::open(session).await?;
+    let outcome = desk.submit(text).await?;
+    match enrolment {
+        Some(enrolment) => enrolment.end(session, &desk, outcome),
+        None => say(session, act.name(), outcome),
+    }
+}
+
+/// Says what became of an act that leads to no credentials here.
+pub(super) fn say(session: &Session, act: &'static str, outcome: Outcome) -> Result<(), Failure> {
+    match outcome {
+        Outcome::Shown => Ok(()),
+        Outcome::Written(path) => {
+            let path = path.display();
+            session.output().note(&format!("{path} is signed. Once enough officers have signed:"));
+            session.output().note(&format!("  rootcellar proposal submit {path}"));
+            Ok(())
+        }
+        Outcome::Done(response) => {
+            let receipt = response.receipt.ok_or_else(|| Failure::incomplete("receipt"))?;
+            session.output().say(&Done { act, log: receipt.origin, entry: receipt.index })
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Done {
+    act: &'static str,
+    log: String,
+    entry: u64,
+}
+
+impl Show for Done {
+    fn show(&self, page: &mut Page) {
+        page.field("done", self.act);
+        page.field("recorded", format!("entry {} of {}", self.entry, self.log));
+    }
+}

@@ -1,0 +1,16 @@
+//! The `rootcellar` binary. Everything it does is in the library; here it gets its arguments and the time.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+fn main() -> ExitCode {
+    rootcellar_cli::main(std::env::args_os(), Arc::new(now_unix_ms))
+}
+
+/// Milliseconds since 1970-01-01T00:00:00Z. A clock before that reads as 0: every certificate is then not yet valid.
+#[expect(clippy::disallowed_methods, reason = "the one place where the process reads the system's clock")]
+fn now_unix_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
