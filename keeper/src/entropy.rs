@@ -63,8 +63,13 @@ impl Entropy {
 pub fn mix<const N: usize>(token: &[u8], system: &[u8], purpose: &'static str) -> [u8; N] {
     const { assert!(N <= 255 * 32, "RFC 5869 §2.3: at most 255 blocks") };
     let mut drawn = [0u8; N];
-    #[expect(clippy::expect_used, reason = "expand fails only for more than 255 blocks, which does not compile")]
-    Hkdf::<Sha256>::new(Some(token), system).expand(purpose.as_bytes(), &mut drawn).expect("the length is in bounds");
+    #[expect(
+        clippy::expect_used,
+        reason = "expand fails only for more than 255 blocks, which does not compile"
+    )]
+    Hkdf::<Sha256>::new(Some(token), system)
+        .expand(purpose.as_bytes(), &mut drawn)
+        .expect("the length is in bounds");
     drawn
 }
 

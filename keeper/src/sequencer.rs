@@ -3,6 +3,9 @@
 //! It owns the journal's writing end, so every decision sees every decision before it. A batch is what waited while the one before was
 //! being made durable: under load that is many requests for one fsync, alone it is one without delay.
 
+mod command;
+mod own;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +13,7 @@ use std::time::{Duration, Instant};
 use certs::Issuer;
 use crossbeam_channel::{Receiver, Sender, select};
 use ledger::entry::entry::Kind;
-use ledger::entry::{Abandonment, Actor, ActorKind, Entry, Issuance, Reference, VERSION};
+use ledger::entry::{Entry, Issuance};
 use proto::door::{Ask, answer, ask};
 use proto::v1::{self, Reason};
 
@@ -28,6 +31,10 @@ use crate::steps::release::{self, Release};
 use crate::steps::{Recorded, Verified};
 use crate::workers::{Job, Pulse};
 
+pub(crate) use command::Command;
+pub use command::Ended;
+pub(crate) use own::{abandonment, own_entry};
+
 /// Most commands in one batch.
 const BATCH: usize = 128;
 /// Most certificates that wait for the token; beyond it asks stay in their queue.
@@ -36,49 +43,6 @@ const PENDING_MAX: usize = 4096;
 const TICK: Duration = Duration::from_millis(200);
 /// A call into the module that lasts longer never comes back.
 const HANG: Duration = Duration::from_secs(10);
-
-/// What the sequencer is told.
-#[derive(Debug)]
-pub(crate) enum Command {
-    /// A request.
-    Ask(Box<Ask>, Reply),
-    /// Steps 8 and 9 are done.
-    Verified(Verified),
-    /// The token refuses these very bytes.
-    Unsignable {
-        /// The entry.
-        index: u64,
-        /// What the token said.
-        cause: String,
-    },
-    /// The log key signed a checkpoint.
-    CheckpointSigned {
-        /// Entries that it covers.
-        size: u64,
-        /// What was signed.
-        text: String,
-        /// The signature as notes carry it.
-        signature: Vec<u8>,
-    },
-    /// The token is lost to this process.
-    TokenLost(String),
-    /// Finish what has begun, then end.
-    Stop,
-}
-
-/// Why the sequencer ended.
-#[derive(Debug, thiserror::Error)]
-pub enum Ended {
-    /// It was asked to.
-    #[error("stopped")]
-    Stopped,
-    /// The disk's: a commit failed. It is not tried again (invariant I6).
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// The token's: only a new process can bring it back.
-    #[error("the token is lost to this process: {0}")]
-    Token(String),
-}
 
 pub(crate) struct Sequencer {
     pub(crate) journal: Journal,
@@ -376,29 +340,4 @@ fn covers(ask: &Ask) -> Option<u64> {
 
 fn proposal_answer(receipt: v1::Receipt, certificate: Option<v1::Certificate>) -> answer::Answer {
     answer::Answer::SubmitProposal(v1::SubmitProposalResponse { receipt: Some(receipt), certificate })
-}
-
-/// An entry on the service's own word.
-pub(crate) fn own_entry(settings: &Settings, now_ms: i64, kind: Kind) -> Entry {
-    let actor = Actor {
-        kind: ActorKind::Service.into(),
-        identity: crate::SERVICE_PATH.to_owned(),
-        ..Actor::default()
-    };
-    Entry {
-        version: VERSION,
-        cell: settings.cell.to_string(),
-        time_unix_ms: now_ms,
-        actor: Some(actor),
-        kind: Some(kind),
-        ..Entry::default()
-    }
-}
-
-/// Says that the certificate of an entry was given up.
-pub(crate) fn abandonment(origin: &str, index: u64, reason: &str) -> Kind {
-    Kind::Abandonment(Abandonment {
-        certificate: Some(Reference { origin: origin.to_owned(), index }),
-        reason: reason.to_owned(),
-    })
 }

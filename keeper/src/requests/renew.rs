@@ -16,6 +16,8 @@ use crate::steps::{self, Issuing, Order};
 
 /// Lifetime of a controller's certificate, in seconds: 7 days (DESIGN §5).
 pub(super) const CONTROLLER_TTL_SECS: u32 = 7 * 86_400;
+/// Least time between two renewals of a controller, in milliseconds.
+const REST_MS: i64 = 60_000;
 /// How long a controller renews on one officer's word, in milliseconds: 90 days (DESIGN §5).
 pub(crate) const LINE_MS: i64 = 90 * 86_400_000;
 
@@ -34,7 +36,10 @@ pub(super) fn plan(desk: &mut Desk<'_>, who: &Who, renew: &Renew) -> Result<Plan
     newest(desk, &presented)?;
     let (order, ttl_secs, mut issuing) = match who.kind() {
         callers::Kind::Agent(id) => agent(desk, id, renew)?,
-        callers::Kind::Controller(name) => controller(desk, name)?,
+        callers::Kind::Controller(name) => {
+            rested(desk, &presented)?;
+            controller(desk, name)?
+        }
         callers::Kind::Local | callers::Kind::Front => return Err(Refusal::not_allowed(who.path())),
     };
     issue::demand_names(&order, &renew.requested_names)?;
@@ -65,6 +70,21 @@ fn newest(desk: &Desk<'_>, presented: &CertificateRow) -> Result<(), Refusal> {
             presented.subject
         ),
     ))
+}
+
+/// A controller's renewals draw on no grant's budget: one a minute is enough for all that is honest.
+fn rested(desk: &Desk<'_>, presented: &CertificateRow) -> Result<(), Refusal> {
+    // `Validity::for_lifetime` sets a controller's notBefore a minute back.
+    let age_ms = desk.now_ms - presented.not_before * 1000 - REST_MS;
+    if age_ms >= REST_MS {
+        return Ok(());
+    }
+    let wait = u32::try_from(REST_MS - age_ms).unwrap_or(u32::MAX);
+    Err(Refusal::new(
+        Reason::BudgetExhausted,
+        "a controller renews at most once a minute: use the certificate you have",
+    )
+    .retry(wait))
 }
 
 /// An agent's next certificate is made from the agent as it is now, under its owner's grants as they are now.
