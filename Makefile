@@ -1,5 +1,8 @@
 # The commands of this project. `make` alone lists them. Each recipe is a step of CI and calls cargo or a script.
 .DEFAULT_GOAL := help
+# The same packages and features everywhere: what one recipe builds, the next one uses.
+ALL := --locked --workspace --all-features
+
 .PHONY: help demo test ci fmt clippy doc build proto generate deny advisories house-rules clean
 
 help: ## This list
@@ -7,15 +10,15 @@ help: ## This list
 
 demo: ## The main job, end to end, in a throw-away directory
 	@scripts/need softhsm2 openssl
-	@cargo build --quiet --package rootcellar-cli
+	@cargo build $(ALL) --bin rootcellar
 	@scripts/demo
 
 test: ## Every test; installs what they need
 	@scripts/need softhsm2 opensc openssl gcc python3 python3-grpcio python3-grpc-tools
 	@scripts/cargo-tool cargo-nextest nextest
-	cargo build --locked --package rootcellar-fault-module
-	cargo nextest run --locked --workspace --all-features
-	cargo test --locked --workspace --doc
+	cargo build $(ALL) --lib --bins
+	cargo nextest run $(ALL)
+	cargo test $(ALL) --doc
 
 ci: fmt clippy doc test demo proto deny house-rules ## Everything that must pass before a change lands
 
@@ -23,10 +26,10 @@ fmt: ## The format of the code
 	cargo fmt --all --check
 
 clippy: ## The lints; a warning is an error
-	cargo clippy --locked --workspace --all-targets --all-features -- --deny warnings
+	cargo clippy $(ALL) --all-targets -- --deny warnings
 
 doc: ## The API's documentation; a warning is an error
-	RUSTDOCFLAGS="--deny warnings" cargo doc --locked --workspace --no-deps --all-features
+	RUSTDOCFLAGS="--deny warnings" cargo doc $(ALL) --no-deps
 
 proto: ## The wire contract: buf's STANDARD rules
 	scripts/buf lint proto
@@ -43,6 +46,7 @@ advisories: ## Known vulnerabilities of the dependencies; needs a network
 	cargo deny check advisories
 
 house-rules: ## What no lint sees: who may depend on whom, the length of the map
+	@scripts/need jq
 	scripts/house-rules
 
 clean: ## Remove what was built
