@@ -1,0 +1,76 @@
+//! `rootcellar front`: the process that faces the network.
+
+use std::os::unix::net::UnixStream;
+
+use ca_service::{FrontConfig, FrontError, Limits};
+use clap::Args;
+use tokio::sync::{mpsc, oneshot};
+
+use super::keeper::not_alone;
+use crate::config::Config;
+use crate::error::{Exit, Failure};
+use crate::logging;
+use crate::processes::{Bound, Control, Message};
+use crate::session::Session;
+
+/// Doors that wait to be taken: a keeper that starts again faster than that is not waited for.
+const DOORS: usize = 4;
+
+/// The process that faces the network (started by serve)
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  rootcellar front")]
+pub(crate) struct Front {}
+
+pub(super) fn run(session: &Session, _args: &Front) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::new("FRONT", error);
+    // It holds the service's own private key.
+    keeper::harden().map_err(failed)?;
+    let config = session.config()?;
+    logging::start(config.log_level(), config.log_format());
+    let control = Control::of_this_process().map_err(failed)?;
+    let telling = control.try_clone().map_err(failed)?;
+    let (doors, taken) = mpsc::channel(DOORS);
+    let (stop, stopped) = oneshot::channel::<()>();
+    std::thread::spawn(move || {
+        while let Ok(Some((Message::Door, Some(door)))) = control.receive() {
+            if doors.blocking_send(UnixStream::from(door)).is_err() {
+                return;
+            }
+        }
+        // Told to stop, or the supervisor is gone.
+        drop(stop);
+    });
+    let ready = move |bound: ca_service::Bound| {
+        let bound = Bound { mtls: bound.mtls, ops: bound.ops };
+        if let Err(error) = telling.send(&Message::Ready(Some(bound)), None) {
+            tracing::error!(reason = not_alone(&error).to_string(), "the supervisor is gone");
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed)?;
+    let stopped = async {
+        let _ = stopped.await;
+    };
+    Ok(runtime.block_on(ca_service::run(settings(&config), session.clock(), taken, ready, stopped))?)
+}
+
+fn settings(config: &Config) -> FrontConfig {
+    FrontConfig {
+        listen: config.listen(),
+        ops_listen: config.ops_listen(),
+        socket: config.socket().to_owned(),
+        state_dir: config.data_dir().join("front"),
+        cell: config.cell().clone(),
+        limits: Limits::default(),
+    }
+}
+
+impl From<FrontError> for Failure {
+    fn from(error: FrontError) -> Self {
+        match error {
+            FrontError::Listen { .. }
+            | FrontError::OpsNotLoopback { .. }
+            | FrontError::SocketInUse { .. } => Self::new("LISTEN", error).ending(Exit::Configuration),
+            _ => Self::new("FRONT", error),
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! `rootcellar keeper`: the process with the token and the journal.
+
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use cell::DnsNames;
+use clap::Args;
+use keeper::{Ended, Keeper as Running, StartError};
+
+use crate::config::Config;
+use crate::error::{Exit, Failure};
+use crate::logging;
+use crate::processes::{Control, Message};
+use crate::session::Session;
+
+/// The process that records and signs (started by serve)
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  rootcellar keeper")]
+pub(crate) struct Keeper {}
+
+pub(super) fn run(session: &Session, _args: &Keeper) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::new("KEEPER", error);
+    // Before the PIN is read.
+    keeper::harden().map_err(failed)?;
+    let config = session.config()?;
+    logging::start(config.log_level(), config.log_format());
+    let control = Control::of_this_process().map_err(failed)?;
+    let running = Running::start(settings(&config)?, session.clock())?;
+    control.send(&Message::Ready(None), None).map_err(|error| not_alone(&error))?;
+    let (doors, stopper) = (running.doors(), running.stopper());
+    std::thread::spawn(move || {
+        while let Ok(Some((Message::Door, Some(door)))) = control.receive() {
+            if let Err(error) = doors.serve(UnixStream::from(door)) {
+                tracing::error!(cause = error.to_string(), "a door could not be served");
+            }
+        }
+        // Told to stop, or the supervisor is gone.
+        stopper.stop();
+    });
+    match running.wait() {
+        Ended::Stopped => Ok(()),
+        ended => Err(Failure::new("KEEPER", ended).ending(Exit::TryLater)),
+    }
+}
+
+fn settings(config: &Config) -> Result<keeper::Config, Failure> {
+    let names = DnsNames::try_from(config.dns_names().to_vec());
+    Ok(keeper::Config {
+        data_dir: config.data_dir().to_owned(),
+        cell: config.cell().clone(),
+        token: config.issuing_token(),
+        service_dns: names
+            .map_err(|error| Failure::new("CONFIGURATION", error).ending(Exit::Configuration))?,
+        service_addresses: config.addresses().to_vec(),
+        attributes_oid: config.attributes_oid(),
+    })
+}
+
+/// The keeper is started by the supervisor, at the other end of its standard input.
+pub(super) fn not_alone(error: &std::io::Error) -> Failure {
+    Failure::new("NOT_SUPERVISED", format!("standard input is not the supervisor's socket: {error}"))
+        .mended_by("rootcellar serve")
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Token(error) => error.into(),
+            StartError::WrongCell { .. } => Self::new("WRONG_CELL", error).ending(Exit::Configuration),
+            StartError::Journal(_) | StartError::Unfounded(_) => Self::new("JOURNAL", error),
+        }
+    }
+}
+
+/// The clock as the parts of the house take it: they share its type.
+const _: fn(crate::Clock) -> keeper::Clock = |clock| Arc::clone(&clock);

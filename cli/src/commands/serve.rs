@@ -1,0 +1,59 @@
+//! `rootcellar serve`: the supervisor of the keeper and the front.
+
+use clap::Args;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::error::Failure;
+use crate::logging;
+use crate::processes::{Bound, supervise};
+use crate::session::Session;
+
+/// Serve the cell: start the keeper and the front, and start them again when they end
+#[derive(Debug, Args)]
+#[command(after_help = "\
+It stops on SIGTERM and SIGINT when everything that has begun is finished. When it is ready it says so in one line on standard \
+output; the log goes to standard error.
+
+Example:
+  rootcellar serve")]
+pub(crate) struct Serve {}
+
+pub(super) fn run(session: &Session, _args: &Serve) -> Result<(), Failure> {
+    let config = session.config()?;
+    logging::start(config.log_level(), config.log_format());
+    raise_descriptors();
+    let environment = config.issuing_token().environment();
+    let keeper = || {
+        let mut command = session.again(&environment)?;
+        command.arg("keeper");
+        Ok(command)
+    };
+    let front = || {
+        let mut command = session.again(&[])?;
+        command.arg("front");
+        Ok(command)
+    };
+    let ready = |bound: Bound| {
+        let text = if session.output().is_json() {
+            let (mtls, ops, socket) = (bound.mtls, bound.ops, config.socket());
+            format!(
+                "{}\n",
+                serde_json::json!({ "event": "ready", "mtls": mtls, "ops": ops, "socket": socket })
+            )
+        } else {
+            format!("ready: gRPC on https://{}, health on http://{}/readyz\n", bound.mtls, bound.ops)
+        };
+        if let Err(error) = session.output().raw(&text) {
+            tracing::warn!(cause = error.to_string(), "nobody reads that it is ready");
+        }
+    };
+    session.block_on(supervise(keeper, front, ready))
+}
+
+/// As many descriptors as the system allows: SoftHSM2 opens two files for each signature, and running out of them poisons its keys.
+fn raise_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(cause = error.to_string(), "the limit of open files could not be raised");
+    }
+}

@@ -1,0 +1,211 @@
+//! The supervisor: starts keeper and front side by side, hands each one end of a door, and starts again what ends.
+//!
+//! Does not: load a module, open the journal, listen on a network, see a PIN.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::process::{Child, Command};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::{Control, Message};
+use crate::error::{Exit, Failure};
+
+/// Pauses between two starts of a child: the first, doubling up to the last.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// A child that lived as long starts at the first pause again.
+const SETTLED: Duration = Duration::from_secs(60);
+/// How long a child may take to finish what it has begun.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// Where the front listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Bound {
+    /// mTLS and gRPC.
+    pub(crate) mtls: SocketAddr,
+    /// Operations, loopback only.
+    pub(crate) ops: SocketAddr,
+}
+
+/// Which child.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Keeper,
+    Front,
+}
+
+/// One of the two children, running or waiting to be started again.
+struct Process<Make> {
+    role: Role,
+    make: Make,
+    running: Option<(Child, Control)>,
+    started: Instant,
+    pause: Duration,
+    /// When to start it again.
+    due: Option<Instant>,
+    /// It has done its work before: what ends it now may pass.
+    was_ready: bool,
+}
+
+/// What happened to a child.
+enum Event {
+    /// It ended.
+    Ended(io::Result<ExitStatus>),
+    /// It has rested long enough.
+    Rested,
+}
+
+/// Where children's words go.
+type Told = mpsc::UnboundedSender<(Role, Option<Bound>)>;
+
+/// Supervises until a signal ends it. `make` gives the command of each child; `ready` is told where the front listens, each time.
+///
+/// # Errors
+/// A child cannot be started, fails before it was ever ready, or the keeper ends for a PIN (invariant I7).
+pub(crate) async fn supervise(
+    keeper: impl FnMut() -> Result<std::process::Command, Failure>,
+    front: impl FnMut() -> Result<std::process::Command, Failure>,
+    mut ready: impl FnMut(Bound),
+) -> Result<(), Failure> {
+    let failed = |error: io::Error| Failure::new("SUPERVISOR", error);
+    let mut ended =
+        [signal(SignalKind::terminate()).map_err(failed)?, signal(SignalKind::interrupt()).map_err(failed)?];
+    let (told, mut tells) = mpsc::unbounded_channel();
+    let mut keeper = Process::new(Role::Keeper, keeper);
+    let mut front = Process::new(Role::Front, front);
+    keeper.start(&told)?;
+    front.start(&told)?;
+    hand_doors(&keeper, &front).map_err(failed)?;
+    loop {
+        let [terminate, interrupt] = &mut ended;
+        tokio::select! {
+            () = stopped(terminate, interrupt) => break,
+            Some((role, bound)) = tells.recv() => match role {
+                Role::Keeper => keeper.was_ready = true,
+                Role::Front => {
+                    front.was_ready = true;
+                    bound.into_iter().for_each(&mut ready);
+                }
+            },
+            event = keeper.event() => if keeper.turn(event, &told)? {
+                hand_doors(&keeper, &front).map_err(failed)?;
+            },
+            event = front.event() => if front.turn(event, &told)? {
+                hand_doors(&keeper, &front).map_err(failed)?;
+            },
+        }
+    }
+    tracing::info!("stopping: no new requests, what has begun is finished");
+    // The front first: what it still waits for, the keeper answers.
+    front.stop().await;
+    keeper.stop().await;
+    Ok(())
+}
+
+async fn stopped(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// Gives both children the ends of a new door. One that has just ended gets the next.
+fn hand_doors<A, B>(keeper: &Process<A>, front: &Process<B>) -> io::Result<()> {
+    let (one, other) = UnixStream::pair()?;
+    for (control, end) in [(keeper.control(), one), (front.control(), other)] {
+        if let Some(control) = control
+            && let Err(error) = control.send(&Message::Door, Some(end.as_fd()))
+        {
+            tracing::debug!(cause = error.to_string(), "a child is gone before its door came");
+        }
+    }
+    Ok(())
+}
+
+impl<Make: FnMut() -> Result<std::process::Command, Failure>> Process<Make> {
+    fn new(role: Role, make: Make) -> Self {
+        let (started, pause) = (Instant::now(), PAUSE.0);
+        Self { role, make, running: None, started, pause, due: None, was_ready: false }
+    }
+
+    fn start(&mut self, told: &Told) -> Result<(), Failure> {
+        let failed = |error: io::Error| Failure::new("SUPERVISOR", error);
+        let (control, theirs) = Control::pair().map_err(failed)?;
+        let mut command = Command::from((self.make)()?);
+        // A group of its own: a terminal's interrupt reaches the supervisor alone, which stops its children in order.
+        command.stdin(theirs).process_group(0).kill_on_drop(true);
+        let child = command.spawn().map_err(failed)?;
+        tracing::info!(role = ?self.role, pid = child.id(), "started");
+        let (listening, told, role) = (control.try_clone().map_err(failed)?, told.clone(), self.role);
+        std::thread::spawn(move || {
+            while let Ok(Some((Message::Ready(bound), _))) = listening.receive() {
+                if told.send((role, bound)).is_err() {
+                    return;
+                }
+            }
+        });
+        self.running = Some((child, control));
+        self.started = Instant::now();
+        self.due = None;
+        Ok(())
+    }
+
+    /// When it ends while it runs, or is to start again while it rests.
+    async fn event(&mut self) -> Event {
+        match (&mut self.running, self.due) {
+            (Some((child, _)), _) => Event::Ended(child.wait().await),
+            (None, Some(due)) => {
+                tokio::time::sleep_until(due).await;
+                Event::Rested
+            }
+            (None, None) => std::future::pending().await,
+        }
+    }
+
+    /// Lets it rest or starts it; true when it was started.
+    fn turn(&mut self, event: Event, told: &Told) -> Result<bool, Failure> {
+        match event {
+            Event::Ended(status) => self.rest(status).map(|()| false),
+            Event::Rested => self.start(told).map(|()| true),
+        }
+    }
+
+    /// Lets it rest before its next start, or gives up.
+    fn rest(&mut self, status: io::Result<ExitStatus>) -> Result<(), Failure> {
+        self.running = None;
+        let exit = Exit::of_child(status.as_ref().ok().and_then(ExitStatus::code));
+        if exit == Exit::Pin || exit == Exit::Configuration || !self.was_ready {
+            return Err(Failure::reported_by_child(exit));
+        }
+        if self.started.elapsed() >= SETTLED {
+            self.pause = PAUSE.0;
+        }
+        tracing::warn!(role = ?self.role, ?status, pause = ?self.pause, "ended: it is started again");
+        self.due = Some(Instant::now() + self.pause);
+        self.pause = (self.pause * 2).min(PAUSE.1);
+        Ok(())
+    }
+
+    /// Has it finish, and ends it where it does not.
+    async fn stop(&mut self) {
+        let Some((mut child, control)) = self.running.take() else { return };
+        let _ = control.send(&Message::Stop, None);
+        if tokio::time::timeout(DRAIN, child.wait()).await.is_err() {
+            tracing::error!(role = ?self.role, "did not finish in time: ended");
+            let _ = child.kill().await;
+        }
+    }
+}
+
+impl<Make> Process<Make> {
+    fn control(&self) -> Option<&Control> {
+        self.running.as_ref().map(|(_, control)| control)
+    }
+}
