@@ -15,8 +15,8 @@ pub struct TbsFields {
     pub not_before: i64,
     /// The last second, inclusive, since 1970.
     pub not_after: i64,
-    /// SHA-256 of the SubjectPublicKeyInfo.
-    pub spki_sha256: [u8; 32],
+    /// The SubjectPublicKeyInfo, DER.
+    pub spki: Vec<u8>,
 }
 
 /// Not the bytes of a version 3 TBSCertificate.
@@ -25,6 +25,11 @@ pub struct TbsFields {
 pub struct NotATbs;
 
 impl TbsFields {
+    /// SHA-256 of the SubjectPublicKeyInfo.
+    pub fn spki_sha256(&self) -> [u8; 32] {
+        Sha256::digest(&self.spki).into()
+    }
+
     /// Reads exactly one TBSCertificate.
     ///
     /// # Errors
@@ -45,7 +50,7 @@ impl TbsFields {
             serial: serial.as_bytes().to_vec(),
             not_before: seconds(validity.not_before)?,
             not_after: seconds(validity.not_after)?,
-            spki_sha256: Sha256::digest(spki).into(),
+            spki: spki.to_vec(),
         })
     }
 }

@@ -76,7 +76,7 @@ impl State<'_> {
         let tbs = TbsFields::parse(&certificate.tbs).map_err(corrupt)?;
         self.run(
             "INSERT INTO ca (idx, role, spki_sha256, signer) VALUES (?1, ?2, ?3, ?4)",
-            (self.index, certificate.role, tbs.spki_sha256, &certificate.signer_spki_sha256),
+            (self.index, certificate.role, tbs.spki_sha256(), &certificate.signer_spki_sha256),
         )
     }
 
@@ -145,7 +145,7 @@ impl State<'_> {
         )?;
         self.run(
             "INSERT OR IGNORE INTO identity_key (spki_sha256, subject) VALUES (?1, ?2)",
-            (&tbs.spki_sha256, &issuance.subject),
+            (tbs.spki_sha256(), &issuance.subject),
         )?;
         self.spend(&issuance.grant)
     }

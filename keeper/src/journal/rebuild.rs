@@ -1,9 +1,14 @@
-//! Makes the projections anew from the entries and holds them against those there.
+//! Makes the projections anew from the entries and holds them against those there; verifies the signatures kept beside them.
 
+use std::collections::HashMap;
+
+use certs::{PublicKey, SignatureAlgorithm, TbsFields};
 use ledger::Hash;
+use ledger::entry::entry::Kind;
 use ledger::tree::Edge;
 use ledger::{entry, leaf_hash};
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
+use sha2::{Digest, Sha256};
 
 use super::{JournalError, projection};
 
@@ -12,6 +17,8 @@ use super::{JournalError, projection};
 pub struct Rebuilt {
     /// Entries read.
     pub entries: u64,
+    /// Signatures verified, each with the key that its entry names.
+    pub signatures: u64,
     /// Root of the tree made from them, hexadecimal. It is the journal's.
     pub root: String,
     /// Tables that follow from the entries, with their rows.
@@ -26,7 +33,7 @@ pub(super) fn rebuild(connection: &Connection, edge: &Edge, replace: bool) -> Re
     let fresh = Connection::open_in_memory()?;
     fresh.execute_batch(include_str!("projection.sql"))?;
     fresh.execute_batch("BEGIN")?;
-    let root = replay(connection, &fresh)?;
+    let (root, signatures) = replay(connection, &fresh)?;
     if root != edge.root() {
         return Err(JournalError::Corrupt(format!(
             "its entries make the root {root}, its tiles {}",
@@ -49,13 +56,13 @@ pub(super) fn rebuild(connection: &Connection, edge: &Edge, replace: bool) -> Re
         connection.execute_batch("COMMIT")?;
     }
     let replaced = replace && !differing.is_empty();
-    Ok(Rebuilt { entries: edge.size(), root: root.to_string(), tables, differing, replaced })
+    Ok(Rebuilt { entries: edge.size(), signatures, root: root.to_string(), tables, differing, replaced })
 }
 
-/// Reads every entry strictly, hashes it into a tree of its own, and applies it.
-fn replay(connection: &Connection, fresh: &Connection) -> Result<Hash, JournalError> {
+/// Reads every entry strictly, hashes it into a tree of its own, applies it, and verifies its signature: the root, and how many those were.
+fn replay(connection: &Connection, fresh: &Connection) -> Result<(Hash, u64), JournalError> {
     let corrupt = |index: u64, what: String| JournalError::Corrupt(format!("entry {index}: {what}"));
-    let mut tree = Edge::new();
+    let (mut tree, mut signers) = (Edge::new(), Signers::default());
     let mut statement = connection.prepare("SELECT idx, leaf_hash, body FROM entry ORDER BY idx")?;
     let mut entries = statement.query([])?;
     while let Some(row) = entries.next()? {
@@ -67,8 +74,47 @@ fn replay(connection: &Connection, fresh: &Connection) -> Result<Hash, JournalEr
         let record = entry::decode(&body).map_err(|error| corrupt(index, error.to_string()))?;
         tree.append(leaf);
         projection::apply(fresh, index, &record)?;
+        signers.verify(connection, index, record.kind.as_ref()).map_err(|what| corrupt(index, what))?;
     }
-    Ok(tree.root())
+    Ok((tree.root(), signers.verified))
+}
+
+/// The CA keys met so far, by the hash of their SubjectPublicKeyInfo.
+#[derive(Default)]
+struct Signers {
+    keys: HashMap<Vec<u8>, PublicKey>,
+    verified: u64,
+}
+
+impl Signers {
+    /// Verifies the signature of an entry's certificate, where it has been signed.
+    fn verify(&mut self, connection: &Connection, index: u64, kind: Option<&Kind>) -> Result<(), String> {
+        let (tbs, signer) = match kind {
+            Some(Kind::CaCertificate(ca)) => {
+                let spki = TbsFields::parse(&ca.tbs).map_err(|error| error.to_string())?.spki;
+                let key = PublicKey::try_from(spki.as_slice()).map_err(|error| error.to_string())?;
+                self.keys.insert(key.spki_sha256().to_vec(), key);
+                (&ca.tbs, &ca.signer_spki_sha256)
+            }
+            Some(Kind::Issuance(issuance)) => (&issuance.tbs, &issuance.issuer_spki_sha256),
+            _ => return Ok(()),
+        };
+        let kept: Option<(Vec<u8>, Vec<u8>)> = connection
+            .prepare_cached("SELECT signature, certificate_sha256 FROM signature WHERE idx = ?1")
+            .and_then(|mut statement| {
+                statement.query_row([index], |row| Ok((row.get(0)?, row.get(1)?))).optional()
+            })
+            .map_err(|error| error.to_string())?;
+        let Some((signature, sha256)) = kept else { return Ok(()) };
+        let key = self.keys.get(signer).ok_or("signed by a key that is no CA's")?;
+        let algorithm = SignatureAlgorithm::of(key.kind());
+        algorithm.verify_by(key, tbs, &signature).map_err(|_| "its signature does not verify")?;
+        if Sha256::digest(certs::compose::join(tbs, algorithm, &signature)).as_slice() != sha256 {
+            return Err("the hash of its certificate is another".into());
+        }
+        self.verified += 1;
+        Ok(())
+    }
 }
 
 type Row = Vec<rusqlite::types::Value>;
