@@ -74,39 +74,46 @@ pub(crate) async fn supervise(
     front: impl FnMut() -> Result<std::process::Command, Failure>,
     mut ready: impl FnMut(Bound),
 ) -> Result<(), Failure> {
-    let failed = |error: io::Error| Failure::new("SUPERVISOR", error);
-    let mut ended =
-        [signal(SignalKind::terminate()).map_err(failed)?, signal(SignalKind::interrupt()).map_err(failed)?];
     let (told, mut tells) = mpsc::unbounded_channel();
     let mut keeper = Process::new(Role::Keeper, keeper);
     let mut front = Process::new(Role::Front, front);
-    keeper.start(&told)?;
-    front.start(&told)?;
-    hand_doors(&keeper, &front).map_err(failed)?;
-    loop {
-        let [terminate, interrupt] = &mut ended;
-        tokio::select! {
-            () = stopped(terminate, interrupt) => break,
-            Some((role, bound)) = tells.recv() => match role {
-                Role::Keeper => keeper.was_ready = true,
-                Role::Front => {
-                    front.was_ready = true;
+    let watch = async {
+        let mut signals =
+            [signal(SignalKind::terminate()).map_err(own)?, signal(SignalKind::interrupt()).map_err(own)?];
+        keeper.start(&told)?;
+        front.start(&told)?;
+        hand_doors(&keeper, &front).map_err(own)?;
+        loop {
+            let [terminate, interrupt] = &mut signals;
+            let started = tokio::select! {
+                () = stopped(terminate, interrupt) => return Ok(()),
+                Some((role, bound)) = tells.recv() => {
+                    match role {
+                        Role::Keeper => keeper.was_ready = true,
+                        Role::Front => front.was_ready = true,
+                    }
                     bound.into_iter().for_each(&mut ready);
+                    false
                 }
-            },
-            event = keeper.event() => if keeper.turn(event, &told)? {
-                hand_doors(&keeper, &front).map_err(failed)?;
-            },
-            event = front.event() => if front.turn(event, &told)? {
-                hand_doors(&keeper, &front).map_err(failed)?;
-            },
+                event = keeper.event() => keeper.turn(event, &told)?,
+                event = front.event() => front.turn(event, &told)?,
+            };
+            if started {
+                hand_doors(&keeper, &front).map_err(own)?;
+            }
         }
-    }
+    };
+    let outcome = watch.await;
     tracing::info!("stopping: no new requests, what has begun is finished");
     // The front first: what it still waits for, the keeper answers.
     front.stop().await;
     keeper.stop().await;
-    Ok(())
+    outcome
+}
+
+/// The supervisor's own calls: the system has no more descriptors or processes.
+fn own(error: io::Error) -> Failure {
+    Failure::new("SUPERVISOR", error)
 }
 
 async fn stopped(terminate: &mut Signal, interrupt: &mut Signal) {
@@ -136,14 +143,13 @@ impl<Make: FnMut() -> Result<std::process::Command, Failure>> Process<Make> {
     }
 
     fn start(&mut self, told: &Told) -> Result<(), Failure> {
-        let failed = |error: io::Error| Failure::new("SUPERVISOR", error);
-        let (control, theirs) = Control::pair().map_err(failed)?;
+        let (control, theirs) = Control::pair().map_err(own)?;
         let mut command = Command::from((self.make)()?);
         // A group of its own: a terminal's interrupt reaches the supervisor alone, which stops its children in order.
         command.stdin(theirs).process_group(0).kill_on_drop(true);
-        let child = command.spawn().map_err(failed)?;
+        let child = command.spawn().map_err(own)?;
         tracing::info!(role = ?self.role, pid = child.id(), "started");
-        let (listening, told, role) = (control.try_clone().map_err(failed)?, told.clone(), self.role);
+        let (listening, told, role) = (control.try_clone().map_err(own)?, told.clone(), self.role);
         std::thread::spawn(move || {
             while let Ok(Some((Message::Ready(bound), _))) = listening.receive() {
                 if told.send((role, bound)).is_err() {
