@@ -67,16 +67,6 @@ impl Output {
         }
     }
 
-    /// Says on standard error what a person ought to know and a program need not.
-    pub(crate) fn note(&self, text: &str) {
-        if !self.is_json() {
-            let mut page = Page::new(self.now_ms, false);
-            page.line(text);
-            // There is nobody to tell that standard error is closed.
-            let _ = io::stderr().lock().write_all(page.finish().as_bytes());
-        }
-    }
-
     /// Says on standard error what went wrong.
     pub(crate) fn report(&self, failure: &Failure) {
         if !failure.is_reported() {

@@ -5,11 +5,13 @@ use clap::{Args, Subcommand, ValueEnum};
 use proto::v1::{
     self, CreateAgentRequest, DeleteAgentRequest, GetAgentRequest, ListAgentsRequest, UpdateAgentRequest,
 };
+use serde::Serialize;
 
 use super::view;
 use crate::client::As;
 use crate::client::caller::Caller;
 use crate::error::Failure;
+use crate::output::{Page, Show};
 use crate::session::Session;
 
 /// Create, change, delete and show agents, as their controller
@@ -135,8 +137,7 @@ pub(super) fn run(session: &Session, args: &Agent) -> Result<(), Failure> {
                 let caller = Caller::connect(session, &args.who).await?;
                 let request = DeleteAgentRequest { name: name(&args.agent), ..DeleteAgentRequest::default() };
                 caller.client.agents().delete_agent(request).await?;
-                session.output().note(&format!("{} is deleted", name(&args.agent)));
-                Ok(())
+                session.output().say(&Deleted { deleted: name(&args.agent) })
             }
         }
     })
@@ -158,6 +159,17 @@ async fn list(session: &Session, caller: Caller) -> Result<(), Failure> {
 fn say(session: &Session, agent: Option<v1::Agent>) -> Result<(), Failure> {
     let agent = agent.ok_or_else(|| Failure::incomplete("agent"))?;
     session.output().say(&view::Agent::from(agent))
+}
+
+#[derive(Serialize)]
+struct Deleted {
+    deleted: String,
+}
+
+impl Show for Deleted {
+    fn show(&self, page: &mut Page) {
+        page.field("deleted", &self.deleted);
+    }
 }
 
 fn name(id: &AgentId) -> String {

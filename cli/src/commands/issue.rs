@@ -13,7 +13,7 @@ use super::view::Moment;
 use crate::client::As;
 use crate::client::caller::Caller;
 use crate::client::pending::{Pair, Pending};
-use crate::error::Failure;
+use crate::error::{Exit, Failure};
 use crate::files::{self, PUBLIC, certificates_pem, suffixed};
 use crate::keys::LeafKey;
 use crate::output::{Page, Show};
@@ -72,7 +72,11 @@ async fn issue(session: &Session, args: &Issue) -> Result<(), Failure> {
     let prefix = args.out.clone().unwrap_or_else(|| args.agent.as_str().replace('/', "-").into());
     let pair = Pair::with_prefix(&prefix);
     let subject = Subject::new(args, &pair)?;
-    let certificate = ask::ask(&caller, args, subject.csr()?).await?;
+    let csr = subject.csr()?;
+    let certificate = match ask::ask(&caller, args, csr).await {
+        Ok(certificate) => certificate,
+        Err(refused) => return Err(subject.refused(refused, args, &caller)),
+    };
     let uri = args.agent.spiffe_id(&caller.credentials.identity.cell).to_string();
     let (proof, proven) = prove::prove(session, &caller, &certificate).await?;
     let chain = proven
@@ -131,6 +135,14 @@ impl Subject {
             Self::Own(pending) => pending.key().public_key(),
             Self::Theirs { public_key, .. } => public_key.clone(),
         }
+    }
+
+    /// A key that was refused for good asks no more; one that may try again keeps waiting where it was kept.
+    fn refused(self, why: Failure, args: &Issue, caller: &Caller) -> Failure {
+        if let (Self::Own(pending), false) = (self, why.exit() == Exit::TryLater) {
+            pending.give_up();
+        }
+        ask::explained(why, args, &caller.credentials.identity.controller)
     }
 
     /// Puts the chain in place, with the key where it is ours; returns the key's file.

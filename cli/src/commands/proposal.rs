@@ -60,16 +60,36 @@ async fn submit(session: &Session, args: &Submit) -> Result<(), Failure> {
 pub(super) fn say(session: &Session, act: &'static str, outcome: Outcome) -> Result<(), Failure> {
     match outcome {
         Outcome::Shown => Ok(()),
-        Outcome::Written(path) => {
-            let path = path.display();
-            session.output().note(&format!("{path} is signed. Once enough officers have signed:"));
-            session.output().note(&format!("  rootcellar proposal submit {path}"));
-            Ok(())
-        }
+        Outcome::Written(proposal) => signed(session, proposal, None),
         Outcome::Done(response) => {
             let receipt = response.receipt.ok_or_else(|| Failure::incomplete("receipt"))?;
             session.output().say(&Done { act, log: receipt.origin, entry: receipt.index })
         }
+    }
+}
+
+/// Says that a proposal waits for other officers, and where a key waits with it.
+pub(super) fn signed(session: &Session, proposal: PathBuf, key: Option<PathBuf>) -> Result<(), Failure> {
+    let next = format!("rootcellar proposal submit {}", proposal.display());
+    session.output().say(&Signed { proposal, key, next })
+}
+
+#[derive(Serialize)]
+struct Signed {
+    proposal: PathBuf,
+    key: Option<PathBuf>,
+    /// What to run once enough officers have signed.
+    next: String,
+}
+
+impl Show for Signed {
+    fn show(&self, page: &mut Page) {
+        page.field("signed", self.proposal.display());
+        if let Some(key) = &self.key {
+            page.field("key waits in", key.display());
+        }
+        page.line("Once enough officers have signed:");
+        page.line(&format!("  {}", self.next));
     }
 }
 

@@ -7,10 +7,11 @@ mod child;
 mod view;
 
 use std::io::Read as _;
+use std::path::Path;
 use std::process::Stdio;
 
 use clap::{Args, Subcommand};
-use hsm_config::TokenConfig;
+use hsm_config::{PinGuard, TokenConfig};
 
 use crate::config::Config;
 use crate::error::{Exit, Failure};
@@ -56,7 +57,8 @@ pub(super) fn run(session: &Session, args: &Token) -> Result<(), Failure> {
     match (args, which.in_child) {
         (Token::List(_), true) => session.output().raw(&json(&child::list(&token)?)?),
         (Token::Inspect(_), true) => {
-            session.output().raw(&json(&child::inspect(&token, session.verbose() > 0)?)?)
+            let guard = PinGuard::new(which.guarded(&config));
+            session.output().raw(&json(&child::inspect(&token, &guard, session.verbose() > 0)?)?)
         }
         (Token::List(_), false) => {
             let tokens: Vec<view::Token> = in_child(session, verb, which, &token)?;
@@ -72,6 +74,11 @@ pub(super) fn run(session: &Session, args: &Token) -> Result<(), Failure> {
 impl Which {
     fn token(&self, config: &Config) -> TokenConfig {
         if self.root { config.root_token() } else { config.issuing_token() }
+    }
+
+    /// Where the record of refused PINs is: one for each token, whoever logs in.
+    fn guarded<'a>(&self, config: &'a Config) -> &'a Path {
+        if self.root { config.officer_dir() } else { config.data_dir() }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::client::caller::usual_directory;
 use crate::client::credentials::Identity;
 use crate::client::officer::{Desk, Outcome, Signing};
 use crate::client::pending::{Pair, Pending};
+use crate::commands::proposal;
 use crate::commands::view::Moment;
 use crate::error::Failure;
 use crate::keys::LeafKey;
@@ -91,15 +92,9 @@ impl Enrolment {
                 let written = certify(session, desk, (&self.controller, self.dir), pending, *response)?;
                 session.output().say(&written)
             }
-            (Outcome::Written(proposal), Waiting::File(pending)) => {
+            (Outcome::Written(note), Waiting::File(pending)) => {
                 drop(pending.keep());
-                session.output().note(&format!(
-                    "{} is signed; the key waits in {}. Once enough officers have signed:\n  rootcellar proposal submit {}",
-                    proposal.display(),
-                    self.dir.display(),
-                    proposal.display(),
-                ));
-                Ok(())
+                proposal::signed(session, note, Some(self.dir))
             }
             (_, Waiting::Memory(_)) | (Outcome::Shown, _) => Ok(()),
         }

@@ -1,5 +1,6 @@
 //! Asking for the certificate, and creating the agent on the way.
 
+use cell::ControllerName;
 use prost_types::Duration;
 use proto::v1;
 use proto::v1::IssueCertificateRequest;
@@ -18,6 +19,23 @@ pub(super) async fn ask(caller: &Caller, args: &Issue, csr: Vec<u8>) -> Result<v
         }
         answered => answered,
     }
+}
+
+/// A refusal for want of a grant, with the very grant that an officer would have to set.
+pub(super) fn explained(refused: Failure, args: &Issue, controller: &ControllerName) -> Failure {
+    if refused.reason() != "GRANT_DOES_NOT_COVER" {
+        return refused;
+    }
+    let mut lists = vec![("roles", join(&args.role)), ("tags", join(&args.tag)), ("dns", join(&args.dns))];
+    lists.retain(|(_, list)| !list.is_empty());
+    let lists = lists.iter().fold(String::new(), |grant, (key, list)| grant + ";" + key + "=" + list);
+    let ttl = args.ttl.map(|ttl| format!(";ttl={ttl}")).unwrap_or_default();
+    let agent = &args.agent;
+    refused.mended_by(format!("rootcellar grant set {controller} 'name=more;agents={agent}{lists}{ttl}'"))
+}
+
+fn join(names: &[impl ToString]) -> String {
+    names.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
 async fn send(caller: &Caller, request: IssueCertificateRequest) -> Result<v1::Certificate, Failure> {

@@ -13,12 +13,17 @@ pub(super) fn list(config: &TokenConfig) -> Result<Vec<view::Token>, Failure> {
     Ok(tokens.iter().map(|token| view::Token::new(token.info(), &config.uri)).collect())
 }
 
-/// The configured token with its keys. Logs in, trying the PIN once (invariant I7).
-pub(super) fn inspect(config: &TokenConfig, mechanisms: bool) -> Result<view::Inspected, Failure> {
+/// The configured token with its keys. Logs in, trying the PIN once (invariant I7): `guard` keeps the record that the keeper and
+/// the ceremonies keep too.
+pub(super) fn inspect(
+    config: &TokenConfig,
+    guard: &PinGuard,
+    mechanisms: bool,
+) -> Result<view::Inspected, Failure> {
     let module = load(config)?;
     let token = Token::find(&module, &config.uri)?;
     let pin = config.pin.read().map_err(TokenError::from)?;
-    let session = token.login(&pin, &PinGuard::new(&config.dir))?;
+    let session = token.login(&pin, guard)?;
     let keys = session.keys()?;
     let info = module.info()?;
     Ok(view::Inspected {
