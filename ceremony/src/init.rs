@@ -26,6 +26,8 @@ use crate::officer::{self, OfficerKey};
 
 /// How long the officer's approval of the first issuer counts, in seconds.
 const APPROVAL_SECS: i64 = 600;
+/// The one file that may be in a data directory before a cell is.
+const CONFIGURATION: &str = "rootcellar.toml";
 /// SubjectPublicKeyInfo of an Ed25519 key up to its 32 octets (RFC 8410 §4).
 const ED25519_SPKI_PREFIX: usize = 12;
 
@@ -173,7 +175,7 @@ pub fn found(plan: &Plan, service: &mut TokenHost, root: &mut TokenHost) -> Resu
     })
 }
 
-/// Makes the two directories, private and empty.
+/// Makes the two directories, private and empty but for a configuration.
 ///
 /// # Errors
 /// They are not empty, or cannot be made.
@@ -181,8 +183,11 @@ pub fn prepare(plan: &Plan) -> Result<(), FoundError> {
     for path in [&plan.data_dir, &plan.officer_dir] {
         let failed = |source| FoundError::Directory { path: path.clone(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
-        if std::fs::read_dir(path).map_err(failed)?.next().is_some() {
-            return Err(FoundError::NotEmpty(path.clone()));
+        for there in std::fs::read_dir(path).map_err(failed)? {
+            // A configuration written beforehand is no cell.
+            if there.map_err(failed)?.file_name() != CONFIGURATION {
+                return Err(FoundError::NotEmpty(path.clone()));
+            }
         }
     }
     Ok(())

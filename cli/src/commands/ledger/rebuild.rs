@@ -32,6 +32,7 @@ impl Show for Shown {
     fn show(&self, page: &mut Page) {
         let Self(rebuilt) = self;
         page.field("entries", rebuilt.entries);
+        page.field("signatures", format!("{}, each by the key its entry names", rebuilt.signatures));
         page.field("root", &rebuilt.root);
         page.head(["table", "rows", "state"]);
         for (table, rows) in &rebuilt.tables {
