@@ -148,6 +148,10 @@ impl<'a> File<'a> {
         for text in &texts {
             match text.parse() {
                 Ok(value) => values.push(value),
+                // The value may be a PIN in the wrong place: it is not repeated.
+                Err(error) if key.ends_with(".pin") || key.ends_with(".uri") => {
+                    self.problems.push(Problem { line, key: key.to_owned(), what: error.to_string() });
+                }
                 Err(error) => {
                     let what = format!("{text:?}: {error}");
                     self.problems.push(Problem { line, key: key.to_owned(), what });
