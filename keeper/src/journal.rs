@@ -23,7 +23,12 @@ const FORMAT: i32 = 1;
 /// Marks the file as ours (`PRAGMA application_id`): "RtCl".
 const APPLICATION: i32 = 0x5274_436c;
 const FILE_NAME: &str = "journal.sqlite";
+const WAL_NAME: &str = "journal.sqlite-wal";
 const LOCK_NAME: &str = "journal.lock";
+/// Octets of the write-ahead log above which it is started anew.
+const WAL_MAX: u64 = 64 * 1024 * 1024;
+/// Commits between two looks at its length.
+const WAL_LOOK: u32 = 256;
 /// Statements that stay prepared on a connection.
 const STATEMENTS: usize = 64;
 
@@ -35,6 +40,9 @@ pub struct Journal {
     cell: String,
     origin: String,
     synchronous: Durability,
+    /// The write-ahead log, whose length is bounded.
+    wal: PathBuf,
+    commits: u32,
     _lock: File,
 }
 
@@ -118,7 +126,7 @@ impl Journal {
         connection.execute_batch(include_str!("journal/schema.sql"))?;
         connection.execute_batch(include_str!("journal/projection.sql"))?;
         connection.execute("INSERT INTO meta VALUES (1, ?1, ?2)", (cell, origin))?;
-        Self::ready(connection, lock)
+        Self::ready(connection, dir, lock)
     }
 
     /// Opens the journal in `dir`. Frames that a crash left in the write-ahead log are first brought to the disk: that they can be read
@@ -140,18 +148,29 @@ impl Journal {
             return Err(JournalError::Format { found });
         }
         tune(&connection)?;
-        checkpoint_wal(&connection, "TRUNCATE")?;
-        Self::ready(connection, lock)
+        if !move_wal(&connection, "TRUNCATE")? {
+            return Err(JournalError::Corrupt("its write-ahead log could not be brought to the disk".into()));
+        }
+        Self::ready(connection, dir, lock)
     }
 
-    fn ready(connection: Connection, lock: File) -> Result<Self, JournalError> {
+    fn ready(connection: Connection, dir: &Path, lock: File) -> Result<Self, JournalError> {
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         let (cell, origin) = connection
             .query_row("SELECT cell, origin FROM meta", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let reader = Reader::borrowing(&connection);
         let size = reader.size()?;
         let edge = Edge::load(&reader, size).map_err(|error| JournalError::Corrupt(error.to_string()))?;
-        Ok(Self { connection, edge, cell, origin, synchronous: Durability::Disk, _lock: lock })
+        Ok(Self {
+            connection,
+            edge,
+            cell,
+            origin,
+            synchronous: Durability::Disk,
+            wal: dir.join(WAL_NAME),
+            commits: 0,
+            _lock: lock,
+        })
     }
 
     /// Trust domain that the journal belongs to.
@@ -215,6 +234,14 @@ impl Journal {
     /// The disk's. The process must then end.
     pub fn commit(&mut self) -> Result<(), JournalError> {
         self.connection.prepare_cached("COMMIT")?.execute([])?;
+        self.commits = self.commits.wrapping_add(1);
+        if self.commits.is_multiple_of(WAL_LOOK)
+            && fs::metadata(&self.wal).is_ok_and(|wal| wal.len() > WAL_MAX)
+        {
+            // The checkpointer has moved nearly all of it; under load it never reaches the end, so the log would never start anew.
+            // Readers that are busy leave it as it is until the next look.
+            move_wal(&self.connection, "TRUNCATE")?;
+        }
         Ok(())
     }
 
@@ -286,16 +313,14 @@ impl std::fmt::Debug for Journal {
     }
 }
 
-/// Moves frames of the write-ahead log into the database. `mode` is PASSIVE or TRUNCATE (sqlite.org/pragma.html#pragma_wal_checkpoint).
+/// Moves frames of the write-ahead log into the database; whether it reached the end. `mode` is PASSIVE or TRUNCATE
+/// (sqlite.org/pragma.html#pragma_wal_checkpoint).
 ///
 /// # Errors
-/// The disk's; TRUNCATE also when it could not reach the end.
-pub(crate) fn checkpoint_wal(connection: &Connection, mode: &str) -> Result<(), JournalError> {
+/// The disk's.
+pub(crate) fn move_wal(connection: &Connection, mode: &str) -> Result<bool, JournalError> {
     let busy: i64 = connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get(0))?;
-    if busy != 0 && mode == "TRUNCATE" {
-        return Err(JournalError::Corrupt("its write-ahead log could not be brought to the disk".into()));
-    }
-    Ok(())
+    Ok(busy == 0)
 }
 
 fn tune(connection: &Connection) -> Result<(), JournalError> {

@@ -18,7 +18,7 @@ use crate::checkpoints::Checkpoints;
 use crate::custody::Custody;
 use crate::door::{Reply, Routes};
 use crate::entropy;
-use crate::journal::{Journal, JournalError, checkpoint_wal};
+use crate::journal::{Journal, JournalError, move_wal};
 use crate::reads::{self, Reads};
 use crate::refused::Refused;
 use crate::requests::Settings;
@@ -253,7 +253,7 @@ fn start_checkpointer(dir: &Path) -> Result<(), JournalError> {
     let every = crossbeam_channel::tick(WAL_EVERY);
     thread::spawn(move || {
         for _ in every {
-            if let Err(error) = checkpoint_wal(&connection, "PASSIVE") {
+            if let Err(error) = move_wal(&connection, "PASSIVE") {
                 tracing::warn!(cause = error.to_string(), "the write-ahead log could not be moved");
             }
         }
