@@ -146,14 +146,12 @@ impl<'a> File<'a> {
         let texts: Vec<String> = texts.iter().map(|text| self.places.fill(text)).collect();
         let mut values = Vec::new();
         for text in &texts {
-            match text.parse() {
+            match text.parse::<T>() {
                 Ok(value) => values.push(value),
-                // The value may be a PIN in the wrong place: it is not repeated.
-                Err(error) if key.ends_with(".pin") || key.ends_with(".uri") => {
-                    self.problems.push(Problem { line, key: key.to_owned(), what: error.to_string() });
-                }
                 Err(error) => {
-                    let what = format!("{text:?}: {error}");
+                    // The value may be a PIN in the wrong place: it is not repeated.
+                    let secret = key.ends_with(".pin") || key.ends_with(".uri");
+                    let what = if secret { error.to_string() } else { format!("{text:?}: {error}") };
                     self.problems.push(Problem { line, key: key.to_owned(), what });
                 }
             }
