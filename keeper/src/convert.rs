@@ -8,6 +8,7 @@ use ledger::entry::AgentRecord;
 use prost_types::Timestamp;
 use proto::v1;
 
+use crate::page::INDEX_MAX;
 use crate::refusal::Refusal;
 
 /// Collection of agents' resource names.
@@ -32,6 +33,7 @@ pub(crate) fn controller_name(name: &str) -> Result<ControllerName, Refusal> {
 
 pub(crate) fn certificate_index(name: &str) -> Result<u64, Refusal> {
     let index = name.strip_prefix(CERTIFICATES).and_then(|index| index.parse().ok());
+    let index = index.filter(|index| *index <= INDEX_MAX);
     index.ok_or_else(|| Refusal::malformed("name", "write certificates/INDEX"))
 }
 

@@ -16,7 +16,8 @@ use proto::v1::Reason;
 use crate::refusal::Refusal;
 use crate::sequencer::Command;
 
-/// Longest message taken, in octets: a proposal of 48 KiB or a batch of 100 agents is far below.
+/// Longest message, in octets, in and out: a proposal of 48 KiB, a batch of 100 agents and a page are below it. A longer one closes the
+/// door.
 const MESSAGE_MAX: usize = 1 << 20;
 /// Answers that wait for one door before it counts as dead.
 const ANSWERS_MAX: usize = 16_384;
@@ -159,11 +160,39 @@ fn write(mut door: &UnixStream, answers: &Receiver<Answer>) {
         let mut next = Some(first);
         while let Some(answer) = next {
             // Encoding into a Vec cannot run out of room.
-            let _ = answer.encode_length_delimited(&mut buffer);
+            let _ = sendable(answer).encode_length_delimited(&mut buffer);
             next = if buffer.len() < WRITE_MAX { answers.try_recv().ok() } else { None };
         }
         if door.write_all(&buffer).is_err() {
             return;
         }
+    }
+}
+
+/// An answer that the other end would close the door for becomes a refusal: only its asker loses by it.
+fn sendable(answer: Answer) -> Answer {
+    if answer.encoded_len() <= MESSAGE_MAX {
+        return answer;
+    }
+    let refusal = Refusal::internal("an answer is longer than a message may be");
+    Answer { id: answer.id, answer: Some(answer::Answer::Refused(refusal.into())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::v1::GetCharterResponse;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_that_is_too_long_is_a_refusal_and_not_the_doors_end() {
+        let answer = |length: usize| {
+            let charter = GetCharterResponse { charter: "x".repeat(length), revision: 0 };
+            Answer { id: 7, answer: Some(answer::Answer::GetCharter(charter)) }
+        };
+        assert_eq!(sendable(answer(10)), answer(10));
+        let refused = sendable(answer(MESSAGE_MAX));
+        assert_eq!(refused.id, 7);
+        assert!(matches!(refused.answer, Some(answer::Answer::Refused(_))));
     }
 }

@@ -16,6 +16,7 @@ mod entropy;
 mod founding;
 mod harden;
 mod journal;
+mod page;
 mod reads;
 mod recovery;
 mod refusal;

@@ -20,18 +20,15 @@ use crate::callers::{self, Kind, Who};
 use crate::convert;
 use crate::door::Reply;
 use crate::journal::{CertificateRow, Journal, JournalError, Reader};
+use crate::page::{self, PAGE_OCTETS};
 use crate::refusal::Refusal;
 use crate::steps::release::Release;
 use crate::{Clock, charters};
 
 /// Threads that read.
 const READERS: usize = 2;
-/// Entries of a page where none is asked for, and at most.
-const PAGE: (u64, u64) = (50, 500);
 /// Rows that one page may look at to find those that the caller may read.
 const SCAN_MAX: u64 = 5_000;
-/// Octets of a page of entries: the front takes a message of a mebibyte.
-const PAGE_OCTETS: usize = 768 * 1024;
 
 /// What every read needs. Shared by the readers, never changed.
 pub(crate) struct Reads {
@@ -42,6 +39,8 @@ pub(crate) struct Reads {
 }
 
 type Answered = Result<Answer, Refusal>;
+/// Certificates, each with the token of a page that starts with it, and the token of what follows them.
+type Rows = (Vec<(u64, CertificateRow)>, Option<u64>);
 
 /// Starts the readers. They end when the queue's other end is gone.
 ///
@@ -132,30 +131,29 @@ impl View<'_> {
     }
 
     fn certificates(&self, list: &v1::ListCertificatesRequest) -> Answered {
-        let limit = page(list.page_size)?;
-        let before = token(&list.page_token, u64::MAX >> 1)?;
+        let limit = page::limit(list.page_size)?;
+        let before = page::token(&list.page_token)?;
         let (rows, next) = match agent_filter(&list.filter)? {
             Some(id) => self.line(&format!("/agent/{id}"), before, limit)?,
-            None => self.scan(before, limit)?,
+            None => self.scan(before.unwrap_or(page::INDEX_MAX), limit)?,
         };
-        let certificates = rows.iter().map(|row| self.release().certificate(self.reader, row));
+        let certificates = rows.iter().map(|row| self.release().certificate(self.reader, &row.1));
+        let (certificates, _) = page::fill(limit, certificates)?;
+        // The first that found no room starts the next page.
+        let next = rows.get(certificates.len()).map(|(token, _)| *token).or(next);
         Ok(Answer::ListCertificates(v1::ListCertificatesResponse {
-            certificates: certificates.collect::<Result<_, _>>()?,
+            certificates,
             next_page_token: next.map(|next| next.to_string()).unwrap_or_default(),
         }))
     }
 
-    /// Those of one subject, along the chain from the newest.
-    fn line(
-        &self,
-        subject: &str,
-        before: u64,
-        limit: u64,
-    ) -> Result<(Vec<CertificateRow>, Option<u64>), Refusal> {
+    /// Those of one subject, along the chain from the newest, each with the token of a page that starts with it; and the token of
+    /// what follows.
+    fn line(&self, subject: &str, from: Option<u64>, limit: u64) -> Result<Rows, Refusal> {
         if !self.may_read(subject)? {
             return Err(Refusal::not_found("agent of that name"));
         }
-        let mut at = if before < u64::MAX >> 1 { Some(before) } else { self.reader.newest(subject)? };
+        let mut at = if from.is_some() { from } else { self.reader.newest(subject)? };
         let mut rows = Vec::new();
         while let Some(row) = at.map(|index| self.reader.certificate(index)).transpose()?.flatten() {
             if row.subject != subject {
@@ -165,23 +163,23 @@ impl View<'_> {
                 return Ok((rows, Some(row.index)));
             }
             at = row.previous;
-            rows.push(row);
+            rows.push((row.index, row));
         }
         Ok((rows, None))
     }
 
-    fn scan(&self, before: u64, limit: u64) -> Result<(Vec<CertificateRow>, Option<u64>), Refusal> {
+    /// Those that the caller may read, as [`Self::line`].
+    fn scan(&self, before: u64, limit: u64) -> Result<Rows, Refusal> {
         let looked_at = self.reader.certificates(before, SCAN_MAX)?;
         let last =
             (looked_at.len() as u64 == SCAN_MAX).then(|| looked_at.last().map(|row| row.index)).flatten();
         let mut rows = Vec::new();
         for row in looked_at {
             if rows.len() as u64 == limit {
-                // The next page starts with this row.
                 return Ok((rows, Some(row.index + 1)));
             }
             if self.may_read(&row.subject)? {
-                rows.push(row);
+                rows.push((row.index + 1, row));
             }
         }
         Ok((rows, last))
@@ -197,21 +195,17 @@ impl View<'_> {
     }
 
     fn agents(&self, list: &v1::ListAgentsRequest) -> Answered {
-        let limit = page(list.page_size)?;
+        let limit = page::limit(list.page_size)?;
         let owner = match self.who.kind() {
             Kind::Controller(name) => Some(name.as_str()),
             Kind::Local | Kind::Front => None,
             Kind::Agent(_) => return Err(Refusal::not_allowed(self.who.path())),
         };
-        let mut rows = self.reader.agents(&list.page_token, owner, limit + 1)?;
-        let more = rows.len() as u64 > limit;
-        rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        let last = rows.last().filter(|_| more).map(|row| row.record.id.clone());
+        let rows = self.reader.agents(&list.page_token, owner, limit + 1)?;
         let agents = rows.iter().map(|row| answers::agent(self.reader, &self.reads.cell, row));
-        Ok(Answer::ListAgents(v1::ListAgentsResponse {
-            agents: agents.collect::<Result<_, _>>()?,
-            next_page_token: last.unwrap_or_default(),
-        }))
+        let (agents, more) = page::fill(limit, agents)?;
+        let last = rows[..agents.len()].last().filter(|_| more).map(|row| row.record.id.clone());
+        Ok(Answer::ListAgents(v1::ListAgentsResponse { agents, next_page_token: last.unwrap_or_default() }))
     }
 
     fn checkpoint(&self) -> Answered {
@@ -224,9 +218,10 @@ impl View<'_> {
     }
 
     fn entries(&self, list: &v1::ListEntriesRequest) -> Answered {
-        let limit = page(list.page_size)?;
-        let (mut entries, mut octets, mut next) = (Vec::new(), 0, list.start_index);
-        for (index, body) in self.reader.entries(list.start_index, SCAN_MAX.min(limit * 4))? {
+        let limit = page::limit(list.page_size)?;
+        let start = list.start_index.min(page::INDEX_MAX);
+        let (mut entries, mut octets, mut next) = (Vec::new(), 0, start);
+        for (index, body) in self.reader.entries(start, SCAN_MAX.min(limit * 4))? {
             if entries.len() as u64 == limit || octets + body.len() > PAGE_OCTETS {
                 break;
             }
@@ -294,37 +289,19 @@ impl View<'_> {
     }
 
     fn controllers(&self, list: &v1::ListControllersRequest) -> Answered {
-        let limit = page(list.page_size)?;
-        let mut rows = match self.who.kind() {
+        let limit = page::limit(list.page_size)?;
+        let rows = match self.who.kind() {
             Kind::Controller(name) => self.reader.controller(name.as_str())?.into_iter().collect(),
             Kind::Local | Kind::Front => self.reader.controllers(&list.page_token, limit + 1)?,
             Kind::Agent(_) => return Err(Refusal::not_allowed(self.who.path())),
         };
-        let more = rows.len() as u64 > limit;
-        rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        let last = rows.last().filter(|_| more).map(|row| row.name.clone());
         let controllers = rows.iter().map(|row| answers::controller(self.reader, &self.reads.cell, row));
+        let (controllers, more) = page::fill(limit, controllers)?;
+        let last = rows[..controllers.len()].last().filter(|_| more).map(|row| row.name.clone());
         Ok(Answer::ListControllers(v1::ListControllersResponse {
-            controllers: controllers.collect::<Result<_, _>>()?,
+            controllers,
             next_page_token: last.unwrap_or_default(),
         }))
-    }
-}
-
-/// Rows of a page (AIP-158): too many are taken as the most, a negative number is refused.
-fn page(size: i32) -> Result<u64, Refusal> {
-    match u64::try_from(size) {
-        Ok(0) => Ok(PAGE.0),
-        Ok(size) => Ok(size.min(PAGE.1)),
-        Err(_) => Err(Refusal::malformed("page_size", "it is negative")),
-    }
-}
-
-fn token(token: &str, none: u64) -> Result<u64, Refusal> {
-    if token.is_empty() {
-        Ok(none)
-    } else {
-        token.parse().map_err(|_| Refusal::malformed("page_token", "not one of ours"))
     }
 }
 

@@ -37,8 +37,10 @@ pub(super) fn plan(desk: &mut Desk<'_>, who: &Who, renew: &Renew) -> Result<Plan
     let (order, ttl_secs, mut issuing) = match who.kind() {
         callers::Kind::Agent(id) => agent(desk, id, renew)?,
         callers::Kind::Controller(name) => {
+            // A line that is over is not to be waited for.
+            let next = controller(desk, name)?;
             rested(desk, &presented)?;
-            controller(desk, name)?
+            next
         }
         callers::Kind::Local | callers::Kind::Front => return Err(Refusal::not_allowed(who.path())),
     };
