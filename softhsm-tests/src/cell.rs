@@ -4,6 +4,8 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
+use std::sync::mpsc::{self, Receiver};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -17,11 +19,15 @@ pub struct Cell {
     home: TempDir,
 }
 
+/// How long a service may take until it is ready.
+const READY: Duration = Duration::from_secs(60);
+
 /// Its service, running. Ended when dropped.
 #[derive(Debug)]
 pub struct Serving {
     supervisor: Child,
     log: PathBuf,
+    lines: Receiver<String>,
     /// Where gRPC listens: "https://localhost:PORT".
     pub server: String,
     /// Port of gRPC.
@@ -136,27 +142,18 @@ impl Cell {
         let config = self.config_file().display().to_string();
         let mut command = self.program.command(&["--config", &config, "--output", "json", "serve"]);
         let mut supervisor = command.stdout(Stdio::piped()).stderr(file).spawn().expect("the service starts");
-        let mut lines = BufReader::new(supervisor.stdout.take().expect("its output is piped"));
-        let mut line = String::new();
-        lines.read_line(&mut line).expect("its output can be read");
-        if line.is_empty() {
-            let code = supervisor.wait().expect("it ended").code().unwrap_or(-1);
-            let stderr = fs::read_to_string(&log).unwrap_or_default();
-            return Err(Outcome { code, stdout: String::new(), stderr });
+        let output = BufReader::new(supervisor.stdout.take().expect("its output is piped"));
+        let (sender, lines) = mpsc::channel();
+        // Read to its end: whatever it says must not fill the pipe.
+        std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        let nowhere = (String::new(), 0, String::new(), PathBuf::new());
+        let (server, port, ops, socket) = nowhere;
+        let mut serving = Serving { supervisor, log, lines, server, port, ops, socket };
+        if serving.next_ready() {
+            return Ok(serving);
         }
-        // Whatever it says later must not fill the pipe.
-        std::thread::spawn(move || lines.read_to_end(&mut Vec::new()));
-        let ready: serde_json::Value = serde_json::from_str(&line).expect("it says where it listens");
-        let mtls = ready["mtls"].as_str().expect("an address").to_owned();
-        let port: u16 = mtls.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
-        Ok(Serving {
-            supervisor,
-            log,
-            server: format!("https://localhost:{port}"),
-            port,
-            ops: ready["ops"].as_str().expect("an address").to_owned(),
-            socket: ready["socket"].as_str().expect("a path").into(),
-        })
+        let (code, stderr) = (serving.wait(), serving.log());
+        Err(Outcome { code, stdout: String::new(), stderr })
     }
 
     /// Registers a controller with these grants, at this service.
@@ -165,14 +162,49 @@ impl Cell {
     /// It is refused.
     #[track_caller]
     pub fn controller(&self, serving: &Serving, name: &str, grants: &[&str]) -> Credentials {
-        let mut arguments = vec!["controller", "add", name, "--server", &serving.server];
+        let mut arguments = vec!["controller", "add", name];
         arguments.extend(grants.iter().flat_map(|grant| ["--grant", grant]));
         self.run(&arguments).ok();
-        Credentials::new(self.home.path().join("config/rootcellar/controllers").join(name), &serving.server)
+        self.credentials(serving, name)
+    }
+
+    /// The credentials of a controller, for this service: its port is another after each start.
+    ///
+    /// # Panics
+    /// There are none.
+    pub fn credentials(&self, serving: &Serving, name: &str) -> Credentials {
+        let dir = self.home.path().join("config/rootcellar/controllers").join(name);
+        let file = dir.join("client.toml");
+        let text = fs::read_to_string(&file).expect("the credentials say where the service is");
+        let others = text.lines().filter(|line| !line.starts_with("server"));
+        let server = format!("server = \"{}\"", serving.server);
+        let lines: Vec<&str> = std::iter::once(server.as_str()).chain(others).collect();
+        fs::write(&file, lines.join("\n") + "\n").expect("the credentials can be written");
+        Credentials::new(dir, &serving.server)
     }
 }
 
 impl Serving {
+    /// Waits until the front says that it is ready, again where it was started again, and takes its addresses. `false` when the
+    /// service ended instead.
+    ///
+    /// # Panics
+    /// Neither happens, or it says something else.
+    pub fn next_ready(&mut self) -> bool {
+        let line = match self.lines.recv_timeout(READY) {
+            Ok(line) => line,
+            Err(mpsc::RecvTimeoutError::Disconnected) => return false,
+            Err(mpsc::RecvTimeoutError::Timeout) => panic!("neither ready nor ended\n{}", self.log()),
+        };
+        let ready: serde_json::Value = serde_json::from_str(&line).expect("it says where it listens");
+        let text = |key: &str| ready[key].as_str().expect("an address").to_owned();
+        self.port = text("mtls").rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
+        self.server = format!("https://localhost:{}", self.port);
+        self.ops = text("ops");
+        self.socket = text("socket").into();
+        true
+    }
+
     /// Process id of the supervisor.
     pub fn pid(&self) -> u32 {
         self.supervisor.id()
@@ -213,16 +245,24 @@ impl Serving {
     ///
     /// # Panics
     /// It cannot be waited for.
-    pub fn stop(mut self) -> i32 {
+    pub fn stop(&mut self) -> i32 {
         Self::signal(self.pid(), "TERM");
-        self.supervisor.wait().expect("it ends").code().unwrap_or(-1)
+        self.wait()
+    }
+
+    /// Its exit code, once it has ended.
+    ///
+    /// # Panics
+    /// It cannot be waited for.
+    pub fn ended(&mut self) -> Option<i32> {
+        self.supervisor.try_wait().expect("it can be waited for").map(|status| status.code().unwrap_or(-1))
     }
 
     /// Waits until it ends by itself, and returns its exit code.
     ///
     /// # Panics
     /// It cannot be waited for.
-    pub fn wait(mut self) -> i32 {
+    pub fn wait(&mut self) -> i32 {
         self.supervisor.wait().expect("it ends").code().unwrap_or(-1)
     }
 

@@ -10,6 +10,7 @@ pub struct Program {
     binary: PathBuf,
     home: PathBuf,
     environment: Vec<(String, String)>,
+    wrapper: Vec<String>,
 }
 
 /// How a run ended.
@@ -65,7 +66,7 @@ impl Program {
             ("ROOTCELLAR_TEST_CLOCK".to_owned(), at("clock")),
             ("NO_COLOR".to_owned(), "1".to_owned()),
         ];
-        Self { binary: binary.into(), home: home.to_owned(), environment }
+        Self { binary: binary.into(), home: home.to_owned(), environment, wrapper: Vec::new() }
     }
 
     /// The directory that everything is below.
@@ -78,9 +79,21 @@ impl Program {
         self.environment.push((name.to_owned(), value.to_owned()));
     }
 
+    /// Has another program start it: `wrapper`, then the program and its arguments.
+    pub fn wrap(&mut self, wrapper: &[&str]) {
+        self.wrapper = wrapper.iter().map(ToString::to_string).collect();
+    }
+
     /// A command with these arguments, not yet started.
     pub fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
-        let mut command = Command::new(&self.binary);
+        let mut command = match self.wrapper.split_first() {
+            Some((wrapper, first)) => {
+                let mut command = Command::new(wrapper);
+                command.args(first).arg(&self.binary);
+                command
+            }
+            None => Command::new(&self.binary),
+        };
         command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.args(arguments).stdin(Stdio::null()).current_dir(&self.home);

@@ -1,7 +1,8 @@
 //! A PKCS#11 module that passes every call to another module, counts some of them, and misbehaves on command.
 //!
-//! `FAULT_MODULE` names the real module. `FAULT_DIR` names a directory: each `C_Login` and `C_Sign` adds an octet to the file `logins` or
-//! `signs` there, and `C_Sign` does what the first line of its file `fault` says, read anew for each call:
+//! `FAULT_MODULE` names the real module. `FAULT_DIR` names a directory: each `C_Login` and `C_Sign` adds a line to the file `logins` or
+//! `signs` there (`C_Sign` what it is to sign, in hexadecimal), and `C_Sign` does what the first line of its file `fault` says, read anew
+//! for each call:
 //! `flip` (another signature than the key's), `rv=N` (returns N, decimal, without signing), `delay=N` (waits N milliseconds first).
 
 use std::fs::{self, OpenOptions};
@@ -71,7 +72,7 @@ pub unsafe extern "C" fn C_GetFunctionList(list: CK_FUNCTION_LIST_PTR_PTR) -> CK
 }
 
 unsafe extern "C" fn login(session: CK_SESSION_HANDLE, user: CK_USER_TYPE, pin: CK_UTF8CHAR_PTR, length: CK_ULONG) -> CK_RV {
-    count("logins");
+    record("logins", "");
     match loaded().and_then(|loaded| loaded.real.C_Login) {
         // SAFETY: the caller's own arguments, passed on.
         Some(real) => unsafe { real(session, user, pin, length) },
@@ -92,7 +93,9 @@ unsafe extern "C" fn sign(
         // SAFETY: the caller's own arguments, passed on.
         return unsafe { real(session, data, data_length, signature, signature_length) };
     }
-    count("signs");
+    // SAFETY: PKCS#11 v3.1 §5.13.2: the caller gives as many octets as it says.
+    let message = unsafe { std::slice::from_raw_parts(data, usize::try_from(data_length).unwrap_or_default()) };
+    record("signs", &message.iter().map(|octet| format!("{octet:02x}")).collect::<String>());
     let fault = directory().and_then(|directory| fs::read_to_string(directory.join("fault")).ok()).unwrap_or_default();
     let (kind, value) = fault.trim().split_once('=').unwrap_or((fault.trim(), ""));
     match kind {
@@ -116,11 +119,11 @@ fn directory() -> Option<PathBuf> {
     std::env::var_os("FAULT_DIR").map(PathBuf::from)
 }
 
-fn count(name: &str) {
+fn record(name: &str, line: &str) {
     if let Some(directory) = directory()
         && let Ok(mut file) = OpenOptions::new().create(true).append(true).open(directory.join(name))
     {
-        // A count that cannot be kept shows in the test as one that is too low.
-        let _ = file.write_all(b".");
+        // A line that cannot be kept shows in the test as a count that is too low. One write: lines of several threads do not mix.
+        let _ = file.write_all(format!("{line}\n").as_bytes());
     }
 }

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 fn main() -> ExitCode {
     let offset = std::env::var_os("ROOTCELLAR_TEST_CLOCK");
-    rootcellar_cli::main(
+    cli::main(
         std::env::args_os(),
         Arc::new(move || {
             #[expect(clippy::disallowed_methods, reason = "the one place where this program reads the clock")]

@@ -1,1 +1,28 @@
-//! End-to-end tests: one behaviour a file, judged by OpenSSL and webpki.
+//! End-to-end tests on the product's own processes and real tokens: one theme a file, judged by OpenSSL, webpki and a client that has
+//! nothing but the contract. `docs/errors.md` and `SECURITY.md` name them.
+
+mod agents;
+mod callers;
+mod config;
+mod csr;
+mod documentation;
+mod grants;
+mod health;
+mod idempotency;
+mod invariants;
+mod issue;
+mod officer;
+mod modes;
+mod parallel;
+mod proofs;
+mod proposals;
+mod python;
+mod recovery;
+mod renewal;
+mod requests;
+mod secrets;
+mod shutdown;
+mod support;
+mod tokens;
+mod trust;
+mod wire;

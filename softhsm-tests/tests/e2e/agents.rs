@@ -1,0 +1,90 @@
+//! Agents: what is there, what differs, what was changed meanwhile.
+
+use proto::v1::{
+    Agent, CreateAgentRequest, DeleteAgentRequest, GetAgentRequest, IssueCertificateRequest, ListAgentsRequest,
+    UpdateAgentRequest,
+};
+use tonic::Code;
+
+use crate::support::{House, ask, csr, inner, issue, refused, request, still_issues};
+
+fn named(id: &str) -> Agent {
+    Agent { name: format!("agents/{id}"), roles: vec!["logger".into()], ..Agent::default() }
+}
+
+fn create(id: &str) -> CreateAgentRequest {
+    CreateAgentRequest { agent: Some(named(id)), ..CreateAgentRequest::default() }
+}
+
+fn update(agent: Agent) -> UpdateAgentRequest {
+    UpdateAgentRequest { agent: Some(agent), ..UpdateAgentRequest::default() }
+}
+
+fn undescribed(id: &str) -> IssueCertificateRequest {
+    IssueCertificateRequest { description: None, allow_missing: false, ..request(id, csr()) }
+}
+
+#[tokio::test]
+async fn states() {
+    let (_house, client) = House::with_build().await;
+    let mut agents = client.agents();
+    let made = inner(agents.create_agent(create("build/a")).await).agent.unwrap();
+    assert_eq!((made.spiffe_id.as_str(), made.owner.as_str()), ("spiffe://cell.internal/agent/build/a", "controllers/build"));
+    refused(agents.create_agent(create("build/a")).await, Code::AlreadyExists, "AGENT_EXISTS");
+
+    ask(&client, undescribed("build/a")).await.expect("an agent that exists needs no description");
+    let mut different = request("build/a", csr());
+    different.description.as_mut().unwrap().roles = vec!["scanner".into()];
+    refused(ask(&client, different).await, Code::FailedPrecondition, "AGENT_DIFFERS");
+
+    inner(agents.update_agent(update(Agent { disabled: true, ..named("build/a") })).await);
+    refused(ask(&client, undescribed("build/a")).await, Code::FailedPrecondition, "AGENT_DISABLED");
+    inner(agents.update_agent(update(named("build/a"))).await);
+    ask(&client, undescribed("build/a")).await.expect("enabled again");
+
+    let absent = "agents/build/absent".to_owned();
+    refused(ask(&client, undescribed("build/absent")).await, Code::NotFound, "NOT_FOUND");
+    refused(agents.get_agent(GetAgentRequest { name: absent.clone() }).await, Code::NotFound, "NOT_FOUND");
+    refused(agents.update_agent(update(named("build/absent"))).await, Code::NotFound, "NOT_FOUND");
+    let delete = DeleteAgentRequest { name: absent, ..DeleteAgentRequest::default() };
+    refused(agents.delete_agent(delete).await, Code::NotFound, "NOT_FOUND");
+    still_issues(&client).await;
+}
+
+#[tokio::test]
+async fn etag() {
+    let (_house, client) = House::with_build().await;
+    let mut agents = client.agents();
+    let read = inner(agents.create_agent(create("build/a")).await).agent.unwrap();
+    let changed = Agent { roles: vec!["scanner".into()], ..read.clone() };
+    let newer = inner(agents.update_agent(update(changed.clone())).await).agent.unwrap();
+    assert_ne!(newer.etag, read.etag);
+    refused(agents.update_agent(update(changed)).await, Code::Aborted, "ETAG_MISMATCH");
+    let delete = |etag: &str| DeleteAgentRequest { name: read.name.clone(), etag: etag.into(), ..DeleteAgentRequest::default() };
+    refused(agents.delete_agent(delete(&read.etag)).await, Code::Aborted, "ETAG_MISMATCH");
+    inner(agents.delete_agent(delete(&newer.etag)).await);
+    // Made anew, it is another agent: an etag of the first is not its own.
+    let again = inner(agents.create_agent(create("build/a")).await).agent.unwrap();
+    assert_ne!(again.etag, read.etag);
+    still_issues(&client).await;
+}
+
+#[tokio::test]
+async fn pages() {
+    let (_house, client) = House::with_build().await;
+    for id in ["build/c", "build/a", "build/b"] {
+        issue(&client, id).await;
+    }
+    let mut agents = client.agents();
+    let (mut seen, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let page = inner(agents.list_agents(ListAgentsRequest { page_size: 2, page_token }).await);
+        assert!(page.agents.len() <= 2);
+        seen.extend(page.agents.into_iter().map(|agent| agent.name));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(seen, ["agents/build/a", "agents/build/b", "agents/build/c"]);
+}

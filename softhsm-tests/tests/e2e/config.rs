@@ -1,0 +1,61 @@
+//! What an operator gets wrong.
+
+use std::net::TcpListener;
+
+use rootcellar_softhsm_tests::Cell;
+
+use crate::support::{BINARY, House, still_issues};
+
+#[tokio::test]
+async fn five_mistakes() {
+    let cell = Cell::founded(BINARY);
+    cell.configure(
+        "cel = \"x\"\n\
+         [service]\n\
+         listen = \"nowhere\"\n\
+         ops-listen = \"0.0.0.0:7480\"\n\
+         [token]\n\
+         uri = \"pkcs11:token=x?pin-value=1234\"\n\
+         issuing-key = \"rsa-1024\"\n",
+    );
+    for said in [cell.run(&["config", "check"]).fails(78), cell.try_serve().expect_err("it does not serve").fails(78)] {
+        let mistakes = ["cel", "service.listen", "service.ops-listen", "token.uri", "token.issuing-key"];
+        for (mistake, line) in mistakes.into_iter().zip([1, 3, 4, 6, 7]) {
+            assert!(said.contains(mistake), "{mistake}: {said}");
+            assert!(said.contains(&format!("line {line}")), "{mistake}, line {line}: {said}");
+        }
+        assert!(!said.contains("1234"), "a PIN in the wrong place is not repeated: {said}");
+    }
+    cell.configure("");
+    still_issues(&House::of(cell).build().await).await;
+}
+
+#[tokio::test]
+async fn port_taken() {
+    let cell = Cell::founded(BINARY);
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    cell.configure(&format!("[service]\nlisten = \"{address}\"\nops-listen = \"127.0.0.1:0\"\n"));
+    let said = cell.try_serve().expect_err("it does not serve").fails(78);
+    assert!(said.contains(&address), "{said}");
+}
+
+#[test]
+fn no_cell() {
+    let cell = Cell::empty(BINARY);
+    let said = cell.try_serve().expect_err("it does not serve").fails(1);
+    assert!(said.contains("rootcellar init"), "{said}");
+    cell.run(&["init"]).ok();
+    let twice = cell.run(&["init"]).fails(1);
+    assert!(twice.contains("is not empty"), "{twice}");
+    cell.serve();
+}
+
+#[tokio::test]
+async fn two_services() {
+    let (house, client) = House::with_build().await;
+    let said = house.cell.try_serve().expect_err("it does not serve").fails(1);
+    assert!(said.contains("another rootcellar uses"), "{said}");
+    still_issues(&client).await;
+    house.local().await;
+}

@@ -1,0 +1,167 @@
+//! Requests that are refused for themselves: their fields, their identities, their idempotency keys, their deadlines.
+
+use proto::v1::{
+    Agent, BatchCreateAgentsRequest, BatchIssueCertificatesRequest, CreateAgentRequest, GetCertificateRequest,
+    GetConsistencyProofRequest, IssueCertificateRequest, ListAgentsRequest, ListCertificatesRequest,
+    RevokeCertificateRequest, UpdateAgentRequest,
+};
+use rcgen::KeyPair;
+use tonic::{Code, Request, Status};
+use tonic_types::StatusExt as _;
+
+use crate::support::{House, ask, csr, csr_of, inner, issue, refused, request, still_issues};
+use crate::wire;
+
+/// A refusal for a field.
+#[track_caller]
+fn malformed<T: std::fmt::Debug>(answer: Result<T, Status>, field: &str) {
+    let status = refused(answer, Code::InvalidArgument, "REQUEST_MALFORMED");
+    let violations = status.get_details_bad_request().expect("the field at fault").field_violations;
+    assert_eq!(violations[0].field, field, "{violations:?}");
+}
+
+fn with(change: impl FnOnce(&mut IssueCertificateRequest)) -> IssueCertificateRequest {
+    let mut request = request("build/a", csr());
+    change(&mut request);
+    request
+}
+
+#[tokio::test]
+async fn malformed_fields() {
+    let (_house, client) = House::with_build().await;
+    let lifetime = |seconds, nanos| with(|request| request.lifetime = Some(prost_types::Duration { seconds, nanos }));
+    let id = |id: &str| with(|request| request.request_id = id.to_owned());
+    let described = |agent| with(|request| request.description = Some(agent));
+    let word = |word: &str| vec![word.to_owned()];
+    for (request, field) in [
+        (with(|request| request.csr.clear()), "csr"),
+        (lifetime(9, 0), "lifetime"),
+        (lifetime(86_401, 0), "lifetime"),
+        (lifetime(-1, 0), "lifetime"),
+        (lifetime(60, 1), "lifetime"),
+        (id("two words"), "request_id"),
+        (id(&"x".repeat(65)), "request_id"),
+        (described(Agent { roles: word("UPPER"), ..Agent::default() }), "roles"),
+        (described(Agent { tags: (0..17).map(|i| format!("t{i}")).collect(), ..Agent::default() }), "tags"),
+        (described(Agent { dns_names: word("*.mesh.internal"), ..Agent::default() }), "dns_names"),
+    ] {
+        malformed(ask(&client, request).await, field);
+    }
+    let (mut agents, mut issuance) = (client.agents(), client.issuance());
+    malformed(agents.create_agent(CreateAgentRequest::default()).await, "agent");
+    for count in [0, 101] {
+        let requests = (0..count).map(|i| create(&format!("build/{i}"))).collect();
+        let batch = BatchCreateAgentsRequest { requests, ..BatchCreateAgentsRequest::default() };
+        malformed(agents.batch_create_agents(batch).await, "requests");
+    }
+    let twice = BatchCreateAgentsRequest { requests: vec![create("build/x"); 2], ..BatchCreateAgentsRequest::default() };
+    malformed(agents.batch_create_agents(twice).await, "requests");
+    malformed(agents.list_agents(ListAgentsRequest { page_size: -1, ..ListAgentsRequest::default() }).await, "page_size");
+    issue(&client, "build/there").await;
+    let update_mask = Some(prost_types::FieldMask { paths: word("owner") });
+    let agent = Some(Agent { name: "agents/build/there".into(), ..Agent::default() });
+    let update = UpdateAgentRequest { agent, update_mask, ..UpdateAgentRequest::default() };
+    malformed(agents.update_agent(update).await, "update_mask");
+    malformed(issuance.get_certificate(GetCertificateRequest { name: "certificates/x".into() }).await, "name");
+    let list = |page_token: &str, filter: &str| ListCertificatesRequest {
+        page_token: page_token.into(),
+        filter: filter.into(),
+        ..ListCertificatesRequest::default()
+    };
+    malformed(issuance.list_certificates(list("x", "")).await, "page_token");
+    malformed(issuance.list_certificates(list("", "serial = 1")).await, "filter");
+    malformed(client.ledger().get_consistency_proof(GetConsistencyProofRequest { old_size: 0 }).await, "old_size");
+    still_issues(&client).await;
+}
+
+fn create(id: &str) -> CreateAgentRequest {
+    let agent = Agent { name: format!("agents/{id}"), ..Agent::default() };
+    CreateAgentRequest { agent: Some(agent), ..CreateAgentRequest::default() }
+}
+
+#[tokio::test]
+async fn malformed_and_reserved_identities() {
+    let (_house, client) = House::with_build().await;
+    let long = format!("build/{}", "x".repeat(200));
+    let reserved = ["controller/build", "officer/a", "service/front", "auditor/a"];
+    let malformed = ["", "build/", "/build", "build//a", "build/../a", "build/.", "build/ä", "build/a b", &long, "a/b/c/d/e/f/g/h/i"];
+    for id in reserved.into_iter().chain(malformed) {
+        refused(ask(&client, request(id, csr())).await, Code::InvalidArgument, "IDENTITY_INVALID");
+        let created = client.agents().create_agent(create(id)).await;
+        refused(created, Code::InvalidArgument, "IDENTITY_INVALID");
+    }
+    let no_collection = with(|request| request.agent = "build/a".into());
+    refused(ask(&client, no_collection).await, Code::InvalidArgument, "IDENTITY_INVALID");
+    still_issues(&client).await;
+}
+
+#[tokio::test]
+async fn request_id() {
+    let (_house, client) = House::with_build().await;
+    let key = KeyPair::generate().unwrap();
+    let named = |id: &str, key: &KeyPair| {
+        let mut request = request(id, csr_of(key));
+        request.request_id = "once".into();
+        request
+    };
+    let first = ask(&client, named("build/a", &key)).await.unwrap();
+    // A CSR of the same key, signed anew: the same request.
+    assert_eq!(ask(&client, named("build/a", &key)).await.unwrap(), first);
+    let other_key = KeyPair::generate().unwrap();
+    for other in [named("build/a", &other_key), named("build/b", &key)] {
+        refused(ask(&client, other).await, Code::AlreadyExists, "REQUEST_ID_REUSED");
+    }
+    still_issues(&client).await;
+}
+
+#[tokio::test]
+async fn key_in_use() {
+    let (house, client) = House::with_build().await;
+    let key = KeyPair::generate().unwrap();
+    ask(&client, request("build/a", csr_of(&key))).await.unwrap();
+    let cloned = ask(&client, request("build/b", csr_of(&key))).await;
+    refused(cloned, Code::FailedPrecondition, "KEY_IN_USE");
+    let controllers = KeyPair::from_pem(&house.credentials().read("key.pem")).unwrap();
+    let borrowed = ask(&client, request("build/c", csr_of(&controllers))).await;
+    refused(borrowed, Code::FailedPrecondition, "KEY_IN_USE");
+    ask(&client, request("build/a", csr_of(&key))).await.expect("the same identity keeps its key");
+}
+
+#[tokio::test]
+async fn not_served() {
+    let (_house, client) = House::with_build().await;
+    let revoked = client.issuance().revoke_certificate(RevokeCertificateRequest::default()).await;
+    refused(revoked, Code::Unimplemented, "NOT_SERVED");
+    let items = tokio_stream::iter([BatchIssueCertificatesRequest::default()]);
+    let batch = client.issuance().batch_issue_certificates(items).await;
+    refused(batch, Code::Unimplemented, "NOT_SERVED");
+    still_issues(&client).await;
+}
+
+#[tokio::test]
+async fn deadline() {
+    let (house, faults) = House::with_faults();
+    let client = house.build().await;
+    let credentials = house.credentials();
+    let (chain, key) = (credentials.read("chain.pem"), credentials.read("key.pem"));
+    let mut wire = wire::connect(house.serving.port, [&house.anchors(), &chain, &key], 0).await.unwrap();
+    let (key, before) = (KeyPair::generate().unwrap(), house.entries().await.len());
+    let asked = |timeout: Option<&'static str>| {
+        let mut named = request("build/slow", csr_of(&key));
+        named.request_id = "slow".into();
+        let mut request = Request::new(named);
+        timeout.map(|timeout| request.metadata_mut().insert("grpc-timeout", timeout.parse().unwrap()));
+        request
+    };
+    faults.set("delay=1500");
+    for timeout in ["300m", "1n"] {
+        let late = wire.issue_certificate(asked(Some(timeout))).await;
+        refused(late, Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
+    }
+    faults.set("");
+    let certificate = inner(wire.issue_certificate(asked(None)).await).certificate.unwrap();
+    assert!(!certificate.chain.is_empty());
+    let made = house.entries().await.len() - before;
+    assert_eq!(made, 2, "one agent, one certificate");
+    still_issues(&client).await;
+}
