@@ -1,6 +1,6 @@
 //! Reads the journal: the record and its projections, typed.
 
-use ledger::Hash;
+use ledger::{Hash, leaf_hash};
 use ledger::entry::AgentRecord;
 use ledger::tree::TileStore;
 use prost::Message;
@@ -137,9 +137,16 @@ impl<'a> Reader<'a> {
         Ok(last.flatten().map_or(0, |last| last + 1))
     }
 
-    /// Exact bytes of an entry.
+    /// Exact bytes of an entry: those of its leaf in the tree, so that a damaged record is neither signed again nor handed out.
     pub fn entry(&self, index: u64) -> Read<Option<Vec<u8>>> {
-        self.one("SELECT body FROM entry WHERE idx = ?1", [index], |row| row.get(0))
+        let sql = "SELECT body, leaf_hash FROM entry WHERE idx = ?1";
+        let found = self.one(sql, [index], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, [u8; 32]>(1)?)))?;
+        match found {
+            Some((body, leaf)) if leaf_hash(&body) != Hash::from_bytes(leaf) => {
+                Err(JournalError::Corrupt(format!("entry {index} is not the one in the tree")))
+            }
+            found => Ok(found.map(|(body, _)| body)),
+        }
     }
 
     /// Entries from `start`, at most `limit`.
