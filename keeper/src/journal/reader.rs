@@ -1,8 +1,8 @@
 //! Reads the journal: the record and its projections, typed.
 
-use ledger::{Hash, leaf_hash};
 use ledger::entry::AgentRecord;
 use ledger::tree::TileStore;
+use ledger::{Hash, leaf_hash};
 use prost::Message;
 use proto::v1;
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -140,7 +140,8 @@ impl<'a> Reader<'a> {
     /// Exact bytes of an entry: those of its leaf in the tree, so that a damaged record is neither signed again nor handed out.
     pub fn entry(&self, index: u64) -> Read<Option<Vec<u8>>> {
         let sql = "SELECT body, leaf_hash FROM entry WHERE idx = ?1";
-        let found = self.one(sql, [index], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, [u8; 32]>(1)?)))?;
+        let found =
+            self.one(sql, [index], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, [u8; 32]>(1)?)))?;
         match found {
             Some((body, leaf)) if leaf_hash(&body) != Hash::from_bytes(leaf) => {
                 Err(JournalError::Corrupt(format!("entry {index} is not the one in the tree")))
