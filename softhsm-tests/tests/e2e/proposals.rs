@@ -49,7 +49,6 @@ async fn malformed() {
     let text = Note::parse(good.as_bytes()).unwrap().text().to_owned();
     let cases = [
         format!("garbage\n{good}"),
-        format!("{good}more"),
         good.replace('\n', "\r\n"),
         std::fs::read_to_string(house.cell.officer_dir().join("charter.note")).unwrap(),
         resign(&text.replace("act: grant.set", "act: cell.explode")),
