@@ -135,12 +135,16 @@ fn replayed(desk: &Desk<'_>, ids: &[&str], then: Then) -> Result<Plan, Refusal> 
     Ok(Plan::Answer(Box::new(answer)))
 }
 
-/// An agent that the caller owns. One of another owner is as if it were not there.
+/// An agent that the caller owns. One of another owner that no grant of the caller's speaks for is as if it were not there.
 fn owned(desk: &Desk<'_>, who: &Who, name: &str) -> Result<(AgentRow, String), Refusal> {
     who.controller()?;
     let id = convert::agent_id(name, "name")?;
-    let row = desk.reader.agent(id.as_str())?.ok_or_else(|| Refusal::not_found("agent of that name"))?;
-    steps::authorise::owner(who, &row)?;
+    let missing = || Refusal::not_found("agent of that name");
+    let row = desk.reader.agent(id.as_str())?.ok_or_else(missing)?;
+    if let Err(not_owner) = steps::authorise::owner(who, &row) {
+        let spoken_for = steps::authorise::agent(&desk.reader, who, &AgentSpec::bare(id), 0).is_ok();
+        return Err(if spoken_for { not_owner } else { missing() });
+    }
     Ok((row, id.to_string()))
 }
 

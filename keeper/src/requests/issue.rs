@@ -25,12 +25,16 @@ pub(super) fn plan(desk: &mut Desk<'_>, who: &Who, issue: &Issue) -> Result<Plan
         return Ok(plan);
     }
     let row = desk.reader.agent(id.as_str())?;
+    if let Some(row) = &row {
+        // Before anything of it is looked at: a refusal tells nothing of another's agent outside the caller's grants, and of one
+        // inside them only whose it is not.
+        steps::authorise::agent(&desk.reader, who, &AgentSpec::bare(id.clone()), 0)?;
+        steps::authorise::owner(who, row)?;
+    }
     let spec = described(&id, row.as_ref(), issue.description.as_ref())?;
     let ttl_secs = lifetime(desk, controller, &spec, issue.lifetime_seconds)?;
     let authorised = steps::authorise::agent(&desk.reader, who, &spec, ttl_secs)?;
-    if let Some(row) = &row {
-        steps::authorise::owner(who, row)?;
-    } else if issue.description.is_none() {
+    if row.is_none() && issue.description.is_none() {
         return Err(missing(&id));
     }
     authorised.within_budget(&desk.reader, desk.now_ms, if row.is_some() { 1 } else { 2 })?;
