@@ -16,6 +16,8 @@ use crate::steps::{self, Authorised, Issuing, Order};
 
 /// Lifetime where none is asked for, in seconds: an hour (DESIGN §5).
 pub(super) const DEFAULT_TTL_SECS: u32 = 3600;
+/// Most characters of a name that a refusal repeats: it travels in a header, and clients bound those (8 KiB is common).
+const SHOWN_MAX: usize = 128;
 
 pub(super) fn plan(desk: &mut Desk<'_>, who: &Who, issue: &Issue) -> Result<Plan, Refusal> {
     let controller = who.controller()?.as_str();
@@ -162,6 +164,7 @@ pub(super) fn demand_names(order: &Order, names: &[RequestedName]) -> Result<(),
             None => (false, "a name of no kind"),
         };
         if !issued {
+            let shown: String = shown.chars().take(SHOWN_MAX).collect();
             return Err(Refusal::new(
                 Reason::CsrNameNotIssued,
                 format!("the CSR asks for {shown:?}, which would not be issued: leave it out, or have it granted to the agent"),
@@ -170,4 +173,18 @@ pub(super) fn demand_names(order: &Order, names: &[RequestedName]) -> Result<(),
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_repeats_no_more_of_a_name_than_a_header_takes() {
+        let cell = "cell.example".parse().unwrap();
+        let order = Order::plain(Profile::Agent, "a".parse::<AgentId>().unwrap().spiffe_id(&cell));
+        let name = requested_name::Name::Uri(format!("spiffe://{}", "\u{7f}".repeat(15_000)));
+        let refused = demand_names(&order, &[RequestedName { name: Some(name) }]).unwrap_err();
+        assert!(refused.to_string().len() < 1024, "{}", refused.to_string().len());
+    }
 }
