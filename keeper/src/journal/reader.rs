@@ -225,6 +225,18 @@ impl<'a> Reader<'a> {
         self.one("SELECT newest FROM line WHERE subject = ?1", [subject], |row| row.get(0))
     }
 
+    /// The newest certificate of a subject that anybody can hold: one that was given up was handed to nobody.
+    pub fn newest_held(&self, subject: &str) -> Read<Option<u64>> {
+        let mut at = self.newest(subject)?;
+        while let Some(row) = at.map(|index| self.certificate(index)).transpose()?.flatten() {
+            if !row.abandoned {
+                return Ok(Some(row.index));
+            }
+            at = row.previous;
+        }
+        Ok(None)
+    }
+
     /// An agent.
     pub fn agent(&self, id: &str) -> Read<Option<AgentRow>> {
         let sql = "SELECT record, idx, created_ms, updated_ms FROM agent WHERE id = ?1";
@@ -348,4 +360,30 @@ fn agent_row(row: &Row<'_>) -> rusqlite::Result<Encoded> {
 fn decoded((record, index, created_ms, updated_ms): Encoded) -> Read<AgentRow> {
     let record = AgentRecord::decode(&*record).map_err(|error| JournalError::Corrupt(error.to_string()))?;
     Ok(AgentRow { record, index, created_ms, updated_ms })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_was_given_up_does_not_end_its_line() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(include_str!("projection.sql")).unwrap();
+        let add = |index: u64, previous: Option<u64>, abandoned: bool| {
+            connection
+                .execute(
+                    "INSERT INTO certificate VALUES (?1, ?2, '/agent/a', x'00', 0, 1, ?3, ?4)",
+                    (index, index.to_be_bytes(), previous, abandoned),
+                )
+                .unwrap();
+            connection.execute("INSERT OR REPLACE INTO line VALUES ('/agent/a', ?1)", [index]).unwrap();
+            Reader::borrowing(&connection).newest_held("/agent/a").unwrap()
+        };
+        assert_eq!(add(1, None, true), None);
+        assert_eq!(add(2, Some(1), false), Some(2));
+        assert_eq!(add(5, Some(2), true), Some(2));
+        assert_eq!(add(7, Some(5), true), Some(2));
+        assert_eq!(add(9, Some(7), false), Some(9));
+    }
 }

@@ -54,7 +54,7 @@ pub(super) fn plan(desk: &mut Desk<'_>, who: &Who, renew: &Renew) -> Result<Plan
 
 /// Two holders of one identity mean that one of them stole it: the one who comes second is refused, and that is an alarm.
 fn newest(desk: &Desk<'_>, presented: &CertificateRow) -> Result<(), Refusal> {
-    let newest = desk.reader.newest(&presented.subject)?;
+    let newest = desk.reader.newest_held(&presented.subject)?;
     if newest == Some(presented.index) {
         return Ok(());
     }
