@@ -3,8 +3,8 @@
 //! The ladder's rungs, each counted: open another session; log in, once; find the key again; end the process. The last is a new
 //! `C_Initialize` with nothing left over from before: docs/decisions/002-ladder.md says why there is no rung between.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hsm_config::{
     Fault, KeyFound, Pin, PinGuard, Token, TokenConfig, TokenError, TokenInfo, TokenKey, TokenSession,
@@ -19,14 +19,29 @@ pub(crate) struct Custody {
     guard: PinGuard,
     issuer_spki: Vec<u8>,
     log_spki: Vec<u8>,
-    /// Holds the login: it lasts while this session lives. Taken alone, and only to log in again.
-    login: Mutex<TokenSession>,
-    logged_in_again: AtomicBool,
+    /// Held for all of a second login, so that no worker opens a session in the midst of it.
+    login: Mutex<Login>,
     recoveries: AtomicU64,
+}
+
+/// The process's login: it lasts while its session lives.
+struct Login {
+    session: TokenSession,
+    again: Again,
+}
+
+/// What became of the second login, the last that a process makes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Again {
+    NotTried,
+    Failed,
+    Done,
 }
 
 /// One worker's session with the keys it signs with. Owned by one thread.
 pub(crate) struct Session {
+    /// How things stood with the second login when this was opened.
+    opened: Again,
     custody: Arc<Custody>,
     session: TokenSession,
     issuer: TokenKey,
@@ -59,8 +74,7 @@ impl Custody {
             guard,
             issuer_spki,
             log_spki,
-            login: Mutex::new(login),
-            logged_in_again: AtomicBool::new(false),
+            login: Mutex::new(Login { session: login, again: Again::NotTried }),
             recoveries: AtomicU64::new(0),
         });
         let keys = custody.check(&custody.token.session()?)?;
@@ -109,19 +123,28 @@ impl Custody {
     /// # Errors
     /// The token refuses, or a key is gone.
     pub(crate) fn session(self: &Arc<Self>) -> Result<Session, TokenError> {
+        let opened = self.login().again;
         let session = self.token.session()?;
         let issuer = session.find_key(&self.issuer_spki)?.key;
         let log = session.find_key(&self.log_spki)?.key;
-        Ok(Session { custody: Arc::clone(self), session, issuer, log })
+        Ok(Session { opened, custody: Arc::clone(self), session, issuer, log })
     }
 
-    /// Logs in again, once in the life of the process, where the PIN can be had without a person (invariant I7).
-    fn login_again(&self) -> Result<(), TokenError> {
-        let mut login = self.login.lock().unwrap_or_else(PoisonError::into_inner);
-        if !self.config.pin.unattended() || self.logged_in_again.swap(true, Ordering::Relaxed) {
-            return Err(TokenError::Malformed("no login, and this process has logged in before"));
+    fn login(&self) -> MutexGuard<'_, Login> {
+        self.login.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Logs in again, once in the life of the process, where the PIN can be had without a person (invariant I7). A worker whose session
+    /// is from before that login has it already: a login is the process's (PKCS#11 v3.1 §5.6.8).
+    fn login_again(&self, opened: Again) -> Result<(), TokenError> {
+        let mut login = self.login();
+        match (login.again, opened) {
+            (Again::Done, Again::NotTried) => return Ok(()),
+            (Again::NotTried, _) if self.config.pin.unattended() => login.again = Again::Failed,
+            _ => return Err(TokenError::Malformed("no login, and this process has logged in before")),
         }
-        *login = self.token.login(&self.config.pin.read()?, &self.guard)?;
+        login.session = self.token.login(&self.config.pin.read()?, &self.guard)?;
+        login.again = Again::Done;
         Ok(())
     }
 
@@ -157,7 +180,7 @@ impl Session {
         while let Some(rung) = rung(&last) {
             self.custody.rung(rung, &last);
             if rung == "login" {
-                self.custody.login_again()?;
+                self.custody.login_again(self.opened)?;
             }
             *self = self.custody.session()?;
             match self.attempt(which, message) {
