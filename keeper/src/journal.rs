@@ -294,6 +294,14 @@ impl Journal {
         Ok(())
     }
 
+    /// Brings everything into the one file: a copy of it, made while nobody writes, is whole.
+    ///
+    /// # Errors
+    /// The disk's, or a reader is in the midst of reading. What was committed is kept in the write-ahead log all the same.
+    pub(crate) fn settle(&self) -> Result<(), JournalError> {
+        checkpoint_wal(&self.connection, "TRUNCATE")
+    }
+
     /// Makes the projections anew from the entries and compares them with those there, row by row. With `replace`, puts the new ones in
     /// their place.
     ///

@@ -86,7 +86,15 @@ impl Sequencer {
         loop {
             match self.turn() {
                 Ok(true) => {}
-                Ok(false) => return Ended::Stopped,
+                Ok(false) => {
+                    if let Err(error) = self.journal.settle() {
+                        tracing::warn!(
+                            cause = error.to_string(),
+                            "the write-ahead log stays beside the journal"
+                        );
+                    }
+                    return Ended::Stopped;
+                }
                 Err(ended) => return ended,
             }
         }
