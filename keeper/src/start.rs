@@ -150,7 +150,7 @@ impl Keeper {
         let issuer = Arc::new(trust.issuer);
         let (pulse, _workers) = workers::start(custody, &issuer, &queues.jobs.1, &queues.done.0)?;
         let (blocks, entropy) = entropy::store();
-        workers::start_entropy(custody, blocks, queues.done.0.clone())?;
+        workers::start_entropy(custody, blocks, pulse.clone(), queues.done.0.clone())?;
         let reads = Reads {
             cell: config.cell,
             origin: settings.origin.clone(),

@@ -32,7 +32,7 @@ pub(crate) enum Job {
     },
 }
 
-/// When each worker began what it does, for the one that looks for calls that hang.
+/// When each worker, and last the thread that draws random numbers, began what it does: for the one that looks for calls that hang.
 #[derive(Clone)]
 pub(crate) struct Pulse {
     started: Instant,
@@ -40,8 +40,8 @@ pub(crate) struct Pulse {
 }
 
 impl Pulse {
-    fn new(workers: usize) -> Self {
-        let busy_since = Arc::new((0..workers).map(|_| AtomicU64::new(u64::MAX)).collect());
+    fn new(threads: usize) -> Self {
+        let busy_since = Arc::new((0..threads).map(|_| AtomicU64::new(u64::MAX)).collect());
         Self { started: Instant::now(), busy_since }
     }
 
@@ -76,7 +76,7 @@ pub(crate) fn start(
 ) -> Result<(Pulse, Vec<JoinHandle<()>>), TokenError> {
     let sessions: Vec<Session> =
         (0..custody.sessions()).map(|_| custody.session()).collect::<Result<_, _>>()?;
-    let pulse = Pulse::new(sessions.len());
+    let pulse = Pulse::new(sessions.len() + 1);
     let threads = sessions.into_iter().enumerate().map(|(number, session)| {
         let worker =
             Worker { number, session, issuer: Arc::clone(issuer), pulse: pulse.clone(), done: done.clone() };
@@ -140,13 +140,16 @@ impl Worker {
 pub(crate) fn start_entropy(
     custody: &Arc<Custody>,
     blocks: Sender<Block>,
+    pulse: Pulse,
     done: Sender<Command>,
 ) -> Result<JoinHandle<()>, TokenError> {
     let (custody, session) = (Arc::clone(custody), custody.bare_session()?);
+    let place = pulse.busy_since.len() - 1;
     Ok(thread::spawn(move || {
         let mut checked = Instant::now();
         let mut block = None;
         loop {
+            pulse.begin(place);
             let filled = block.take().map_or_else(
                 || {
                     let mut fresh: Block = Zeroizing::new(vec![0u8; BLOCK]);
@@ -161,6 +164,7 @@ pub(crate) fn start_entropy(
                 }
                 Ok(filled)
             });
+            pulse.end(place);
             match outcome {
                 Ok(filled) => match blocks.send_timeout(filled, RECHECK_EVERY) {
                     Ok(()) => {}
