@@ -126,7 +126,8 @@ impl Cell {
     /// It ends before.
     #[track_caller]
     pub fn serve(&self) -> Serving {
-        self.try_serve().unwrap_or_else(|outcome| panic!("it did not serve: {}\n{}", outcome.code, outcome.stderr))
+        self.try_serve()
+            .unwrap_or_else(|outcome| panic!("it did not serve: {}\n{}", outcome.code, outcome.stderr))
     }
 
     /// Starts the service; the outcome where it ends before it is ready.
@@ -145,7 +146,9 @@ impl Cell {
         let output = BufReader::new(supervisor.stdout.take().expect("its output is piped"));
         let (sender, lines) = mpsc::channel();
         // Read to its end: whatever it says must not fill the pipe.
-        std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        std::thread::spawn(move || {
+            output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
+        });
         let nowhere = (String::new(), 0, String::new(), PathBuf::new());
         let (server, port, ops, socket) = nowhere;
         let mut serving = Serving { supervisor, log, lines, server, port, ops, socket };
@@ -220,7 +223,8 @@ impl Serving {
 
     /// As [`Serving::child`], where it may be gone.
     pub fn find_child(&self, role: &str) -> Option<u32> {
-        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.pid())).unwrap_or_default();
+        let children =
+            fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.pid())).unwrap_or_default();
         children.split_whitespace().filter_map(|pid| pid.parse().ok()).find(|pid: &u32| {
             let command = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             command.trim_end_matches('\0').rsplit('\0').next() == Some(role)
@@ -232,7 +236,8 @@ impl Serving {
     /// # Panics
     /// `kill` fails.
     pub fn signal(pid: u32, signal: &str) {
-        let killed = std::process::Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status();
+        let killed =
+            std::process::Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status();
         assert!(killed.expect("kill runs").success(), "kill -{signal} {pid}");
     }
 
@@ -273,7 +278,8 @@ impl Serving {
     pub fn ops_get(&self, path: &str) -> (String, String) {
         use std::io::Write as _;
         let mut stream = std::net::TcpStream::connect(&self.ops).expect("the operations port answers");
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("it reads");
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            .expect("it reads");
         let mut text = String::new();
         stream.read_to_string(&mut text).expect("it answers");
         let (head, body) = text.split_once("\r\n\r\n").expect("an HTTP answer");

@@ -27,7 +27,19 @@ pub fn openssl<S: AsRef<OsStr>>(dir: &Path, arguments: &[S]) -> String {
 #[track_caller]
 pub fn openssl_csr(dir: &Path, name: &str, new_key: &[&str], more: &[&str]) -> Vec<u8> {
     let (key, out) = (format!("{name}.key"), format!("{name}.csr"));
-    let mut arguments = vec!["req", "-new", "-nodes", "-subj", "/CN=ignored", "-keyout", &key, "-outform", "DER", "-out", &out];
+    let mut arguments = vec![
+        "req",
+        "-new",
+        "-nodes",
+        "-subj",
+        "/CN=ignored",
+        "-keyout",
+        &key,
+        "-outform",
+        "DER",
+        "-out",
+        &out,
+    ];
     arguments.extend(["-newkey"]);
     arguments.extend(new_key);
     arguments.extend(more);
@@ -51,7 +63,17 @@ pub fn openssl_verifies(dir: &Path, anchors_pem: &str, chain: &[Vec<u8>], purpos
     fs::write(dir.join("judge-leaf.pem"), pem(&chain[0])).expect("leaf written");
     let verdict = openssl(
         dir,
-        &["verify", "-x509_strict", "-purpose", purpose, "-CAfile", "judge-anchors.pem", "-untrusted", "judge-issuers.pem", "judge-leaf.pem"],
+        &[
+            "verify",
+            "-x509_strict",
+            "-purpose",
+            purpose,
+            "-CAfile",
+            "judge-anchors.pem",
+            "-untrusted",
+            "judge-issuers.pem",
+            "judge-leaf.pem",
+        ],
     );
     assert!(verdict.contains("judge-leaf.pem: OK"), "{verdict}");
 }
@@ -74,10 +96,13 @@ pub fn openssl_text(dir: &Path, certificate: &[u8]) -> String {
 /// # Panics
 /// The anchors are no certificates.
 pub fn webpki_verifies(anchors_pem: &str, chain: &[Vec<u8>], at_secs: u64) -> Result<(), webpki::Error> {
-    let anchors: Vec<CertificateDer<'_>> =
-        CertificateDer::pem_slice_iter(anchors_pem.as_bytes()).collect::<Result<_, _>>().expect("PEM anchors");
-    let anchors: Vec<_> = anchors.iter().map(|der| webpki::anchor_from_trusted_cert(der).expect("an anchor")).collect();
-    let chain: Vec<CertificateDer<'_>> = chain.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
+    let anchors: Vec<CertificateDer<'_>> = CertificateDer::pem_slice_iter(anchors_pem.as_bytes())
+        .collect::<Result<_, _>>()
+        .expect("PEM anchors");
+    let anchors: Vec<_> =
+        anchors.iter().map(|der| webpki::anchor_from_trusted_cert(der).expect("an anchor")).collect();
+    let chain: Vec<CertificateDer<'_>> =
+        chain.iter().map(|der| CertificateDer::from(der.as_slice())).collect();
     let leaf = EndEntityCert::try_from(&chain[0])?;
     leaf.verify_for_usage(
         webpki::ALL_VERIFICATION_ALGS,

@@ -41,7 +41,11 @@ impl Outcome {
     /// It ended otherwise.
     #[track_caller]
     pub fn fails(self, code: i32) -> String {
-        assert_eq!(self.code, code, "ended otherwise\n--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr);
+        assert_eq!(
+            self.code, code,
+            "ended otherwise\n--- stdout\n{}\n--- stderr\n{}",
+            self.stdout, self.stderr
+        );
         self.stderr
     }
 

@@ -12,8 +12,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use cryptoki_sys::{
-    CK_BYTE_PTR, CK_FUNCTION_LIST, CK_FUNCTION_LIST_PTR, CK_FUNCTION_LIST_PTR_PTR, CK_RV, CK_SESSION_HANDLE, CK_ULONG,
-    CK_ULONG_PTR, CK_USER_TYPE, CK_UTF8CHAR_PTR, CKR_ARGUMENTS_BAD, CKR_GENERAL_ERROR, CKR_OK,
+    CK_BYTE_PTR, CK_FUNCTION_LIST, CK_FUNCTION_LIST_PTR, CK_FUNCTION_LIST_PTR_PTR, CK_RV, CK_SESSION_HANDLE,
+    CK_ULONG, CK_ULONG_PTR, CK_USER_TYPE, CK_UTF8CHAR_PTR, CKR_ARGUMENTS_BAD, CKR_GENERAL_ERROR, CKR_OK,
 };
 use libloading::{Library, Symbol};
 
@@ -71,7 +71,12 @@ pub unsafe extern "C" fn C_GetFunctionList(list: CK_FUNCTION_LIST_PTR_PTR) -> CK
     CKR_OK
 }
 
-unsafe extern "C" fn login(session: CK_SESSION_HANDLE, user: CK_USER_TYPE, pin: CK_UTF8CHAR_PTR, length: CK_ULONG) -> CK_RV {
+unsafe extern "C" fn login(
+    session: CK_SESSION_HANDLE,
+    user: CK_USER_TYPE,
+    pin: CK_UTF8CHAR_PTR,
+    length: CK_ULONG,
+) -> CK_RV {
     record("logins", "");
     match loaded().and_then(|loaded| loaded.real.C_Login) {
         // SAFETY: the caller's own arguments, passed on.
@@ -94,9 +99,12 @@ unsafe extern "C" fn sign(
         return unsafe { real(session, data, data_length, signature, signature_length) };
     }
     // SAFETY: PKCS#11 v3.1 §5.13.2: the caller gives as many octets as it says.
-    let message = unsafe { std::slice::from_raw_parts(data, usize::try_from(data_length).unwrap_or_default()) };
+    let message =
+        unsafe { std::slice::from_raw_parts(data, usize::try_from(data_length).unwrap_or_default()) };
     record("signs", &message.iter().map(|octet| format!("{octet:02x}")).collect::<String>());
-    let fault = directory().and_then(|directory| fs::read_to_string(directory.join("fault")).ok()).unwrap_or_default();
+    let fault = directory()
+        .and_then(|directory| fs::read_to_string(directory.join("fault")).ok())
+        .unwrap_or_default();
     let (kind, value) = fault.trim().split_once('=').unwrap_or((fault.trim(), ""));
     match kind {
         "rv" => return value.parse().unwrap_or(CKR_GENERAL_ERROR),

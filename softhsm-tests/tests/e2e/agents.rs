@@ -1,8 +1,8 @@
 //! Agents: what is there, what differs, what was changed meanwhile.
 
 use proto::v1::{
-    Agent, CreateAgentRequest, DeleteAgentRequest, GetAgentRequest, IssueCertificateRequest, ListAgentsRequest,
-    UpdateAgentRequest,
+    Agent, CreateAgentRequest, DeleteAgentRequest, GetAgentRequest, IssueCertificateRequest,
+    ListAgentsRequest, UpdateAgentRequest,
 };
 use tonic::Code;
 
@@ -29,7 +29,10 @@ async fn states() {
     let (_house, client) = House::with_build().await;
     let mut agents = client.agents();
     let made = inner(agents.create_agent(create("build/a")).await).agent.unwrap();
-    assert_eq!((made.spiffe_id.as_str(), made.owner.as_str()), ("spiffe://cell.internal/agent/build/a", "controllers/build"));
+    assert_eq!(
+        (made.spiffe_id.as_str(), made.owner.as_str()),
+        ("spiffe://cell.internal/agent/build/a", "controllers/build")
+    );
     refused(agents.create_agent(create("build/a")).await, Code::AlreadyExists, "AGENT_EXISTS");
 
     ask(&client, undescribed("build/a")).await.expect("an agent that exists needs no description");
@@ -60,7 +63,11 @@ async fn etag() {
     let newer = inner(agents.update_agent(update(changed.clone())).await).agent.unwrap();
     assert_ne!(newer.etag, read.etag);
     refused(agents.update_agent(update(changed)).await, Code::Aborted, "ETAG_MISMATCH");
-    let delete = |etag: &str| DeleteAgentRequest { name: read.name.clone(), etag: etag.into(), ..DeleteAgentRequest::default() };
+    let delete = |etag: &str| DeleteAgentRequest {
+        name: read.name.clone(),
+        etag: etag.into(),
+        ..DeleteAgentRequest::default()
+    };
     refused(agents.delete_agent(delete(&read.etag)).await, Code::Aborted, "ETAG_MISMATCH");
     inner(agents.delete_agent(delete(&newer.etag)).await);
     // Made anew, it is another agent: an etag of the first is not its own.

@@ -37,7 +37,10 @@ async fn strangers() {
     let reaches = async |chain: &str, key: &str| -> bool {
         // In TLS 1.3 a client hears of the refusal with its first answer.
         match wire::connect(house.serving.port, [&anchors, chain, key], 0).await {
-            Ok(mut wire) => wire.get_certificate(proto::v1::GetCertificateRequest::default()).await.unwrap_err().code() == Code::InvalidArgument,
+            Ok(mut wire) => {
+                wire.get_certificate(proto::v1::GetCertificateRequest::default()).await.unwrap_err().code()
+                    == Code::InvalidArgument
+            }
             Err(_) => false,
         }
     };

@@ -18,7 +18,9 @@ async fn five_mistakes() {
          uri = \"pkcs11:token=x?pin-value=1234\"\n\
          issuing-key = \"rsa-1024\"\n",
     );
-    for said in [cell.run(&["config", "check"]).fails(78), cell.try_serve().expect_err("it does not serve").fails(78)] {
+    for said in
+        [cell.run(&["config", "check"]).fails(78), cell.try_serve().expect_err("it does not serve").fails(78)]
+    {
         let mistakes = ["cel", "service.listen", "service.ops-listen", "token.uri", "token.issuing-key"];
         for (mistake, line) in mistakes.into_iter().zip([1, 3, 4, 6, 7]) {
             assert!(said.contains(mistake), "{mistake}: {said}");

@@ -43,7 +43,8 @@ async fn garbage_truncated_and_trailing_bytes() {
 async fn oversized() {
     let (_house, client) = House::with_build().await;
     let key = KeyPair::generate().unwrap();
-    let names = (0..500).map(|i| SanType::DnsName(format!("a-name-of-some-length-{i}.mesh.internal").try_into().unwrap()));
+    let names = (0..500)
+        .map(|i| SanType::DnsName(format!("a-name-of-some-length-{i}.mesh.internal").try_into().unwrap()));
     let oversized = csr_with(&key, |params| params.subject_alt_names = names.collect());
     assert!(oversized.len() > 16 * 1024);
     each_refused(&client, "CSR_MALFORMED", [oversized, vec![0x30; 100_000]]).await;
@@ -85,7 +86,9 @@ async fn weak_key() {
 async fn other_names() {
     let (house, client) = House::with_build().await;
     let dir = house.scratch();
-    let asks_for = |names: &str| openssl_csr(&dir, "key", &["ed25519"], &["-addext", &format!("subjectAltName={names}")]);
+    let asks_for = |names: &str| {
+        openssl_csr(&dir, "key", &["ed25519"], &["-addext", &format!("subjectAltName={names}")])
+    };
     let refused_names = [
         "DNS:other.mesh.internal",
         "IP:192.0.2.1",

@@ -68,7 +68,8 @@ async fn budget() {
     let client = house.controller("build", "agents=build/*;roles=logger;budget=3").client().await;
     issue(&client, "build/a").await;
     issue(&client, "build/a").await;
-    let status = refused(ask(&client, request("build/a", csr())).await, Code::ResourceExhausted, "BUDGET_EXHAUSTED");
+    let status =
+        refused(ask(&client, request("build/a", csr())).await, Code::ResourceExhausted, "BUDGET_EXHAUSTED");
     let wait = status.get_details_retry_info().and_then(|info| info.retry_delay).expect("the time to wait");
     assert!(wait.as_secs() <= 3600, "{wait:?}");
     let agent = Some(Agent { name: "agents/build/b".into(), ..Agent::default() });

@@ -1,1 +1,68 @@
-//! …
+//! The same request many times is one request.
+
+use proto::v1::{Agent, CreateAgentRequest};
+use rcgen::KeyPair;
+use tokio::task::JoinSet;
+use tonic::Code;
+
+use crate::support::{House, ask, csr_of, inner, issuance_of, refused, request, still_issues};
+
+#[tokio::test]
+async fn parallel_tries_make_one_certificate() {
+    let (house, client) = House::with_build().await;
+    let other = house.credentials().client().await;
+    let key = KeyPair::generate().unwrap();
+    let mut tries = JoinSet::new();
+    for i in 0..32 {
+        let client = if i % 2 == 0 { client.clone() } else { other.clone() };
+        let mut named = request("build/a", csr_of(&key));
+        named.request_id = "once".into();
+        tries.spawn(async move { ask(&client, named).await.unwrap() });
+    }
+    let certificates = tries.join_all().await;
+    assert!(certificates.windows(2).all(|pair| pair[0] == pair[1]), "all get the same");
+    let issued = house
+        .entries()
+        .await
+        .iter()
+        .filter_map(issuance_of)
+        .filter(|issuance| issuance.subject == "/agent/build/a")
+        .count();
+    assert_eq!(issued, 1);
+}
+
+#[tokio::test]
+async fn outlives_a_restart_and_is_each_callers_own() {
+    let (mut house, client) = House::with_build().await;
+    let key = KeyPair::generate().unwrap();
+    let named = || {
+        let mut named = request("build/a", csr_of(&key));
+        named.request_id = "once".into();
+        named
+    };
+    let first = ask(&client, named()).await.unwrap();
+    house.restart().await;
+    let client = house.credentials().client().await;
+    assert_eq!(ask(&client, named()).await.unwrap(), first);
+    let other = house.controller("other", "agents=other/*;roles=logger").client().await;
+    let mut theirs = request("other/a", crate::support::csr());
+    theirs.request_id = "once".into();
+    ask(&other, theirs).await.expect("another caller's id is another id");
+    still_issues(&client).await;
+}
+
+#[tokio::test]
+async fn agents_too() {
+    let (house, client) = House::with_build().await;
+    let create = |role: &str| CreateAgentRequest {
+        agent: Some(Agent { name: "agents/build/a".into(), roles: vec![role.into()], ..Agent::default() }),
+        request_id: "once".into(),
+    };
+    let first = inner(client.agents().create_agent(create("logger")).await);
+    let before = house.entries().await.len();
+    assert_eq!(inner(client.agents().create_agent(create("logger")).await), first);
+    let other = client.agents().create_agent(create("scanner")).await;
+    refused(other, Code::AlreadyExists, "REQUEST_ID_REUSED");
+    assert_eq!(house.entries().await.len(), before);
+    still_issues(&client).await;
+}

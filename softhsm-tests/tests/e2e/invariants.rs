@@ -64,8 +64,11 @@ async fn invariant_1_custody() {
 async fn only_recorded_was_signed(house: &House, faults: &Faults) {
     const PROBE: &[u8] = b"rootcellar/v1 key check";
     let entries = house.entries().await;
-    let recorded: HashSet<Vec<u8>> =
-        entries.iter().filter_map(issuance_of).map(|issuance| Sha256::digest(issuance.tbs).to_vec()).collect();
+    let recorded: HashSet<Vec<u8>> = entries
+        .iter()
+        .filter_map(issuance_of)
+        .map(|issuance| Sha256::digest(issuance.tbs).to_vec())
+        .collect();
     let mut signed: HashSet<Vec<u8>> = faults.signed().into_iter().collect();
     signed.retain(|message| message != PROBE && *message != Sha256::digest(PROBE).to_vec());
     signed.retain(|message| !message.starts_with(b"cell.internal/log/1\n"));
@@ -99,9 +102,11 @@ async fn invariant_2_recorded_before_signed() {
         named
     };
     refused(ask(&client, named()).await, Code::Unavailable, "KEEPER_UNAVAILABLE");
-    eventually("another keeper", async || house.serving.find_child("keeper").filter(|pid| *pid != keeper)).await;
+    eventually("another keeper", async || house.serving.find_child("keeper").filter(|pid| *pid != keeper))
+        .await;
     // The new one may write again.
-    let certificate = eventually("the same request is granted", async || ask(&client, named()).await.ok()).await;
+    let certificate =
+        eventually("the same request is granted", async || ask(&client, named()).await.ok()).await;
     let made = house.entries().await.len() - before;
     assert_eq!(made, 2, "one agent, one certificate, and nothing of the first try");
     assert_eq!(ask(&client, named()).await.unwrap(), certificate);
@@ -165,14 +170,22 @@ async fn invariant_4_verified_before_released() {
     };
     faults.set("flip");
     refused(ask(&client, named()).await, Code::Unavailable, "KEEPER_UNAVAILABLE");
-    eventually("another keeper", async || house.serving.find_child("keeper").filter(|pid| *pid != keeper)).await;
+    eventually("another keeper", async || house.serving.find_child("keeper").filter(|pid| *pid != keeper))
+        .await;
     assert!(ask(&client, named()).await.is_err(), "no certificate comes out while the token misbehaves");
     faults.set("");
-    let certificate = eventually("the same request is granted", async || ask(&client, named()).await.ok()).await;
+    let certificate =
+        eventually("the same request is granted", async || ask(&client, named()).await.ok()).await;
     let dir = house.scratch();
-    rootcellar_softhsm_tests::judges::openssl_verifies(&dir, &house.anchors(), &certificate.chain, "sslclient");
+    rootcellar_softhsm_tests::judges::openssl_verifies(
+        &dir,
+        &house.anchors(),
+        &certificate.chain,
+        "sslclient",
+    );
     let entries = house.entries().await;
-    let unsigned = entries.iter().filter(|entry| issuance_of(entry).is_some() && entry.signature.is_empty()).count();
+    let unsigned =
+        entries.iter().filter(|entry| issuance_of(entry).is_some() && entry.signature.is_empty()).count();
     assert_eq!(unsigned, 0, "what was recorded is finished");
     house.cell.run(&["ledger", "verify"]).ok();
 }

@@ -34,7 +34,8 @@ impl Officer {
     /// The same with another end.
     pub(crate) fn propose_until(&mut self, act: &Act, expires_unix: i64) -> String {
         self.nonce += 1;
-        let terms = ProposalTerms { charter: &self.charter, log: &self.log, nonce: [self.nonce; 16], expires_unix };
+        let terms =
+            ProposalTerms { charter: &self.charter, log: &self.log, nonce: [self.nonce; 16], expires_unix };
         propose(act.name(), &act.fields(), &terms, &[&self.key]).expect("a proposal").to_string()
     }
 }

@@ -80,9 +80,12 @@ async fn unsigned_and_changed() {
         assert_ne!(case, &good);
         refused(submit(&local, case).await, Code::PermissionDenied, "PROPOSAL_NOT_APPROVED");
     }
-    let outside = crate::support::ask(&client, crate::support::request("prod/a", crate::support::csr())).await;
+    let outside =
+        crate::support::ask(&client, crate::support::request("prod/a", crate::support::csr())).await;
     refused(outside, Code::PermissionDenied, "GRANT_DOES_NOT_COVER");
-    submit(&client, &good).await.expect("who delivers it does not matter, and what was refused is not used up");
+    submit(&client, &good)
+        .await
+        .expect("who delivers it does not matter, and what was refused is not used up");
     issue(&client, "ci/a").await;
 }
 
@@ -91,7 +94,8 @@ async fn stranger() {
     let (house, client) = House::with_build().await;
     let (local, mut officer) = (house.local().await, Officer::of(&house.cell));
     let good = officer.propose(&grant("ci", "ci/*"));
-    let names: [KeyName; 2] = [officer.key.key().name().clone(), "cell.internal/officer/mallory".parse().unwrap()];
+    let names: [KeyName; 2] =
+        [officer.key.key().name().clone(), "cell.internal/officer/mallory".parse().unwrap()];
     for name in names {
         let forged = signed_by(&good, &Ed25519Signer::from_seed(name, &[7; 32]).unwrap());
         refused(submit(&local, &forged).await, Code::PermissionDenied, "PROPOSAL_STRANGER");

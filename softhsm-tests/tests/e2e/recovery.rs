@@ -1,1 +1,85 @@
-//! …
+//! Processes that are killed, and a token that goes away and comes back.
+
+use std::fs;
+
+use rcgen::KeyPair;
+use rootcellar_softhsm_tests::Serving;
+use tonic::Code;
+use tonic_types::StatusExt as _;
+
+use crate::support::{House, ask, csr_of, eventually, issue, lives, refused, request, still_issues};
+
+#[tokio::test]
+async fn keeper_killed() {
+    let (house, faults) = House::with_faults();
+    let client = house.build().await;
+    let (before, keeper) = (house.entries().await.len(), house.serving.child("keeper"));
+    let key = KeyPair::generate().unwrap();
+    let mut named = request("build/a", csr_of(&key));
+    named.request_id = "once".into();
+    // Killed in C_Sign: the entry is durable, its certificate is not made yet.
+    faults.set("delay=5000");
+    let signs = faults.signed().len();
+    let asking = tokio::spawn({
+        let (client, named) = (client.clone(), named.clone());
+        async move { ask(&client, named).await }
+    });
+    eventually("the token signs", async || (faults.signed().len() > signs).then_some(())).await;
+    Serving::signal(keeper, "KILL");
+    let status = refused(asking.await.unwrap(), Code::Unavailable, "KEEPER_UNAVAILABLE");
+    assert!(status.get_details_retry_info().is_some(), "it says when to come back");
+    faults.set("");
+    let certificate = eventually("it is granted", async || ask(&client, named.clone()).await.ok()).await;
+    assert_eq!(ask(&client, named).await.unwrap(), certificate, "and stays the same");
+    assert_eq!(house.entries().await.len() - before, 2, "one agent, one certificate");
+    assert_ne!(house.serving.child("keeper"), keeper);
+    house.cell.run(&["ledger", "verify"]).ok();
+    still_issues(&client).await;
+}
+
+#[tokio::test]
+async fn front_killed() {
+    let (mut house, client) = House::with_build().await;
+    let front = house.serving.child("front");
+    Serving::signal(front, "KILL");
+    assert!(house.serving.next_ready(), "another front");
+    assert_ne!(house.serving.child("front"), front);
+    assert!(
+        ask(&client, request("build/a", crate::support::csr())).await.is_err(),
+        "the old connection is gone"
+    );
+    still_issues(&house.credentials().client().await).await;
+    house.local().await;
+}
+
+#[tokio::test]
+async fn supervisor_killed() {
+    let (house, client) = House::with_build().await;
+    issue(&client, "build/a").await;
+    let children = [house.serving.child("keeper"), house.serving.child("front")];
+    Serving::signal(house.serving.pid(), "KILL");
+    eventually("its children end", async || (!children.into_iter().any(lives)).then_some(())).await;
+    let House { cell, serving } = house;
+    drop(serving);
+    let house = House::of(cell);
+    still_issues(&house.credentials().client().await).await;
+}
+
+#[tokio::test]
+async fn token_lost() {
+    let (house, client) = House::with_build().await;
+    issue(&client, "build/a").await;
+    let (tokens, away) = (house.cell.data_dir().join("token/tokens"), house.cell.path("tokens-away"));
+    fs::rename(&tokens, &away).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let mut named = request("build/b", csr_of(&key));
+    named.request_id = "once".into();
+    let lost = ask(&client, named.clone()).await;
+    refused(lost, Code::Unavailable, "KEEPER_UNAVAILABLE");
+    assert!(ask(&client, named.clone()).await.is_err(), "nothing is signed without it");
+    fs::rename(&away, &tokens).unwrap();
+    let certificate = eventually("it is granted", async || ask(&client, named.clone()).await.ok()).await;
+    assert_eq!(certificate.chain.len(), 2);
+    house.cell.run(&["status"]).ok();
+    still_issues(&client).await;
+}

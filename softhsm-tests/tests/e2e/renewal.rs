@@ -22,12 +22,19 @@ fn renewal(csr: Vec<u8>) -> RenewCertificateRequest {
 async fn agent_renews_as_it_is_now() {
     let (house, client) = House::with_build().await;
     let agent = Holder::ask(&client, "build/a", |_| {}).await.client(&house).await;
-    let change = Agent { name: "agents/build/a".into(), dns_names: vec!["a.mesh.internal".into()], ..Agent::default() };
+    let change = Agent {
+        name: "agents/build/a".into(),
+        dns_names: vec!["a.mesh.internal".into()],
+        ..Agent::default()
+    };
     let update = UpdateAgentRequest { agent: Some(change), ..UpdateAgentRequest::default() };
     client.agents().update_agent(update).await.unwrap();
     let next = inner(agent.issuance().renew_certificate(renewal(csr())).await).certificate.unwrap();
     let text = openssl_text(&house.scratch(), &next.chain[0]);
-    assert!(text.contains("DNS:a.mesh.internal") && text.contains("URI:spiffe://cell.internal/agent/build/a"), "{text}");
+    assert!(
+        text.contains("DNS:a.mesh.internal") && text.contains("URI:spiffe://cell.internal/agent/build/a"),
+        "{text}"
+    );
 }
 
 #[tokio::test]
@@ -68,7 +75,8 @@ impl Line {
         }
         let (next, pem) = (KeyPair::generate().unwrap(), self.key.serialize_pem());
         let credentials = [self.anchors.as_str(), &self.chain, &pem];
-        let mut wire = wire::connect(self.house.serving.port, credentials, moved_secs).await.expect("a connection");
+        let mut wire =
+            wire::connect(self.house.serving.port, credentials, moved_secs).await.expect("a connection");
         let answer = wire.renew_certificate(renewal(csr_of(&next))).await?.into_inner();
         self.chain = chain_pem(&answer.certificate.unwrap().chain);
         self.key = next;
@@ -82,7 +90,8 @@ async fn line_ended() {
     let (anchors, credentials) = (house.anchors(), house.credentials());
     let get = GetControllerRequest { name: "controllers/build".into() };
     let controller = inner(house.local().await.admin().get_controller(get).await).controller.unwrap();
-    let (chain, key) = (credentials.read("chain.pem"), KeyPair::from_pem(&credentials.read("key.pem")).unwrap());
+    let (chain, key) =
+        (credentials.read("chain.pem"), KeyPair::from_pem(&credentials.read("key.pem")).unwrap());
     let mut line = Line { house, anchors, chain, key, end_secs: controller.line_end.unwrap().seconds };
     // A certificate lives at most a week, and never beyond the line: the steps become shorter towards its end, each within the tenth by
     // which the service may shorten a lifetime, and apart by the minute that a controller waits.
@@ -96,7 +105,8 @@ async fn line_ended() {
     line.house.cell.run(&["controller", "reissue", "build"]).ok();
     let credentials = line.house.credentials();
     line.end_secs += 90 * DAY_SECS;
-    (line.chain, line.key) = (credentials.read("chain.pem"), KeyPair::from_pem(&credentials.read("key.pem")).unwrap());
+    (line.chain, line.key) =
+        (credentials.read("chain.pem"), KeyPair::from_pem(&credentials.read("key.pem")).unwrap());
     line.renew(90 * DAY_SECS - 120).await.expect("a new line");
 }
 

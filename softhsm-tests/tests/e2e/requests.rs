@@ -1,9 +1,9 @@
 //! Requests that are refused for themselves: their fields, their identities, their idempotency keys, their deadlines.
 
 use proto::v1::{
-    Agent, BatchCreateAgentsRequest, BatchIssueCertificatesRequest, CreateAgentRequest, GetCertificateRequest,
-    GetConsistencyProofRequest, IssueCertificateRequest, ListAgentsRequest, ListCertificatesRequest,
-    RevokeCertificateRequest, UpdateAgentRequest,
+    Agent, BatchCreateAgentsRequest, BatchIssueCertificatesRequest, CreateAgentRequest,
+    GetCertificateRequest, GetConsistencyProofRequest, IssueCertificateRequest, ListAgentsRequest,
+    ListCertificatesRequest, RevokeCertificateRequest, UpdateAgentRequest,
 };
 use rcgen::KeyPair;
 use tonic::{Code, Request, Status};
@@ -29,7 +29,8 @@ fn with(change: impl FnOnce(&mut IssueCertificateRequest)) -> IssueCertificateRe
 #[tokio::test]
 async fn malformed_fields() {
     let (_house, client) = House::with_build().await;
-    let lifetime = |seconds, nanos| with(|request| request.lifetime = Some(prost_types::Duration { seconds, nanos }));
+    let lifetime =
+        |seconds, nanos| with(|request| request.lifetime = Some(prost_types::Duration { seconds, nanos }));
     let id = |id: &str| with(|request| request.request_id = id.to_owned());
     let described = |agent| with(|request| request.description = Some(agent));
     let word = |word: &str| vec![word.to_owned()];
@@ -54,15 +55,24 @@ async fn malformed_fields() {
         let batch = BatchCreateAgentsRequest { requests, ..BatchCreateAgentsRequest::default() };
         malformed(agents.batch_create_agents(batch).await, "requests");
     }
-    let twice = BatchCreateAgentsRequest { requests: vec![create("build/x"); 2], ..BatchCreateAgentsRequest::default() };
+    let twice = BatchCreateAgentsRequest {
+        requests: vec![create("build/x"); 2],
+        ..BatchCreateAgentsRequest::default()
+    };
     malformed(agents.batch_create_agents(twice).await, "requests");
-    malformed(agents.list_agents(ListAgentsRequest { page_size: -1, ..ListAgentsRequest::default() }).await, "page_size");
+    malformed(
+        agents.list_agents(ListAgentsRequest { page_size: -1, ..ListAgentsRequest::default() }).await,
+        "page_size",
+    );
     issue(&client, "build/there").await;
     let update_mask = Some(prost_types::FieldMask { paths: word("owner") });
     let agent = Some(Agent { name: "agents/build/there".into(), ..Agent::default() });
     let update = UpdateAgentRequest { agent, update_mask, ..UpdateAgentRequest::default() };
     malformed(agents.update_agent(update).await, "update_mask");
-    malformed(issuance.get_certificate(GetCertificateRequest { name: "certificates/x".into() }).await, "name");
+    malformed(
+        issuance.get_certificate(GetCertificateRequest { name: "certificates/x".into() }).await,
+        "name",
+    );
     let list = |page_token: &str, filter: &str| ListCertificatesRequest {
         page_token: page_token.into(),
         filter: filter.into(),
@@ -70,7 +80,10 @@ async fn malformed_fields() {
     };
     malformed(issuance.list_certificates(list("x", "")).await, "page_token");
     malformed(issuance.list_certificates(list("", "serial = 1")).await, "filter");
-    malformed(client.ledger().get_consistency_proof(GetConsistencyProofRequest { old_size: 0 }).await, "old_size");
+    malformed(
+        client.ledger().get_consistency_proof(GetConsistencyProofRequest { old_size: 0 }).await,
+        "old_size",
+    );
     still_issues(&client).await;
 }
 
@@ -84,7 +97,18 @@ async fn malformed_and_reserved_identities() {
     let (_house, client) = House::with_build().await;
     let long = format!("build/{}", "x".repeat(200));
     let reserved = ["controller/build", "officer/a", "service/front", "auditor/a"];
-    let malformed = ["", "build/", "/build", "build//a", "build/../a", "build/.", "build/ä", "build/a b", &long, "a/b/c/d/e/f/g/h/i"];
+    let malformed = [
+        "",
+        "build/",
+        "/build",
+        "build//a",
+        "build/../a",
+        "build/.",
+        "build/ä",
+        "build/a b",
+        &long,
+        "a/b/c/d/e/f/g/h/i",
+    ];
     for id in reserved.into_iter().chain(malformed) {
         refused(ask(&client, request(id, csr())).await, Code::InvalidArgument, "IDENTITY_INVALID");
         let created = client.agents().create_agent(create(id)).await;

@@ -1,1 +1,81 @@
-//! …
+//! Secrets stay where they belong.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::support::{GRANT, House, files_below, issue, request, still_issues};
+
+/// The secret parts of a PEM or note key: its longest lines.
+fn parts(text: &str) -> Vec<String> {
+    let secret = |line: &&str| !line.starts_with("-----") && line.len() >= 20;
+    text.lines().filter(secret).map(ToOwned::to_owned).collect()
+}
+
+#[tokio::test]
+async fn nothing_leaks() {
+    let house = House::new();
+    let House { mut serving, cell } = house;
+    assert_eq!(serving.stop(), 0);
+    cell.configure("[log]\nlevel = \"trace\"\n");
+    let mut house = House::of(cell);
+    let mut said = house.cell.run(&["controller", "add", "build", "--grant", GRANT, "-vvv"]);
+    let client = house.credentials().client().await;
+    issue(&client, "build/a").await;
+    assert!(crate::support::ask(&client, request("prod/a", b"garbage".to_vec())).await.is_err());
+    for command in [
+        &["issue", "build/b", "-vvv"][..],
+        &["token", "inspect", "-vvv"],
+        &["token", "list", "--root", "-vvv"],
+        &["status", "-vvv"],
+        &["config", "show"],
+        &["ledger", "verify", "-vvv"],
+        &["renew", "-vvv"],
+    ] {
+        let outcome = house.cell.run(command);
+        said.stdout += &outcome.stdout;
+        said.stderr += &outcome.stderr;
+    }
+
+    let (data, officer) = (house.cell.data_dir(), house.cell.officer_dir());
+    let own: [(PathBuf, bool); 5] = [
+        (data.join("token/pin"), true),
+        (officer.join("root.pin"), true),
+        (officer.join("officer.key"), false),
+        (house.credentials().dir().join("key.pem"), false),
+        (house.cell.path("build-b.key.pem"), false),
+    ];
+    let front = files_below(&data.join("front")).into_iter().map(|path| (path, false));
+    let keys =
+        front.filter(|(path, _)| fs::read_to_string(path).is_ok_and(|text| text.contains("PRIVATE KEY")));
+    let own: Vec<(PathBuf, bool)> = own.into_iter().chain(keys).collect();
+    assert_eq!(own.len(), 6, "the service's own key is one of them");
+
+    let mut places = vec![
+        ("what commands said".to_owned(), (said.stdout + &said.stderr).into_bytes()),
+        ("the log".to_owned(), house.serving.log().into_bytes()),
+    ];
+    for pid in [house.serving.pid(), house.serving.child("keeper"), house.serving.child("front")] {
+        for file in ["cmdline", "environ"] {
+            let path = format!("/proc/{pid}/{file}");
+            // A process that is not dumpable shows its environment to root alone.
+            places.push((path.clone(), fs::read(path).unwrap_or_default()));
+        }
+    }
+    assert_eq!(house.stop().await, 0);
+    let files = files_below(house.cell.path("").as_path());
+    let files = files.into_iter().filter(|path| !own.iter().any(|(own, _)| own == path) && path.is_file());
+    places.extend(files.map(|path| (path.display().to_string(), fs::read(path).unwrap())));
+    for (file, is_pin) in &own {
+        let text = fs::read_to_string(file).unwrap();
+        let secrets = if *is_pin { vec![text.trim().to_owned()] } else { parts(&text) };
+        assert!(!secrets.is_empty(), "{}", file.display());
+        for secret in &secrets {
+            for (place, octets) in &places {
+                let found = octets.windows(secret.len()).any(|window| window == secret.as_bytes());
+                assert!(!found, "{} stands in {place}", file.display());
+            }
+        }
+    }
+    house.serving = house.cell.serve();
+    still_issues(&house.credentials().client().await).await;
+}

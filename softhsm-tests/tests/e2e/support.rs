@@ -76,6 +76,11 @@ impl House {
     /// Stops the service as an operator does, while this test's connections live: its exit code.
     pub(crate) async fn stop(&mut self) -> i32 {
         Serving::signal(self.serving.pid(), "TERM");
+        self.stop_signalled().await
+    }
+
+    /// Its exit code, once it has ended after a signal.
+    pub(crate) async fn stop_signalled(&mut self) -> i32 {
         eventually("the service ends", async || self.serving.ended()).await
     }
 
@@ -96,7 +101,8 @@ impl House {
         let tls = ClientTlsConfig::new()
             .ca_certificate(tonic::transport::Certificate::from_pem(credentials.read("bundle.pem")))
             .identity(Identity::from_pem(credentials.read("chain.pem"), credentials.read("key.pem")));
-        let endpoint = Endpoint::from_shared(self.serving.server.clone()).and_then(|endpoint| endpoint.tls_config(tls));
+        let endpoint =
+            Endpoint::from_shared(self.serving.server.clone()).and_then(|endpoint| endpoint.tls_config(tls));
         endpoint.expect("an endpoint").connect().await.expect("the service accepts the controller")
     }
 
@@ -149,7 +155,11 @@ pub(crate) struct Holder {
 
 impl Holder {
     /// Asks for a certificate, with a change to the request.
-    pub(crate) async fn ask(client: &Client, id: &str, change: impl FnOnce(&mut IssueCertificateRequest)) -> Self {
+    pub(crate) async fn ask(
+        client: &Client,
+        id: &str,
+        change: impl FnOnce(&mut IssueCertificateRequest),
+    ) -> Self {
         let key = KeyPair::generate().expect("a key");
         let mut request = request(id, csr_of(&key));
         change(&mut request);

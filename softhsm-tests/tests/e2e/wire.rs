@@ -75,7 +75,8 @@ pub(crate) fn client_config([anchors, chain, key]: [&str; 3], moved_secs: i64) -
     roots.add_parsable_certificates(certificates(anchors));
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_details(provider, Arc::new(Moved(moved_secs)));
-    let builder = builder.with_safe_default_protocol_versions().expect("versions").with_root_certificates(roots);
+    let builder =
+        builder.with_safe_default_protocol_versions().expect("versions").with_root_certificates(roots);
     let mut config = if chain.is_empty() {
         builder.with_no_client_auth()
     } else {
