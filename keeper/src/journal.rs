@@ -296,10 +296,12 @@ impl Journal {
 
     /// Brings everything into the one file: a copy of it, made while nobody writes, is whole.
     ///
+    /// Where a reader is in the midst of reading, the write-ahead log keeps what it has: nothing is lost by it.
+    ///
     /// # Errors
-    /// The disk's, or a reader is in the midst of reading. What was committed is kept in the write-ahead log all the same.
+    /// The disk's.
     pub(crate) fn settle(&self) -> Result<(), JournalError> {
-        checkpoint_wal(&self.connection, "TRUNCATE")
+        move_wal(&self.connection, "TRUNCATE").map(drop)
     }
 
     /// Makes the projections anew from the entries and compares them with those there, row by row. With `replace`, puts the new ones in
