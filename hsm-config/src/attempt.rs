@@ -67,6 +67,8 @@ impl PinGuard {
         login: impl FnOnce() -> Result<(), E>,
         refused: impl Fn(&E) -> bool,
     ) -> Result<Result<(), E>, PinError> {
+        // Another process with the same token waits: it then reads how this try ended.
+        let _alone = self.lock()?;
         let mut attempts = self.load()?;
         let earlier =
             attempts.iter().find(|attempt| attempt.serial == serial && same_pin(&attempt.pin_hash, pin));
@@ -115,6 +117,18 @@ impl PinGuard {
             .map_err(|error| self.failed(io::Error::other(error.to_string())))?;
         let hash = slow_hash().hash_password(pin.expose(), &salt);
         Ok(hash.map_err(|error| self.failed(io::Error::other(error.to_string())))?.to_string())
+    }
+
+    /// A lock on a file of its own, for the record itself is replaced. It ends with the file's handle, also by a crash.
+    fn lock(&self) -> Result<fs::File, PinError> {
+        let locked = || -> io::Result<fs::File> {
+            let path = self.path.with_extension("lock");
+            let file =
+                fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+            file.lock()?;
+            Ok(file)
+        };
+        locked().map_err(|error| self.failed(error))
     }
 
     fn load(&self) -> Result<Vec<Attempt>, PinError> {
@@ -205,6 +219,28 @@ mod tests {
             assert_eq!(crash.is_err(), expected);
             assert_eq!(tried, expected);
         }
+    }
+
+    #[test]
+    fn two_at_once_make_one_try() {
+        let dir = tempfile::tempdir().unwrap();
+        let tries = std::sync::atomic::AtomicU32::new(0);
+        let login = || {
+            PinGuard::new(dir.path()).attempt(
+                "serial",
+                &pin("wrong"),
+                || {
+                    tries.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                    Err::<(), bool>(true)
+                },
+                |refused| *refused,
+            )
+        };
+        std::thread::scope(|scope| {
+            let others: Vec<_> = (0..3).map(|_| scope.spawn(login)).collect();
+            assert!(others.into_iter().all(|other| other.join().unwrap().is_err()));
+        });
+        assert_eq!(tries.into_inner(), 1);
     }
 
     #[test]
