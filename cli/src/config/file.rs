@@ -150,7 +150,7 @@ impl<'a> File<'a> {
                 Ok(value) => values.push(value),
                 Err(error) => {
                     // The value may be a PIN in the wrong place: it is not repeated.
-                    let secret = key.ends_with(".pin") || key.ends_with(".uri");
+                    let secret = matches!(key.rsplit('.').next(), Some("pin" | "uri"));
                     let what = if secret { error.to_string() } else { format!("{text:?}: {error}") };
                     self.problems.push(Problem { line, key: key.to_owned(), what });
                 }
