@@ -173,6 +173,17 @@ impl Journal {
         })
     }
 
+    /// Whether there is a journal in `dir` that a keeper could open: for those who start one.
+    ///
+    /// # Errors
+    /// There is none, it is in use, or `dir` is open to others.
+    pub fn is_free(dir: &Path) -> Result<(), JournalError> {
+        if !dir.join(FILE_NAME).exists() {
+            return Err(JournalError::Missing(dir.to_owned()));
+        }
+        lock(dir).map(drop)
+    }
+
     /// Trust domain that the journal belongs to.
     pub fn cell(&self) -> &str {
         &self.cell

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cell::DnsNames;
 use clap::Args;
-use keeper::{Ended, Keeper as Running, StartError};
+use keeper::{Ended, JournalError, Keeper as Running, StartError};
 
 use crate::config::Config;
 use crate::error::{Exit, Failure};
@@ -67,6 +67,12 @@ impl From<StartError> for Failure {
         match error {
             StartError::Token(error) => error.into(),
             StartError::WrongCell { .. } => Self::new("WRONG_CELL", error).ending(Exit::Configuration),
+            StartError::Journal(JournalError::Missing(_)) => {
+                Self::new("JOURNAL", error).mended_by("rootcellar init")
+            }
+            StartError::Journal(JournalError::Locked(_)) => {
+                Self::new("JOURNAL", error).mended_by("rootcellar status")
+            }
             StartError::Journal(_) | StartError::Unfounded(_) => Self::new("JOURNAL", error),
         }
     }

@@ -1,6 +1,7 @@
 //! `rootcellar serve`: the supervisor of the keeper and the front.
 
 use clap::Args;
+use keeper::{Journal, StartError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::error::Failure;
@@ -20,6 +21,8 @@ pub(crate) struct Serve {}
 
 pub(super) fn run(session: &Session, _args: &Serve) -> Result<(), Failure> {
     let config = session.config()?;
+    // Asked here, so that one sentence says it and not each child in its own way; the keeper asks again for itself.
+    Journal::is_free(config.data_dir()).map_err(StartError::from)?;
     logging::start(config.log_level(), config.log_format());
     raise_descriptors();
     let environment = config.issuing_token().environment();
