@@ -73,7 +73,7 @@ pub struct Founded {
 #[derive(Debug, thiserror::Error)]
 pub enum FoundError {
     /// The operator's: there is one.
-    #[error("{} is not empty: a cell was founded there, or begun. Choose another directory, or remove it if nothing of it is needed", .0.display())]
+    #[error("{} is not empty: a cell was founded there, or begun. One that was only begun is removed and begun anew", .0.display())]
     NotEmpty(PathBuf),
     /// The operator's: the directory cannot be used.
     #[error("{path}: {source}", path = .path.display())]

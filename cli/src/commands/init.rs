@@ -102,8 +102,12 @@ fn remember_cell(session: &Session, plan: &Plan) -> Result<(), Failure> {
 impl From<FoundError> for Failure {
     fn from(error: FoundError) -> Self {
         let remedy = match &error {
-            FoundError::NotEmpty(path) => {
-                format!("rm -r {}, or --data-dir and --officer-dir with other directories", path.display())
+            FoundError::NotEmpty(_) => {
+                "rootcellar serve; for another cell, rootcellar init --data-dir DIR --officer-dir DIR"
+                    .to_owned()
+            }
+            FoundError::Directory { .. } => {
+                "the same with --data-dir DIR and --officer-dir DIR where you can write".to_owned()
             }
             FoundError::Internal(_) => return Self::new("INTERNAL", error),
             _ => "remove the data and the officer directory, mend it, and run `rootcellar init` again"
