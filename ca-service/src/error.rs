@@ -8,7 +8,7 @@ pub enum FrontError {
     /// The operator's fault, mostly: another program has the port, or the address is not this machine's.
     #[error(
         "cannot listen on {addr}: {source}. Another program has that address, or it is not this machine's: stop the other, \
-         or set `{key}` to another address"
+         or set `{key}` below [service] to another address"
     )]
     Listen {
         /// The address asked for.
@@ -20,7 +20,7 @@ pub enum FrontError {
     },
     /// The operator's fault: operations are for this machine alone.
     #[error(
-        "`ops_listen` is {addr}, which others can reach: set it to a loopback address such as 127.0.0.1:7444"
+        "`ops-listen` is {addr}, which others can reach: set it to a loopback address such as 127.0.0.1:7444"
     )]
     OpsNotLoopback {
         /// The address asked for.

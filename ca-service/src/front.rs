@@ -96,7 +96,7 @@ impl Sockets {
             return Err(FrontError::OpsNotLoopback { addr: config.ops_listen });
         }
         let (mtls, mtls_addr) = listener::bind(config.listen, "listen").await?;
-        let (ops, ops_addr) = listener::bind(config.ops_listen, "ops_listen").await?;
+        let (ops, ops_addr) = listener::bind(config.ops_listen, "ops-listen").await?;
         let local = LocalSocket::bind(&config.socket).await?;
         Ok(Self { mtls, ops, local, bound: Bound { mtls: mtls_addr, ops: ops_addr } })
     }

@@ -21,7 +21,7 @@ async fn a_port_that_is_taken_is_named_with_the_key_to_change() {
     let addr = taken.local_addr().unwrap();
     let cases = [
         ("listen", FrontConfig { listen: addr, ..house.config() }),
-        ("ops_listen", FrontConfig { ops_listen: addr, ..house.config() }),
+        ("ops-listen", FrontConfig { ops_listen: addr, ..house.config() }),
     ];
     for (key, config) in cases {
         let error = house.fail(config).await;
