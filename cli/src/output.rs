@@ -53,6 +53,17 @@ impl Output {
         self.raw(&self.render(what, coloured(&io::stdout()))?)
     }
 
+    /// Says a text that has a form of its own, a note or PEM: as it is, or as the one `field` of a JSON document.
+    ///
+    /// # Errors
+    /// Nobody reads it.
+    pub(crate) fn text(&self, field: &str, text: &str) -> Result<(), Failure> {
+        match self.format {
+            Format::Table => self.raw(text),
+            Format::Json => self.raw(&format!("{}\n", serde_json::json!({ field: text }))),
+        }
+    }
+
     /// Writes a text on standard output as it is.
     ///
     /// # Errors

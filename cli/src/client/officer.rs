@@ -108,7 +108,7 @@ impl Desk {
     ) -> Result<Outcome, Failure> {
         if signing.dry_run {
             let note = self.write(session, act, signing, &[])?;
-            session.output().raw(note.text())?;
+            session.output().text("proposal", note.text())?;
             return Ok(Outcome::Shown);
         }
         let path = match &signing.officer_key {

@@ -36,7 +36,7 @@ pub(super) fn run(session: &Session, args: &Ca) -> Result<(), Failure> {
     let text = session.block_on(fetch(session, args))?;
     match &args.out {
         Some(path) => files::replace(path, text.as_bytes(), PUBLIC),
-        None => session.output().raw(&text),
+        None => session.output().text(if args.note { "note" } else { "pem" }, &text),
     }
 }
 

@@ -78,7 +78,11 @@ fn show(session: &Session, args: &ShowOne) -> Result<(), Failure> {
     let der = if is_name {
         session.block_on(fetch(session, args))?
     } else {
-        files::read_certificates(&PathBuf::from(&args.which))?.swap_remove(0)
+        let read = files::read_certificates(&PathBuf::from(&args.which));
+        read.map_err(|failure| {
+            failure.mended_by("rootcellar cert show certificates/INDEX, as `cert list` names it")
+        })?
+        .swap_remove(0)
     };
     let summary = CertificateSummary::parse(&der, session.config()?.attributes_oid())
         .map_err(|error| Failure::malformed(Path::new(&args.which), error))?;

@@ -39,7 +39,7 @@ pub(crate) struct Reference {
 
 pub(super) fn run(session: &Session, args: &ConfigCommand) -> Result<(), Failure> {
     match args {
-        ConfigCommand::Show(Reference { reference: true }) => session.output().raw(REFERENCE),
+        ConfigCommand::Show(Reference { reference: true }) => session.output().text("reference", REFERENCE),
         ConfigCommand::Show(_) => show(session, None),
         ConfigCommand::Check(Check { file }) => show(session, file.clone()),
     }

@@ -55,7 +55,13 @@ pub(super) fn run(session: &Session, args: &Token) -> Result<(), Failure> {
     let config = session.config()?;
     let token = which.token(&config);
     match (args, which.in_child) {
-        (Token::List(_), true) => session.output().raw(&json(&child::list(&token)?)?),
+        (Token::List(_), true) => {
+            let tokens = child::list(&token).map_err(|failure| {
+                // Without its directory a software module does not even begin.
+                if token.dir.exists() { failure } else { failure.mended_by("rootcellar init") }
+            })?;
+            session.output().raw(&json(&tokens)?)
+        }
         (Token::Inspect(_), true) => {
             let guard = PinGuard::new(which.guarded(&config));
             session.output().raw(&json(&child::inspect(&token, &guard, session.verbose() > 0)?)?)

@@ -29,7 +29,7 @@ pub(super) async fn run(session: &Session, who: &As) -> Result<(), Failure> {
     let log = logs.iter().find(|log| log.origin == *origin.as_str());
     let log = log.ok_or_else(|| Failure::unverified("the checkpoint", "the bundle does not name its log"))?;
     let note = follow(session, &client, log, answer.checkpoint).await?;
-    session.output().raw(&note)
+    session.output().text("checkpoint", &note)
 }
 
 /// Checks the checkpoint, proves that it follows, and remembers it.
