@@ -15,7 +15,7 @@ pub struct Limits {
     pub handshake_timeout: Duration,
     /// HTTP/2 streams open at a time on a connection (RFC 9113 §5.1.2). 256: several times what one caller keeps busy.
     pub streams_per_connection: u32,
-    /// Bytes of a request message. 256 KiB: a batch of 100 agents with every field full.
+    /// Bytes of a request message. 256 KiB: a batch of 50 agents with every field full, of 100 that are common.
     pub message_bytes: usize,
     /// Bytes of a request's headers (RFC 9113 §6.5.2). 16 KiB: what common servers take.
     pub header_bytes: u32,
