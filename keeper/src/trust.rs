@@ -45,12 +45,18 @@ impl Trust {
                 .into());
             }
         }
+        let covered = checkpoint.map_or(0, |(size, _)| size);
+        for index in covered..journal.edge().size() {
+            // No checkpoint vouches for these yet; the next one will: each must be what its leaf says.
+            let gone = || JournalError::Corrupt(format!("entry {index} is not there"));
+            reader.entry(index)?.ok_or_else(gone)?;
+        }
         Ok(Self {
             issuers: vec![issuer.clone()],
             issuer,
             origin: log.origin.clone(),
             log_key: log.key.clone(),
-            checkpoint: checkpoint.map_or(0, |(size, _)| size),
+            checkpoint: covered,
         })
     }
 }
