@@ -2,6 +2,12 @@
 //!
 //! A missing SoftHSM2 is a failure, not a skip. Nothing is shared, nothing is waited for by time: a service says when it is ready.
 
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "what the harness cannot do fails the test that asked for it"
+)]
+
 mod cell;
 mod credentials;
 mod faults;

@@ -28,11 +28,8 @@ async fn a_program_from_the_contract_alone() {
     fs::create_dir_all(dir.join("stubs")).unwrap();
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let contract = here.join("../proto");
-    let contract_files = fs::read_dir(contract.join("rootcellar/v1")).unwrap();
-    let files: Vec<String> = contract_files
-        .map(|file| file.unwrap().path().display().to_string())
-        .filter(|path| path.ends_with(".proto"))
-        .collect();
+    let contracts = fs::read_dir(contract.join("rootcellar/v1")).unwrap().map(|file| file.unwrap().path());
+    let files: Vec<String> = contracts.map(|path| path.display().to_string()).collect();
     let include = format!("-I{}", contract.display());
     let mut generate =
         vec!["-m", "grpc_tools.protoc", &include, "--python_out=stubs", "--grpc_python_out=stubs"];
