@@ -75,7 +75,12 @@ async fn load(args: &Args) -> Result<serde_json::Value, Failed> {
     let callers: Vec<_> = (0..args.in_flight.max(1))
         .map(|number| {
             let client = clients[number % clients.len()].clone();
-            tokio::spawn(caller(client, format!("agents/{}/{number}", args.prefix), until, Arc::clone(&errors)))
+            tokio::spawn(caller(
+                client,
+                format!("agents/{}/{number}", args.prefix),
+                until,
+                Arc::clone(&errors),
+            ))
         })
         .collect();
     let mut latencies = Vec::new();
@@ -89,14 +94,20 @@ async fn load(args: &Args) -> Result<serde_json::Value, Failed> {
 
 async fn connect(args: &Args) -> Result<Client, Failed> {
     let read = |name: &str| std::fs::read_to_string(args.credentials.join(name));
-    let (anchors, chain, key, place) = (read("bundle.pem")?, read("chain.pem")?, read("key.pem")?, read("client.toml")?);
+    let (anchors, chain, key, place) =
+        (read("bundle.pem")?, read("chain.pem")?, read("key.pem")?, read("client.toml")?);
     let place: toml::Table = place.parse()?;
     let server = place.get("server").and_then(toml::Value::as_str).ok_or("client.toml names no server")?;
     Ok(Client::connect(server, &Credentials { anchors: &anchors, chain: &chain, key: &key }).await?)
 }
 
 /// One caller: one agent, one key, one request after the other. The latencies of those that succeeded.
-async fn caller(client: Client, agent: String, until: Instant, errors: Arc<AtomicU64>) -> Result<Vec<Duration>, Failed> {
+async fn caller(
+    client: Client,
+    agent: String,
+    until: Instant,
+    errors: Arc<AtomicU64>,
+) -> Result<Vec<Duration>, Failed> {
     let key = rcgen::KeyPair::generate()?;
     let csr = rcgen::CertificateParams::default().serialize_request(&key)?.der().to_vec();
     let request = IssueCertificateRequest {
