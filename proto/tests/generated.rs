@@ -1,5 +1,7 @@
 //! The checked-in code is what the .proto files generate. `ROOTCELLAR_REGENERATE=1` writes it anew.
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
