@@ -3,7 +3,7 @@
 //! A founding that does not come to its end is not resumed: nothing was issued, so its directories are removed and it is begun anew.
 
 use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use cell::{Act, TrustDomain};
@@ -75,6 +75,14 @@ pub enum FoundError {
     /// The operator's: there is one.
     #[error("{} is not empty: a cell was founded there, or begun. One that was only begun is removed and begun anew", .0.display())]
     NotEmpty(PathBuf),
+    /// The operator's: others could read what will be in it.
+    #[error("{path} is open to others (mode {mode:04o}): chmod 0700 {path}", path = .path.display())]
+    TooWide {
+        /// Which.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
     /// The operator's: the directory cannot be used.
     #[error("{path}: {source}", path = .path.display())]
     Directory {
@@ -178,11 +186,15 @@ pub fn found(plan: &Plan, service: &mut TokenHost, root: &mut TokenHost) -> Resu
 /// Makes the two directories, private and empty but for a configuration.
 ///
 /// # Errors
-/// They are not empty, or cannot be made.
+/// They are not empty, open to others, or cannot be made.
 pub fn prepare(plan: &Plan) -> Result<(), FoundError> {
     for path in [&plan.data_dir, &plan.officer_dir] {
         let failed = |source| FoundError::Directory { path: path.clone(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+        let mode = std::fs::metadata(path).map_err(failed)?.mode() & 0o7777;
+        if mode & 0o077 != 0 {
+            return Err(FoundError::TooWide { path: path.clone(), mode });
+        }
         for there in std::fs::read_dir(path).map_err(failed)? {
             // A configuration written beforehand is no cell.
             if there.map_err(failed)?.file_name() != CONFIGURATION {

@@ -8,6 +8,7 @@ use ceremony::init::{self, FoundError, Founded, Plan};
 use certs::CertificateSummary;
 use clap::Args;
 use hsm_config::{PinGuard, TokenConfig};
+use keeper::{Journal, JournalError};
 use serde::Serialize;
 
 use crate::config::Config;
@@ -102,10 +103,16 @@ fn remember_cell(session: &Session, plan: &Plan) -> Result<(), Failure> {
 impl From<FoundError> for Failure {
     fn from(error: FoundError) -> Self {
         let remedy = match &error {
-            FoundError::NotEmpty(_) => {
+            FoundError::NotEmpty(path)
+                if !matches!(Journal::is_free(path), Err(JournalError::Missing(_))) =>
+            {
                 "rootcellar serve; for another cell, rootcellar init --data-dir DIR --officer-dir DIR"
                     .to_owned()
             }
+            FoundError::NotEmpty(_) => {
+                "rootcellar init --data-dir DIR --officer-dir DIR, both empty or not there".to_owned()
+            }
+            FoundError::TooWide { path, .. } => format!("chmod 0700 {}", path.display()),
             FoundError::Directory { .. } => {
                 "the same with --data-dir DIR and --officer-dir DIR where you can write".to_owned()
             }
