@@ -86,6 +86,8 @@ impl TokenError {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Call(Error::Pkcs11(rv, _)) => classify(*rv),
+            // A source that is away for a moment is no PIN that was refused: what cost no try may be tried again.
+            Self::Pin(PinError::Unreadable { .. }) => Fault::Module,
             Self::Pin(_) => Fault::Pin,
             Self::Malformed(_) | Self::Custody(_) => Fault::Request,
             _ => Fault::Module,

@@ -29,6 +29,8 @@ use crate::{Clock, charters};
 const READERS: usize = 2;
 /// Rows that one page may look at to find those that the caller may read.
 const SCAN_MAX: u64 = 5_000;
+/// Entries read at a time.
+const ENTRIES_AT_ONCE: u64 = 32;
 
 /// What every read needs. Shared by the readers, never changed.
 pub(crate) struct Reads {
@@ -221,16 +223,23 @@ impl View<'_> {
         let limit = page::limit(list.page_size)?;
         let start = list.start_index.min(page::INDEX_MAX);
         let (mut entries, mut octets, mut next) = (Vec::new(), 0, start);
-        for (index, body) in self.reader.entries(start, SCAN_MAX.min(limit * 4))? {
-            if entries.len() as u64 == limit || octets + body.len() > PAGE_OCTETS {
+        // A few at a time: an entry may have 64 KiB, and most of a page may be others'.
+        'page: while next < start.saturating_add(SCAN_MAX) {
+            let some = self.reader.entries(next, ENTRIES_AT_ONCE)?;
+            if some.is_empty() {
                 break;
             }
-            next = index + 1;
-            if self.may_read_entry(&body)? {
-                octets += body.len();
-                let signature =
-                    self.reader.signature(index)?.map(|(signature, _)| signature).unwrap_or_default();
-                entries.push(v1::LedgerEntry { index, entry: body, signature });
+            for (index, body) in some {
+                if entries.len() as u64 == limit || octets + body.len() > PAGE_OCTETS {
+                    break 'page;
+                }
+                next = index + 1;
+                if self.may_read_entry(&body)? {
+                    octets += body.len();
+                    let signature = self.reader.signature(index)?.map(|(signature, _)| signature);
+                    let signature = signature.unwrap_or_default();
+                    entries.push(v1::LedgerEntry { index, entry: body, signature });
+                }
             }
         }
         let next_index = if next < self.reader.size()? { next } else { 0 };

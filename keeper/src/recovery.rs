@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
+use certs::{CertificateSummary, Issuer};
 use crossbeam_channel::Sender;
-use ledger::entry::{self, entry::Kind};
+use ledger::entry::{self, Issuance, entry::Kind};
 
 use crate::journal::{Appended, CertificateRow, Durability, Journal, JournalError, Reader};
 use crate::requests::Settings;
@@ -11,11 +12,18 @@ use crate::sequencer::{Waiter, abandonment, own_entry};
 use crate::steps::Recorded;
 use crate::workers::Job;
 
+/// Longest lifetime of any end-entity profile, in seconds: 7 days (DESIGN §5).
+const LIFETIME_MAX_SECS: u64 = 7 * 86_400;
+
 /// Finds what a crash left: entries without a certificate. Those that have expired meanwhile are given up; the others are signed as if
-/// nothing had happened.
+/// nothing had happened, once they have been looked at again.
+///
+/// # Errors
+/// The disk's, or an entry that this keeper would never have recorded.
 pub(crate) fn recover(
     journal: &mut Journal,
     settings: &Settings,
+    issuer: &Issuer,
     now_ms: i64,
 ) -> Result<Vec<Recorded>, JournalError> {
     let pending = journal.reader().pending()?;
@@ -36,17 +44,39 @@ pub(crate) fn recover(
         tracing::warn!(signed_now = live.len(), given_up = expired.len(), "finishing what the last run left");
     }
     let reader = journal.reader();
-    live.iter().map(|row| recorded(&reader, row.index)).collect()
+    live.iter().map(|row| recorded(&reader, row.index, settings, issuer)).collect()
 }
 
-fn recorded(reader: &Reader<'_>, index: u64) -> Result<Recorded, JournalError> {
+fn recorded(
+    reader: &Reader<'_>,
+    index: u64,
+    settings: &Settings,
+    issuer: &Issuer,
+) -> Result<Recorded, JournalError> {
     let corrupt = |what: &str| JournalError::Corrupt(format!("entry {index}: {what}"));
     let body = reader.entry(index)?.ok_or_else(|| corrupt("not there"))?;
     let leaf = ledger::leaf_hash(&body);
     match entry::decode(&body).map_err(|error| corrupt(&error.to_string()))?.kind {
+        Some(Kind::Issuance(issuance)) if !is_ours(&issuance, settings, issuer) => {
+            Err(corrupt("it is no certificate that this keeper would record; it is not signed"))
+        }
         Some(Kind::Issuance(issuance)) => Ok(Recorded::after_commit(Appended { index, leaf }, issuance)),
         _ => Err(corrupt("no issuance")),
     }
+}
+
+/// Whether a recorded TBS is an end-entity certificate of its own subject, under the active issuer. Whoever can write the journal's file
+/// must not be able to have a CA's certificate signed by a restart.
+fn is_ours(issuance: &Issuance, settings: &Settings, issuer: &Issuer) -> bool {
+    // The signature is no part of what is looked at.
+    let unsigned = certs::compose::join(&issuance.tbs, issuer.algorithm(), &[0]);
+    CertificateSummary::parse(&unsigned, settings.attributes_oid).is_ok_and(|summary| {
+        let lifetime = summary.not_after.saturating_sub(summary.not_before);
+        !summary.is_ca
+            && summary.uris == [format!("spiffe://{}{}", settings.cell, issuance.subject)]
+            && issuance.issuer_spki_sha256 == issuer.spki_sha256()
+            && u64::try_from(lifetime).is_ok_and(|lifetime| lifetime <= LIFETIME_MAX_SECS)
+    })
 }
 
 /// Hands them to the workers; nobody waits for them.

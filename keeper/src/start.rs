@@ -133,7 +133,7 @@ impl Keeper {
             tracing::info!(label = key.label, algorithm = key.key.algorithm().to_string(), "key in custody");
         }
         let settings = settings(&config, &journal);
-        let left = recovery::recover(&mut journal, &settings, (clock)())?;
+        let left = recovery::recover(&mut journal, &settings, &trust.issuer, (clock)())?;
         Self::assemble(config, clock, journal, trust, &custody, settings, left)
     }
 
