@@ -6,6 +6,7 @@
 mod projection;
 mod reader;
 mod rebuild;
+mod rows;
 
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -15,8 +16,9 @@ use ledger::tree::Edge;
 use ledger::{Hash, entry, leaf_hash};
 use rusqlite::{Connection, OpenFlags};
 
-pub(crate) use reader::{AgentRow, CertificateRow, ControllerRow, Reader};
+pub(crate) use reader::Reader;
 pub use rebuild::Rebuilt;
+pub(crate) use rows::{AgentRow, CertificateRow, ControllerRow};
 
 /// Format of the journal (`PRAGMA user_version`). A newer one is refused.
 const FORMAT: i32 = 1;

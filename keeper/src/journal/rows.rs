@@ -1,0 +1,112 @@
+//! Rows of the projections, typed, and how each is read.
+
+use ledger::entry::AgentRecord;
+use prost::Message;
+use proto::v1;
+use rusqlite::Row;
+
+use super::JournalError;
+
+/// A certificate as it is projected.
+#[derive(Clone, Debug)]
+pub struct CertificateRow {
+    /// Index of its entry.
+    pub index: u64,
+    /// Serial number, big-endian without leading zeros.
+    pub serial: Vec<u8>,
+    /// SPIFFE path.
+    pub subject: String,
+    /// SHA-256 of the issuer's SubjectPublicKeyInfo.
+    pub issuer: Vec<u8>,
+    /// Seconds since 1970, inclusive.
+    pub not_before: i64,
+    /// Seconds since 1970, inclusive.
+    pub not_after: i64,
+    /// The one before it of the same subject.
+    pub previous: Option<u64>,
+    /// Given up before it was signed.
+    pub abandoned: bool,
+}
+
+/// A CA certificate as it is projected.
+#[derive(Clone, Debug)]
+pub struct CaRow {
+    /// Index of its entry.
+    pub index: u64,
+    /// SHA-256 of its SubjectPublicKeyInfo.
+    pub spki_sha256: Vec<u8>,
+    /// SHA-256 of its signer's.
+    pub signer: Vec<u8>,
+}
+
+/// An agent as it is projected.
+#[derive(Clone, Debug)]
+pub struct AgentRow {
+    /// The agent.
+    pub record: AgentRecord,
+    /// The entry that created it.
+    pub index: u64,
+    /// When it was created, in milliseconds since 1970.
+    pub created_ms: i64,
+    /// When it was last changed, likewise.
+    pub updated_ms: i64,
+}
+
+/// A controller as it is projected.
+#[derive(Clone, Debug)]
+pub struct ControllerRow {
+    /// Name.
+    pub name: String,
+    /// The act that began its line.
+    pub line: u64,
+    /// Start of its line, in milliseconds since 1970.
+    pub line_start_ms: i64,
+    /// Removed: its certificates are refused.
+    pub removed: bool,
+}
+
+/// A grant as it is projected.
+#[derive(Clone, Debug)]
+pub struct GrantRow {
+    /// The entry that set it.
+    pub index: u64,
+    /// The grant.
+    pub grant: v1::Grant,
+}
+
+pub(super) fn certificate_row(row: &Row<'_>) -> rusqlite::Result<CertificateRow> {
+    Ok(CertificateRow {
+        index: row.get(0)?,
+        serial: row.get(1)?,
+        subject: row.get(2)?,
+        issuer: row.get(3)?,
+        not_before: row.get(4)?,
+        not_after: row.get(5)?,
+        previous: row.get(6)?,
+        abandoned: row.get(7)?,
+    })
+}
+
+pub(super) fn ca_row(row: &Row<'_>) -> rusqlite::Result<CaRow> {
+    Ok(CaRow { index: row.get(0)?, spki_sha256: row.get(1)?, signer: row.get(2)? })
+}
+
+pub(super) fn controller_row(row: &Row<'_>) -> rusqlite::Result<ControllerRow> {
+    Ok(ControllerRow {
+        name: row.get(0)?,
+        line: row.get(1)?,
+        line_start_ms: row.get(2)?,
+        removed: row.get(3)?,
+    })
+}
+
+pub(super) type Encoded = (Vec<u8>, u64, i64, i64);
+
+pub(super) fn agent_row(row: &Row<'_>) -> rusqlite::Result<Encoded> {
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+}
+
+pub(super) fn decoded((record, index, created_ms, updated_ms): Encoded) -> Result<AgentRow, JournalError> {
+    let record = AgentRecord::decode(&*record).map_err(|error| JournalError::Corrupt(error.to_string()))?;
+    Ok(AgentRow { record, index, created_ms, updated_ms })
+}
