@@ -14,7 +14,7 @@ use crate::wire;
 
 /// A refusal for a field.
 #[track_caller]
-fn malformed<T: std::fmt::Debug>(answer: Result<T, Status>, field: &str) {
+fn malformed<T>(answer: Result<T, Status>, field: &str) {
     let status = refused(answer, Code::InvalidArgument, "REQUEST_MALFORMED");
     let violations = status.get_details_bad_request().expect("the field at fault").field_violations;
     assert_eq!(violations[0].field, field, "{violations:?}");

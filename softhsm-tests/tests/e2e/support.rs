@@ -236,8 +236,8 @@ pub(crate) async fn still_issues(client: &Client) {
 
 /// The answer is a refusal of this code and reason, in our domain.
 #[track_caller]
-pub(crate) fn refused<T: Debug>(answer: Result<T, Status>, code: Code, reason: &str) -> Status {
-    let status = answer.expect_err("it is refused");
+pub(crate) fn refused<T>(answer: Result<T, Status>, code: Code, reason: &str) -> Status {
+    let Err(status) = answer else { panic!("granted, and not refused with {reason}") };
     let info = status.get_details_error_info();
     let (said, domain) = info.map(|info| (info.reason, info.domain)).unwrap_or_default();
     assert_eq!((status.code(), said.as_str(), domain.as_str()), (code, reason, "rootcellar"), "{status:?}");
