@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, path::PathBuf};
 
-/// Why the front cannot start. Once started it goes on: what fails later is logged, answered and tried again.
+/// Why the front cannot start. Once started it goes on, but for a lost door: what fails later is logged, answered and tried again.
 #[derive(Debug, thiserror::Error)]
 pub enum FrontError {
     /// The operator's fault, mostly: another program has the port, or the address is not this machine's.
@@ -48,6 +48,11 @@ pub enum FrontError {
         /// What the system said.
         source: io::Error,
     },
+    /// The keeper's, or its supervisor's: the door closed and no other came. Whoever started this process starts it again, with a door.
+    #[error(
+        "the keeper's door closed and no other came: this process ends, to be started again with a new one"
+    )]
+    DoorLost,
     /// Our bug: the TLS library refuses our settings.
     #[error("the TLS settings are not accepted: {0}. This is a fault of this program: please report it")]
     Tls(#[from] rustls::Error),

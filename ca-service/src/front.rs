@@ -64,7 +64,7 @@ pub struct Bound {
 /// from the beginning; `ready` is called when the mTLS port does, once the keeper has given anchors and a certificate.
 ///
 /// # Errors
-/// [`FrontError`], at the start alone.
+/// [`FrontError`]; after the start only [`FrontError::DoorLost`].
 pub async fn run(
     config: FrontConfig,
     clock: Clock,
@@ -76,11 +76,20 @@ pub async fn run(
     let front = Front::new(config, clock, sockets.bound.mtls).await?;
     // Dropped last: what still runs then is ended.
     let mut background = JoinSet::new();
-    background.spawn(front.keeper.clone().attend(doors));
+    let mut attending = JoinSet::new();
+    attending.spawn(front.keeper.clone().attend(doors, front.app.limits.door_wait));
     let own = Arc::clone(&front.own);
     let bundles = front.keeper.bundles();
     background.spawn(async move { own.keep(bundles).await });
-    front.serve(sockets, ready, pin!(stop)).await
+    let mut lost = false;
+    let stop = async {
+        tokio::select! {
+            () = stop => {}
+            _ = attending.join_next() => lost = true,
+        }
+    };
+    front.serve(sockets, ready, pin!(stop)).await?;
+    if lost { Err(FrontError::DoorLost) } else { Ok(()) }
 }
 
 struct Sockets {

@@ -132,15 +132,19 @@ impl Keeper {
         self.0.present.subscribe()
     }
 
-    /// Uses each door that comes; a new one means that the one before is dead. Never returns.
-    pub async fn attend(self, mut doors: mpsc::Receiver<StdUnixStream>) {
+    /// Uses each door that comes; a new one means that the one before is dead. Returns when a door has closed and none came within
+    /// `wait`: the keeper may live behind a door that only this side knows to be dead.
+    pub async fn attend(self, mut doors: mpsc::Receiver<StdUnixStream>, wait: Duration) {
         let mut next = doors.recv().await;
         while let Some(stream) = next {
             next = tokio::select! {
                 ended = self.serve(stream) => {
                     self.close();
                     tracing::warn!(reason = %why(&ended), "the keeper's door is closed: waiting for the next");
-                    doors.recv().await
+                    match timeout(wait, doors.recv()).await {
+                        Ok(next) => next,
+                        Err(_) => return,
+                    }
                 }
                 Some(newer) = doors.recv() => Some(newer),
             };

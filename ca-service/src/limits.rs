@@ -34,6 +34,8 @@ pub struct Limits {
     pub in_flight: usize,
     /// Time between looks at whether the keeper answers. 2 s.
     pub probe: Duration,
+    /// Time without a door after which the front ends, to be started anew with one: whoever starts keepers brings a door with each. 30 s.
+    pub door_wait: Duration,
 }
 
 impl Default for Limits {
@@ -53,6 +55,7 @@ impl Default for Limits {
             drain: Duration::from_secs(10),
             in_flight: 4096,
             probe: Duration::from_secs(2),
+            door_wait: Duration::from_secs(30),
         }
     }
 }

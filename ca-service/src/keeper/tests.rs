@@ -58,7 +58,7 @@ impl Fixture {
     fn new(in_flight: usize) -> Self {
         let (doors, incoming) = mpsc::channel(1);
         let keeper = Keeper::new(in_flight);
-        let attending = tokio::spawn(keeper.clone().attend(incoming));
+        let attending = tokio::spawn(keeper.clone().attend(incoming, LONG));
         Self { keeper, doors, _attending: attending }
     }
 

@@ -146,6 +146,12 @@ impl Running {
         self.ended.await.unwrap().unwrap();
     }
 
+    /// Closes its door, brings no other, and waits for its end.
+    pub(crate) async fn lose_its_door(self) -> Result<(), FrontError> {
+        self.door.abort();
+        self.ended.await.unwrap()
+    }
+
     /// Begins its end; the rest goes on.
     pub(crate) fn begin_stop(self) -> (FarEnd, JoinHandle<Result<(), FrontError>>) {
         self.stop.send(()).unwrap();

@@ -113,3 +113,11 @@ async fn at_half_of_its_life_another_is_asked_for() {
     late.far.asked("serve", 1).await;
     late.stop().await;
 }
+
+#[tokio::test]
+async fn a_front_whose_door_closed_for_good_ends_to_be_started_again() {
+    let mut house = House::new();
+    house.limits.door_wait = std::time::Duration::from_millis(20);
+    let front = house.start().await;
+    assert!(matches!(front.lose_its_door().await, Err(FrontError::DoorLost)));
+}

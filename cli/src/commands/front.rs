@@ -67,9 +67,10 @@ fn settings(config: &Config) -> FrontConfig {
 impl From<FrontError> for Failure {
     fn from(error: FrontError) -> Self {
         match error {
-            FrontError::Listen { .. }
-            | FrontError::OpsNotLoopback { .. }
-            | FrontError::SocketInUse { .. } => Self::new("LISTEN", error).ending(Exit::Configuration),
+            FrontError::Listen { .. } | FrontError::OpsNotLoopback { .. } => {
+                Self::new("LISTEN", error).ending(Exit::Configuration)
+            }
+            FrontError::DoorLost => Self::new("DOOR_LOST", error).ending(Exit::TryLater),
             _ => Self::new("FRONT", error),
         }
     }

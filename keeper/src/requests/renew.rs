@@ -76,8 +76,10 @@ fn newest(desk: &Desk<'_>, presented: &CertificateRow) -> Result<(), Refusal> {
 
 /// A controller's renewals draw on no grant's budget: one a minute is enough for all that is honest.
 fn rested(desk: &Desk<'_>, presented: &CertificateRow) -> Result<(), Refusal> {
-    // `Validity::for_lifetime` sets a controller's notBefore a minute back.
-    let age_ms = desk.now_ms - presented.not_before * 1000 - REST_MS;
+    // `Validity::for_lifetime` sets notBefore a minute back, and a tenth of the lifetime at most.
+    let lifetime_secs = presented.not_after - presented.not_before + 1;
+    let issued_secs = presented.not_before + (lifetime_secs / 10).min(60);
+    let age_ms = desk.now_ms - issued_secs * 1000;
     if age_ms >= REST_MS {
         return Ok(());
     }
