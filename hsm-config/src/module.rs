@@ -73,6 +73,15 @@ impl Module {
     }
 }
 
+impl Drop for Module {
+    /// Finalizes the module (PKCS#11 v3.1 §5.4.2). Every session holds the module, so none is left and no thread is inside.
+    fn drop(&mut self) {
+        if let Err(error) = self.library.clone().finalize() {
+            tracing::debug!(cause = ?error, "the module did not finalize");
+        }
+    }
+}
+
 impl std::fmt::Debug for Module {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Module").field("path", &self.path).finish_non_exhaustive()

@@ -83,6 +83,8 @@ pub enum StartError {
 pub struct Keeper {
     routes: Routes,
     done: Sender<Command>,
+    /// Threads that call the module. They end when the sequencer has.
+    in_module: Vec<JoinHandle<()>>,
     sequencer: JoinHandle<Ended>,
 }
 
@@ -148,9 +150,9 @@ impl Keeper {
     ) -> Result<Self, StartError> {
         let queues = Queues::new();
         let issuer = Arc::new(trust.issuer);
-        let (pulse, _workers) = workers::start(custody, &issuer, &queues.jobs.1, &queues.done.0)?;
+        let (pulse, mut in_module) = workers::start(custody, &issuer, &queues.jobs.1, &queues.done.0)?;
         let (blocks, entropy) = entropy::store();
-        workers::start_entropy(custody, blocks, pulse.clone(), queues.done.0.clone())?;
+        in_module.push(workers::start_entropy(custody, blocks, pulse.clone(), queues.done.0.clone())?);
         let reads = Reads {
             cell: config.cell,
             origin: settings.origin.clone(),
@@ -189,7 +191,7 @@ impl Keeper {
             stopping: false,
         };
         let done = queues.done.0;
-        Ok(Self { routes, done, sequencer: thread::spawn(move || sequencer.run()) })
+        Ok(Self { routes, done, in_module, sequencer: thread::spawn(move || sequencer.run()) })
     }
 
     /// Where fronts are served.
@@ -202,10 +204,18 @@ impl Keeper {
         Stopper(self.done.clone())
     }
 
-    /// Waits until it has stopped or must end. The process is then to end: threads may be left in the module.
+    /// Waits until it has stopped or must end. After a stop nothing is left in the module, and it is finalized: what runs when a process
+    /// exits must not meet a thread in there. When it must end, threads may be left in the module, and the process is to end.
     pub fn wait(self) -> Ended {
         drop(self.routes);
-        self.sequencer.join().unwrap_or_else(|_| Ended::Token("the sequencer panicked".into()))
+        let ended = self.sequencer.join().unwrap_or_else(|_| Ended::Token("the sequencer panicked".into()));
+        if matches!(ended, Ended::Stopped) {
+            for thread in self.in_module {
+                // One that panicked has left the module too.
+                let _ = thread.join();
+            }
+        }
+        ended
     }
 }
 

@@ -203,9 +203,13 @@ impl<Make: FnMut() -> Result<std::process::Command, Failure>> Process<Make> {
     async fn stop(&mut self) {
         let Some((mut child, control)) = self.running.take() else { return };
         let _ = control.send(&Message::Stop, None);
-        if tokio::time::timeout(DRAIN, child.wait()).await.is_err() {
-            tracing::error!(role = ?self.role, "did not finish in time: ended");
-            let _ = child.kill().await;
+        match tokio::time::timeout(DRAIN, child.wait()).await {
+            Ok(Ok(status)) if status.success() => {}
+            Ok(status) => tracing::error!(role = ?self.role, ?status, "did not end well"),
+            Err(_) => {
+                tracing::error!(role = ?self.role, "did not finish in time: ended");
+                let _ = child.kill().await;
+            }
         }
     }
 }

@@ -30,6 +30,11 @@ async fn what_has_begun_is_finished() {
     assert_eq!(house.stop_signalled().await, 0);
     assert!(![supervisor, keeper, front].into_iter().any(lives), "no process is left");
     assert!(!house.serving.socket.exists(), "nor the socket");
+    let log = house.serving.log();
+    assert!(
+        !log.contains("did not end well") && !log.contains("corrupted"),
+        "both children ended well: {log}"
+    );
     house.serving = house.cell.serve();
     house.cell.run(&["ledger", "verify"]).ok();
 }
