@@ -2,8 +2,10 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
 
 use crate::error::Failure;
 
@@ -90,6 +92,20 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
         return Err(Failure::malformed(path, "it is longer than 1 MiB"));
     }
     Ok(bytes)
+}
+
+/// Reads a private key's file, which only its owner may read.
+///
+/// # Errors
+/// As [`read_text`], or others could read it too.
+pub(crate) fn read_private(path: &Path) -> Result<Zeroizing<String>, Failure> {
+    let mode = fs::metadata(path).map_err(|error| Failure::file(path, &error))?.permissions().mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        let shown = path.display();
+        return Err(Failure::new("KEY_TOO_WIDE", format!("{shown} can be read by others (mode {mode:04o})"))
+            .mended_by(format!("chmod 0600 {shown}")));
+    }
+    Ok(Zeroizing::new(read_text(path)?))
 }
 
 /// Reads a text of at most 1 MiB.

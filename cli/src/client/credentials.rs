@@ -79,7 +79,7 @@ impl Credentials {
         let trust = Trust::open(charter_note.as_bytes(), &bundle)
             .map_err(|error| Failure::malformed(&dir.join(BUNDLE), error))?;
         let chain = files::read_certificates(&dir.join(CHAIN)).map_err(missing)?;
-        let key = Zeroizing::new(files::read_text(&dir.join(KEY)).map_err(missing)?);
+        let key = files::read_private(&dir.join(KEY)).map_err(missing)?;
         Ok(Self { dir: dir.to_owned(), identity, trust, charter_note, chain, key })
     }
 

@@ -30,6 +30,11 @@ async fn files_are_private() {
     assert_eq!(mode(&house.cell.path("build-b.key.pem")), 0o600);
 
     // Wider, it is refused.
+    let key = credentials.dir().join("key.pem");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let said = house.cell.run(&["issue", "build/c"]).fails(1);
+    assert!(said.contains("chmod 0600"), "{said}");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
     assert_eq!(house.stop().await, 0);
     fs::set_permissions(&data, fs::Permissions::from_mode(0o750)).unwrap();
     let said = house.cell.try_serve().expect_err("it does not serve").fails(1);
