@@ -3,6 +3,7 @@
 //! One writer, the sequencer's thread; readers have connections of their own ([`Reader`]). A failed commit ends the process: after
 //! a failed fsync the kernel may hold the pages as clean, so trying again would prove nothing (invariant I6).
 
+mod error;
 mod projection;
 mod reader;
 mod rebuild;
@@ -16,6 +17,7 @@ use ledger::tree::Edge;
 use ledger::{Hash, entry, leaf_hash};
 use rusqlite::{Connection, OpenFlags};
 
+pub use error::JournalError;
 pub(crate) use reader::Reader;
 pub use rebuild::Rebuilt;
 pub(crate) use rows::{AgentRow, CertificateRow, ControllerRow};
@@ -64,50 +66,6 @@ pub struct Appended {
     pub index: u64,
     /// Its leaf hash.
     pub leaf: Hash,
-}
-
-/// The journal cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum JournalError {
-    /// The operator's: there is none.
-    #[error("no journal in {}: run `rootcellar init` first, or name the data directory with --data-dir", .0.display())]
-    Missing(PathBuf),
-    /// The operator's: there is one already.
-    #[error("{} holds a journal already: choose another --data-dir", .0.display())]
-    Exists(PathBuf),
-    /// The operator's: another process has it.
-    #[error("another rootcellar uses {}: stop it first", .0.display())]
-    Locked(PathBuf),
-    /// The operator's: others could read or change it.
-    #[error("{path} is open to others (mode {mode:04o}): chmod 0700 {path}", path = .path.display())]
-    TooWide {
-        /// The data directory.
-        path: PathBuf,
-        /// Its mode.
-        mode: u32,
-    },
-    /// The operator's: another program's file, or one from a newer version.
-    #[error(
-        "the journal has format {found}, this program writes format {FORMAT}: use the version that wrote it"
-    )]
-    Format {
-        /// What the file says.
-        found: i32,
-    },
-    /// Our own, or the disk's: the journal contradicts itself.
-    #[error("the journal contradicts itself: {0}. Nothing more is signed; restore a backup")]
-    Corrupt(String),
-    /// The disk's.
-    #[error("the journal: {0}")]
-    Sqlite(#[from] rusqlite::Error),
-    /// The disk's.
-    #[error("{path}: {source}", path = .path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
 }
 
 impl Journal {
