@@ -11,7 +11,6 @@ use std::thread;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 use prost::Message;
 use proto::door::{Answer, Ask, answer, ask};
-use proto::v1::Reason;
 
 use crate::refusal::Refusal;
 use crate::sequencer::Command;
@@ -120,7 +119,7 @@ impl Routes {
             },
         };
         if let Some(reply) = full {
-            reply.send(Err(Refusal::new(Reason::QueueFull, "too much is waiting: try again").retry(200)));
+            reply.send(Err(Refusal::queue_full()));
         }
     }
 }

@@ -47,3 +47,5 @@ pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 const SERVICE_NAME: &str = "ca";
 /// SPIFFE path of the service, and what the ledger calls it.
 const SERVICE_PATH: &str = "/service/ca";
+/// Milliseconds in the hour that a budget is for: where it is checked and where it is spent.
+const HOUR_MS: i64 = 3_600_000;

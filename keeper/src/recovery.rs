@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use certs::{CertificateSummary, Issuer};
+use certs::{CertificateSummary, Issuer, Profile};
 use crossbeam_channel::Sender;
 use ledger::entry::{self, Issuance, entry::Kind};
 
@@ -11,9 +11,6 @@ use crate::requests::Settings;
 use crate::sequencer::{Waiter, abandonment, own_entry};
 use crate::steps::Recorded;
 use crate::workers::Job;
-
-/// Longest lifetime of any end-entity profile, in seconds: 7 days (DESIGN §5).
-const LIFETIME_MAX_SECS: u64 = 7 * 86_400;
 
 /// Finds what a crash left: entries without a certificate. Those that have expired meanwhile are given up; the others are signed as if
 /// nothing had happened, once they have been looked at again.
@@ -72,10 +69,12 @@ fn is_ours(issuance: &Issuance, settings: &Settings, issuer: &Issuer) -> bool {
     let unsigned = certs::compose::join(&issuance.tbs, issuer.algorithm(), &[0]);
     CertificateSummary::parse(&unsigned, settings.attributes_oid).is_ok_and(|summary| {
         let lifetime = summary.not_after.saturating_sub(summary.not_before);
+        let longest = [Profile::Agent, Profile::Controller, Profile::Service].map(Profile::max_lifetime_secs);
         !summary.is_ca
             && summary.uris == [format!("spiffe://{}{}", settings.cell, issuance.subject)]
             && issuance.issuer_spki_sha256 == issuer.spki_sha256()
-            && u64::try_from(lifetime).is_ok_and(|lifetime| lifetime <= LIFETIME_MAX_SECS)
+            && u64::try_from(lifetime)
+                .is_ok_and(|lifetime| longest.iter().any(|longest| lifetime <= *longest))
     })
 }
 

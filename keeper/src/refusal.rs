@@ -56,6 +56,10 @@ impl Refusal {
         Self::new(Reason::CallerNotAllowed, format!("{who} may not call this method"))
     }
 
+    pub(crate) fn queue_full() -> Self {
+        Self::new(Reason::QueueFull, "too much is waiting: try again").retry(200)
+    }
+
     pub(crate) fn internal(what: impl ToString) -> Self {
         tracing::error!(cause = what.to_string(), "a fault of our own");
         Self::new(Reason::Internal, "the service has a fault of its own; its log has the cause")

@@ -116,7 +116,7 @@ impl Sequencer {
                 self.handle(command, &mut outbox)?;
             }
             if let Some(refusals) = refusals {
-                self.append(&self.own_entry(Kind::Refusals(refusals)))?;
+                self.journal.append(&self.own_entry(Kind::Refusals(refusals)))?;
             }
             self.journal.commit()?;
             self.deliver(outbox);
@@ -207,7 +207,7 @@ impl Sequencer {
         let mut first = None;
         let mut certificate = None;
         for entry in entries {
-            let appended = self.append(&entry)?;
+            let appended = self.journal.append(&entry)?;
             first = first.or(Some(appended));
             if let Some(Kind::Issuance(issuance)) = entry.kind {
                 certificate = Some((appended, issuance));
@@ -229,10 +229,6 @@ impl Sequencer {
             }
         }
         Ok(())
-    }
-
-    fn append(&mut self, entry: &Entry) -> Result<Appended, JournalError> {
-        self.journal.append(entry)
     }
 
     /// A request that led to a certificate before: it is there, or it waits with the others.
@@ -282,7 +278,7 @@ impl Sequencer {
     fn give_up(&mut self, index: u64, cause: &str, outbox: &mut Outbox) -> Result<(), Ended> {
         tracing::error!(entry = index, cause, "the token refuses to sign these bytes: given up");
         let entry = self.own_entry(abandonment(&self.settings.origin, index, "REFUSED_BY_TOKEN"));
-        self.append(&entry)?;
+        self.journal.append(&entry)?;
         for waiter in self.pending.remove(&index).unwrap_or_default() {
             let refusal = Refusal::new(
                 Reason::TokenUnavailable,
@@ -324,7 +320,7 @@ impl Sequencer {
 
     fn read(&self, ask: Ask, reply: Reply) {
         if let Err(crossbeam_channel::TrySendError::Full((_, reply))) = self.readers.try_send((ask, reply)) {
-            reply.send(Err(Refusal::new(Reason::QueueFull, "too much is waiting: try again").retry(200)));
+            reply.send(Err(Refusal::queue_full()));
         }
     }
 

@@ -9,7 +9,7 @@ use prost::Message;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::JournalError;
-use crate::convert;
+use crate::{HOUR_MS, convert};
 
 /// Names of the projected tables, in the order in which a rebuild compares them.
 pub(super) const TABLES: [&str; 12] = [
@@ -26,8 +26,6 @@ pub(super) const TABLES: [&str; 12] = [
     "request",
     "proposal",
 ];
-/// Milliseconds in the hour that a budget is for.
-const HOUR_MS: i64 = 3_600_000;
 
 type Applied = Result<(), JournalError>;
 

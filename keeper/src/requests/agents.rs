@@ -183,7 +183,8 @@ fn merged(
     Ok(record)
 }
 
-fn changed(
+/// The entry of an agent's change, as it is after it.
+pub(super) fn changed(
     desk: &Desk<'_>,
     who: &Who,
     request: &Request<'_>,

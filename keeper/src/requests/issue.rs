@@ -3,11 +3,11 @@
 use cell::{AgentId, AgentSpec};
 use certs::{Attributes, Profile};
 use ledger::entry::entry::Kind;
-use ledger::entry::{AgentChange, Change, Entry, Profile as Recorded};
+use ledger::entry::{Change, Entry, Profile as Recorded};
 use proto::door::{Issue, RequestedName, requested_name};
 use proto::v1::{self, Reason};
 
-use super::{Desk, Plan, Request, Then};
+use super::{Desk, Plan, Request, Then, agents};
 use crate::callers::Who;
 use crate::convert;
 use crate::journal::AgentRow;
@@ -123,13 +123,8 @@ pub(super) fn created(
     spec: &AgentSpec,
     authorised: &Authorised,
 ) -> Entry {
-    let change = AgentChange {
-        change: Change::Created.into(),
-        agent: Some(convert::spec_record(spec, authorised.controller(), false, 1)),
-        grant: authorised.grant().to_owned(),
-        approval: Some(authorised.approval(&desk.settings.origin)),
-    };
-    desk.entry(who.actor(&desk.settings.origin), request, Kind::AgentChange(change))
+    let agent = convert::spec_record(spec, authorised.controller(), false, 1);
+    agents::changed(desk, who, request, Change::Created, agent, authorised)
 }
 
 pub(super) fn issuing(desk: &Desk<'_>, spec: &AgentSpec, revision: u64, authorised: &Authorised) -> Issuing {

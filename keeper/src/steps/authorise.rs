@@ -6,13 +6,11 @@ use cell::{AgentSpec, Grant, first_covering};
 use ledger::entry::Reference;
 use proto::v1::Reason;
 
+use crate::HOUR_MS;
 use crate::callers::Who;
 use crate::convert;
 use crate::journal::{AgentRow, Reader};
 use crate::refusal::Refusal;
-
-/// Milliseconds in the hour that a budget is for.
-const HOUR_MS: i64 = 3_600_000;
 
 /// The caller may: under which grant, and which entry set it.
 #[derive(Clone, Debug)]
