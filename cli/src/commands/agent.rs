@@ -45,15 +45,15 @@ pub(crate) struct ShowOne {
 /// What an agent is.
 #[derive(Debug, Args)]
 pub(crate) struct Traits {
-    /// A role; repeat for more
+    /// A role of the agent; repeat for more
     #[arg(long, value_name = "ROLE")]
-    role: Vec<Role>,
-    /// A tag; repeat for more
+    pub(super) role: Vec<Role>,
+    /// A tag of the agent; repeat for more
     #[arg(long, value_name = "TAG")]
-    tag: Vec<Tag>,
-    /// A DNS name; repeat for more
+    pub(super) tag: Vec<Tag>,
+    /// A DNS name of the agent; repeat for more
     #[arg(long, value_name = "NAME")]
-    dns: Vec<DnsName>,
+    pub(super) dns: Vec<DnsName>,
 }
 
 /// Create an agent, owned by the controller
@@ -177,9 +177,18 @@ fn name(id: &AgentId) -> String {
 }
 
 impl Traits {
+    /// Whether anything is said of the agent.
+    pub(super) fn any(&self) -> bool {
+        !(self.role.is_empty() && self.tag.is_empty() && self.dns.is_empty())
+    }
+
     fn of(&self, id: &AgentId) -> v1::Agent {
+        v1::Agent { name: name(id), ..self.described() }
+    }
+
+    /// An agent like that, without a name.
+    pub(super) fn described(&self) -> v1::Agent {
         v1::Agent {
-            name: name(id),
             roles: self.role.iter().map(ToString::to_string).collect(),
             tags: self.tag.iter().map(ToString::to_string).collect(),
             dns_names: self.dns.iter().map(ToString::to_string).collect(),

@@ -5,10 +5,11 @@ mod prove;
 
 use std::path::{Path, PathBuf};
 
-use cell::{AgentId, DnsName, Role, Tag};
+use cell::AgentId;
 use clap::Args;
 use serde::Serialize;
 
+use super::agent::Traits;
 use super::view::Moment;
 use crate::client::As;
 use crate::client::caller::Caller;
@@ -30,15 +31,8 @@ Example:
 pub(crate) struct Issue {
     /// The agent's id: 1 to 8 segments of [a-zA-Z0-9._-] parted by /
     agent: AgentId,
-    /// A role of the agent; repeat for more
-    #[arg(long, value_name = "ROLE")]
-    role: Vec<Role>,
-    /// A tag of the agent; repeat for more
-    #[arg(long, value_name = "TAG")]
-    tag: Vec<Tag>,
-    /// A DNS name of the agent; repeat for more
-    #[arg(long, value_name = "NAME")]
-    dns: Vec<DnsName>,
+    #[command(flatten)]
+    traits: Traits,
     /// Lifetime wanted, 10s to what the grant allows [default: 1h, or the grant's longest if that is less]
     #[arg(long, value_name = "TIME")]
     ttl: Option<Lifetime>,

@@ -7,11 +7,12 @@ use proto::v1::IssueCertificateRequest;
 
 use super::Issue;
 use crate::client::caller::Caller;
+use crate::commands::agent::Traits;
 use crate::error::Failure;
 
 /// Asks; where nothing is said of the agent it is taken as it is, and created bare only where it does not exist.
 pub(super) async fn ask(caller: &Caller, args: &Issue, csr: Vec<u8>) -> Result<v1::Certificate, Failure> {
-    let described = !(args.role.is_empty() && args.tag.is_empty() && args.dns.is_empty());
+    let described = args.traits.any();
     let first = send(caller, request(args, csr.clone(), described)).await;
     match first {
         Err(failure) if failure.reason() == "NOT_FOUND" && !described => {
@@ -26,7 +27,8 @@ pub(super) fn explained(refused: Failure, args: &Issue, controller: &ControllerN
     if refused.reason() != "GRANT_DOES_NOT_COVER" {
         return refused;
     }
-    let mut lists = vec![("roles", join(&args.role)), ("tags", join(&args.tag)), ("dns", join(&args.dns))];
+    let Traits { role, tag, dns } = &args.traits;
+    let mut lists = vec![("roles", join(role)), ("tags", join(tag)), ("dns", join(dns))];
     lists.retain(|(_, list)| !list.is_empty());
     let lists = lists.iter().fold(String::new(), |grant, (key, list)| grant + ";" + key + "=" + list);
     let ttl = args.ttl.map(|ttl| format!(";ttl={ttl}")).unwrap_or_default();
@@ -44,18 +46,12 @@ async fn send(caller: &Caller, request: IssueCertificateRequest) -> Result<v1::C
 }
 
 fn request(args: &Issue, csr: Vec<u8>, allow_missing: bool) -> IssueCertificateRequest {
-    let description = v1::Agent {
-        roles: args.role.iter().map(ToString::to_string).collect(),
-        tags: args.tag.iter().map(ToString::to_string).collect(),
-        dns_names: args.dns.iter().map(ToString::to_string).collect(),
-        ..v1::Agent::default()
-    };
     IssueCertificateRequest {
         agent: format!("agents/{}", args.agent),
         csr,
         lifetime: args.ttl.map(|ttl| Duration { seconds: ttl.secs().into(), nanos: 0 }),
         request_id: args.request_id.clone().unwrap_or_default(),
-        description: allow_missing.then_some(description),
+        description: allow_missing.then(|| args.traits.described()),
         allow_missing,
     }
 }
