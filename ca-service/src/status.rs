@@ -44,7 +44,9 @@ fn code(reason: Reason) -> Code {
         | Reason::KeyWeak
         | Reason::IdentityInvalid
         | Reason::ProposalMalformed => Code::InvalidArgument,
-        Reason::CallerUnknown | Reason::CallerExpired | Reason::CallerRemoved => Code::Unauthenticated,
+        Reason::CallerUnknown | Reason::CallerExpired | Reason::CallerRemoved | Reason::CallerRevoked => {
+            Code::Unauthenticated
+        }
         Reason::GrantDoesNotCover
         | Reason::NotOwner
         | Reason::CallerNotAllowed
@@ -56,7 +58,10 @@ fn code(reason: Reason) -> Code {
         | Reason::AgentDiffers
         | Reason::CertificateNotNewest
         | Reason::LineEnded
-        | Reason::KeyInUse => Code::FailedPrecondition,
+        | Reason::KeyInUse
+        | Reason::Frozen
+        | Reason::RenewalsStopped
+        | Reason::StoppedBefore => Code::FailedPrecondition,
         Reason::AgentExists
         | Reason::ControllerExists
         | Reason::ProposalReplayed
@@ -64,9 +69,14 @@ fn code(reason: Reason) -> Code {
         // AIP-154: the reader reads again and decides anew.
         Reason::EtagMismatch => Code::Aborted,
         Reason::NotFound => Code::NotFound,
-        Reason::BudgetExhausted | Reason::QueueFull => Code::ResourceExhausted,
+        Reason::BudgetExhausted | Reason::QueueFull | Reason::RateLimited | Reason::MessageTooLong => {
+            Code::ResourceExhausted
+        }
         Reason::DeadlineExceeded => Code::DeadlineExceeded,
-        Reason::KeeperUnavailable | Reason::TokenUnavailable | Reason::IssuerNotValid => Code::Unavailable,
+        Reason::KeeperUnavailable
+        | Reason::TokenUnavailable
+        | Reason::IssuerNotValid
+        | Reason::ClockWrong => Code::Unavailable,
         Reason::Unspecified | Reason::Internal => Code::Internal,
         Reason::NotServed => Code::Unimplemented,
     }

@@ -3,8 +3,9 @@
 use proto::{
     door::ask::Ask,
     v1::{
-        GetCharterRequest, GetCharterResponse, GetControllerRequest, GetControllerResponse, GetStatusRequest,
-        GetStatusResponse, ListControllersRequest, ListControllersResponse, Reason, SubmitProposalRequest,
+        BackupJournalRequest, BackupJournalResponse, GetCharterRequest, GetCharterResponse,
+        GetControllerRequest, GetControllerResponse, GetStatusRequest, GetStatusResponse,
+        ListControllersRequest, ListControllersResponse, Reason, SubmitProposalRequest,
         SubmitProposalResponse, admin_service_server::AdminService,
     },
 };
@@ -13,8 +14,7 @@ use tonic::{Request, Response, Status};
 use crate::call::{Call, Desk, pick};
 use crate::status::{refused, status};
 
-const ONLY_LOCAL: &str =
-    "the status is told only on the local socket: run `rootcellar status` on the service's machine";
+const ONLY_LOCAL: &str = "this is answered only on the local socket: run `rootcellar` on the service's machine, as its user or group";
 
 /// See `rootcellar.v1.AdminService`.
 pub(super) struct Admin(pub(super) Desk);
@@ -53,13 +53,24 @@ impl AdminService for Admin {
         &self,
         request: Request<GetStatusRequest>,
     ) -> Result<Response<GetStatusResponse>, Status> {
-        let call = Call::of(request.extensions()).map_err(status)?;
-        if !call.caller.is_local() {
-            // Reasons name tokens and paths; who is not on this machine learns only ready or not.
-            return Err(status(refused(Reason::CallerNotAllowed, ONLY_LOCAL)));
-        }
+        // Reasons name tokens and paths; who is not on this machine learns only ready or not.
+        from_here(&request)?;
         let mut answer = self.0.relay(request, Ask::GetStatus, pick!(GetStatus)).await?;
         answer.get_mut().listen = self.0.listen.to_string();
         Ok(answer)
     }
+
+    async fn backup_journal(
+        &self,
+        request: Request<BackupJournalRequest>,
+    ) -> Result<Response<BackupJournalResponse>, Status> {
+        from_here(&request)?;
+        self.0.relay(request, Ask::BackupJournal, pick!(BackupJournal)).await
+    }
+}
+
+/// Refuses whoever did not come by the local socket.
+fn from_here<T>(request: &Request<T>) -> Result<(), Status> {
+    let call = Call::of(request.extensions()).map_err(status)?;
+    if call.caller.is_local() { Ok(()) } else { Err(status(refused(Reason::CallerNotAllowed, ONLY_LOCAL))) }
 }

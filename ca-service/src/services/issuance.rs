@@ -5,9 +5,10 @@ use proto::{
     door::{Issue, Refused, Renew, ask::Ask},
     v1::{
         BatchIssueCertificatesRequest, BatchIssueCertificatesResponse, Certificate, GetCertificateRequest,
-        GetCertificateResponse, IssueCertificateRequest, IssueCertificateResponse, ListCertificatesRequest,
-        ListCertificatesResponse, Reason, RenewCertificateRequest, RenewCertificateResponse,
-        RevokeCertificateRequest, RevokeCertificateResponse, issuance_service_server::IssuanceService,
+        GetCertificateResponse, GetCrlRequest, GetCrlResponse, IssueCertificateRequest,
+        IssueCertificateResponse, ListCertificatesRequest, ListCertificatesResponse, Reason,
+        RenewCertificateRequest, RenewCertificateResponse, RevokeCertificateRequest,
+        RevokeCertificateResponse, issuance_service_server::IssuanceService,
     },
 };
 use tonic::{Extensions, Request, Response, Status, Streaming};
@@ -80,11 +81,13 @@ impl IssuanceService for Issuance {
 
     async fn revoke_certificate(
         &self,
-        _: Request<RevokeCertificateRequest>,
+        request: Request<RevokeCertificateRequest>,
     ) -> Result<Response<RevokeCertificateResponse>, Status> {
-        let message =
-            "revocation is not served yet: disable or delete the agent, and let its certificates expire";
-        Err(status(refused(Reason::NotServed, message)))
+        self.0.relay(request, Ask::RevokeCertificate, pick!(RevokeCertificate)).await
+    }
+
+    async fn get_crl(&self, request: Request<GetCrlRequest>) -> Result<Response<GetCrlResponse>, Status> {
+        self.0.relay(request, Ask::GetCrl, pick!(GetCrl)).await
     }
 }
 

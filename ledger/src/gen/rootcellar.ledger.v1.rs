@@ -21,7 +21,7 @@ pub struct Entry {
     #[prost(bytes = "vec", tag = "6")]
     pub body_sha256: ::prost::alloc::vec::Vec<u8>,
     /// What happened.
-    #[prost(oneof = "entry::Kind", tags = "16, 17, 18, 19, 20, 21, 22, 23, 24")]
+    #[prost(oneof = "entry::Kind", tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26")]
     pub kind: ::core::option::Option<entry::Kind>,
 }
 /// Nested message and enum types in `Entry`.
@@ -56,6 +56,12 @@ pub mod entry {
         /// A pending certificate given up: it counts as issued, and nobody was given it.
         #[prost(message, tag = "24")]
         Abandonment(super::Abandonment),
+        /// Certificates revoked, in one act.
+        #[prost(message, tag = "25")]
+        Revocation(super::Revocation),
+        /// A certificate revocation list about to be signed.
+        #[prost(message, tag = "26")]
+        Crl(super::Crl),
     }
 }
 /// On whose word an entry was recorded.
@@ -266,6 +272,75 @@ pub struct Abandonment {
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
 }
+/// Certificates revoked. What it covers follows from the entries before it: certificates recorded before this entry, not yet revoked,
+/// whose validity had not ended at its time. One that was given up before it was signed counts.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Revocation {
+    /// Why.
+    #[prost(enumeration = "RevocationReason", tag = "4")]
+    pub reason: i32,
+    /// How many certificates it covers, at least 1.
+    #[prost(uint64, tag = "5")]
+    pub revoked: u64,
+    /// Name of the grant that it draws on; empty where officers revoked.
+    #[prost(string, tag = "6")]
+    pub grant: ::prost::alloc::string::String,
+    /// The entry that set that grant, or the act that officers signed.
+    #[prost(message, optional, tag = "7")]
+    pub approval: ::core::option::Option<Reference>,
+    /// Which.
+    #[prost(oneof = "revocation::Target", tags = "1, 2, 3")]
+    pub target: ::core::option::Option<revocation::Target>,
+}
+/// Nested message and enum types in `Revocation`.
+pub mod revocation {
+    /// Which.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Target {
+        /// The certificate recorded by one entry.
+        #[prost(message, tag = "1")]
+        Certificate(super::Reference),
+        /// Every certificate of an agent, by the agent's identifier ("build/logger-1").
+        #[prost(string, tag = "2")]
+        Agent(::prost::alloc::string::String),
+        /// Every certificate recorded under a controller's grants since a time.
+        #[prost(message, tag = "3")]
+        IssuedSince(super::IssuedSince),
+    }
+}
+/// Certificates recorded under a controller's grants since a time: those it asked for, and what their holders renewed.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct IssuedSince {
+    /// The controller, by name.
+    #[prost(string, tag = "1")]
+    pub controller: ::prost::alloc::string::String,
+    /// Entries of this time and later, in milliseconds since 1970-01-01T00:00:00Z.
+    #[prost(int64, tag = "2")]
+    pub since_unix_ms: i64,
+}
+/// A certificate revocation list about to be signed. Its exact input, a DER TBSCertList (RFC 5280 section 5.1.2), may be longer than an
+/// entry; it lies durable beside the entry, and the entry holds its hash.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Crl {
+    /// SHA-256 of the issuer's SubjectPublicKeyInfo, 32 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub issuer_spki_sha256: ::prost::alloc::vec::Vec<u8>,
+    /// CRL number, from 1, each one more than the issuer's one before (RFC 5280 section 5.2.3).
+    #[prost(uint64, tag = "2")]
+    pub number: u64,
+    /// thisUpdate, in seconds since 1970-01-01T00:00:00Z.
+    #[prost(int64, tag = "3")]
+    pub this_update_unix: i64,
+    /// nextUpdate, likewise.
+    #[prost(int64, tag = "4")]
+    pub next_update_unix: i64,
+    /// SHA-256 of the TBSCertList, 32 bytes.
+    #[prost(bytes = "vec", tag = "5")]
+    pub tbs_sha256: ::prost::alloc::vec::Vec<u8>,
+    /// Certificates on it.
+    #[prost(uint64, tag = "6")]
+    pub revoked: u64,
+}
 /// What vouches for an actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -406,6 +481,61 @@ impl Change {
             "CHANGE_CREATED" => Some(Self::Created),
             "CHANGE_UPDATED" => Some(Self::Updated),
             "CHANGE_DELETED" => Some(Self::Deleted),
+            _ => None,
+        }
+    }
+}
+/// Why certificates were revoked: the numbers of RFC 5280 section 5.3.1, without certificateHold and removeFromCRL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum RevocationReason {
+    /// No reason given.
+    Unspecified = 0,
+    /// The private key is known to another.
+    KeyCompromise = 1,
+    /// An issuer's key is known to another.
+    CaCompromise = 2,
+    /// The subject moved.
+    AffiliationChanged = 3,
+    /// Another certificate took its place.
+    Superseded = 4,
+    /// The subject is gone.
+    CessationOfOperation = 5,
+    /// The subject may no longer what it could.
+    PrivilegeWithdrawn = 9,
+    /// An attribute authority's key is known to another.
+    AaCompromise = 10,
+}
+impl RevocationReason {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "REVOCATION_REASON_UNSPECIFIED",
+            Self::KeyCompromise => "REVOCATION_REASON_KEY_COMPROMISE",
+            Self::CaCompromise => "REVOCATION_REASON_CA_COMPROMISE",
+            Self::AffiliationChanged => "REVOCATION_REASON_AFFILIATION_CHANGED",
+            Self::Superseded => "REVOCATION_REASON_SUPERSEDED",
+            Self::CessationOfOperation => "REVOCATION_REASON_CESSATION_OF_OPERATION",
+            Self::PrivilegeWithdrawn => "REVOCATION_REASON_PRIVILEGE_WITHDRAWN",
+            Self::AaCompromise => "REVOCATION_REASON_AA_COMPROMISE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "REVOCATION_REASON_UNSPECIFIED" => Some(Self::Unspecified),
+            "REVOCATION_REASON_KEY_COMPROMISE" => Some(Self::KeyCompromise),
+            "REVOCATION_REASON_CA_COMPROMISE" => Some(Self::CaCompromise),
+            "REVOCATION_REASON_AFFILIATION_CHANGED" => Some(Self::AffiliationChanged),
+            "REVOCATION_REASON_SUPERSEDED" => Some(Self::Superseded),
+            "REVOCATION_REASON_CESSATION_OF_OPERATION" => {
+                Some(Self::CessationOfOperation)
+            }
+            "REVOCATION_REASON_PRIVILEGE_WITHDRAWN" => Some(Self::PrivilegeWithdrawn),
+            "REVOCATION_REASON_AA_COMPROMISE" => Some(Self::AaCompromise),
             _ => None,
         }
     }

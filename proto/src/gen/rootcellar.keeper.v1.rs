@@ -14,7 +14,7 @@ pub struct Ask {
     /// What.
     #[prost(
         oneof = "ask::Ask",
-        tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37"
+        tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41"
     )]
     pub ask: ::core::option::Option<ask::Ask>,
 }
@@ -72,6 +72,16 @@ pub mod ask {
         /// Is this caller still registered? Answered by done, or refused.
         #[prost(message, tag = "37")]
         Recognise(super::Recognise),
+        /// See rootcellar.v1, as the ones below.
+        #[prost(message, tag = "38")]
+        RevokeCertificate(super::super::super::v1::RevokeCertificateRequest),
+        #[prost(message, tag = "39")]
+        GetCrl(super::super::super::v1::GetCrlRequest),
+        #[prost(message, tag = "40")]
+        BackupJournal(super::super::super::v1::BackupJournalRequest),
+        /// What the keeper measures.
+        #[prost(message, tag = "41")]
+        GetMetrics(super::GetMetrics),
     }
 }
 /// Who asks, as the front saw it.
@@ -113,6 +123,9 @@ pub struct Front {}
 /// Is the caller registered?
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Recognise {}
+/// Asks for what the keeper measures.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetMetrics {}
 /// Asks for an agent's certificate.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Issue {
@@ -196,7 +209,7 @@ pub struct Answer {
     /// What came of it.
     #[prost(
         oneof = "answer::Answer",
-        tags = "2, 16, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38"
+        tags = "2, 16, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 40, 41, 42, 43, 38, 39"
     )]
     pub answer: ::core::option::Option<answer::Answer>,
 }
@@ -251,9 +264,22 @@ pub mod answer {
         /// For recognise.
         #[prost(message, tag = "37")]
         Recognise(super::Recognised),
+        /// As in rootcellar.v1, as the ones below.
+        #[prost(message, tag = "40")]
+        RevokeCertificate(super::super::super::v1::RevokeCertificateResponse),
+        #[prost(message, tag = "41")]
+        GetCrl(super::super::super::v1::GetCrlResponse),
+        #[prost(message, tag = "42")]
+        BackupJournal(super::super::super::v1::BackupJournalResponse),
+        /// For get_metrics.
+        #[prost(message, tag = "43")]
+        GetMetrics(super::Metrics),
         /// Unasked, with id 0: the trust bundle changed.
         #[prost(message, tag = "38")]
         BundleChanged(super::super::super::v1::TrustBundle),
+        /// Unasked, with id 0: a new CRL was signed; ask for it.
+        #[prost(message, tag = "39")]
+        CrlChanged(super::CrlChanged),
     }
 }
 /// The caller is registered.
@@ -278,4 +304,18 @@ pub struct Refused {
     /// Milliseconds after which another try is worth while; 0 when none is.
     #[prost(uint32, tag = "4")]
     pub retry_after_ms: u32,
+}
+/// A new CRL was signed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CrlChanged {
+    /// Its number.
+    #[prost(uint64, tag = "1")]
+    pub number: u64,
+}
+/// What the keeper measures. It names no caller.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Metrics {
+    /// OpenMetrics text, with its `# EOF`.
+    #[prost(string, tag = "1")]
+    pub text: ::prost::alloc::string::String,
 }

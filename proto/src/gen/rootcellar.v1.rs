@@ -857,6 +857,22 @@ pub struct Certificate {
     /// What became of it.
     #[prost(enumeration = "CertificateState", tag = "9")]
     pub state: i32,
+    /// When and why it was revoked; absent unless the state is REVOKED.
+    #[prost(message, optional, tag = "10")]
+    pub revocation: ::core::option::Option<Revocation>,
+}
+/// A certificate's end before its time.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Revocation {
+    /// When it was revoked.
+    #[prost(message, optional, tag = "1")]
+    pub time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Why.
+    #[prost(enumeration = "RevocationReason", tag = "2")]
+    pub reason: i32,
+    /// The entry that revoked it, in the log of the certificate's receipt.
+    #[prost(uint64, tag = "3")]
+    pub entry: u64,
 }
 /// Where the ledger holds an entry.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1056,11 +1072,46 @@ pub struct IssuedSince {
 /// What was revoked.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RevokeCertificateResponse {
-    /// How many certificates the act revoked.
+    /// How many certificates the act revoked; 0 when all of them were revoked or expired already.
     #[prost(uint64, tag = "1")]
     pub revoked: u64,
-    /// Where the ledger holds the act.
+    /// Where the ledger holds the act; absent when it revoked nothing.
     #[prost(message, optional, tag = "2")]
+    pub receipt: ::core::option::Option<Receipt>,
+}
+/// Asks for a certificate revocation list.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetCrlRequest {
+    /// Key identifier of the issuer, hexadecimal (RFC 7093 section 2, method 1). Optional: the active issuer's.
+    #[prost(string, tag = "1")]
+    pub issuer: ::prost::alloc::string::String,
+    /// Number that it must have at least; where the newest has a lower one, NOT_FOUND. Optional: any.
+    #[prost(uint64, tag = "2")]
+    pub min_number: u64,
+}
+/// A certificate revocation list.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetCrlResponse {
+    /// DER CertificateList (RFC 5280 section 5.1).
+    #[prost(bytes = "vec", tag = "1")]
+    pub crl: ::prost::alloc::vec::Vec<u8>,
+    /// Its number.
+    #[prost(uint64, tag = "2")]
+    pub number: u64,
+    /// Its thisUpdate.
+    #[prost(message, optional, tag = "3")]
+    pub this_update: ::core::option::Option<::prost_types::Timestamp>,
+    /// Its nextUpdate. A new one is made well before.
+    #[prost(message, optional, tag = "4")]
+    pub next_update: ::core::option::Option<::prost_types::Timestamp>,
+    /// Certificates on it.
+    #[prost(uint64, tag = "5")]
+    pub revoked: u64,
+    /// Key identifier of its issuer, hexadecimal.
+    #[prost(string, tag = "6")]
+    pub issuer: ::prost::alloc::string::String,
+    /// Where the ledger holds it.
+    #[prost(message, optional, tag = "7")]
     pub receipt: ::core::option::Option<Receipt>,
 }
 /// What became of a certificate.
@@ -1075,6 +1126,8 @@ pub enum CertificateState {
     Issued = 2,
     /// Recorded and given up before it was signed. It counts as issued.
     Abandoned = 3,
+    /// Revoked.
+    Revoked = 4,
 }
 impl CertificateState {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1087,6 +1140,7 @@ impl CertificateState {
             Self::Pending => "CERTIFICATE_STATE_PENDING",
             Self::Issued => "CERTIFICATE_STATE_ISSUED",
             Self::Abandoned => "CERTIFICATE_STATE_ABANDONED",
+            Self::Revoked => "CERTIFICATE_STATE_REVOKED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1096,6 +1150,7 @@ impl CertificateState {
             "CERTIFICATE_STATE_PENDING" => Some(Self::Pending),
             "CERTIFICATE_STATE_ISSUED" => Some(Self::Issued),
             "CERTIFICATE_STATE_ABANDONED" => Some(Self::Abandoned),
+            "CERTIFICATE_STATE_REVOKED" => Some(Self::Revoked),
             _ => None,
         }
     }
@@ -1264,7 +1319,8 @@ pub mod issuance_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Issues many over one stream; answers come per item and out of order. Not served yet: UNIMPLEMENTED.
+        /// Issues many over one stream; answers come per item and out of order. What is asked of it is read only as
+        /// fast as its answers are.
         pub async fn batch_issue_certificates(
             &mut self,
             request: impl tonic::IntoStreamingRequest<
@@ -1380,7 +1436,8 @@ pub mod issuance_service_client {
                 );
             self.inner.unary(req, path, codec).await
         }
-        /// Revokes certificates. Not served yet: UNIMPLEMENTED.
+        /// Revokes certificates, in one act: a controller within its grants. Officers revoke any by a proposal (certificate.revoke). Revoking
+        /// what is revoked already changes nothing. Idempotent by request_id.
         pub async fn revoke_certificate(
             &mut self,
             request: impl tonic::IntoRequest<super::RevokeCertificateRequest>,
@@ -1405,6 +1462,28 @@ pub mod issuance_service_client {
                 .insert(
                     GrpcMethod::new("rootcellar.v1.IssuanceService", "RevokeCertificate"),
                 );
+            self.inner.unary(req, path, codec).await
+        }
+        /// Reads the newest certificate revocation list of an issuer. For every caller.
+        pub async fn get_crl(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetCrlRequest>,
+        ) -> std::result::Result<tonic::Response<super::GetCrlResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/rootcellar.v1.IssuanceService/GetCrl",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("rootcellar.v1.IssuanceService", "GetCrl"));
             self.inner.unary(req, path, codec).await
         }
     }
@@ -1440,7 +1519,8 @@ pub mod issuance_service_server {
             >
             + std::marker::Send
             + 'static;
-        /// Issues many over one stream; answers come per item and out of order. Not served yet: UNIMPLEMENTED.
+        /// Issues many over one stream; answers come per item and out of order. What is asked of it is read only as
+        /// fast as its answers are.
         async fn batch_issue_certificates(
             &self,
             request: tonic::Request<
@@ -1475,7 +1555,8 @@ pub mod issuance_service_server {
             tonic::Response<super::ListCertificatesResponse>,
             tonic::Status,
         >;
-        /// Revokes certificates. Not served yet: UNIMPLEMENTED.
+        /// Revokes certificates, in one act: a controller within its grants. Officers revoke any by a proposal (certificate.revoke). Revoking
+        /// what is revoked already changes nothing. Idempotent by request_id.
         async fn revoke_certificate(
             &self,
             request: tonic::Request<super::RevokeCertificateRequest>,
@@ -1483,6 +1564,11 @@ pub mod issuance_service_server {
             tonic::Response<super::RevokeCertificateResponse>,
             tonic::Status,
         >;
+        /// Reads the newest certificate revocation list of an issuer. For every caller.
+        async fn get_crl(
+            &self,
+            request: tonic::Request<super::GetCrlRequest>,
+        ) -> std::result::Result<tonic::Response<super::GetCrlResponse>, tonic::Status>;
     }
     /// Issues certificates for agents inside the caller's grants. Every call needs a registered client certificate.
     #[derive(Debug)]
@@ -1844,6 +1930,51 @@ pub mod issuance_service_server {
                     };
                     Box::pin(fut)
                 }
+                "/rootcellar.v1.IssuanceService/GetCrl" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetCrlSvc<T: IssuanceService>(pub Arc<T>);
+                    impl<
+                        T: IssuanceService,
+                    > tonic::server::UnaryService<super::GetCrlRequest>
+                    for GetCrlSvc<T> {
+                        type Response = super::GetCrlResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetCrlRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as IssuanceService>::get_crl(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetCrlSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 _ => {
                     Box::pin(async move {
                         let mut response = http::Response::new(
@@ -1999,7 +2130,7 @@ pub struct ListControllersResponse {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetStatusRequest {}
 /// How the service is.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct GetStatusResponse {
     /// True when it issues.
     #[prost(bool, tag = "1")]
@@ -2043,6 +2174,53 @@ pub struct GetStatusResponse {
     /// Address and port on which the front serves mTLS: "127.0.0.1:7443". Filled in by the front.
     #[prost(string, tag = "14")]
     pub listen: ::prost::alloc::string::String,
+    /// True while no new identity, grant or controller is taken.
+    #[prost(bool, tag = "15")]
+    pub frozen: bool,
+    /// Until when no certificate is renewed; absent while renewals go on.
+    #[prost(message, optional, tag = "16")]
+    pub renewals_stopped_until: ::core::option::Option<::prost_types::Timestamp>,
+    /// Certificates revoked whose validity has not ended.
+    #[prost(uint64, tag = "17")]
+    pub revoked: u64,
+    /// Number of the newest CRL; 0 before the first.
+    #[prost(uint64, tag = "18")]
+    pub crl_number: u64,
+    /// Its nextUpdate.
+    #[prost(message, optional, tag = "19")]
+    pub crl_next_update: ::core::option::Option<::prost_types::Timestamp>,
+    /// What each grant has left of this hour's budget.
+    #[prost(message, repeated, tag = "20")]
+    pub budgets: ::prost::alloc::vec::Vec<BudgetLeft>,
+}
+/// What a grant has left of this hour's budget.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BudgetLeft {
+    /// "controllers/build".
+    #[prost(string, tag = "1")]
+    pub controller: ::prost::alloc::string::String,
+    /// Name of the grant.
+    #[prost(string, tag = "2")]
+    pub grant: ::prost::alloc::string::String,
+    /// Entries that it may cause in an hour.
+    #[prost(uint32, tag = "3")]
+    pub per_hour: u32,
+    /// Entries left of this hour.
+    #[prost(uint32, tag = "4")]
+    pub left: u32,
+}
+/// Asks for a copy of the journal.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BackupJournalRequest {}
+/// A copy of the journal.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BackupJournalResponse {
+    /// Where it lies, on the service's machine.
+    #[prost(string, tag = "1")]
+    pub path: ::prost::alloc::string::String,
+    /// Entries in it.
+    #[prost(uint64, tag = "2")]
+    pub tree_size: u64,
 }
 /// Generated client implementations.
 #[cfg(feature = "client")]
@@ -2253,6 +2431,31 @@ pub mod admin_service_client {
                 .insert(GrpcMethod::new("rootcellar.v1.AdminService", "GetStatus"));
             self.inner.unary(req, path, codec).await
         }
+        /// Copies the journal, while it is served, into the data directory. Only on the local socket.
+        pub async fn backup_journal(
+            &mut self,
+            request: impl tonic::IntoRequest<super::BackupJournalRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::BackupJournalResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/rootcellar.v1.AdminService/BackupJournal",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("rootcellar.v1.AdminService", "BackupJournal"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -2307,6 +2510,14 @@ pub mod admin_service_server {
             request: tonic::Request<super::GetStatusRequest>,
         ) -> std::result::Result<
             tonic::Response<super::GetStatusResponse>,
+            tonic::Status,
+        >;
+        /// Copies the journal, while it is served, into the data directory. Only on the local socket.
+        async fn backup_journal(
+            &self,
+            request: tonic::Request<super::BackupJournalRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::BackupJournalResponse>,
             tonic::Status,
         >;
     }
@@ -2597,6 +2808,51 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetStatusSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/rootcellar.v1.AdminService/BackupJournal" => {
+                    #[allow(non_camel_case_types)]
+                    struct BackupJournalSvc<T: AdminService>(pub Arc<T>);
+                    impl<
+                        T: AdminService,
+                    > tonic::server::UnaryService<super::BackupJournalRequest>
+                    for BackupJournalSvc<T> {
+                        type Response = super::BackupJournalResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::BackupJournalRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::backup_journal(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = BackupJournalSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -3297,6 +3553,8 @@ pub enum Reason {
     CallerExpired = 21,
     /// The controller was removed, or the agent deleted or disabled.
     CallerRemoved = 22,
+    /// The caller's certificate was revoked.
+    CallerRevoked = 23,
     /// No grant of the caller covers what it asks.
     GrantDoesNotCover = 30,
     /// The agent belongs to another controller.
@@ -3321,6 +3579,12 @@ pub enum Reason {
     LineEnded = 45,
     /// The public key belongs to another identity.
     KeyInUse = 46,
+    /// The cell is frozen: no new identity, grant or controller.
+    Frozen = 47,
+    /// Renewals are stopped.
+    RenewalsStopped = 48,
+    /// An officer alone has stopped renewals within the last day; the next stop needs the quorum.
+    StoppedBefore = 49,
     /// The agent exists.
     AgentExists = 60,
     /// The controller exists.
@@ -3339,6 +3603,10 @@ pub enum Reason {
     QueueFull = 81,
     /// The deadline is over.
     DeadlineExceeded = 82,
+    /// This caller asks too often.
+    RateLimited = 83,
+    /// A message is longer than is taken.
+    MessageTooLong = 84,
     /// The keeper is not there. It is started again.
     KeeperUnavailable = 90,
     /// The token does not sign.
@@ -3349,6 +3617,8 @@ pub enum Reason {
     Internal = 93,
     /// Designed and not yet served.
     NotServed = 94,
+    /// The clock is not to be trusted.
+    ClockWrong = 95,
 }
 impl Reason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -3370,6 +3640,7 @@ impl Reason {
             Self::CallerUnknown => "REASON_CALLER_UNKNOWN",
             Self::CallerExpired => "REASON_CALLER_EXPIRED",
             Self::CallerRemoved => "REASON_CALLER_REMOVED",
+            Self::CallerRevoked => "REASON_CALLER_REVOKED",
             Self::GrantDoesNotCover => "REASON_GRANT_DOES_NOT_COVER",
             Self::NotOwner => "REASON_NOT_OWNER",
             Self::CallerNotAllowed => "REASON_CALLER_NOT_ALLOWED",
@@ -3382,6 +3653,9 @@ impl Reason {
             Self::CertificateNotNewest => "REASON_CERTIFICATE_NOT_NEWEST",
             Self::LineEnded => "REASON_LINE_ENDED",
             Self::KeyInUse => "REASON_KEY_IN_USE",
+            Self::Frozen => "REASON_FROZEN",
+            Self::RenewalsStopped => "REASON_RENEWALS_STOPPED",
+            Self::StoppedBefore => "REASON_STOPPED_BEFORE",
             Self::AgentExists => "REASON_AGENT_EXISTS",
             Self::ControllerExists => "REASON_CONTROLLER_EXISTS",
             Self::ProposalReplayed => "REASON_PROPOSAL_REPLAYED",
@@ -3391,11 +3665,14 @@ impl Reason {
             Self::BudgetExhausted => "REASON_BUDGET_EXHAUSTED",
             Self::QueueFull => "REASON_QUEUE_FULL",
             Self::DeadlineExceeded => "REASON_DEADLINE_EXCEEDED",
+            Self::RateLimited => "REASON_RATE_LIMITED",
+            Self::MessageTooLong => "REASON_MESSAGE_TOO_LONG",
             Self::KeeperUnavailable => "REASON_KEEPER_UNAVAILABLE",
             Self::TokenUnavailable => "REASON_TOKEN_UNAVAILABLE",
             Self::IssuerNotValid => "REASON_ISSUER_NOT_VALID",
             Self::Internal => "REASON_INTERNAL",
             Self::NotServed => "REASON_NOT_SERVED",
+            Self::ClockWrong => "REASON_CLOCK_WRONG",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -3414,6 +3691,7 @@ impl Reason {
             "REASON_CALLER_UNKNOWN" => Some(Self::CallerUnknown),
             "REASON_CALLER_EXPIRED" => Some(Self::CallerExpired),
             "REASON_CALLER_REMOVED" => Some(Self::CallerRemoved),
+            "REASON_CALLER_REVOKED" => Some(Self::CallerRevoked),
             "REASON_GRANT_DOES_NOT_COVER" => Some(Self::GrantDoesNotCover),
             "REASON_NOT_OWNER" => Some(Self::NotOwner),
             "REASON_CALLER_NOT_ALLOWED" => Some(Self::CallerNotAllowed),
@@ -3426,6 +3704,9 @@ impl Reason {
             "REASON_CERTIFICATE_NOT_NEWEST" => Some(Self::CertificateNotNewest),
             "REASON_LINE_ENDED" => Some(Self::LineEnded),
             "REASON_KEY_IN_USE" => Some(Self::KeyInUse),
+            "REASON_FROZEN" => Some(Self::Frozen),
+            "REASON_RENEWALS_STOPPED" => Some(Self::RenewalsStopped),
+            "REASON_STOPPED_BEFORE" => Some(Self::StoppedBefore),
             "REASON_AGENT_EXISTS" => Some(Self::AgentExists),
             "REASON_CONTROLLER_EXISTS" => Some(Self::ControllerExists),
             "REASON_PROPOSAL_REPLAYED" => Some(Self::ProposalReplayed),
@@ -3435,11 +3716,14 @@ impl Reason {
             "REASON_BUDGET_EXHAUSTED" => Some(Self::BudgetExhausted),
             "REASON_QUEUE_FULL" => Some(Self::QueueFull),
             "REASON_DEADLINE_EXCEEDED" => Some(Self::DeadlineExceeded),
+            "REASON_RATE_LIMITED" => Some(Self::RateLimited),
+            "REASON_MESSAGE_TOO_LONG" => Some(Self::MessageTooLong),
             "REASON_KEEPER_UNAVAILABLE" => Some(Self::KeeperUnavailable),
             "REASON_TOKEN_UNAVAILABLE" => Some(Self::TokenUnavailable),
             "REASON_ISSUER_NOT_VALID" => Some(Self::IssuerNotValid),
             "REASON_INTERNAL" => Some(Self::Internal),
             "REASON_NOT_SERVED" => Some(Self::NotServed),
+            "REASON_CLOCK_WRONG" => Some(Self::ClockWrong),
             _ => None,
         }
     }
