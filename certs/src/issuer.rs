@@ -43,6 +43,7 @@ pub struct Issuer {
     public_key: PublicKey,
     key_identifier: [u8; 20],
     validity: Validity,
+    signs_crls: bool,
 }
 
 impl Issuer {
@@ -59,7 +60,7 @@ impl Issuer {
         if name.is_empty() {
             return Err(IssuerError::NoSubject);
         }
-        demand_ca(&certificate)?;
+        let usage = demand_ca(&certificate)?;
         let validity = tbs.validity();
         let (start, end) = (validity.not_before.to_unix_duration(), validity.not_after.to_unix_duration());
         Ok(Self {
@@ -68,6 +69,7 @@ impl Issuer {
             public_key: PublicKey::try_from(spki.as_slice())?,
             key_identifier: key_identifier(&certificate)?,
             validity: Validity::new(start.as_secs(), end.as_secs()).map_err(|_| IssuerError::Malformed)?,
+            signs_crls: usage.is_none_or(|usage| usage.crl_sign()),
             name,
         })
     }
@@ -107,6 +109,11 @@ impl Issuer {
         SignatureAlgorithm::of(self.public_key.kind())
     }
 
+    /// Whether it may sign CRLs: it has no key usage, or one with cRLSign (RFC 5280 §4.2.1.3).
+    pub fn signs_crls(&self) -> bool {
+        self.signs_crls
+    }
+
     /// Verifies a signature over TBS bytes by its key (ECDSA in DER).
     ///
     /// # Errors
@@ -120,6 +127,18 @@ impl Issuer {
     /// # Errors
     /// [`BadSignature`], also for what is no certificate.
     pub fn verify_certificate(&self, der: &[u8]) -> Result<(), BadSignature> {
+        self.verify_signed(der)
+    }
+
+    /// Verifies that a whole DER CRL bears its signature, in its algorithm; name and dates are not looked at.
+    ///
+    /// # Errors
+    /// [`BadSignature`], also for what is no CRL.
+    pub fn verify_crl(&self, der: &[u8]) -> Result<(), BadSignature> {
+        self.verify_signed(der)
+    }
+
+    fn verify_signed(&self, der: &[u8]) -> Result<(), BadSignature> {
         let parts = raw::signed(der).map_err(|_| BadSignature)?;
         if parts.algorithm != self.algorithm().identifier_der() {
             return Err(BadSignature);
@@ -133,17 +152,14 @@ impl Issuer {
     }
 }
 
-/// RFC 5280 §4.2.1.9 and §4.2.1.3: cA is true, and keyCertSign where there is a key usage.
-fn demand_ca(certificate: &Certificate) -> Result<(), IssuerError> {
+/// RFC 5280 §4.2.1.9 and §4.2.1.3: cA is true, and keyCertSign where there is a key usage, which is returned.
+fn demand_ca(certificate: &Certificate) -> Result<Option<KeyUsage>, IssuerError> {
     let tbs = certificate.tbs_certificate();
     let constraints = tbs.get_extension::<BasicConstraints>().map_err(|_| IssuerError::Malformed)?;
     let usage = tbs.get_extension::<KeyUsage>().map_err(|_| IssuerError::Malformed)?;
     let is_ca = constraints.is_some_and(|(_critical, constraints)| constraints.ca);
-    if is_ca && usage.is_none_or(|(_critical, usage)| usage.key_cert_sign()) {
-        Ok(())
-    } else {
-        Err(IssuerError::NotCa)
-    }
+    let usage = usage.map(|(_critical, usage)| usage);
+    if is_ca && usage.is_none_or(|usage| usage.key_cert_sign()) { Ok(usage) } else { Err(IssuerError::NotCa) }
 }
 
 fn key_identifier(certificate: &Certificate) -> Result<[u8; 20], IssuerError> {

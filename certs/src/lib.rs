@@ -5,6 +5,7 @@
 //! - `compose`: policy and a public key become a `Tbs`, encoded once (5)
 //! - `lint`: another decoder reads those bytes and becomes their `Linted` proof (6)
 //! - `issuer`: the signature over them is verified (9); `compose::join` makes the certificate (10)
+//! - `crl`: what was revoked becomes a CRL, by the same steps
 //! - `key`, `algorithm`: public keys and signature algorithms; `attributes`: roles and tags; `summary`: for people
 //!
 //! Does not: hold a private key, sign, read a clock, draw chance, do I/O.
@@ -12,6 +13,7 @@
 pub mod algorithm;
 pub mod attributes;
 pub mod compose;
+pub mod crl;
 pub mod csr;
 mod fields;
 mod issuer;

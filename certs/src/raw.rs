@@ -54,19 +54,36 @@ pub(crate) fn fields(sequence: &[u8]) -> Result<Vec<&[u8]>, der::Error> {
 
 /// One DER element: tag, definite length in its shortest form (X.690 §10.1), the parts in a row.
 pub(crate) fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let mut out = Vec::new();
+    append(&mut out, tag, parts);
+    out
+}
+
+/// As [`element`], behind what is there.
+pub(crate) fn append(out: &mut Vec<u8>, tag: u8, parts: &[&[u8]]) {
     let len: usize = parts.iter().map(|part| part.len()).sum();
-    let mut out = Vec::with_capacity(len + 6);
+    out.reserve(len + 10);
     out.push(tag);
-    if len < 0x80 {
-        out.extend(len.to_be_bytes().last());
-    } else {
-        let bytes = len.to_be_bytes();
-        let digits: Vec<u8> = bytes.into_iter().skip_while(|&b| b == 0).collect();
+    let bytes = len.to_be_bytes();
+    let zeros = bytes.iter().take_while(|&&b| b == 0).count();
+    let digits = bytes.get(zeros..).unwrap_or_default();
+    if len >= 0x80 {
         out.extend(digits.len().to_be_bytes().last().map(|n| 0x80 | n));
         out.extend(digits);
+    } else {
+        out.extend(bytes.last());
     }
-    out.extend(parts.concat());
-    out
+    for part in parts {
+        out.extend_from_slice(part);
+    }
+}
+
+/// A non-negative INTEGER of these big-endian digits (X.690 §8.3): a zero byte before a set top bit.
+pub(crate) fn append_uint(out: &mut Vec<u8>, digits: &[u8]) {
+    const INTEGER: u8 = 0x02;
+
+    let positive: &[u8] = if digits.first().is_none_or(|&b| b >= 0x80) { &[0] } else { &[] };
+    append(out, INTEGER, &[positive, digits]);
 }
 
 #[cfg(test)]
@@ -84,6 +101,16 @@ mod tests {
                 OctetStringRef::new(&value).unwrap().to_der().unwrap(),
                 "{len}"
             );
+        }
+    }
+
+    #[test]
+    fn integers_are_those_of_another_encoder() {
+        for number in [0_u64, 1, 127, 128, 255, 256, u64::MAX] {
+            let digits: Vec<u8> = number.to_be_bytes().into_iter().skip_while(|&b| b == 0).collect();
+            let mut out = Vec::new();
+            append_uint(&mut out, &digits);
+            assert_eq!(out, number.to_der().unwrap(), "{number}");
         }
     }
 

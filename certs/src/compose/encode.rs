@@ -45,7 +45,7 @@ pub(super) fn encode(shape: Shape<'_>) -> Result<Tbs, ComposeError> {
 }
 
 /// An extension of this type's OID.
-pub(super) fn extension<T: AssociatedOid + Encode>(
+pub(crate) fn extension<T: AssociatedOid + Encode>(
     critical: bool,
     value: &T,
 ) -> Result<Extension, der::Error> {
@@ -58,7 +58,7 @@ pub(super) fn subject_key_identifier(key: &PublicKey) -> Result<Extension, der::
 }
 
 /// The authority key identifier, never critical (RFC 5280 §4.2.1.1): the issuer's subject key identifier.
-pub(super) fn authority_key_identifier(identifier: [u8; 20]) -> Result<Extension, der::Error> {
+pub(crate) fn authority_key_identifier(identifier: [u8; 20]) -> Result<Extension, der::Error> {
     let identifier = Some(OctetString::new(identifier.as_slice())?);
     extension(false, &AuthorityKeyIdentifier { key_identifier: identifier, ..Default::default() })
 }

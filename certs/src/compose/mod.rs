@@ -9,6 +9,9 @@ mod serial;
 mod tbs;
 mod validity;
 
+pub(crate) use encode::{authority_key_identifier, extension};
+pub(crate) use validity::time;
+
 pub use ca::{Ca, issuer, root};
 pub use leaf::{Leaf, LeafProfile, leaf};
 pub use serial::{Serial, SerialError};

@@ -119,11 +119,15 @@ impl Validity {
         (self.not_before..=self.not_after).contains(&second)
     }
 
-    /// As X.509 has it: UTCTime through 2049, then GeneralizedTime (RFC 5280 §4.1.2.5).
+    /// As X.509 has it.
     pub(super) fn to_x509(self) -> Result<x509_cert::time::Validity, der::Error> {
-        let time = |secs| DateTime::from_unix_duration(Duration::from_secs(secs)).map(Time::from);
         Ok(x509_cert::time::Validity::new(time(self.not_before)?, time(self.not_after)?))
     }
+}
+
+/// This second since 1970: UTCTime through 2049, then GeneralizedTime (RFC 5280 §4.1.2.5, §5.1.2.4).
+pub(crate) fn time(secs: u64) -> Result<Time, der::Error> {
+    DateTime::from_unix_duration(Duration::from_secs(secs)).map(Time::from)
 }
 
 #[cfg(test)]

@@ -70,6 +70,6 @@ impl<'a> Candidate<'a> {
 }
 
 /// Nothing when it holds, else what was found.
-pub(super) fn demand(holds: bool, found: impl FnOnce() -> String) -> Result<(), String> {
+pub(crate) fn demand(holds: bool, found: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(found()) }
 }

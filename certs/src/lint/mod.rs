@@ -20,6 +20,7 @@ use crate::{
 };
 
 pub use candidate::Candidate;
+pub(crate) use candidate::demand;
 
 /// What the certificate is to be, from those who granted it and not from those who encoded it.
 #[derive(Debug, Clone)]

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod chain;
 #[cfg(test)]
+mod crl;
+#[cfg(test)]
 mod csr;
 #[cfg(test)]
 mod lint;
