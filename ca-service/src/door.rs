@@ -13,8 +13,9 @@ use tokio::{
     sync::mpsc,
 };
 
-/// The longest message taken, in bytes: a page of 500 entries of common length. A longer one closes the door.
-pub(crate) const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
+/// The longest message taken, in bytes: a page is below a mebibyte, a CRL of a million certificates is below this. A longer one closes
+/// the door.
+pub(crate) const MAX_MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 
 /// The most bytes of a length (a varint of 64 bits: protobuf's encoding guide, "Base 128 Varints").
 const MAX_LENGTH_BYTES: usize = 10;
@@ -74,7 +75,7 @@ fn next<M: Message + Default>(bytes: &mut BytesMut) -> io::Result<Option<M>> {
         Err(malformed) => return Err(io::Error::new(io::ErrorKind::InvalidData, malformed)),
     };
     if length > MAX_MESSAGE_BYTES {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "a message is longer than 1 MiB"));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "a message is longer than 64 MiB"));
     }
     let prefix = bytes.len() - rest.len();
     if rest.len() < length {
@@ -123,10 +124,10 @@ mod tests {
 
     #[tokio::test]
     async fn one_byte_too_many_closes_the_door() {
-        // Field 1 takes a tag and a length of three bytes.
+        // Field 1 takes a tag and a length of four bytes.
+        let (lengths, end) = lengths_read(&framed(MAX_MESSAGE_BYTES - 5)).await;
+        assert_eq!((lengths, end.is_ok()), (vec![MAX_MESSAGE_BYTES - 5], true));
         let (lengths, end) = lengths_read(&framed(MAX_MESSAGE_BYTES - 4)).await;
-        assert_eq!((lengths, end.is_ok()), (vec![MAX_MESSAGE_BYTES - 4], true));
-        let (lengths, end) = lengths_read(&framed(MAX_MESSAGE_BYTES - 3)).await;
         assert_eq!(lengths, Vec::<usize>::new());
         assert_eq!(end.unwrap_err().kind(), io::ErrorKind::InvalidData);
     }

@@ -136,7 +136,7 @@ fn officers_in_two_places_approve_one_act() {
     let (charter, log) = (charter(), name("prod.example/log/1"));
     let fields = [("controller".to_owned(), "build".to_owned())];
     let note = propose("controller.remove", &fields, &terms(&charter, &log), &[&key("ada")]).unwrap();
-    let open = |note: &Note| proposal::open(note, &charter, "prod.example", &log, NOW);
+    let open = |note: &Note| proposal::open(note, &charter, "prod.example", &log, NOW, |_| false);
     assert_eq!(open(&note), Err(ProposalError::NotEnough { have: 1, need: 2 }));
     let travelled = Note::parse(note.to_string().as_bytes()).unwrap();
     let approved = open(&countersign(travelled, &charter, &key("cyd")).unwrap()).unwrap();

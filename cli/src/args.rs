@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::{
-    agent, ca, cert, config, controller, front, grant, init, issue, keeper, ledger, proposal, renew, serve,
-    shell, status, token,
+    agent, ca, cert, config, controller, freeze, front, grant, init, issue, keeper, ledger, proposal, renew,
+    serve, shell, status, token,
 };
 use crate::output::Format;
 
@@ -68,6 +68,8 @@ pub(crate) enum Command {
     #[command(hide = true)]
     Front(front::Front),
     Status(status::Status),
+    Freeze(freeze::Freeze),
+    Thaw(freeze::Thaw),
     #[command(subcommand)]
     Controller(controller::Controller),
     #[command(subcommand)]

@@ -5,6 +5,7 @@ pub(crate) mod ca;
 pub(crate) mod cert;
 pub(crate) mod config;
 pub(crate) mod controller;
+pub(crate) mod freeze;
 pub(crate) mod front;
 pub(crate) mod grant;
 pub(crate) mod init;
@@ -39,6 +40,8 @@ pub(crate) fn run(session: &Session, command: &Command) -> Result<(), Failure> {
         Command::Keeper(args) => keeper::run(session, args),
         Command::Front(args) => front::run(session, args),
         Command::Status(args) => status::run(session, args),
+        Command::Freeze(args) => freeze::freeze(session, args),
+        Command::Thaw(args) => freeze::thaw(session, args),
         Command::Controller(args) => controller::run(session, args),
         Command::Grant(args) => grant::run(session, args),
         Command::Proposal(args) => proposal::run(session, args),

@@ -57,6 +57,37 @@ impl From<u32> for Lifetime {
     }
 }
 
+/// A time: RFC 3339, or how long ago ("2h").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// In seconds since 1970.
+    At(i64),
+    /// So long before now.
+    Ago(Lifetime),
+}
+
+impl Moment {
+    /// In seconds since 1970.
+    pub(crate) fn secs(self, now_secs: i64) -> i64 {
+        match self {
+            Self::At(secs) => secs,
+            Self::Ago(ago) => now_secs - i64::from(ago.secs()),
+        }
+    }
+}
+
+impl FromStr for Moment {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let at = |text: &str| text.parse::<jiff::Timestamp>().map(|at| Self::At(at.as_second()));
+        text.parse()
+            .map(Self::Ago)
+            .or_else(|_| at(text))
+            .map_err(|_| "not a time: write 2026-01-31T12:00:00Z, or how long ago: 2h")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,5 +101,12 @@ mod tests {
         for bad in ["", "h", "1", "0s", "-1s", "+1s", "1.5h", "1h30m", "1 h", "4294967295h"] {
             assert_eq!(bad.parse::<Lifetime>(), Err(NotALifetime), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_time_is_a_date_or_so_long_ago() {
+        assert_eq!("2h".parse::<Moment>().unwrap().secs(10_000), 2_800);
+        assert_eq!("1970-01-01T00:00:07Z".parse::<Moment>().unwrap().secs(10_000), 7);
+        assert!("yesterday".parse::<Moment>().is_err());
     }
 }

@@ -69,10 +69,10 @@ impl Who {
     }
 }
 
-/// Looks a caller up: registered, not expired, not removed.
+/// Looks a caller up: registered, not expired, not revoked, not removed.
 ///
 /// # Errors
-/// [`Reason::CallerUnknown`], [`Reason::CallerExpired`] or [`Reason::CallerRemoved`].
+/// [`Reason::CallerUnknown`], [`Reason::CallerExpired`], [`Reason::CallerRevoked`] or [`Reason::CallerRemoved`].
 pub(crate) fn recognise(
     reader: &Reader<'_>,
     caller: Option<&door::Caller>,
@@ -101,6 +101,12 @@ fn registered(reader: &Reader<'_>, presented: &door::Presented, now_ms: i64) -> 
         return Err(Refusal::new(
             Reason::CallerExpired,
             "your certificate has expired: ask for a new one (a controller: have an officer run `rootcellar controller reissue`)",
+        ));
+    }
+    if reader.revoked(row.index)?.is_some() {
+        return Err(Refusal::new(
+            Reason::CallerRevoked,
+            "your certificate was revoked; your controller or an officer can say why, and how to get another",
         ));
     }
     let path = row.subject.parse::<SpiffePath>().map_err(Refusal::internal)?;

@@ -4,8 +4,7 @@
 
 use std::io::{BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
@@ -15,9 +14,10 @@ use proto::door::{Answer, Ask, answer, ask};
 use crate::refusal::Refusal;
 use crate::sequencer::Command;
 
-/// Longest message, in octets, in and out: a proposal of 48 KiB, a batch of 100 agents and a page are below it. A longer one closes the
-/// door.
-const MESSAGE_MAX: usize = 1 << 20;
+/// Longest ask, in octets: a proposal of 48 KiB and a batch of 100 agents are below it. A longer one closes the door.
+const ASK_MAX: usize = 1 << 20;
+/// Longest answer, in octets: a page is below a mebibyte, and a CRL of a million certificates is below this.
+const ANSWER_MAX: usize = 64 << 20;
 /// Answers that wait for one door before it counts as dead.
 const ANSWERS_MAX: usize = 16_384;
 /// Octets written at once.
@@ -46,13 +46,37 @@ impl std::fmt::Debug for Reply {
     }
 }
 
+/// The doors that are open, for what is told to all of them unasked.
+#[derive(Clone, Default)]
+pub(crate) struct OpenDoors(Arc<Mutex<Vec<Sender<Answer>>>>);
+
+impl OpenDoors {
+    fn opened(&self, out: &Sender<Answer>) {
+        self.lock().push(out.clone());
+    }
+
+    fn closed(&self, out: &Sender<Answer>) {
+        self.lock().retain(|open| !open.same_channel(out));
+    }
+
+    /// Tells every front. One that takes nothing more is told by the loss of its door.
+    pub(crate) fn tell(&self, what: &answer::Answer) {
+        for out in self.lock().iter() {
+            let _ = out.try_send(Answer { id: 0, answer: Some(what.clone()) });
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Sender<Answer>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Where asks go.
 #[derive(Clone)]
 pub(crate) struct Routes {
     pub(crate) sequencer: Sender<Command>,
     pub(crate) readers: Sender<(Ask, Reply)>,
-    /// Doors that are open, for a stop that waits until none is.
-    pub(crate) open: Arc<AtomicUsize>,
+    pub(crate) open: OpenDoors,
 }
 
 impl Routes {
@@ -63,12 +87,13 @@ impl Routes {
     pub(crate) fn serve(&self, door: UnixStream) -> std::io::Result<()> {
         let incoming = door.try_clone()?;
         let (out, answers) = crossbeam_channel::bounded(ANSWERS_MAX);
-        self.open.fetch_add(1, Ordering::SeqCst);
+        self.open.opened(&out);
         thread::spawn(move || write(&door, &answers));
         let routes = self.clone();
         thread::spawn(move || {
             routes.read(&incoming, &out);
-            routes.open.fetch_sub(1, Ordering::SeqCst);
+            // The thread that writes ends with the last who could answer.
+            routes.open.closed(&out);
         });
         Ok(())
     }
@@ -104,6 +129,7 @@ impl Routes {
                 | ask::Ask::UpdateAgent(_)
                 | ask::Ask::DeleteAgent(_)
                 | ask::Ask::SubmitProposal(_)
+                | ask::Ask::RevokeCertificate(_)
                 // These may need a new checkpoint first.
                 | ask::Ask::GetCheckpoint(_)
                 | ask::Ask::GetInclusionProof(_)
@@ -143,7 +169,7 @@ fn read_message(reader: &mut impl Read) -> std::io::Result<Option<Ask>> {
         }
     }
     let length = prost::decode_length_delimiter(&*length)?;
-    if length > MESSAGE_MAX {
+    if length > ASK_MAX {
         return Err(ErrorKind::InvalidData.into());
     }
     let mut message = vec![0u8; length];
@@ -170,7 +196,7 @@ fn write(mut door: &UnixStream, answers: &Receiver<Answer>) {
 
 /// An answer that the other end would close the door for becomes a refusal: only its asker loses by it.
 fn sendable(answer: Answer) -> Answer {
-    if answer.encoded_len() <= MESSAGE_MAX {
+    if answer.encoded_len() <= ANSWER_MAX {
         return answer;
     }
     let refusal = Refusal::internal("an answer is longer than a message may be");
@@ -190,7 +216,7 @@ mod tests {
             Answer { id: 7, answer: Some(answer::Answer::GetCharter(charter)) }
         };
         assert_eq!(sendable(answer(10)), answer(10));
-        let refused = sendable(answer(MESSAGE_MAX));
+        let refused = sendable(answer(ANSWER_MAX));
         assert_eq!(refused.id, 7);
         assert!(matches!(refused.answer, Some(answer::Answer::Refused(_))));
     }

@@ -7,6 +7,7 @@ mod error;
 mod projection;
 mod reader;
 mod rebuild;
+mod revocation;
 mod rows;
 
 use std::fs::{self, File};
@@ -20,10 +21,11 @@ use rusqlite::{Connection, OpenFlags};
 pub use error::JournalError;
 pub(crate) use reader::Reader;
 pub use rebuild::Rebuilt;
-pub(crate) use rows::{AgentRow, CertificateRow, ControllerRow};
+pub(crate) use revocation::Scope;
+pub(crate) use rows::{AgentRow, CertificateRow, ControllerRow, CrlRow, RevokedRow};
 
 /// Format of the journal (`PRAGMA user_version`). A newer one is refused.
-const FORMAT: i32 = 1;
+const FORMAT: i32 = 2;
 /// Marks the file as ours (`PRAGMA application_id`): "RtCl".
 const APPLICATION: i32 = 0x5274_436c;
 const FILE_NAME: &str = "journal.sqlite";
@@ -251,6 +253,31 @@ impl Journal {
                 "INSERT OR REPLACE INTO signature (idx, signature, certificate_sha256) VALUES (?1, ?2, ?3)",
             )?
             .execute((index, signature, certificate))?;
+        Ok(())
+    }
+
+    /// Keeps the exact input of a CRL beside its entry, in the same batch.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn store_crl_input(&self, index: u64, tbs: &[u8]) -> Result<(), JournalError> {
+        self.connection
+            .prepare_cached("INSERT INTO crl_input (idx, tbs) VALUES (?1, ?2)")?
+            .execute((index, tbs))?;
+        Ok(())
+    }
+
+    /// Lets the inputs go that the signed CRL at `index` replaced, but for the one before it, which someone may be reading: their
+    /// hashes stay in their entries.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn let_crls_go(&self, issuer: &[u8], index: u64) -> Result<(), JournalError> {
+        self.connection
+            .prepare_cached(
+                "DELETE FROM crl_input WHERE idx IN (SELECT idx FROM crl WHERE issuer = ?1 AND idx < ?2 ORDER BY idx DESC LIMIT -1 OFFSET 1)",
+            )?
+            .execute((issuer, index))?;
         Ok(())
     }
 

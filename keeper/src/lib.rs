@@ -10,6 +10,7 @@ mod callers;
 mod charters;
 mod checkpoints;
 mod convert;
+mod crls;
 mod custody;
 mod door;
 mod entropy;
@@ -49,3 +50,6 @@ const SERVICE_NAME: &str = "ca";
 const SERVICE_PATH: &str = "/service/ca";
 /// Milliseconds in the hour that a budget is for: where it is checked and where it is spent.
 const HOUR_MS: i64 = 3_600_000;
+/// How long one officer alone stops renewals, in milliseconds: half of what an agent's certificate of the default hour has left when it
+/// renews, so that a stop in error costs no such agent its certificate.
+const RENEWALS_STOP_MS: i64 = 900_000;

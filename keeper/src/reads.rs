@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 use cell::TrustDomain;
 use certs::Issuer;
 use crossbeam_channel::Receiver;
+use data_encoding::HEXLOWER;
 use ledger::entry::{self, entry::Kind as EntryKind};
 use ledger::note::Note;
 use ledger::proof::Proof;
@@ -22,7 +23,7 @@ use crate::door::Reply;
 use crate::journal::{CertificateRow, Journal, JournalError, Reader};
 use crate::page::{self, PAGE_OCTETS};
 use crate::refusal::Refusal;
-use crate::steps::release::Release;
+use crate::steps::release::{self, Release};
 use crate::{Clock, charters};
 
 /// Threads that read.
@@ -85,6 +86,7 @@ impl Reads {
             Some(ask::Ask::GetCharter(_)) => view.charter(),
             Some(ask::Ask::GetController(get)) => view.controller(get),
             Some(ask::Ask::ListControllers(list)) => view.controllers(list),
+            Some(ask::Ask::GetCrl(get)) => view.crl(get),
             Some(ask::Ask::Recognise(_)) => {
                 Ok(Answer::Recognise(Recognised { identity: view.who.path().to_owned() }))
             }
@@ -185,6 +187,29 @@ impl View<'_> {
             }
         }
         Ok((rows, last))
+    }
+
+    /// For every caller: a list is public, and useless where it is not read.
+    fn crl(&self, get: &v1::GetCrlRequest) -> Answered {
+        let missing = || Refusal::not_found("CRL of that issuer and number");
+        let issuer = self.reads.issuers.iter().find(|issuer| {
+            get.issuer.is_empty() || get.issuer == HEXLOWER.encode(&issuer.public_key().key_identifier())
+        });
+        let issuer = issuer.ok_or_else(missing)?;
+        let row = self.reader.signed_crl(&issuer.spki_sha256())?.filter(|row| row.number >= get.min_number);
+        let row = row.ok_or_else(missing)?;
+        let tbs = self.reader.crl_input(row.index)?.ok_or_else(missing)?;
+        let (signature, _) = self.reader.signature(row.index)?.ok_or_else(missing)?;
+        let leaf = self.reader.leaf(row.index)?.ok_or_else(missing)?;
+        Ok(Answer::GetCrl(v1::GetCrlResponse {
+            crl: certs::compose::join(&tbs, issuer.algorithm(), &signature),
+            number: row.number,
+            this_update: Some(convert::timestamp_secs(row.this_update)),
+            next_update: Some(convert::timestamp_secs(row.next_update)),
+            revoked: row.revoked,
+            issuer: HEXLOWER.encode(&issuer.public_key().key_identifier()),
+            receipt: Some(release::receipt(&self.reads.origin, row.index, leaf)),
+        }))
     }
 
     fn agent(&self, get: &v1::GetAgentRequest) -> Answered {

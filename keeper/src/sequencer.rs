@@ -14,19 +14,21 @@ use certs::Issuer;
 use crossbeam_channel::{Receiver, Sender, select};
 use ledger::entry::entry::Kind;
 use ledger::entry::{Entry, Issuance};
-use proto::door::{Ask, answer, ask};
+use proto::door::{Ask, CrlChanged, answer, ask};
 use proto::v1::{self, Reason};
 
 use crate::Clock;
 use crate::answers;
 use crate::checkpoints::Checkpoints;
-use crate::door::Reply;
+use crate::crls::{self, Crls};
+use crate::door::{OpenDoors, Reply};
 use crate::entropy::Entropy;
 use crate::journal::{Appended, CertificateRow, Durability, Journal, JournalError};
 use crate::refusal::Refusal;
 use crate::refused::Refused;
 use crate::requests::{self, Desk, Plan, Settings, Then};
 use crate::status::Standing;
+use crate::steps::crl::{ComposedCrl, RecordedCrl, VerifiedCrl};
 use crate::steps::release::{self, Release};
 use crate::steps::{Recorded, Verified};
 use crate::workers::{Job, Pulse};
@@ -52,6 +54,7 @@ pub(crate) struct Sequencer {
     pub(crate) entropy: Entropy,
     pub(crate) clock: Clock,
     pub(crate) checkpoints: Checkpoints,
+    pub(crate) crls: Crls,
     pub(crate) refused: Refused,
     pub(crate) standing: Standing,
     pub(crate) pulse: Pulse,
@@ -61,6 +64,7 @@ pub(crate) struct Sequencer {
     pub(crate) readers: Sender<(Ask, Reply)>,
     /// Who waits for the certificate of an entry. An entry is here from its commit until its signature is stored.
     pub(crate) pending: HashMap<u64, Vec<Waiter>>,
+    pub(crate) doors: OpenDoors,
     pub(crate) stopping: bool,
 }
 
@@ -78,6 +82,10 @@ struct Outbox {
     replies: Vec<(Reply, Result<answer::Answer, Refusal>)>,
     /// Appended, and to be signed after the commit.
     issued: Vec<(Appended, Issuance)>,
+    /// Likewise.
+    crl: Option<(Appended, ComposedCrl)>,
+    /// Signed: whoever watches is told its number.
+    crl_signed: Option<u64>,
 }
 
 impl Sequencer {
@@ -108,7 +116,9 @@ impl Sequencer {
         }
         let refusals = self.refused.due((self.clock)());
         let entries = refusals.is_some()
-            || batch.iter().any(|command| matches!(command, Command::Ask(..) | Command::Unsignable { .. }));
+            || batch.iter().any(|command| {
+                matches!(command, Command::Ask(..) | Command::Unsignable { .. } | Command::CrlComposed(_))
+            });
         if !batch.is_empty() || entries {
             self.journal.begin(if entries { Durability::Disk } else { Durability::Kernel })?;
             let mut outbox = Outbox::default();
@@ -122,6 +132,9 @@ impl Sequencer {
             self.deliver(outbox);
         }
         self.tend_checkpoint();
+        if !self.stopping {
+            self.crls.tend((self.clock)(), self.journal.edge().size(), Instant::now());
+        }
         Ok(!(self.stopping && self.pending.is_empty() && self.asks.is_empty() && self.done.is_empty()))
     }
 
@@ -156,6 +169,12 @@ impl Sequencer {
                     self.read(ask, reply);
                 }
             }
+            Command::CrlComposed(composed) => self.record_crl(*composed, outbox)?,
+            Command::CrlSigned(verified) => self.store_crl(&verified, outbox)?,
+            Command::CrlFailed(cause) => {
+                tracing::error!(alarm = "no-crl", cause, "no CRL could be made: trying again");
+                self.crls.ended(false, Instant::now());
+            }
             Command::TokenLost(cause) => return Err(Ended::Token(cause)),
             Command::Stop => self.stopping = true,
         }
@@ -166,7 +185,8 @@ impl Sequencer {
         match covers(&ask) {
             Some(size) => self.cover(size, ask, reply),
             None if matches!(ask.ask, Some(ask::Ask::GetStatus(_))) => {
-                let status = self.standing.answer(&self.journal, &self.checkpoints, self.pending.len());
+                let status =
+                    self.standing.answer(&self.journal, &self.checkpoints, &self.crls, self.pending.len());
                 outbox.replies.push((reply, status.map(answer::Answer::GetStatus).map_err(Refusal::from)));
             }
             None => self.change(&ask, reply, outbox)?,
@@ -209,25 +229,25 @@ impl Sequencer {
         for entry in entries {
             let appended = self.journal.append(&entry)?;
             first = first.or(Some(appended));
-            if let Some(Kind::Issuance(issuance)) = entry.kind {
-                certificate = Some((appended, issuance));
+            match entry.kind {
+                Some(Kind::Issuance(issuance)) => certificate = Some((appended, issuance)),
+                Some(Kind::Revocation(_)) => self.crls.want(),
+                _ => {}
             }
         }
-        let act = match then {
-            Then::Proposal => first.map(|act| release::receipt(&self.settings.origin, act.index, act.leaf)),
-            _ => None,
-        };
-        match (certificate, act) {
-            (Some((appended, issuance)), act) => {
+        let receipt = || first.map(|first| release::receipt(&self.settings.origin, first.index, first.leaf));
+        let answer = match (certificate, then) {
+            (Some((appended, issuance)), then) => {
+                let act = if let Then::Proposal { .. } = then { receipt() } else { None };
                 self.pending.entry(appended.index).or_default().push(Waiter { reply, act });
                 outbox.issued.push((appended, issuance));
+                return Ok(());
             }
-            (None, Some(receipt)) => outbox.replies.push((reply, Ok(proposal_answer(receipt, None)))),
-            (None, None) => {
-                let answer = answers::after(&self.journal.reader(), &self.settings.cell, then);
-                outbox.replies.push((reply, answer));
-            }
-        }
+            (None, Then::Proposal { revoked }) => Ok(proposal_answer(receipt(), None, *revoked)),
+            (None, Then::Revoked(revoked)) => Ok(requests::revoked(*revoked, receipt())),
+            (None, then) => answers::after(&self.journal.reader(), &self.settings.cell, then),
+        };
+        outbox.replies.push((reply, answer));
         Ok(())
     }
 
@@ -266,7 +286,7 @@ impl Sequencer {
         let certificate = self.release().fresh(&self.row(verified.index)?, verified)?;
         for Waiter { reply, act } in waiters {
             let answer = match act {
-                Some(receipt) => proposal_answer(receipt, Some(certificate.clone())),
+                Some(receipt) => proposal_answer(Some(receipt), Some(certificate.clone()), 0),
                 None => answer::Answer::Certificate(certificate.clone()),
             };
             outbox.replies.push((reply, Ok(answer)));
@@ -289,6 +309,24 @@ impl Sequencer {
         Ok(())
     }
 
+    /// Step 7 of a CRL: its entry, and beside it the exact input that the entry has the hash of.
+    fn record_crl(&mut self, composed: ComposedCrl, outbox: &mut Outbox) -> Result<(), Ended> {
+        let appended = self.journal.append(&self.own_entry(Kind::Crl(composed.entry().clone())))?;
+        self.journal.store_crl_input(appended.index, composed.tbs())?;
+        self.crls.recorded(crls::row(&composed, appended.index));
+        outbox.crl = Some((appended, composed));
+        Ok(())
+    }
+
+    /// Step 10 of a CRL.
+    fn store_crl(&mut self, verified: &VerifiedCrl, outbox: &mut Outbox) -> Result<(), Ended> {
+        self.journal.store_signature(verified.index, &verified.signature, &verified.sha256)?;
+        self.journal.let_crls_go(&self.issuer.spki_sha256(), verified.index)?;
+        self.crls.ended(true, Instant::now());
+        outbox.crl_signed = self.crls.newest().map(|row| row.number);
+        Ok(())
+    }
+
     fn own_entry(&self, kind: Kind) -> Entry {
         own_entry(&self.settings, (self.clock)(), kind)
     }
@@ -299,8 +337,14 @@ impl Sequencer {
             // The workers' end outlives this thread's.
             let _ = self.jobs.send(Job::Certificate(Recorded::after_commit(appended, issuance)));
         }
+        if let Some((appended, composed)) = outbox.crl {
+            let _ = self.jobs.send(Job::Crl(RecordedCrl::after_commit(appended, composed)));
+        }
         for (reply, outcome) in outbox.replies {
             reply.send(outcome);
+        }
+        if let Some(number) = outbox.crl_signed {
+            self.doors.tell(&answer::Answer::CrlChanged(CrlChanged { number }));
         }
     }
 
@@ -342,6 +386,10 @@ fn covers(ask: &Ask) -> Option<u64> {
     }
 }
 
-fn proposal_answer(receipt: v1::Receipt, certificate: Option<v1::Certificate>) -> answer::Answer {
-    answer::Answer::SubmitProposal(v1::SubmitProposalResponse { receipt: Some(receipt), certificate })
+fn proposal_answer(
+    receipt: Option<v1::Receipt>,
+    certificate: Option<v1::Certificate>,
+    revoked: u64,
+) -> answer::Answer {
+    answer::Answer::SubmitProposal(v1::SubmitProposalResponse { receipt, certificate, revoked })
 }

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -15,8 +14,9 @@ use hsm_config::{PinGuard, TokenConfig, TokenError};
 use proto::door::Ask;
 
 use crate::checkpoints::Checkpoints;
+use crate::crls::{self, Crls};
 use crate::custody::Custody;
-use crate::door::{Reply, Routes};
+use crate::door::{OpenDoors, Reply, Routes};
 use crate::entropy;
 use crate::journal::{Journal, JournalError, move_wal};
 use crate::reads::{self, Reads};
@@ -161,19 +161,22 @@ impl Keeper {
         };
         reads::start(&Arc::new(reads), &config.data_dir, &queues.reads.1)?;
         start_checkpointer(&config.data_dir)?;
+        let (orders, ordered) = crossbeam_channel::bounded(1);
+        crls::start(&config.data_dir, &issuer, ordered, queues.done.0.clone())?;
+        let crls = Crls::new(&journal.reader(), &issuer, orders)?;
+        let doors = OpenDoors::default();
         let standing = Standing {
             custody: Arc::clone(custody),
             issuer_validity: issuer.validity(),
             started_ms: (clock)(),
             clock: Arc::clone(&clock),
         };
-        let routes = Routes {
-            sequencer: queues.asks.0,
-            readers: queues.reads.0.clone(),
-            open: Arc::new(AtomicUsize::new(0)),
-        };
+        let routes =
+            Routes { sequencer: queues.asks.0, readers: queues.reads.0.clone(), open: doors.clone() };
         let sequencer = Sequencer {
             checkpoints: Checkpoints::new(trust.origin, trust.log_key, trust.checkpoint),
+            crls,
+            doors,
             pending: recovery::resume(left, &queues.jobs.0),
             journal,
             settings,

@@ -2,13 +2,18 @@
 
 use std::sync::Arc;
 
-use proto::v1::GetStatusResponse;
+use prost_types::Timestamp;
+use proto::v1::{BudgetLeft, GetStatusResponse};
 
 use crate::checkpoints::Checkpoints;
 use crate::convert;
+use crate::crls::Crls;
 use crate::custody::Custody;
-use crate::journal::{Journal, JournalError};
-use crate::{Clock, charters};
+use crate::journal::{Journal, JournalError, Reader};
+use crate::{Clock, HOUR_MS, charters};
+
+/// Controllers whose budgets are told, by name.
+const BUDGETS_MAX: u64 = 500;
 
 /// What does not change, and whom to ask for what does.
 pub(crate) struct Standing {
@@ -25,10 +30,11 @@ impl Standing {
         &self,
         journal: &Journal,
         checkpoints: &Checkpoints,
+        crls: &Crls,
         pending: usize,
     ) -> Result<GetStatusResponse, JournalError> {
         let reader = journal.reader();
-        let reasons = self.reasons();
+        let (reasons, freeze, now_ms) = (self.reasons(), reader.freeze()?, (self.clock)());
         let token = self.custody.info();
         Ok(GetStatusResponse {
             ready: reasons.is_empty(),
@@ -48,6 +54,12 @@ impl Standing {
             token_recoveries: self.custody.recoveries(),
             // The front knows where it listens.
             listen: String::new(),
+            frozen: freeze.frozen,
+            renewals_stopped_until: stopped_until(freeze.stopped_until_ms, now_ms),
+            revoked: reader.revoked_live(now_ms.div_euclid(1000))?,
+            crl_number: crls.newest().map_or(0, |row| row.number),
+            crl_next_update: crls.newest().map(|row| convert::timestamp_secs(row.next_update)),
+            budgets: budgets(&reader, now_ms)?,
         })
     }
 
@@ -62,4 +74,28 @@ impl Standing {
         }
         reasons
     }
+}
+
+/// A stop without end is told as the last second that RFC 3339 can write.
+fn stopped_until(until_ms: i64, now_ms: i64) -> Option<Timestamp> {
+    const NEVER_SECS: i64 = 253_402_300_799;
+    (until_ms > now_ms).then(|| convert::timestamp_secs(until_ms.div_euclid(1000).min(NEVER_SECS)))
+}
+
+fn budgets(reader: &Reader<'_>, now_ms: i64) -> Result<Vec<BudgetLeft>, JournalError> {
+    let mut budgets = Vec::new();
+    for controller in reader.controllers("", BUDGETS_MAX)? {
+        for row in reader.grants(&controller.name)? {
+            let (per_hour, grant) = (row.grant.budget_per_hour, row.grant.name);
+            let spent = reader.spent(&controller.name, &grant, now_ms.div_euclid(HOUR_MS))?;
+            let left = per_hour.saturating_sub(spent);
+            budgets.push(BudgetLeft {
+                controller: format!("controllers/{}", controller.name),
+                grant,
+                per_hour,
+                left,
+            });
+        }
+    }
+    Ok(budgets)
 }

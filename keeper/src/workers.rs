@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use crate::custody::{Custody, Session};
 use crate::entropy::{BLOCK, Block};
 use crate::sequencer::Command;
+use crate::steps::crl::{NotSigned, RecordedCrl};
 use crate::steps::{self, Recorded};
 
 /// How often the keys' attributes are read back while running.
@@ -23,6 +24,8 @@ const RECHECK_EVERY: Duration = Duration::from_secs(60);
 pub(crate) enum Job {
     /// A recorded certificate: steps 8 and 9.
     Certificate(Recorded),
+    /// A recorded CRL: steps 8 and 9.
+    Crl(RecordedCrl),
     /// A checkpoint's text.
     Checkpoint {
         /// Entries that it covers.
@@ -101,6 +104,7 @@ impl Worker {
             self.pulse.begin(self.number);
             let report = match job {
                 Job::Certificate(recorded) => self.certificate(recorded),
+                Job::Crl(recorded) => self.crl(recorded),
                 Job::Checkpoint { size, text } => match self.session.sign_as_log(text.as_bytes()) {
                     Ok(signature) => Command::CheckpointSigned { size, text, signature },
                     Err(error) => Command::TokenLost(error.to_string()),
@@ -129,6 +133,18 @@ impl Worker {
                 "the token's signature for entry {} does not verify with the issuer's public key",
                 recorded.index()
             )),
+        }
+    }
+}
+
+impl Worker {
+    fn crl(&mut self, recorded: RecordedCrl) -> Command {
+        match steps::crl::sign(&mut self.session, &self.issuer, recorded) {
+            Ok(verified) => Command::CrlSigned(verified),
+            Err(NotSigned::Token(error)) if error.fault() == Fault::Request => {
+                Command::CrlFailed(error.to_string())
+            }
+            Err(lost) => Command::TokenLost(lost.to_string()),
         }
     }
 }

@@ -175,6 +175,18 @@ impl Charter {
     /// # Errors
     /// [`NotApproved`].
     pub fn approvals(&self, note: &Note) -> Result<Approvals, NotApproved> {
+        self.approved_by(note, self.terms.quorum)
+    }
+
+    /// Checks that one officer at least signed a note: for acts that any one of them can do.
+    ///
+    /// # Errors
+    /// [`NotApproved`].
+    pub fn approvals_of_one(&self, note: &Note) -> Result<Approvals, NotApproved> {
+        self.approved_by(note, 1)
+    }
+
+    fn approved_by(&self, note: &Note, need: u8) -> Result<Approvals, NotApproved> {
         if note.signatures().is_empty() {
             return Err(NotApproved::Unsigned);
         }
@@ -190,7 +202,7 @@ impl Charter {
         let have = u8::try_from(officers.len()).unwrap_or(u8::MAX);
         match have {
             0 => Err(NotApproved::Stranger),
-            _ if have < self.terms.quorum => Err(NotApproved::NotEnough { have, need: self.terms.quorum }),
+            _ if have < need => Err(NotApproved::NotEnough { have, need }),
             _ => Ok(Approvals { officers }),
         }
     }

@@ -54,7 +54,8 @@ pub struct Approved {
     approvals: Approvals,
 }
 
-/// Opens a proposal, and checks everything but whether it was carried out before.
+/// Opens a proposal, and checks everything but whether it was carried out before. Acts whose name is `for_one` need one officer, the
+/// others the charter's quorum.
 ///
 /// # Errors
 /// [`ProposalError`]. The signatures are checked last, so that a proposal for somewhere else says so.
@@ -64,6 +65,7 @@ pub fn open(
     cell: &str,
     log: &KeyName,
     now_unix: i64,
+    for_one: fn(&str) -> bool,
 ) -> Result<Approved, ProposalError> {
     let proposal = Proposal::parse(note.text())?;
     proposal.check_place(charter, cell, log)?;
@@ -73,7 +75,11 @@ pub fn open(
     if proposal.expires_unix.saturating_sub(now_unix) > MAX_LIFETIME_SECS {
         return Err(ProposalError::TooFar);
     }
-    let approvals = charter.approvals(note)?;
+    let approvals = if for_one(&proposal.act_name) {
+        charter.approvals_of_one(note)?
+    } else {
+        charter.approvals(note)?
+    };
     Ok(Approved { proposal, approvals })
 }
 

@@ -34,7 +34,7 @@ fn proposal() -> Proposal {
 }
 
 fn open(note: &Note) -> Result<proposal::Approved, ProposalError> {
-    proposal::open(note, &charter(), CELL, &name("prod.example/log/1"), NOW)
+    proposal::open(note, &charter(), CELL, &name("prod.example/log/1"), NOW, |act| act == "freeze")
 }
 
 #[test]
@@ -291,6 +291,15 @@ fn a_proposal_is_for_one_place_and_time() {
     );
     let stale = quorum(Proposal { charter_revision: 7, ..proposal() });
     assert_eq!(stale, Err(ProposalError::WrongCharter { have: 7, want: 1 }));
+}
+
+#[test]
+fn an_act_for_one_needs_one_officer_and_no_stranger() {
+    let freeze = Proposal { act_name: "freeze".into(), act_fields: vec![], ..proposal() };
+    let by = |officers: &[&str]| open(&signed(freeze.draft().unwrap(), officers)).map(drop);
+    assert_eq!(by(&[]), Err(ProposalError::Unsigned));
+    assert_eq!(by(&["eve"]), Err(ProposalError::Stranger));
+    assert_eq!(by(&["bob"]), Ok(()));
 }
 
 #[test]

@@ -12,8 +12,8 @@ use crate::v1::issuance_service_client::IssuanceServiceClient;
 use crate::v1::ledger_service_client::LedgerServiceClient;
 use crate::v1::trust_service_client::TrustServiceClient;
 
-/// Longest message that is taken, in bytes: the service's pages are below 1 MiB; the rest is for its next version.
-pub const MAX_MESSAGE: usize = 4 * 1024 * 1024;
+/// Longest message that is taken, in bytes: a page is below 1 MiB, a CRL of a million certificates below this.
+pub const MAX_MESSAGE: usize = 64 * 1024 * 1024;
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

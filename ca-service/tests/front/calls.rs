@@ -7,7 +7,7 @@ use proto::{
     door::{answer, ask, caller},
     v1::{
         Certificate, GetAgentRequest, GetAgentResponse, GetStatusRequest, IssueCertificateRequest, Reason,
-        RevokeCertificateRequest, WatchTrustBundleRequest,
+        WatchTrustBundleRequest,
     },
 };
 use rcgen::{CertificateParams, KeyPair, PublicKeyData};
@@ -78,12 +78,10 @@ async fn a_csr_that_is_not_one_never_reaches_the_keeper() {
 }
 
 #[tokio::test]
-async fn what_is_not_served_or_not_here_is_said_so() {
+async fn what_is_not_here_is_said_so() {
     let house = House::new();
     let front = house.start().await;
     let client = front.connect(&house, &house.pki.caller("/controller/build")).await;
-    let told = client.issuance().revoke_certificate(RevokeCertificateRequest::default()).await.unwrap_err();
-    assert_eq!(reason(&told), (Code::Unimplemented, "NOT_SERVED".into()));
     let told = client.admin().get_status(GetStatusRequest {}).await.unwrap_err();
     assert_eq!(reason(&told), (Code::PermissionDenied, "CALLER_NOT_ALLOWED".into()));
     front.stop().await;

@@ -4,7 +4,10 @@
 //! Does not: decide who may do what (the charter does), look into a public key, hold signatures.
 
 mod parse;
+mod revocation;
 mod write;
+
+pub use revocation::{RevocationReason, RevocationTarget, Serial};
 
 use crate::{ControllerName, Grant, GrantName, Grants};
 
@@ -86,6 +89,21 @@ pub enum Act {
         /// SHA-256 of its DER SubjectPublicKeyInfo.
         spki_sha256: [u8; 32],
     },
+    /// No new identity, grant or controller from now on. One officer is enough.
+    Freeze,
+    /// The end of a freeze, and of a stop of renewals.
+    Thaw,
+    /// No renewal for a quarter of an hour. One officer is enough.
+    RenewalsStop,
+    /// No renewal until a thaw.
+    RenewalsStopConfirm,
+    /// The end of certificates before their time.
+    CertificateRevoke {
+        /// Which.
+        target: RevocationTarget,
+        /// Why.
+        reason: RevocationReason,
+    },
 }
 
 const CONTROLLER_ADD: &str = "controller.add";
@@ -94,6 +112,14 @@ const CONTROLLER_REISSUE: &str = "controller.reissue";
 const GRANT_SET: &str = "grant.set";
 const GRANT_REMOVE: &str = "grant.remove";
 const ISSUER_ACTIVATE: &str = "issuer.activate";
+const FREEZE: &str = "freeze";
+const THAW: &str = "thaw";
+const RENEWALS_STOP: &str = "renewals.stop";
+const RENEWALS_STOP_CONFIRM: &str = "renewals.stop-confirm";
+const CERTIFICATE_REVOKE: &str = "certificate.revoke";
+
+/// Acts that any one officer can do, whatever the quorum: they narrow trust, and a quorum undoes them.
+const ALONE: [&str; 2] = [FREEZE, RENEWALS_STOP];
 
 // The fields' names, in the order in which they are written.
 const CONTROLLER: &str = "controller";
@@ -106,6 +132,11 @@ const GRANT_DNS: &str = "grant.dns";
 const GRANT_MAX_TTL: &str = "grant.max-ttl";
 const GRANT_BUDGET: &str = "grant.budget-per-hour";
 const SPKI_SHA256: &str = "spki-sha256";
+const CERTIFICATE: &str = "certificate";
+const SERIAL: &str = "serial";
+const AGENT: &str = "agent";
+const SINCE: &str = "since";
+const REASON: &str = "reason";
 
 /// Between two values of a list.
 const COMMA: &str = ", ";
@@ -120,7 +151,17 @@ impl Act {
             Self::GrantSet { .. } => GRANT_SET,
             Self::GrantRemove { .. } => GRANT_REMOVE,
             Self::IssuerActivate { .. } => ISSUER_ACTIVATE,
+            Self::Freeze => FREEZE,
+            Self::Thaw => THAW,
+            Self::RenewalsStop => RENEWALS_STOP,
+            Self::RenewalsStopConfirm => RENEWALS_STOP_CONFIRM,
+            Self::CertificateRevoke { .. } => CERTIFICATE_REVOKE,
         }
+    }
+
+    /// Whether any one officer can do the act of this name, whatever the quorum.
+    pub fn is_for_one(name: &str) -> bool {
+        ALONE.contains(&name)
     }
 }
 

@@ -5,9 +5,10 @@ use std::{fmt::Display, str::FromStr};
 use data_encoding::{BASE64, HEXLOWER};
 
 use super::{
-    Act, COMMA, CONTROLLER, CONTROLLER_ADD, CONTROLLER_REISSUE, CONTROLLER_REMOVE, GRANT, GRANT_AGENTS,
-    GRANT_BUDGET, GRANT_DNS, GRANT_MAX_TTL, GRANT_REMOVE, GRANT_ROLES, GRANT_SET, GRANT_TAGS,
-    ISSUER_ACTIVATE, MAX_FIELDS_BYTES, PUBLIC_KEY, SPKI_SHA256, SpkiDer,
+    AGENT, Act, CERTIFICATE, CERTIFICATE_REVOKE, COMMA, CONTROLLER, CONTROLLER_ADD, CONTROLLER_REISSUE,
+    CONTROLLER_REMOVE, FREEZE, GRANT, GRANT_AGENTS, GRANT_BUDGET, GRANT_DNS, GRANT_MAX_TTL, GRANT_REMOVE,
+    GRANT_ROLES, GRANT_SET, GRANT_TAGS, ISSUER_ACTIVATE, MAX_FIELDS_BYTES, PUBLIC_KEY, REASON, RENEWALS_STOP,
+    RENEWALS_STOP_CONFIRM, RevocationTarget, SERIAL, SINCE, SPKI_SHA256, SpkiDer, THAW,
 };
 use crate::{BoundedSet, Grant, GrantError, Grants, MAX_GRANTS, NameError};
 
@@ -89,6 +90,14 @@ impl<'a> Cursor<'a> {
                 Act::GrantRemove { controller: self.value(CONTROLLER)?, grant: self.value(GRANT)? }
             }
             ISSUER_ACTIVATE => Act::IssuerActivate { spki_sha256: self.spki_sha256()? },
+            FREEZE => Act::Freeze,
+            THAW => Act::Thaw,
+            RENEWALS_STOP => Act::RenewalsStop,
+            RENEWALS_STOP_CONFIRM => Act::RenewalsStopConfirm,
+            CERTIFICATE_REVOKE => {
+                let target = self.revocation_target()?;
+                Act::CertificateRevoke { target, reason: self.parsed(REASON)? }
+            }
             unknown => return Err(ActError::UnknownAct(unknown.to_owned())),
         })
     }
@@ -109,7 +118,7 @@ impl<'a> Cursor<'a> {
             tags: self.list(GRANT_TAGS)?,
             dns: self.list(GRANT_DNS)?,
             max_ttl: self.max_ttl_secs()?.try_into()?,
-            budget: self.number(GRANT_BUDGET)?.try_into()?,
+            budget: self.parsed::<u32>(GRANT_BUDGET)?.try_into()?,
         })
     }
 
@@ -132,6 +141,24 @@ impl<'a> Cursor<'a> {
         self.text(field)?.parse().map_err(|why| bad(field, why))
     }
 
+    /// The value of the next field, whose type says itself what is wrong with it.
+    fn parsed<T: FromStr<Err: Display>>(&mut self, field: &'static str) -> Result<T, ActError> {
+        self.text(field)?.parse().map_err(|why| bad(field, why))
+    }
+
+    fn revocation_target(&mut self) -> Result<RevocationTarget, ActError> {
+        Ok(if self.at(CERTIFICATE) {
+            RevocationTarget::Entry(self.parsed(CERTIFICATE)?)
+        } else if self.at(SERIAL) {
+            RevocationTarget::Serial(self.parsed(SERIAL)?)
+        } else if self.at(AGENT) {
+            RevocationTarget::Agent(self.value(AGENT)?)
+        } else {
+            let controller = self.value(CONTROLLER)?;
+            RevocationTarget::IssuedSince { controller, since: self.parsed(SINCE)? }
+        })
+    }
+
     /// A list that is left out when it is empty.
     fn list<T, const MAX: usize>(&mut self, field: &'static str) -> Result<BoundedSet<T, MAX>, ActError>
     where
@@ -142,10 +169,6 @@ impl<'a> Cursor<'a> {
         }
         let values: Result<Vec<T>, _> = self.text(field)?.split(COMMA).map(str::parse).collect();
         values.map_err(|why| bad(field, why))?.try_into().map_err(|why| bad(field, why))
-    }
-
-    fn number(&mut self, field: &'static str) -> Result<u32, ActError> {
-        self.text(field)?.parse().map_err(|why| bad(field, why))
     }
 
     fn max_ttl_secs(&mut self) -> Result<u32, ActError> {

@@ -5,8 +5,8 @@ use std::fmt::Display;
 use data_encoding::{BASE64, HEXLOWER};
 
 use super::{
-    Act, COMMA, CONTROLLER, GRANT, GRANT_AGENTS, GRANT_BUDGET, GRANT_DNS, GRANT_MAX_TTL, GRANT_ROLES,
-    GRANT_TAGS, PUBLIC_KEY, SPKI_SHA256, SpkiDer,
+    AGENT, Act, CERTIFICATE, COMMA, CONTROLLER, GRANT, GRANT_AGENTS, GRANT_BUDGET, GRANT_DNS, GRANT_MAX_TTL,
+    GRANT_ROLES, GRANT_TAGS, PUBLIC_KEY, REASON, RevocationTarget, SERIAL, SINCE, SPKI_SHA256, SpkiDer,
 };
 use crate::{BoundedSet, Grant};
 
@@ -37,6 +37,11 @@ impl Act {
                 put(&mut out, GRANT, grant);
             }
             Self::IssuerActivate { spki_sha256 } => put(&mut out, SPKI_SHA256, HEXLOWER.encode(spki_sha256)),
+            Self::Freeze | Self::Thaw | Self::RenewalsStop | Self::RenewalsStopConfirm => {}
+            Self::CertificateRevoke { target, reason } => {
+                put_target(&mut out, target);
+                put(&mut out, REASON, reason);
+            }
         }
         out
     }
@@ -58,6 +63,18 @@ fn put_grant(out: &mut Fields, grant: &Grant) {
     put_list(out, GRANT_DNS, &grant.dns);
     put(out, GRANT_MAX_TTL, format_args!("{}s", grant.max_ttl.secs()));
     put(out, GRANT_BUDGET, grant.budget.per_hour());
+}
+
+fn put_target(out: &mut Fields, target: &RevocationTarget) {
+    match target {
+        RevocationTarget::Entry(index) => put(out, CERTIFICATE, index),
+        RevocationTarget::Serial(serial) => put(out, SERIAL, serial),
+        RevocationTarget::Agent(id) => put(out, AGENT, id),
+        RevocationTarget::IssuedSince { controller, since } => {
+            put(out, CONTROLLER, controller);
+            put(out, SINCE, since);
+        }
+    }
 }
 
 fn put_list<T: AsRef<str>, const MAX: usize>(out: &mut Fields, field: &str, values: &BoundedSet<T, MAX>) {

@@ -12,7 +12,8 @@ mod revoked;
 mod rules;
 mod summary;
 
+pub use cell::RevocationReason as Reason;
 pub use compose::{Crl, CrlError, TbsCrl, compose};
 pub use lint::{CrlRule, LintedCrl, check, findings, rules};
-pub use revoked::{Reason, ReasonError, Revoked};
+pub use revoked::Revoked;
 pub use summary::{CrlSummary, NotACrl};

@@ -33,7 +33,7 @@ fn of(revoked: &[Revoked]) -> Crl<'_> {
 
 /// One entry of every reason, out of order, one of them with a set top bit.
 fn of_every_reason() -> Vec<Revoked> {
-    let entries = Reason::ALL.into_iter().enumerate();
+    let entries = Reason::ALL.into_iter().map(|(reason, ..)| reason).enumerate();
     let entries = entries.map(|(i, reason)| revoked(&[0x7f - u8::try_from(i).unwrap(); 20], reason));
     entries.chain([revoked(&[0x81], Reason::Superseded)]).collect()
 }

@@ -15,11 +15,14 @@ use crate::files;
 use crate::output::{Page, Show, duration};
 use crate::session::Session;
 
-/// List certificates, and show what one says
+mod revoke;
+
+/// List certificates, show what one says, revoke them
 #[derive(Debug, Subcommand)]
 pub(crate) enum Cert {
     List(List),
     Show(ShowOne),
+    Revoke(Box<revoke::Revoke>),
 }
 
 /// List certificates, the newest first
@@ -53,6 +56,7 @@ pub(super) fn run(session: &Session, args: &Cert) -> Result<(), Failure> {
     match args {
         Cert::List(args) => session.block_on(list(session, args)),
         Cert::Show(args) => show(session, args),
+        Cert::Revoke(args) => revoke::run(session, args),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `rootcellar status`: how the service is, and why.
 
 use clap::Args;
-use proto::v1::{GetStatusRequest, GetStatusResponse};
+use proto::v1::{BudgetLeft, GetStatusRequest, GetStatusResponse};
 use serde::Serialize;
 
 use super::view::{Moment, moment};
@@ -44,6 +44,21 @@ struct Seen {
     bundle_number: u64,
     keeper_start: Option<Moment>,
     listen: String,
+    frozen: bool,
+    renewals_stopped_until: Option<Moment>,
+    revoked: u64,
+    crl_number: u64,
+    crl_next_update: Option<Moment>,
+    budgets: Vec<Budget>,
+}
+
+/// What a grant has left of this hour's budget.
+#[derive(Serialize)]
+struct Budget {
+    controller: String,
+    grant: String,
+    per_hour: u32,
+    left: u32,
 }
 
 impl From<GetStatusResponse> for Seen {
@@ -63,7 +78,20 @@ impl From<GetStatusResponse> for Seen {
             bundle_number: status.bundle_number,
             keeper_start: moment(status.keeper_start_time),
             listen: status.listen,
+            frozen: status.frozen,
+            renewals_stopped_until: moment(status.renewals_stopped_until),
+            revoked: status.revoked,
+            crl_number: status.crl_number,
+            crl_next_update: moment(status.crl_next_update),
+            budgets: status.budgets.into_iter().map(Budget::from).collect(),
         }
+    }
+}
+
+impl From<BudgetLeft> for Budget {
+    fn from(budget: BudgetLeft) -> Self {
+        let BudgetLeft { controller, grant, per_hour, left } = budget;
+        Self { controller, grant, per_hour, left }
     }
 }
 
@@ -87,6 +115,20 @@ impl Show for Seen {
         page.field("bundle", format!("number {}", self.bundle_number));
         if let Some(Moment(secs)) = self.keeper_start {
             page.moment("keeper since", secs);
+        }
+        if self.frozen {
+            page.field("frozen", "no new identity, grant or controller (rootcellar thaw)");
+        }
+        if let Some(Moment(secs)) = self.renewals_stopped_until {
+            page.moment("no renewals", secs);
+        }
+        page.field("revoked", format!("{}, in CRL number {}", self.revoked, self.crl_number));
+        if let Some(Moment(secs)) = self.crl_next_update {
+            page.moment("next CRL by", secs);
+        }
+        for budget in &self.budgets {
+            let left = format!("{} of {} left in this hour", budget.left, budget.per_hour);
+            page.field("budget", format!("{}, grant {}: {left}", budget.controller, budget.grant));
         }
     }
 }

@@ -39,6 +39,7 @@ impl From<v1::Certificate> for Certificate {
             v1::CertificateState::Pending => "pending",
             v1::CertificateState::Issued => "issued",
             v1::CertificateState::Abandoned => "abandoned",
+            v1::CertificateState::Revoked => "revoked",
             v1::CertificateState::Unspecified => "unknown",
         };
         Self {

@@ -5,6 +5,8 @@
 mod authority;
 mod flaw;
 mod issuers;
+mod revocations;
+mod stops;
 
 use std::collections::BTreeMap;
 
@@ -131,6 +133,14 @@ impl Audit {
             Some(Kind::Abandonment(given_up)) => {
                 self.before(index, given_up.certificate.as_ref()).map(|()| "abandonment")
             }
+            Some(Kind::Revocation(revocation)) => {
+                self.before(index, revocation.approval.as_ref())?;
+                self.authority.revocation(index, entry, revocation).map(|()| "revocation")
+            }
+            Some(Kind::Crl(crl)) => {
+                self.issuers.may_sign(&crl.issuer_spki_sha256)?;
+                self.authority.revocations.crl(index, crl).map(|()| "crl")
+            }
             Some(Kind::Refusals(_)) => Ok("refusals"),
             Some(Kind::Custody(_)) => Ok("custody"),
             None => Err(EntryError::NoKind.into()),
@@ -146,6 +156,9 @@ impl Audit {
             return Err(Flaw::OtherSubject);
         }
         let approval = issuance.approval.as_ref().filter(|approval| self.origin == *approval.origin.as_str());
+        if issuance.profile() != Profile::Service {
+            self.authority.stops.issuance(issuance.renews.is_some(), entry.time_unix_ms)?;
+        }
         match issuance.profile() {
             Profile::Agent => self.authority.agent_issuance(issuance, approval, &summary)?,
             Profile::Controller => self.authority.controller_issuance(issuance, approval)?,

@@ -9,10 +9,11 @@ use prost::Message;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::JournalError;
-use crate::{HOUR_MS, convert};
+use super::revocation::Scope;
+use crate::{HOUR_MS, RENEWALS_STOP_MS, convert};
 
 /// Names of the projected tables, in the order in which a rebuild compares them.
-pub(super) const TABLES: [&str; 12] = [
+pub(super) const TABLES: [&str; 15] = [
     "charter",
     "bundle",
     "ca",
@@ -25,6 +26,9 @@ pub(super) const TABLES: [&str; 12] = [
     "identity_key",
     "request",
     "proposal",
+    "freeze",
+    "revoked",
+    "crl",
 ];
 
 type Applied = Result<(), JournalError>;
@@ -40,6 +44,8 @@ pub(super) fn apply(connection: &Connection, index: u64, record: &Entry) -> Appl
         Some(Kind::Issuance(issuance)) => state.issuance(issuance),
         Some(Kind::AgentChange(change)) => state.agent_change(change),
         Some(Kind::Abandonment(abandonment)) => state.abandonment(abandonment),
+        Some(Kind::Revocation(revocation)) => state.revocation(revocation),
+        Some(Kind::Crl(crl)) => state.crl(crl),
         Some(Kind::Refusals(_) | Kind::Custody(_)) => Ok(()),
         None => Err(corrupt("an entry without a kind")),
     }?;
@@ -106,7 +112,28 @@ impl State<'_> {
             cell::Act::IssuerActivate { spki_sha256 } => {
                 self.run("UPDATE ca SET active = (spki_sha256 = ?1)", [spki_sha256])
             }
+            cell::Act::Freeze => self.run(
+                "INSERT INTO freeze (one, frozen) VALUES (1, 1) ON CONFLICT DO UPDATE SET frozen = 1",
+                [],
+            ),
+            cell::Act::Thaw => self.run("DELETE FROM freeze", []),
+            cell::Act::RenewalsStop => self.stop_renewals(
+                self.record.time_unix_ms.saturating_add(RENEWALS_STOP_MS),
+                Some(self.record.time_unix_ms),
+            ),
+            cell::Act::RenewalsStopConfirm => self.stop_renewals(i64::MAX, None),
+            // The revocation is the entry that follows.
+            cell::Act::CertificateRevoke { .. } => Ok(()),
         }
+    }
+
+    /// `alone_ms` is when one officer alone stopped them; a stop that is longer already stays so.
+    fn stop_renewals(&self, until_ms: i64, alone_ms: Option<i64>) -> Applied {
+        self.run(
+            "INSERT INTO freeze (one, frozen, stopped_until_ms, alone_ms) VALUES (1, 0, ?1, ?2) \
+             ON CONFLICT DO UPDATE SET stopped_until_ms = max(stopped_until_ms, ?1), alone_ms = coalesce(?2, alone_ms)",
+            (until_ms, alone_ms),
+        )
     }
 
     fn grant(&self, controller: &str, grant: &cell::Grant) -> Applied {
@@ -124,9 +151,11 @@ impl State<'_> {
             .prepare_cached("SELECT newest FROM line WHERE subject = ?1")?
             .query_row([&issuance.subject], |row| row.get(0))
             .optional()?;
+        let payer = self.payer(&issuance.grant)?;
         self.run(
-            "INSERT INTO certificate (idx, serial, subject, issuer, not_before, not_after, previous) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO certificate \
+             (idx, serial, subject, issuer, not_before, not_after, previous, controller, recorded_ms) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             (
                 self.index,
                 &tbs.serial,
@@ -135,6 +164,8 @@ impl State<'_> {
                 tbs.not_before,
                 tbs.not_after,
                 previous,
+                payer.as_deref(),
+                self.record.time_unix_ms,
             ),
         )?;
         self.run(
@@ -145,7 +176,12 @@ impl State<'_> {
             "INSERT OR IGNORE INTO identity_key (spki_sha256, subject) VALUES (?1, ?2)",
             (tbs.spki_sha256(), &issuance.subject),
         )?;
-        self.spend(&issuance.grant)
+        match payer {
+            Some(controller) => self.spend(&controller, &issuance.grant),
+            // The front asks for its own, on nobody's grant.
+            None if issuance.profile() == entry::Profile::Service => self.spend(crate::SERVICE_PATH, ""),
+            None => Ok(()),
+        }
     }
 
     fn agent_change(&self, change: &entry::AgentChange) -> Applied {
@@ -162,7 +198,7 @@ impl State<'_> {
             entry::Change::Deleted => self.run("DELETE FROM agent WHERE id = ?1", [&agent.id])?,
             entry::Change::Unspecified => return Err(corrupt("a change of no kind")),
         }
-        self.spend(&change.grant)
+        self.draw(&change.grant)
     }
 
     fn abandonment(&self, abandonment: &entry::Abandonment) -> Applied {
@@ -171,20 +207,58 @@ impl State<'_> {
         self.run("UPDATE certificate SET abandoned = 1 WHERE idx = ?1", [given_up.index])
     }
 
-    /// Draws on the budget of the controller that caused the entry, or that owns the agent that did.
-    fn spend(&self, grant: &str) -> Applied {
-        let identity = self.record.actor.as_ref().map_or("", |actor| actor.identity.as_str());
-        let controller = match (identity.strip_prefix("/controller/"), identity.strip_prefix("/agent/")) {
-            (Some(controller), _) => controller.to_owned(),
-            (_, Some(agent)) => self
-                .connection
-                .prepare_cached("SELECT owner FROM agent WHERE id = ?1")?
-                .query_row([agent], |row| row.get(0))?,
-            _ => return Ok(()),
-        };
-        if grant.is_empty() {
-            return Ok(());
+    /// What is revoked follows from the entries before; the entry says how many, so that a difference is seen.
+    fn revocation(&self, revocation: &entry::Revocation) -> Applied {
+        let scope = Scope::of(revocation, self.record)?;
+        let revoked = scope.revoke(self.connection, self.index, revocation.reason)?;
+        if revoked != revocation.revoked {
+            return Err(corrupt(format!(
+                "it revokes {revoked} certificates and says {}",
+                revocation.revoked
+            )));
         }
+        self.draw(&revocation.grant)
+    }
+
+    fn crl(&self, crl: &entry::Crl) -> Applied {
+        self.run(
+            "INSERT INTO crl (idx, issuer, number, this_update, next_update, revoked, covers) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            (
+                self.index,
+                &crl.issuer_spki_sha256,
+                crl.number,
+                crl.this_update_unix,
+                crl.next_update_unix,
+                crl.revoked,
+                crl.covers,
+            ),
+        )
+    }
+
+    /// Whose budget the entry draws on, where it draws on a grant: the controller that caused it, or that owns the agent that did.
+    fn payer(&self, grant: &str) -> Result<Option<String>, JournalError> {
+        let identity = self.record.actor.as_ref().map_or("", |actor| actor.identity.as_str());
+        Ok(match (identity.strip_prefix("/controller/"), identity.strip_prefix("/agent/")) {
+            _ if grant.is_empty() => None,
+            (Some(controller), _) => Some(controller.to_owned()),
+            (_, Some(agent)) => Some(
+                self.connection
+                    .prepare_cached("SELECT owner FROM agent WHERE id = ?1")?
+                    .query_row([agent], |row| row.get(0))?,
+            ),
+            _ => None,
+        })
+    }
+
+    fn draw(&self, grant: &str) -> Applied {
+        match self.payer(grant)? {
+            Some(controller) => self.spend(&controller, grant),
+            None => Ok(()),
+        }
+    }
+
+    fn spend(&self, controller: &str, grant: &str) -> Applied {
         self.run(
             "INSERT INTO spent (controller, name, hour, entries) VALUES (?1, ?2, ?3, 1) \
              ON CONFLICT DO UPDATE SET entries = iif(hour = ?3, entries + 1, 1), hour = ?3",

@@ -16,7 +16,8 @@ CREATE TABLE ca (
     signer      BLOB NOT NULL,
     active      INTEGER NOT NULL DEFAULT 0
 );
--- End-entity certificates. `previous` chains those of one subject, newest first, so that no index is needed.
+-- End-entity certificates. `previous` chains those of one subject, newest first, so that no index is needed. `controller` is the one
+-- whose grant covered it, where one did.
 CREATE TABLE certificate (
     idx        INTEGER PRIMARY KEY,
     serial     BLOB NOT NULL,
@@ -24,8 +25,10 @@ CREATE TABLE certificate (
     issuer     BLOB NOT NULL,
     not_before INTEGER NOT NULL,
     not_after  INTEGER NOT NULL,
-    previous   INTEGER,
-    abandoned  INTEGER NOT NULL DEFAULT 0
+    previous    INTEGER,
+    abandoned   INTEGER NOT NULL DEFAULT 0,
+    controller  TEXT,
+    recorded_ms INTEGER NOT NULL
 );
 CREATE UNIQUE INDEX certificate_serial ON certificate (serial);
 -- The newest certificate of each subject: the only one that renews.
@@ -82,3 +85,32 @@ CREATE TABLE proposal (
     nonce BLOB PRIMARY KEY,
     idx   INTEGER NOT NULL
 ) WITHOUT ROWID;
+-- At most one row: what officers stopped. Without a row nothing is.
+CREATE TABLE freeze (
+    one              INTEGER PRIMARY KEY CHECK (one = 1),
+    frozen           INTEGER NOT NULL,
+    -- No renewal before this time.
+    stopped_until_ms INTEGER NOT NULL DEFAULT 0,
+    -- When one officer alone stopped renewals last.
+    alone_ms         INTEGER
+);
+-- Certificates revoked, with what a CRL says of them. `act` is the entry that revoked them.
+CREATE TABLE revoked (
+    idx       INTEGER PRIMARY KEY,
+    serial    BLOB NOT NULL,
+    issuer    BLOB NOT NULL,
+    not_after INTEGER NOT NULL,
+    at        INTEGER NOT NULL,
+    reason    INTEGER NOT NULL,
+    act       INTEGER NOT NULL
+);
+CREATE TABLE crl (
+    idx         INTEGER PRIMARY KEY,
+    issuer      BLOB NOT NULL,
+    number      INTEGER NOT NULL,
+    this_update INTEGER NOT NULL,
+    next_update INTEGER NOT NULL,
+    revoked     INTEGER NOT NULL,
+    covers      INTEGER NOT NULL,
+    UNIQUE (issuer, number)
+);

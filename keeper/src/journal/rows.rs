@@ -26,6 +26,47 @@ pub struct CertificateRow {
     pub previous: Option<u64>,
     /// Given up before it was signed.
     pub abandoned: bool,
+    /// The controller under whose grant it was issued, where under one.
+    pub controller: Option<String>,
+}
+
+/// A certificate's revocation as it is projected.
+#[derive(Clone, Copy, Debug)]
+pub struct RevokedRow {
+    /// When, in seconds since 1970.
+    pub at: i64,
+    /// Why: CRLReason (RFC 5280 §5.3.1).
+    pub reason: i32,
+    /// The entry that revoked it.
+    pub act: u64,
+}
+
+/// A CRL as it is projected.
+#[derive(Clone, Debug)]
+pub struct CrlRow {
+    /// Index of its entry.
+    pub index: u64,
+    /// Its number.
+    pub number: u64,
+    /// thisUpdate, in seconds since 1970.
+    pub this_update: i64,
+    /// nextUpdate, likewise.
+    pub next_update: i64,
+    /// Certificates on it.
+    pub revoked: u64,
+    /// Entries that it takes into account.
+    pub covers: u64,
+}
+
+/// What officers stopped.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct FreezeRow {
+    /// No new identity, grant or controller.
+    pub frozen: bool,
+    /// No renewal before this time, in milliseconds since 1970; `i64::MAX` until a thaw.
+    pub stopped_until_ms: i64,
+    /// When one officer alone stopped renewals last.
+    pub alone_ms: Option<i64>,
 }
 
 /// A CA certificate as it is projected.
@@ -84,6 +125,18 @@ pub(super) fn certificate_row(row: &Row<'_>) -> rusqlite::Result<CertificateRow>
         not_after: row.get(5)?,
         previous: row.get(6)?,
         abandoned: row.get(7)?,
+        controller: row.get(8)?,
+    })
+}
+
+pub(super) fn crl_row(row: &Row<'_>) -> rusqlite::Result<CrlRow> {
+    Ok(CrlRow {
+        index: row.get(0)?,
+        number: row.get(1)?,
+        this_update: row.get(2)?,
+        next_update: row.get(3)?,
+        revoked: row.get(4)?,
+        covers: row.get(5)?,
     })
 }
 

@@ -1,5 +1,5 @@
--- The journal, format 1. `entry`, `tile`, `signature`, `checkpoint` are the record; every table below them is a projection of the
--- entries and can be made anew (`rootcellar ledger rebuild`).
+-- The journal, format 2. `entry`, `tile`, `signature`, `crl_input`, `checkpoint` are the record; every other table is a projection of
+-- the entries and can be made anew (`rootcellar ledger rebuild`).
 
 CREATE TABLE meta (
     one    INTEGER PRIMARY KEY CHECK (one = 1),
@@ -25,6 +25,11 @@ CREATE TABLE signature (
     idx                INTEGER PRIMARY KEY,
     signature          BLOB NOT NULL,
     certificate_sha256 BLOB NOT NULL CHECK (length(certificate_sha256) = 32)
+);
+-- The exact input of recorded CRLs, by the index of the entry, which holds its hash. Those that a newer signed one replaced are let go.
+CREATE TABLE crl_input (
+    idx INTEGER PRIMARY KEY,
+    tbs BLOB NOT NULL
 );
 -- The newest checkpoint.
 CREATE TABLE checkpoint (

@@ -78,6 +78,9 @@ pub(super) fn update(
     let record = merged(&row.record, agent, update.update_mask.as_ref())?;
     let spec = convert::record_spec(&record)?;
     let authorised = steps::authorise::agent(&desk.reader, who, &spec, 0)?;
+    if !narrows(&row.record, &record) {
+        steps::admit::not_frozen(&desk.reader)?;
+    }
     authorised.within_budget(&desk.reader, desk.now_ms, 1)?;
     let record = convert::spec_record(&spec, &row.record.owner, record.disabled, row.record.revision + 1);
     let entry = changed(desk, who, &request, Change::Updated, record, &authorised);
@@ -117,6 +120,7 @@ fn creation(
     entries: u32,
 ) -> Result<Entry, Refusal> {
     let authorised = steps::authorise::agent(&desk.reader, who, spec, 0)?;
+    steps::admit::not_frozen(&desk.reader)?;
     authorised.within_budget(&desk.reader, desk.now_ms, entries)?;
     if desk.reader.agent(spec.id.as_str())?.is_some() {
         return Err(Refusal::new(Reason::AgentExists, format!("agents/{} exists", spec.id)).on("agent.name"));
@@ -155,6 +159,15 @@ fn current_etag(etag: &str, row: &AgentRow) -> Result<(), Refusal> {
         Err(Refusal::new(Reason::EtagMismatch, "the agent was changed since you read it: read it again")
             .on("etag"))
     }
+}
+
+/// Whether a change only takes away: what a frozen cell lets through.
+fn narrows(before: &AgentRecord, after: &AgentRecord) -> bool {
+    let within = |before: &[String], after: &[String]| after.iter().all(|word| before.contains(word));
+    within(&before.roles, &after.roles)
+        && within(&before.tags, &after.tags)
+        && within(&before.dns_names, &after.dns_names)
+        && (after.disabled || !before.disabled)
 }
 
 fn merged(

@@ -26,6 +26,7 @@ pub(super) fn plan(desk: &mut Desk<'_>, who: &Who, issue: &Issue) -> Result<Plan
     if let Some(plan) = request.certificate_before(desk, who)? {
         return Ok(plan);
     }
+    steps::admit::not_frozen(&desk.reader)?;
     let row = desk.reader.agent(id.as_str())?;
     if let Some(row) = &row {
         // Before anything of it is looked at: a refusal tells nothing of another's agent outside the caller's grants, and of one

@@ -6,9 +6,11 @@ mod agents;
 mod issue;
 mod proposal;
 mod renew;
+mod revoke;
 mod serve;
 
 pub(crate) use renew::LINE_MS;
+pub(crate) use revoke::answered as revoked;
 
 use std::net::IpAddr;
 
@@ -70,8 +72,11 @@ pub(crate) enum Plan {
 pub(crate) enum Then {
     /// The certificate, once it is signed.
     Certificate,
-    /// The receipt of the first entry, and the certificate where there is one.
-    Proposal,
+    /// The receipt of the first entry, how many certificates it revoked, and the certificate where there is one.
+    Proposal {
+        /// Certificates revoked.
+        revoked: u64,
+    },
     /// The agent created.
     Created(String),
     /// The agents created, in this order.
@@ -80,6 +85,8 @@ pub(crate) enum Then {
     Updated(String),
     /// Nothing more.
     Deleted,
+    /// How many certificates were revoked, and the receipt of the entry.
+    Revoked(u64),
 }
 
 /// Plans what an ask leads to.
@@ -97,6 +104,7 @@ pub(crate) fn plan(desk: &mut Desk<'_>, ask: &Ask) -> Result<Plan, (Refusal, Str
         Some(ask::Ask::BatchCreateAgents(batch)) => agents::batch_create(desk, &who, batch),
         Some(ask::Ask::UpdateAgent(update)) => agents::update(desk, &who, update),
         Some(ask::Ask::DeleteAgent(delete)) => agents::delete(desk, &who, delete),
+        Some(ask::Ask::RevokeCertificate(revoke)) => revoke::plan(desk, &who, revoke),
         Some(ask::Ask::SubmitProposal(submit)) => proposal::plan(desk, &who, submit),
         _ => Err(Refusal::internal("an ask that plans nothing")),
     };

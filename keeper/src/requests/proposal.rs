@@ -10,11 +10,14 @@ use ledger::proposal::{self, Approved, ProposalError};
 use proto::v1::{Reason, SubmitProposalRequest};
 
 use super::renew::CONTROLLER_TTL_SECS;
-use super::{Desk, Plan, Request, Then};
+use super::{Desk, Plan, Request, Then, revoke};
 use crate::callers::Who;
 use crate::charters;
 use crate::refusal::Refusal;
-use crate::steps::{Issuing, Order};
+use crate::steps::{self, Issuing, Order};
+
+/// Least time between two stops of renewals by one officer alone, in milliseconds: a day.
+const ALONE_REST_MS: i64 = 86_400_000;
 
 pub(super) fn plan(
     desk: &mut Desk<'_>,
@@ -25,17 +28,23 @@ pub(super) fn plan(
     let charter: Charter = charters::in_force(&desk.reader)?;
     let log: KeyName = desk.settings.origin.parse().map_err(Refusal::internal)?;
     let cell = desk.settings.cell.to_string();
-    let approved = proposal::open(&note, &charter, &cell, &log, desk.now_ms.div_euclid(1000))?;
+    let approved =
+        proposal::open(&note, &charter, &cell, &log, desk.now_ms.div_euclid(1000), Act::is_for_one)?;
     fresh(desk, &approved)?;
     let proposal = approved.proposal();
     let act = Act::parse(&proposal.act_name, &proposal.act_fields).map_err(|error| {
         Refusal::new(Reason::ProposalMalformed, format!("the act: {error}")).on("proposal")
     })?;
     let mut entries = vec![recorded(desk, &note)];
-    if let Some(certificate) = carry_out(desk, &act)? {
+    let mut revoked = 0;
+    if let Act::CertificateRevoke { target, reason } = &act {
+        let (entry, count) = revoke::by_officers(desk, target, *reason)?;
+        revoked = count;
+        entries.push(entry);
+    } else if let Some(certificate) = carry_out(desk, &act)? {
         entries.push(certificate);
     }
-    Ok(Plan::Record { entries, then: Then::Proposal })
+    Ok(Plan::Record { entries, then: Then::Proposal { revoked } })
 }
 
 /// Each proposal is carried out once: its nonce is remembered for as long as the ledger is.
@@ -55,12 +64,15 @@ fn recorded(desk: &Desk<'_>, note: &Note) -> Entry {
     desk.entry(officers(), &Request::anonymous(), Kind::Act(act))
 }
 
-fn officers() -> Actor {
+pub(super) fn officers() -> Actor {
     Actor { kind: ActorKind::Officers.into(), ..Actor::default() }
 }
 
 /// Checks that the act can be carried out now; the certificate that it leads to, where it does.
 fn carry_out(desk: &mut Desk<'_>, act: &Act) -> Result<Option<Entry>, Refusal> {
+    if let Act::ControllerAdd { .. } | Act::ControllerReissue { .. } | Act::GrantSet { .. } = act {
+        steps::admit::not_frozen(&desk.reader)?;
+    }
     match act {
         Act::ControllerAdd { name, public_key, .. } => {
             if desk.reader.controller(name.as_str())?.is_some() {
@@ -103,7 +115,22 @@ fn carry_out(desk: &mut Desk<'_>, act: &Act) -> Result<Option<Entry>, Refusal> {
             Reason::NotServed,
             "a running service changes no issuer yet: `rootcellar init` activates the first",
         )),
+        Act::RenewalsStop => not_alone_again(desk).map(|()| None),
+        Act::Freeze | Act::Thaw | Act::RenewalsStopConfirm | Act::CertificateRevoke { .. } => Ok(None),
     }
+}
+
+/// One officer alone stops renewals once a day: again and again it would be a stop without end that no quorum wanted.
+fn not_alone_again(desk: &Desk<'_>) -> Result<(), Refusal> {
+    let before = desk.reader.freeze()?.alone_ms;
+    if before.is_none_or(|before| desk.now_ms.saturating_sub(before) >= ALONE_REST_MS) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Reason::StoppedBefore,
+        "an officer alone has stopped renewals within the last day: a longer stop needs the quorum (`rootcellar freeze --renewals --confirm`)",
+    )
+    .on("proposal"))
 }
 
 fn existing(desk: &Desk<'_>, name: &ControllerName) -> Result<(), Refusal> {

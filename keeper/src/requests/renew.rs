@@ -34,6 +34,7 @@ pub(super) fn plan(desk: &mut Desk<'_>, who: &Who, renew: &Renew) -> Result<Plan
     }
     let presented = who.certificate().ok_or_else(|| Refusal::not_allowed(who.path()))?.clone();
     newest(desk, &presented)?;
+    steps::admit::renewals_go_on(&desk.reader, desk.now_ms)?;
     let (order, ttl_secs, mut issuing) = match who.kind() {
         callers::Kind::Agent(id) => agent(desk, id, renew)?,
         callers::Kind::Controller(name) => {

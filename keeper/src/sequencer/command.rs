@@ -5,6 +5,7 @@ use proto::door::Ask;
 use crate::door::Reply;
 use crate::journal::JournalError;
 use crate::steps::Verified;
+use crate::steps::crl::{ComposedCrl, VerifiedCrl};
 
 /// What the sequencer is told.
 #[derive(Debug)]
@@ -29,6 +30,12 @@ pub(crate) enum Command {
         /// The signature as notes carry it.
         signature: Vec<u8>,
     },
+    /// A CRL is composed and linted.
+    CrlComposed(Box<ComposedCrl>),
+    /// A CRL is signed and verified.
+    CrlSigned(VerifiedCrl),
+    /// A CRL came to nothing before it was recorded, or the token refuses these very bytes.
+    CrlFailed(String),
     /// The token is lost to this process.
     TokenLost(String),
     /// Finish what has begun, then end.

@@ -39,6 +39,40 @@ pub(crate) fn key(reader: &Reader<'_>, spki: &[u8], subject: &str) -> Result<Pub
     Ok(key)
 }
 
+/// No new identity, grant or controller while the cell is frozen (invariant I5).
+///
+/// # Errors
+/// [`Reason::Frozen`].
+pub(crate) fn not_frozen(reader: &Reader<'_>) -> Result<(), Refusal> {
+    if reader.freeze()?.frozen {
+        return Err(Refusal::new(
+            Reason::Frozen,
+            "officers froze the cell: no new identity, grant or controller until a quorum thaws it (`rootcellar thaw`); renewals and revocations go on",
+        ));
+    }
+    Ok(())
+}
+
+/// Renewals go on, also in a frozen cell, unless officers stopped them by an act of its own.
+///
+/// # Errors
+/// [`Reason::RenewalsStopped`], with the time to wait where it ends by itself.
+pub(crate) fn renewals_go_on(reader: &Reader<'_>, now_ms: i64) -> Result<(), Refusal> {
+    let until_ms = reader.freeze()?.stopped_until_ms;
+    if until_ms <= now_ms {
+        return Ok(());
+    }
+    let refusal = Refusal::new(
+        Reason::RenewalsStopped,
+        "officers stopped renewals: keep the certificate you have and try again; `rootcellar status` on the service's machine says until when",
+    );
+    Err(if until_ms == i64::MAX {
+        refusal
+    } else {
+        refusal.retry(u32::try_from(until_ms - now_ms).unwrap_or(u32::MAX))
+    })
+}
+
 /// Draws the serial number and sets the validity: `ttl_secs` shortened by up to a tenth, so that a fleet that came up at once does not
 /// renew at once.
 ///

@@ -100,6 +100,22 @@ pub(crate) fn under(
     })
 }
 
+/// Any grant of the caller's: for what concerns all that it obtained.
+///
+/// # Errors
+/// [`Reason::GrantDoesNotCover`] where it has none.
+pub(crate) fn any(reader: &Reader<'_>, who: &Who) -> Result<Authorised, Refusal> {
+    let controller = who.controller()?.as_str();
+    let row = reader.grants(controller)?.into_iter().next();
+    let row = row.ok_or_else(|| Refusal::new(Reason::GrantDoesNotCover, "you have no grant"))?;
+    Ok(Authorised {
+        controller: controller.to_owned(),
+        grant: row.grant.name,
+        budget_per_hour: row.grant.budget_per_hour,
+        set_by: row.index,
+    })
+}
+
 /// The agent belongs to the caller.
 ///
 /// # Errors

@@ -5,6 +5,7 @@
 pub(crate) mod admit;
 pub(crate) mod authorise;
 pub(crate) mod compose;
+pub(crate) mod crl;
 pub(crate) mod lint;
 pub(crate) mod record;
 pub(crate) mod release;

@@ -8,7 +8,7 @@ use proto::v1;
 
 use super::Verified;
 use crate::convert;
-use crate::journal::{CertificateRow, JournalError, Reader};
+use crate::journal::{CertificateRow, JournalError, Reader, RevokedRow};
 
 /// What every certificate's answer needs of the cell.
 pub(crate) struct Release<'a> {
@@ -30,8 +30,9 @@ impl Release<'_> {
     ) -> Result<v1::Certificate, JournalError> {
         let missing = |what: &str| JournalError::Corrupt(format!("entry {}: no {what}", row.index));
         let leaf = reader.leaf(row.index)?.ok_or_else(|| missing("leaf"))?;
+        let revoked = reader.revoked(row.index)?;
         let Some((signature, _)) = reader.signature(row.index)? else {
-            return Ok(self.shown(row, leaf, Vec::new()));
+            return Ok(self.shown(row, leaf, Vec::new(), revoked));
         };
         let body = reader.entry(row.index)?.ok_or_else(|| missing("entry"))?;
         let entry = ledger::entry::decode(&body).map_err(|_| missing("readable entry"))?;
@@ -41,7 +42,7 @@ impl Release<'_> {
         let issuer = self.issuers.iter().find(|issuer| issuer.spki_sha256() == *row.issuer);
         let issuer = issuer.ok_or_else(|| missing("issuer"))?;
         let certificate = certs::compose::join(&issuance.tbs, issuer.algorithm(), &signature);
-        Ok(self.shown(row, leaf, vec![certificate, issuer.certificate_der().to_vec()]))
+        Ok(self.shown(row, leaf, vec![certificate, issuer.certificate_der().to_vec()], revoked))
     }
 
     /// The certificate that was just signed and verified.
@@ -57,14 +58,21 @@ impl Release<'_> {
         let issuer =
             issuer.ok_or_else(|| JournalError::Corrupt(format!("entry {}: no issuer", row.index)))?;
         let chain = vec![verified.certificate, issuer.certificate_der().to_vec()];
-        Ok(self.shown(row, verified.leaf, chain))
+        Ok(self.shown(row, verified.leaf, chain, None))
     }
 
-    fn shown(&self, row: &CertificateRow, leaf: Hash, chain: Vec<Vec<u8>>) -> v1::Certificate {
-        let state = match (row.abandoned, chain.is_empty()) {
-            (true, _) => v1::CertificateState::Abandoned,
-            (false, true) => v1::CertificateState::Pending,
-            (false, false) => v1::CertificateState::Issued,
+    fn shown(
+        &self,
+        row: &CertificateRow,
+        leaf: Hash,
+        chain: Vec<Vec<u8>>,
+        revoked: Option<RevokedRow>,
+    ) -> v1::Certificate {
+        let state = match (revoked, row.abandoned, chain.is_empty()) {
+            (Some(_), ..) => v1::CertificateState::Revoked,
+            (None, true, _) => v1::CertificateState::Abandoned,
+            (None, false, true) => v1::CertificateState::Pending,
+            (None, false, false) => v1::CertificateState::Issued,
         };
         v1::Certificate {
             name: convert::certificate_name(row.index),
@@ -76,6 +84,11 @@ impl Release<'_> {
             renew_after: Some(convert::timestamp_secs(renew_after(row))),
             receipt: Some(receipt(self.origin, row.index, leaf)),
             state: state.into(),
+            revocation: revoked.map(|revoked| v1::Revocation {
+                time: Some(convert::timestamp_secs(revoked.at)),
+                reason: revoked.reason,
+                entry: revoked.act,
+            }),
         }
     }
 }

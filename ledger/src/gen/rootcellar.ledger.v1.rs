@@ -340,6 +340,9 @@ pub struct Crl {
     /// Certificates on it.
     #[prost(uint64, tag = "6")]
     pub revoked: u64,
+    /// Entries of the log that it takes into account: every revocation below this index is on it, unless the certificate has expired.
+    #[prost(uint64, tag = "7")]
+    pub covers: u64,
 }
 /// What vouches for an actor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

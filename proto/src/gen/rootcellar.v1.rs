@@ -2031,6 +2031,9 @@ pub struct SubmitProposalResponse {
     /// The certificate that it led to, where it did (controller.add, controller.reissue).
     #[prost(message, optional, tag = "2")]
     pub certificate: ::core::option::Option<Certificate>,
+    /// How many certificates it revoked (certificate.revoke).
+    #[prost(uint64, tag = "3")]
+    pub revoked: u64,
 }
 /// Asks for the charter.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

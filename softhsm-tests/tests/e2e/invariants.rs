@@ -8,6 +8,7 @@ use std::process::Command;
 use cell::Act;
 use ceremony::officer::publish_bundle;
 use ledger::bundle::{Bundle, Contents};
+use ledger::entry::entry::Kind;
 use ledger::note::Note;
 use proto::v1::{GetCertificateRequest, GetCheckpointRequest, LedgerEntry};
 use rcgen::KeyPair;
@@ -66,17 +67,24 @@ async fn only_recorded_was_signed(house: &House, faults: &Faults) {
     let entries = house.entries().await;
     let recorded: HashSet<Vec<u8>> = entries
         .iter()
-        .filter_map(issuance_of)
-        .map(|issuance| Sha256::digest(issuance.tbs).to_vec())
+        .filter_map(|entry| match ledger::entry::decode(&entry.entry).unwrap().kind {
+            Some(Kind::Issuance(issuance)) => Some(Sha256::digest(issuance.tbs).to_vec()),
+            // Its entry holds the very digest.
+            Some(Kind::Crl(crl)) => Some(crl.tbs_sha256),
+            _ => None,
+        })
         .collect();
     let mut signed: HashSet<Vec<u8>> = faults.signed().into_iter().collect();
     signed.retain(|message| message != PROBE && *message != Sha256::digest(PROBE).to_vec());
     signed.retain(|message| !message.starts_with(b"cell.internal/log/1\n"));
     let strange: Vec<&Vec<u8>> = signed.difference(&recorded).collect();
     assert!(strange.is_empty(), "signatures without an entry: {strange:?}");
-    let is_released = |entry: &&LedgerEntry| issuance_of(entry).is_some() && !entry.signature.is_empty();
+    let is_crl =
+        |entry: &LedgerEntry| matches!(ledger::entry::decode(&entry.entry).unwrap().kind, Some(Kind::Crl(_)));
+    let is_released =
+        |entry: &&LedgerEntry| (issuance_of(entry).is_some() || is_crl(entry)) && !entry.signature.is_empty();
     let released = entries.iter().filter(is_released).count();
-    assert_eq!(signed.len(), released, "each certificate that was signed is there");
+    assert_eq!(signed.len(), released, "everything that was signed is there");
 }
 
 #[tokio::test]

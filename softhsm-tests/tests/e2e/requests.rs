@@ -3,7 +3,7 @@
 use proto::v1::{
     Agent, BatchCreateAgentsRequest, BatchIssueCertificatesRequest, CreateAgentRequest,
     GetCertificateRequest, GetConsistencyProofRequest, IssueCertificateRequest, ListAgentsRequest,
-    ListCertificatesRequest, RevokeCertificateRequest, UpdateAgentRequest,
+    ListCertificatesRequest, UpdateAgentRequest,
 };
 use rcgen::KeyPair;
 use tonic::{Code, Request, Status};
@@ -154,8 +154,6 @@ async fn key_in_use() {
 #[tokio::test]
 async fn not_served() {
     let (_house, client) = House::with_build().await;
-    let revoked = client.issuance().revoke_certificate(RevokeCertificateRequest::default()).await;
-    refused(revoked, Code::Unimplemented, "NOT_SERVED");
     let items = tokio_stream::iter([BatchIssueCertificatesRequest::default()]);
     let batch = client.issuance().batch_issue_certificates(items).await;
     refused(batch, Code::Unimplemented, "NOT_SERVED");

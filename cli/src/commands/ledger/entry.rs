@@ -4,6 +4,7 @@ use certs::ObjectIdentifier;
 use certs::{CertificateSummary, SignatureAlgorithm, compose::join};
 use data_encoding::HEXLOWER;
 use ledger::entry::entry::Kind;
+use ledger::entry::revocation::Target;
 use ledger::entry::{self, Actor, ActorKind, CaRole, Change, Profile, Reference};
 use ledger::leaf_hash;
 use proto::v1::{LedgerEntry, ListEntriesRequest};
@@ -79,6 +80,8 @@ fn show_kind(kind: &Kind, oid: ObjectIdentifier) -> (&'static str, Value) {
             "abandonment",
             json!({ "certificate": given_up.certificate.as_ref().map(show_reference), "reason": given_up.reason }),
         ),
+        Kind::Revocation(revocation) => ("revocation", show_revocation(revocation)),
+        Kind::Crl(crl) => ("crl", show_crl(crl)),
     }
 }
 
@@ -155,6 +158,37 @@ fn show_change(change: &entry::AgentChange) -> Value {
     });
     let approval = change.approval.as_ref().map(show_reference);
     json!({ "change": what, "agent": agent, "grant": change.grant, "approval": approval })
+}
+
+fn show_revocation(revocation: &entry::Revocation) -> Value {
+    let target = revocation.target.as_ref().map(|target| match target {
+        Target::Certificate(certificate) => json!({ "certificate": show_reference(certificate) }),
+        Target::Agent(id) => json!({ "agent": id }),
+        Target::IssuedSince(issued) => {
+            let since = rfc3339(issued.since_unix_ms.div_euclid(1000));
+            json!({ "controller": issued.controller, "since": since })
+        }
+    });
+    let reason = cell::RevocationReason::try_from(revocation.reason).map(|reason| reason.to_string());
+    json!({
+        "target": target,
+        "reason": reason.unwrap_or_else(|_| "unknown".to_owned()),
+        "revoked": revocation.revoked,
+        "grant": revocation.grant,
+        "approval": revocation.approval.as_ref().map(show_reference),
+    })
+}
+
+fn show_crl(crl: &entry::Crl) -> Value {
+    json!({
+        "issuer_spki_sha256": HEXLOWER.encode(&crl.issuer_spki_sha256),
+        "number": crl.number,
+        "this_update": rfc3339(crl.this_update_unix),
+        "next_update": rfc3339(crl.next_update_unix),
+        "tbs_sha256": HEXLOWER.encode(&crl.tbs_sha256),
+        "revoked": crl.revoked,
+        "covers": crl.covers,
+    })
 }
 
 fn show_refusals(refusals: &entry::Refusals) -> Value {

@@ -6,10 +6,13 @@ use cell::{Act, AgentSpec, Grant};
 use certs::CertificateSummary;
 use ledger::bundle::Bundle;
 use ledger::charter::Charter;
-use ledger::entry::{self, AgentChange, AgentRecord, Change, Entry, Issuance, Reference};
+use ledger::entry::revocation::Target;
+use ledger::entry::{self, AgentChange, AgentRecord, Change, Entry, Issuance, Reference, Revocation};
 use ledger::note::{KeyName, Note};
 use ledger::proposal;
 
+use super::revocations::Revocations;
+use super::stops::Stops;
 use super::{Flaw, set};
 
 /// Everything that officers and controllers set, as of the entry that is read.
@@ -23,6 +26,10 @@ pub(super) struct Authority {
     nonces: BTreeSet<[u8; 16]>,
     controllers: BTreeMap<String, Controller>,
     agents: BTreeMap<String, AgentRecord>,
+    /// What officers stopped.
+    pub(super) stops: Stops,
+    /// What was revoked, and the lists of it.
+    pub(super) revocations: Revocations,
 }
 
 struct Controller {
@@ -83,12 +90,15 @@ impl Authority {
         let charter = self.charter.as_ref().ok_or(Flaw::NoCharter)?;
         let note = Note::parse(&act.note)?;
         let secs = entry.time_unix_ms.div_euclid(1000);
-        let approved = proposal::open(&note, charter, charter.cell(), origin, secs)?;
+        let approved = proposal::open(&note, charter, charter.cell(), origin, secs, Act::is_for_one)?;
         let proposal = approved.proposal();
         if !self.nonces.insert(proposal.nonce) {
             return Err(Flaw::Replayed);
         }
-        self.carry_out(index, Act::parse(&proposal.act_name, &proposal.act_fields)?)
+        let act = Act::parse(&proposal.act_name, &proposal.act_fields)?;
+        self.stops.judge(&act)?;
+        self.stops.follow(&act, entry.time_unix_ms);
+        self.carry_out(index, act)
     }
 
     fn carry_out(&mut self, index: u64, act: Act) -> Result<(), Flaw> {
@@ -114,7 +124,12 @@ impl Authority {
             Act::GrantRemove { controller, grant } => {
                 self.controller(controller.as_str())?.grants.remove(grant.as_str());
             }
-            Act::IssuerActivate { .. } => {}
+            Act::CertificateRevoke { target, reason } => self.revocations.approve(index, target, reason),
+            Act::IssuerActivate { .. }
+            | Act::Freeze
+            | Act::Thaw
+            | Act::RenewalsStop
+            | Act::RenewalsStopConfirm => {}
         }
         Ok(())
     }
@@ -144,6 +159,9 @@ impl Authority {
             Change::Deleted if grant.speaks_for(&spec.id) => self.agents.remove(&record.id),
             Change::Created | Change::Updated => {
                 grant.covers(&spec, 0)?;
+                if change.change() == Change::Created {
+                    self.stops.frozen()?;
+                }
                 self.agents.insert(record.id.clone(), record.clone())
             }
             Change::Deleted | Change::Unspecified => return Err(Flaw::OtherAgent),
@@ -185,6 +203,33 @@ impl Authority {
         let line = self.controllers.get(name).filter(|controller| !controller.removed);
         let approved = line.is_some_and(|line| approval.is_some_and(|approval| approval.index == line.line));
         if approved { Ok(()) } else { Err(Flaw::Unapproved) }
+    }
+}
+
+impl Authority {
+    /// On officers' word, or a controller's under a grant of its own.
+    pub(super) fn revocation(
+        &mut self,
+        index: u64,
+        entry: &Entry,
+        revocation: &Revocation,
+    ) -> Result<(), Flaw> {
+        if revocation.revoked == 0 {
+            return Err(Flaw::Revocation);
+        }
+        let actor = entry.actor.as_ref().ok_or(Flaw::Unapproved)?;
+        match actor.identity.strip_prefix("/controller/") {
+            Some(controller) => {
+                let target = revocation.target.as_ref().ok_or(Flaw::Revocation)?;
+                let grant = self.grant(controller, &revocation.grant, revocation.approval.as_ref())?;
+                match target {
+                    Target::Agent(id) if !grant.speaks_for(&id.parse()?) => Err(Flaw::Unapproved),
+                    Target::IssuedSince(issued) if issued.controller != controller => Err(Flaw::Unapproved),
+                    _ => Ok(()),
+                }
+            }
+            None => self.revocations.by_officers(index, revocation),
+        }
     }
 }
 

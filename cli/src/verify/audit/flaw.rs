@@ -82,6 +82,18 @@ pub(crate) enum Flaw {
     /// No act in force stands behind it.
     #[error("the act that it refers to did not set this grant, or is no longer in force")]
     Unapproved,
+    /// A new identity, grant or controller in a frozen cell.
+    #[error("the cell was frozen")]
+    Frozen,
+    /// A renewal while officers had stopped them.
+    #[error("renewals were stopped")]
+    Stopped,
+    /// A revocation of nothing, for no reason, or of another target than officers signed.
+    #[error("the revocation has no target, or is not what was approved")]
+    Revocation,
+    /// A CRL out of its order, or of times and hash that are none.
+    #[error("the CRL does not follow from the one before")]
+    Crl,
     /// More than the grant gives.
     #[error("the grant does not cover it: {0}")]
     NotCovered(#[from] cell::NotCovered),

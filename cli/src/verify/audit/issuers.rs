@@ -48,12 +48,21 @@ impl Issuers {
         Ok(!signature.is_empty())
     }
 
+    /// Checks that an issuer of this cell has this key.
+    ///
+    /// # Errors
+    /// [`Flaw::UnknownIssuer`].
+    pub(super) fn may_sign(&self, spki_sha256: &[u8]) -> Result<(), Flaw> {
+        self.issuer(spki_sha256).map(drop)
+    }
+
+    fn issuer(&self, spki_sha256: &[u8]) -> Result<&Known, Flaw> {
+        self.known.get(spki_sha256).filter(|known| known.role == CaRole::Issuer).ok_or(Flaw::UnknownIssuer)
+    }
+
     /// The DER of a certificate that an entry records, its signature verified where it is there.
     pub(super) fn certificate(&self, issuance: &Issuance, signature: &[u8]) -> Result<Vec<u8>, Flaw> {
-        let known = self.known.get(&issuance.issuer_spki_sha256).ok_or(Flaw::UnknownIssuer)?;
-        if known.role != CaRole::Issuer {
-            return Err(Flaw::UnknownIssuer);
-        }
+        let known = self.issuer(&issuance.issuer_spki_sha256)?;
         if signature.is_empty() {
             return Ok(join(&issuance.tbs, known.issuer.algorithm(), NO_SIGNATURE));
         }

@@ -1,0 +1,202 @@
+//! When a CRL is made: soon after a revocation, and well before the one before expires.
+//!
+//! A CRL of many thousand certificates takes a part of a second to compose, so a thread of its own does that ([`start`]), from a
+//! connection of its own; the sequencer records what it made, a worker signs it. One that a crash left unsigned is not signed later: the
+//! next one takes its place.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use certs::Issuer;
+use crossbeam_channel::{Receiver, Sender};
+
+use crate::journal::{CrlRow, Journal, JournalError, Reader};
+use crate::sequencer::Command;
+use crate::steps::crl::{ComposedCrl, CrlOrder, compose};
+
+/// Least time between two CRLs.
+const REST: Duration = Duration::from_secs(1);
+/// At most one part in so many of the time is spent on CRLs, however many certificates are on them.
+const SHARE: u32 = 10;
+/// Seconds after which a new one is made though nothing was revoked: three may fail before one expires.
+const REFRESH_SECS: i64 = 6 * 3600;
+
+/// The newest CRL, the one being made, and whether one is wanted.
+pub(crate) struct Crls {
+    orders: Sender<CrlOrder>,
+    newest: Option<CrlRow>,
+    /// Something was revoked that the newest does not have, or the newest was never signed.
+    wanted: bool,
+    in_flight: Option<Instant>,
+    rest_until: Option<Instant>,
+}
+
+impl Crls {
+    /// # Errors
+    /// The journal cannot be read.
+    pub(crate) fn new(
+        reader: &Reader<'_>,
+        issuer: &Issuer,
+        orders: Sender<CrlOrder>,
+    ) -> Result<Self, JournalError> {
+        let newest = reader.crl(&issuer.spki_sha256())?;
+        let wanted = match &newest {
+            Some(row) => reader.signature(row.index)?.is_none() || reader.revoked_since(row.covers)?,
+            None => true,
+        };
+        Ok(Self { orders, newest, wanted, in_flight: None, rest_until: None })
+    }
+
+    /// Something was revoked.
+    pub(crate) fn want(&mut self) {
+        self.wanted = true;
+    }
+
+    /// The newest, recorded or signed.
+    pub(crate) fn newest(&self) -> Option<&CrlRow> {
+        self.newest.as_ref()
+    }
+
+    /// Has a CRL composed where one is due; `size` is the number of entries that are durable.
+    pub(crate) fn tend(&mut self, now_ms: i64, size: u64, now: Instant) {
+        let now_secs = now_ms.div_euclid(1000);
+        let old = self.newest.as_ref().is_none_or(|row| now_secs >= row.this_update + REFRESH_SECS);
+        let resting = self.rest_until.is_some_and(|until| now < until);
+        if self.in_flight.is_some() || resting || !(self.wanted || old) {
+            return;
+        }
+        let order = CrlOrder {
+            number: self.newest.as_ref().map_or(1, |row| row.number + 1),
+            // RFC 5280 §5.1.2.4: the date of issue. A clock that was set back makes no CRL older than the one before.
+            this_update: now_secs.max(self.newest.as_ref().map_or(0, |row| row.this_update)),
+            // One that expired since the CRL before stands on one more (RFC 5280 §3.3).
+            expired_since: self.newest.as_ref().map_or(now_secs, |row| row.this_update.min(now_secs)),
+            covers: size,
+        };
+        // The composer outlives the sequencer's thread.
+        if self.orders.try_send(order).is_ok() {
+            self.wanted = false;
+            self.in_flight = Some(now);
+        }
+    }
+
+    /// It was recorded.
+    pub(crate) fn recorded(&mut self, row: CrlRow) {
+        self.newest = Some(row);
+    }
+
+    /// It was signed, or it came to nothing and is to be made anew.
+    pub(crate) fn ended(&mut self, well: bool, now: Instant) {
+        let took = self.in_flight.take().map_or(Duration::ZERO, |began| now.duration_since(began));
+        self.rest_until = Some(now + (took * SHARE).max(REST));
+        self.wanted |= !well;
+    }
+}
+
+/// Starts the thread that composes. It ends when the orders' other end is gone.
+///
+/// # Errors
+/// A connection cannot be opened.
+pub(crate) fn start(
+    dir: &Path,
+    issuer: &Arc<Issuer>,
+    orders: Receiver<CrlOrder>,
+    done: Sender<Command>,
+) -> Result<(), JournalError> {
+    let (connection, issuer) = (Journal::reading_connection(dir)?, Arc::clone(issuer));
+    thread::spawn(move || {
+        let reader = Reader::owning(connection);
+        for order in orders {
+            let command = match compose(&reader, &issuer, &order) {
+                Ok(composed) => Command::CrlComposed(Box::new(composed)),
+                Err(cause) => Command::CrlFailed(cause),
+            };
+            if done.send(command).is_err() {
+                return;
+            }
+        }
+    });
+    Ok(())
+}
+
+/// A composed CRL as a row, before its entry has an index.
+pub(crate) fn row(composed: &ComposedCrl, index: u64) -> CrlRow {
+    let entry = composed.entry();
+    CrlRow {
+        index,
+        number: entry.number,
+        this_update: entry.this_update_unix,
+        next_update: entry.next_update_unix,
+        revoked: entry.revoked,
+        covers: entry.covers,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn crls(newest: Option<CrlRow>) -> (Crls, Receiver<CrlOrder>) {
+        let (orders, taken) = crossbeam_channel::bounded(1);
+        (Crls { orders, newest, wanted: false, in_flight: None, rest_until: None }, taken)
+    }
+
+    fn made(this_update: i64) -> CrlRow {
+        CrlRow { index: 9, number: 4, this_update, next_update: this_update + 86_400, revoked: 0, covers: 9 }
+    }
+
+    #[test]
+    fn the_first_is_made_at_once_and_the_next_before_it_is_old() {
+        let (mut first, orders) = crls(None);
+        let start = Instant::now();
+        first.tend(5_000, 7, start);
+        assert_eq!(orders.try_recv().map(|order| (order.number, order.covers)), Ok((1, 7)));
+        first.recorded(made(5));
+        first.ended(true, start);
+        first.tend((5 + REFRESH_SECS) * 1000 - 1, 9, start + REST);
+        assert!(orders.try_recv().is_err());
+        first.tend((5 + REFRESH_SECS) * 1000, 9, start + REST);
+        assert_eq!(orders.try_recv().map(|order| order.number), Ok(5));
+    }
+
+    #[test]
+    fn a_flood_of_revocations_makes_no_flood_of_lists() {
+        let (mut crls, orders) = crls(Some(made(0)));
+        let start = Instant::now();
+        crls.want();
+        crls.tend(1000, 10, start);
+        assert!(orders.try_recv().is_ok());
+        crls.want();
+        crls.tend(1000, 11, start);
+        assert!(orders.try_recv().is_err(), "one at a time");
+        let took = Duration::from_millis(300);
+        crls.ended(true, start + took);
+        crls.tend(1000, 11, start + took * SHARE);
+        assert!(orders.try_recv().is_err(), "a tenth of the time");
+        crls.tend(1000, 11, start + took * (SHARE + 1));
+        assert!(orders.try_recv().is_ok());
+    }
+
+    #[test]
+    fn one_that_failed_is_made_anew() {
+        let (mut crls, orders) = crls(Some(made(0)));
+        let start = Instant::now();
+        crls.want();
+        crls.tend(1000, 10, start);
+        assert!(orders.try_recv().is_ok());
+        crls.ended(false, start);
+        crls.tend(1000, 10, start + REST);
+        assert!(orders.try_recv().is_ok());
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_makes_no_older_list() {
+        let (mut crls, orders) = crls(Some(made(5_000)));
+        crls.want();
+        crls.tend(1_000_000, 10, Instant::now());
+        let order = orders.try_recv().unwrap();
+        assert_eq!((order.this_update, order.expired_since), (5_000, 1_000));
+    }
+}

@@ -1,0 +1,108 @@
+//! Which certificates a revocation covers: asked before it is recorded, and applied by the same words after.
+
+use ledger::entry::revocation::Target;
+use ledger::entry::{Entry, Revocation};
+use rusqlite::{Connection, OptionalExtension, ToSql};
+
+use super::JournalError;
+
+/// The longest that any end-entity certificate lives, in seconds: one that began before has expired.
+const LIFETIME_MAX_SECS: i64 = 7 * 86_400;
+
+/// What is left of a set of certificates: those that are not revoked and have not expired.
+const LIVE: &str = "certificate.not_after >= :now AND (:controller IS NULL OR certificate.controller = :controller) \
+     AND NOT EXISTS (SELECT 1 FROM revoked WHERE revoked.idx = certificate.idx)";
+
+/// A set of certificates, as of a time.
+#[derive(Clone, Debug)]
+pub(crate) struct Scope {
+    target: Target,
+    /// Only those under this controller's grants.
+    controller: Option<String>,
+    now_secs: i64,
+}
+
+impl Scope {
+    /// Those that `target` names; a controller reaches only what was issued under its own grants.
+    pub(crate) fn new(target: Target, controller: Option<&str>, now_secs: i64) -> Self {
+        Self { target, controller: controller.map(str::to_owned), now_secs }
+    }
+
+    /// What a recorded revocation covers.
+    pub(super) fn of(revocation: &Revocation, record: &Entry) -> Result<Self, JournalError> {
+        let target = revocation.target.clone();
+        let target = target.ok_or_else(|| JournalError::Corrupt("a revocation of nothing".into()))?;
+        let identity = record.actor.as_ref().map_or("", |actor| actor.identity.as_str());
+        let controller = identity.strip_prefix("/controller/");
+        Ok(Self::new(target, controller, record.time_unix_ms.div_euclid(1000)))
+    }
+
+    /// Its target.
+    pub(crate) fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self, connection: &Connection) -> rusqlite::Result<u64> {
+        let sql =
+            format!("{} SELECT count(*) FROM certificate WHERE {} AND {LIVE}", self.with(), self.which());
+        self.bound(|values| connection.prepare_cached(&sql)?.query_row(values, |row| row.get(0)).optional())
+            .map(Option::unwrap_or_default)
+    }
+
+    /// Revokes them by the entry `act`; how many there were.
+    pub(super) fn revoke(&self, connection: &Connection, act: u64, reason: i32) -> rusqlite::Result<u64> {
+        let sql = format!(
+            "{} INSERT INTO revoked (idx, serial, issuer, not_after, at, reason, act) \
+             SELECT idx, serial, issuer, not_after, :now, {reason}, {act} FROM certificate WHERE {} AND {LIVE}",
+            self.with(),
+            self.which()
+        );
+        self.bound(|values| connection.execute(&sql, values)).map(|revoked| revoked as u64)
+    }
+
+    /// An agent's certificates chain from the newest back; the chain is followed as long as any can live.
+    fn with(&self) -> &'static str {
+        match self.target {
+            Target::Agent(_) => {
+                "WITH RECURSIVE chain (idx, previous) AS ( \
+                 SELECT c.idx, c.previous FROM line JOIN certificate c ON c.idx = line.newest WHERE line.subject = :which \
+                 UNION ALL SELECT c.idx, c.previous FROM chain JOIN certificate c ON c.idx = chain.previous \
+                 WHERE c.not_before >= :oldest)"
+            }
+            Target::Certificate(_) | Target::IssuedSince(_) => "",
+        }
+    }
+
+    fn which(&self) -> &'static str {
+        match self.target {
+            Target::Certificate(_) => "certificate.idx = :which AND :oldest IS NOT NULL",
+            Target::Agent(_) => "certificate.idx IN (SELECT idx FROM chain)",
+            Target::IssuedSince(_) => {
+                "certificate.controller = :which AND certificate.recorded_ms >= :since AND :oldest IS NOT NULL"
+            }
+        }
+    }
+
+    fn bound<T>(
+        &self,
+        run: impl FnOnce(&[(&str, &dyn ToSql)]) -> rusqlite::Result<T>,
+    ) -> rusqlite::Result<T> {
+        let oldest = self.now_secs - LIFETIME_MAX_SECS;
+        let (which, since): (Box<dyn ToSql>, i64) = match &self.target {
+            Target::Certificate(certificate) => (Box::new(certificate.index), 0),
+            Target::Agent(id) => (Box::new(format!("/agent/{id}")), 0),
+            Target::IssuedSince(issued) => (Box::new(issued.controller.clone()), issued.since_unix_ms),
+        };
+        let mut values: Vec<(&str, &dyn ToSql)> = vec![
+            (":which", &*which),
+            (":oldest", &oldest),
+            (":now", &self.now_secs),
+            (":controller", &self.controller),
+        ];
+        if matches!(self.target, Target::IssuedSince(_)) {
+            values.push((":since", &since));
+        }
+        run(&values)
+    }
+}

@@ -1,0 +1,132 @@
+//! What officers stop, and what goes on.
+
+use cell::Act;
+use proto::client::Client;
+use proto::v1::{
+    Agent, CreateAgentRequest, DeleteAgentRequest, GetStatusRequest, GetStatusResponse,
+    RenewCertificateRequest, RevokeCertificateRequest, UpdateAgentRequest,
+    revoke_certificate_request::Target,
+};
+use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
+
+use crate::officer::{Officer, submit};
+use crate::support::{Holder, House, ask, csr, inner, refused, request, still_issues};
+
+async fn renew(agent: &Client) -> Result<(), Status> {
+    let renewal = RenewCertificateRequest { csr: csr(), ..RenewCertificateRequest::default() };
+    agent.issuance().renew_certificate(renewal).await.map(drop)
+}
+
+async fn update(client: &Client, agent: Agent) -> Result<(), Status> {
+    let update = UpdateAgentRequest { agent: Some(agent), ..UpdateAgentRequest::default() };
+    client.agents().update_agent(update).await.map(drop)
+}
+
+async fn status(house: &House) -> GetStatusResponse {
+    inner(house.local().await.admin().get_status(GetStatusRequest {}).await)
+}
+
+fn agent(id: &str, roles: &[&str]) -> Agent {
+    Agent {
+        name: format!("agents/{id}"),
+        roles: roles.iter().map(ToString::to_string).collect(),
+        ..Agent::default()
+    }
+}
+
+#[tokio::test]
+async fn nothing_new_in_a_frozen_cell() {
+    let (mut house, client) = House::with_build().await;
+    let holder = Holder::ask(&client, "build/a", |_| {}).await;
+    let kept = Holder::ask(&client, "build/b", |request| request.request_id = "before".into()).await;
+    house.cell.run(&["freeze"]).ok();
+    assert!(status(&house).await.frozen);
+    // A freeze outlives whoever restarts the service.
+    house.restart().await;
+    let client = house.credentials().client().await;
+    assert!(house.cell.run(&["status"]).ok().contains("frozen"));
+
+    for id in ["build/new", "build/a"] {
+        refused(ask(&client, request(id, csr())).await, Code::FailedPrecondition, "FROZEN");
+    }
+    let create =
+        CreateAgentRequest { agent: Some(agent("build/new", &["logger"])), request_id: String::new() };
+    refused(client.agents().create_agent(create).await, Code::FailedPrecondition, "FROZEN");
+    refused(
+        update(&client, agent("build/a", &["logger", "scanner"])).await,
+        Code::FailedPrecondition,
+        "FROZEN",
+    );
+    let mut officer = Officer::of(&house.cell);
+    let grant = inner(
+        house
+            .local()
+            .await
+            .admin()
+            .get_controller(proto::v1::GetControllerRequest { name: "controllers/build".into() })
+            .await,
+    );
+    assert_eq!(grant.controller.unwrap().grants.len(), 1);
+    let said = house.cell.run(&["grant", "set", "build", "name=more;agents=more/*"]).fails(1);
+    assert!(said.contains("froze"), "{said}");
+    let said = house.cell.run(&["controller", "add", "other", "--grant", "agents=o/*"]).fails(1);
+    assert!(said.contains("thaw"), "{said}");
+
+    // What takes away goes on, and so do renewals and what was begun before.
+    renew(&holder.client(&house).await).await.expect("renewals go on");
+    let mut again = request("build/b", crate::support::csr_of(&kept.key));
+    again.request_id = "before".into();
+    assert_eq!(ask(&client, again).await.expect("the same request again"), kept.certificate);
+    update(&client, agent("build/a", &[])).await.expect("fewer roles");
+    let revoke = RevokeCertificateRequest {
+        target: Some(Target::Agent("agents/build/b".into())),
+        reason: 1,
+        request_id: String::new(),
+    };
+    assert_eq!(inner(client.issuance().revoke_certificate(revoke).await).revoked, 1);
+    let delete = DeleteAgentRequest { name: "agents/build/b".into(), ..DeleteAgentRequest::default() };
+    client.agents().delete_agent(delete).await.expect("an agent goes");
+    house.cell.run(&["grant", "remove", "build", "default"]).ok();
+
+    submit(&house.local().await, &officer.propose(&Act::Thaw)).await.expect("the quorum thaws");
+    assert!(!status(&house).await.frozen);
+    house.cell.run(&["grant", "set", "build", "agents=build/*;roles=logger"]).ok();
+    still_issues(&client).await;
+    house.cell.run(&["ledger", "verify"]).ok();
+    assert_eq!(house.stop().await, 0);
+    let rebuilt = house.cell.run(&["ledger", "rebuild"]).ok();
+    assert!(!rebuilt.contains("differ"), "{rebuilt}");
+}
+
+#[tokio::test]
+async fn renewals_stop_and_go_on_by_themselves() {
+    let (house, client) = House::with_build().await;
+    let agent = Holder::ask(&client, "build/a", |_| {}).await.client(&house).await;
+    house.cell.run(&["freeze", "--renewals"]).ok();
+    let stopped = refused(renew(&agent).await, Code::FailedPrecondition, "RENEWALS_STOPPED");
+    let wait = stopped.get_details_retry_info().and_then(|info| info.retry_delay).expect("until when");
+    assert!((600..=900).contains(&wait.as_secs()), "{wait:?}");
+    still_issues(&client).await;
+    house.cell.set_clock(901_000);
+    renew(&agent).await.expect("a stop by one officer ends by itself");
+}
+
+#[tokio::test]
+async fn one_officer_stops_renewals_once_a_day() {
+    let (house, client) = House::with_build().await;
+    let agent = Holder::ask(&client, "build/a", |_| {}).await.client(&house).await;
+    let (mut officer, local) = (Officer::of(&house.cell), house.local().await);
+    submit(&local, &officer.propose(&Act::RenewalsStop)).await.expect("once");
+    let again = submit(&local, &officer.propose(&Act::RenewalsStop)).await;
+    refused(again, Code::FailedPrecondition, "STOPPED_BEFORE");
+    submit(&local, &officer.propose(&Act::RenewalsStopConfirm)).await.expect("the quorum can");
+    house.cell.set_clock(1_800_000);
+    let stopped = refused(renew(&agent).await, Code::FailedPrecondition, "RENEWALS_STOPPED");
+    assert!(stopped.get_details_retry_info().is_none(), "it does not end by itself");
+    submit(&local, &officer.propose_until(&Act::Thaw, crate::officer::now_secs() + 3600))
+        .await
+        .expect("a thaw");
+    renew(&agent).await.expect("renewals go on");
+    house.cell.run(&["ledger", "verify"]).ok();
+}
