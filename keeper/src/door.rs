@@ -1,75 +1,29 @@
-//! The keeper's end of the door: length-delimited messages over a socket pair, in and out each on a thread of its own.
+//! The keeper's end of the door: length-delimited messages over a socket pair.
 //!
 //! Does not: decide. It hands each ask to the sequencer or to the readers; a full queue is answered at once.
 
-use std::io::{BufReader, ErrorKind, Read, Write};
-use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
+mod out;
 
-use crossbeam_channel::{Receiver, Sender, TrySendError};
+use std::io::{BufReader, ErrorKind, Read};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Sender, TrySendError};
 use prost::Message;
-use proto::door::{Answer, Ask, answer, ask};
+use proto::door::{Ask, ask};
+
+use out::Out;
+pub(crate) use out::{OpenDoors, Reply};
 
 use crate::refusal::Refusal;
 use crate::sequencer::Command;
 
 /// Longest ask, in octets: a proposal of 48 KiB and a batch of 100 agents are below it. A longer one closes the door.
 const ASK_MAX: usize = 1 << 20;
-/// Longest answer, in octets: a page is below a mebibyte, and a CRL of a million certificates is below this.
-const ANSWER_MAX: usize = 64 << 20;
-/// Answers that wait for one door before it counts as dead.
-const ANSWERS_MAX: usize = 16_384;
-/// Octets written at once.
-const WRITE_MAX: usize = 256 * 1024;
 /// Longest encoding of a length (protobuf's varint).
 const VARINT_MAX: usize = 10;
-
-/// Where an answer goes. Dropped without an answer, it tells the front that there is none to come.
-#[derive(Clone)]
-pub(crate) struct Reply {
-    id: u64,
-    out: Sender<Answer>,
-}
-
-impl Reply {
-    pub(crate) fn send(&self, outcome: Result<answer::Answer, Refusal>) {
-        let answer = outcome.unwrap_or_else(|refusal| answer::Answer::Refused(refusal.into()));
-        // A door that is full or gone reads no more; its front has ended or will be told by the loss of the door.
-        let _ = self.out.try_send(Answer { id: self.id, answer: Some(answer) });
-    }
-}
-
-impl std::fmt::Debug for Reply {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Reply({})", self.id)
-    }
-}
-
-/// The doors that are open, for what is told to all of them unasked.
-#[derive(Clone, Default)]
-pub(crate) struct OpenDoors(Arc<Mutex<Vec<Sender<Answer>>>>);
-
-impl OpenDoors {
-    fn opened(&self, out: &Sender<Answer>) {
-        self.lock().push(out.clone());
-    }
-
-    fn closed(&self, out: &Sender<Answer>) {
-        self.lock().retain(|open| !open.same_channel(out));
-    }
-
-    /// Tells every front. One that takes nothing more is told by the loss of its door.
-    pub(crate) fn tell(&self, what: &answer::Answer) {
-        for out in self.lock().iter() {
-            let _ = out.try_send(Answer { id: 0, answer: Some(what.clone()) });
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Sender<Answer>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// Where asks go.
 #[derive(Clone)]
@@ -86,19 +40,19 @@ impl Routes {
     /// The socket cannot be shared between two threads.
     pub(crate) fn serve(&self, door: UnixStream) -> std::io::Result<()> {
         let incoming = door.try_clone()?;
-        let (out, answers) = crossbeam_channel::bounded(ANSWERS_MAX);
+        let out = Arc::new(Out::new(door));
         self.open.opened(&out);
-        thread::spawn(move || write(&door, &answers));
-        let routes = self.clone();
+        let (writing, routes) = (Arc::clone(&out), self.clone());
+        thread::spawn(move || writing.write());
         thread::spawn(move || {
             routes.read(&incoming, &out);
-            // The thread that writes ends with the last who could answer.
             routes.open.closed(&out);
+            out.close();
         });
         Ok(())
     }
 
-    fn read(&self, door: &UnixStream, out: &Sender<Answer>) {
+    fn read(&self, door: &UnixStream, out: &Arc<Out>) {
         let mut reader = BufReader::with_capacity(64 * 1024, door);
         loop {
             match read_message(&mut reader) {
@@ -116,10 +70,12 @@ impl Routes {
         }
     }
 
-    fn route(&self, ask: Ask, out: &Sender<Answer>) {
-        let reply = Reply { id: ask.id, out: out.clone() };
+    fn route(&self, ask: Ask, out: &Arc<Out>) {
+        let time = (ask.timeout_ms > 0).then(|| Duration::from_millis(ask.timeout_ms.into()));
+        let deadline = time.map(|time| Instant::now() + time);
+        let reply = Reply { id: ask.id, out: Arc::clone(out), deadline };
         let full = match ask.ask {
-            None => return reply.send(Err(Refusal::internal("an ask for nothing"))),
+            None => return reply.send_in_turn(Err(Refusal::internal("an ask for nothing"))),
             Some(
                 ask::Ask::Issue(_)
                 | ask::Ask::Renew(_)
@@ -145,7 +101,7 @@ impl Routes {
             },
         };
         if let Some(reply) = full {
-            reply.send(Err(Refusal::queue_full()));
+            reply.send_in_turn(Err(Refusal::queue_full()));
         }
     }
 }
@@ -175,49 +131,4 @@ fn read_message(reader: &mut impl Read) -> std::io::Result<Option<Ask>> {
     let mut message = vec![0u8; length];
     reader.read_exact(&mut message)?;
     Ok(Some(Ask::decode(&*message)?))
-}
-
-/// Writes answers, many at once. Ends when no one can answer any more or the other end is gone.
-fn write(mut door: &UnixStream, answers: &Receiver<Answer>) {
-    let mut buffer = Vec::with_capacity(WRITE_MAX);
-    while let Ok(first) = answers.recv() {
-        buffer.clear();
-        let mut next = Some(first);
-        while let Some(answer) = next {
-            // Encoding into a Vec cannot run out of room.
-            let _ = sendable(answer).encode_length_delimited(&mut buffer);
-            next = if buffer.len() < WRITE_MAX { answers.try_recv().ok() } else { None };
-        }
-        if door.write_all(&buffer).is_err() {
-            return;
-        }
-    }
-}
-
-/// An answer that the other end would close the door for becomes a refusal: only its asker loses by it.
-fn sendable(answer: Answer) -> Answer {
-    if answer.encoded_len() <= ANSWER_MAX {
-        return answer;
-    }
-    let refusal = Refusal::internal("an answer is longer than a message may be");
-    Answer { id: answer.id, answer: Some(answer::Answer::Refused(refusal.into())) }
-}
-
-#[cfg(test)]
-mod tests {
-    use proto::v1::GetCharterResponse;
-
-    use super::*;
-
-    #[test]
-    fn an_answer_that_is_too_long_is_a_refusal_and_not_the_doors_end() {
-        let answer = |length: usize| {
-            let charter = GetCharterResponse { charter: "x".repeat(length), revision: 0 };
-            Answer { id: 7, answer: Some(answer::Answer::GetCharter(charter)) }
-        };
-        assert_eq!(sendable(answer(10)), answer(10));
-        let refused = sendable(answer(ANSWER_MAX));
-        assert_eq!(refused.id, 7);
-        assert!(matches!(refused.answer, Some(answer::Answer::Refused(_))));
-    }
 }

@@ -61,7 +61,7 @@ pub(crate) fn start(
         thread::spawn(move || {
             let reader = Reader::owning(connection);
             for (ask, reply) in asks {
-                reply.send(reads.answer(&reader, &ask));
+                reply.send_in_turn(reads.answer(&reader, &ask));
             }
         })
     });

@@ -31,7 +31,7 @@ use crate::status::Standing;
 use crate::steps::crl::{ComposedCrl, RecordedCrl, VerifiedCrl};
 use crate::steps::release::{self, Release};
 use crate::steps::{Recorded, Verified};
-use crate::workers::{Job, Pulse};
+use crate::workers::{Job, Pulse, Worker};
 
 pub(crate) use command::Command;
 pub use command::Ended;
@@ -43,8 +43,8 @@ const BATCH: usize = 128;
 const PENDING_MAX: usize = 4096;
 /// How often time alone is looked at.
 const TICK: Duration = Duration::from_millis(200);
-/// A call into the module that lasts longer never comes back.
-const HANG: Duration = Duration::from_secs(10);
+/// A token that takes longer for a signature is always left to the workers.
+const QUICK: Duration = Duration::from_micros(500);
 
 pub(crate) struct Sequencer {
     pub(crate) journal: Journal,
@@ -58,6 +58,8 @@ pub(crate) struct Sequencer {
     pub(crate) refused: Refused,
     pub(crate) standing: Standing,
     pub(crate) pulse: Pulse,
+    /// A session of its own, for a certificate that is alone.
+    pub(crate) own: Worker,
     pub(crate) asks: Receiver<Command>,
     pub(crate) done: Receiver<Command>,
     pub(crate) jobs: Sender<Job>,
@@ -111,31 +113,38 @@ impl Sequencer {
     /// One batch. `false` when everything that had begun is finished after a stop.
     fn turn(&mut self) -> Result<bool, Ended> {
         let batch = self.wait();
-        if self.pulse.hangs(HANG) {
-            return Err(Ended::Token("a call into the module did not come back within 10 s".into()));
-        }
-        let refusals = self.refused.due((self.clock)());
-        let entries = refusals.is_some()
-            || batch.iter().any(|command| {
-                matches!(command, Command::Ask(..) | Command::Unsignable { .. } | Command::CrlComposed(_))
-            });
-        if !batch.is_empty() || entries {
-            self.journal.begin(if entries { Durability::Disk } else { Durability::Kernel })?;
-            let mut outbox = Outbox::default();
-            for command in batch {
-                self.handle(command, &mut outbox)?;
-            }
-            if let Some(refusals) = refusals {
-                self.journal.append(&self.own_entry(Kind::Refusals(refusals)))?;
-            }
-            self.journal.commit()?;
-            self.deliver(outbox);
+        let alone = self.batch(batch)?;
+        if let Some(recorded) = alone {
+            let report = self.own.work(Job::Certificate(recorded));
+            self.batch(vec![report])?;
         }
         self.tend_checkpoint();
         if !self.stopping {
             self.crls.tend((self.clock)(), self.journal.edge().size(), Instant::now());
         }
         Ok(!(self.stopping && self.pending.is_empty() && self.asks.is_empty() && self.done.is_empty()))
+    }
+
+    /// Carries a batch out and makes it durable. Gives back a certificate that the sequencer is to sign itself.
+    fn batch(&mut self, batch: Vec<Command>) -> Result<Option<Recorded>, Ended> {
+        let refusals = self.refused.due((self.clock)());
+        let entries = refusals.is_some()
+            || batch.iter().any(|command| {
+                matches!(command, Command::Ask(..) | Command::Unsignable { .. } | Command::CrlComposed(_))
+            });
+        if batch.is_empty() && !entries {
+            return Ok(None);
+        }
+        self.journal.begin(if entries { Durability::Disk } else { Durability::Kernel })?;
+        let mut outbox = Outbox::default();
+        for command in batch {
+            self.handle(command, &mut outbox)?;
+        }
+        if let Some(refusals) = refusals {
+            self.journal.append(&self.own_entry(Kind::Refusals(refusals)))?;
+        }
+        self.journal.commit()?;
+        Ok(self.deliver(outbox))
     }
 
     /// Waits for a first command and takes what else is there. What the token has done goes first: it frees places.
@@ -196,6 +205,10 @@ impl Sequencer {
 
     /// Steps 3 to 7.
     fn change(&mut self, ask: &Ask, reply: Reply, outbox: &mut Outbox) -> Result<(), Ended> {
+        let signs = matches!(ask.ask, Some(ask::Ask::Issue(_) | ask::Ask::Renew(_)));
+        // Those before it. One that is first is taken: how long the token takes now, only a signature tells.
+        let wait = if signs { self.pulse.time_for(self.pending.len()) } else { Duration::ZERO };
+        let late = reply.is_late_after(wait, Instant::now());
         let mut desk = Desk {
             reader: self.journal.reader(),
             settings: &self.settings,
@@ -204,7 +217,8 @@ impl Sequencer {
             now_ms: (self.clock)(),
             next: self.journal.edge().size(),
         };
-        match requests::plan(&mut desk, ask) {
+        let planned = if late { Err((too_late(), String::new())) } else { requests::plan(&mut desk, ask) };
+        match planned {
             Err((refusal, caller)) => {
                 self.refused.count(caller, refusal.reason(), (self.clock)());
                 outbox.replies.push((reply, Err(refusal)));
@@ -332,10 +346,14 @@ impl Sequencer {
     }
 
     /// After the commit: what is durable is signed, and answers leave.
-    fn deliver(&mut self, outbox: Outbox) {
-        for (appended, issuance) in outbox.issued {
+    fn deliver(&mut self, outbox: Outbox) -> Option<Recorded> {
+        let alone = outbox.issued.len() == 1 && self.is_alone();
+        let mut issued =
+            outbox.issued.into_iter().map(|(appended, issuance)| Recorded::after_commit(appended, issuance));
+        let own = if alone { issued.next() } else { None };
+        for recorded in issued {
             // The workers' end outlives this thread's.
-            let _ = self.jobs.send(Job::Certificate(Recorded::after_commit(appended, issuance)));
+            let _ = self.jobs.send(Job::Certificate(recorded));
         }
         if let Some((appended, composed)) = outbox.crl {
             let _ = self.jobs.send(Job::Crl(RecordedCrl::after_commit(appended, composed)));
@@ -346,6 +364,15 @@ impl Sequencer {
         if let Some(number) = outbox.crl_signed {
             self.doors.tell(&answer::Answer::CrlChanged(CrlChanged { number }));
         }
+        self.doors.flush();
+        own
+    }
+
+    /// Whether a certificate is the only thing to do: then the hand-over to a worker and back would take longer than a quick token.
+    fn is_alone(&self) -> bool {
+        self.pending.len() == 1
+            && self.asks.is_empty()
+            && self.pulse.signature_time().is_some_and(|time| time <= QUICK)
     }
 
     /// Lets an ask go to the readers once a checkpoint covers `size` entries.
@@ -384,6 +411,13 @@ fn covers(ask: &Ask) -> Option<u64> {
         ask::Ask::GetConsistencyProof(get) => Some(get.old_size.max(1)),
         _ => None,
     }
+}
+
+fn too_late() -> Refusal {
+    Refusal::new(
+        Reason::DeadlineExceeded,
+        "the deadline is over, or would be before the certificate is signed: nothing was recorded; ask again with more time",
+    )
 }
 
 fn proposal_answer(

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use cell::{DnsNames, TrustDomain};
 use certs::ObjectIdentifier;
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use hsm_config::{PinGuard, TokenConfig, TokenError};
 use proto::door::Ask;
 
@@ -26,13 +26,17 @@ use crate::sequencer::{Command, Ended, Sequencer};
 use crate::status::Standing;
 use crate::steps::Recorded;
 use crate::trust::{self, Trust};
-use crate::workers::{self, Job};
+use crate::workers::{self, Job, Pulse};
 use crate::{Clock, recovery};
 
 /// Requests that wait for the sequencer; one more is answered QUEUE_FULL.
 const QUEUE: usize = 8192;
 /// Reads that wait; one more is answered QUEUE_FULL.
 const READ_QUEUE: usize = 1024;
+/// How often calls that hang are looked for.
+const LOOK: Duration = Duration::from_millis(200);
+/// A call into the module that lasts longer never comes back.
+const HANG: Duration = Duration::from_secs(10);
 /// How often the write-ahead log is moved into the database.
 const WAL_EVERY: Duration = Duration::from_secs(1);
 
@@ -85,7 +89,8 @@ pub struct Keeper {
     done: Sender<Command>,
     /// Threads that call the module. They end when the sequencer has.
     in_module: Vec<JoinHandle<()>>,
-    sequencer: JoinHandle<Ended>,
+    pulse: Pulse,
+    ended: Receiver<Ended>,
 }
 
 /// Serves fronts.
@@ -150,7 +155,8 @@ impl Keeper {
     ) -> Result<Self, StartError> {
         let queues = Queues::new();
         let issuer = Arc::new(trust.issuer);
-        let (pulse, mut in_module) = workers::start(custody, &issuer, &queues.jobs.1, &queues.done.0)?;
+        let workers::Started { pulse, threads: mut in_module, own } =
+            workers::start(custody, &issuer, &queues.jobs.1, &queues.done.0)?;
         let (blocks, entropy) = entropy::store();
         in_module.push(workers::start_entropy(custody, blocks, pulse.clone(), queues.done.0.clone())?);
         let reads = Reads {
@@ -186,7 +192,8 @@ impl Keeper {
             clock,
             refused: Refused::default(),
             standing,
-            pulse,
+            pulse: pulse.clone(),
+            own,
             asks: queues.asks.1,
             done: queues.done.1,
             jobs: queues.jobs.0,
@@ -194,7 +201,13 @@ impl Keeper {
             stopping: false,
         };
         let done = queues.done.0;
-        Ok(Self { routes, done, in_module, sequencer: thread::spawn(move || sequencer.run()) })
+        // The only sender: a sequencer that panics is seen as one that is gone.
+        let (end, ended) = crossbeam_channel::bounded(1);
+        thread::spawn(move || {
+            // Whoever waits for it outlives it.
+            let _ = end.send(sequencer.run());
+        });
+        Ok(Self { routes, done, in_module, pulse, ended })
     }
 
     /// Where fronts are served.
@@ -211,7 +224,16 @@ impl Keeper {
     /// exits must not meet a thread in there. When it must end, threads may be left in the module, and the process is to end.
     pub fn wait(self) -> Ended {
         drop(self.routes);
-        let ended = self.sequencer.join().unwrap_or_else(|_| Ended::Token("the sequencer panicked".into()));
+        let ended = loop {
+            match self.ended.recv_timeout(LOOK) {
+                Ok(ended) => break ended,
+                Err(RecvTimeoutError::Disconnected) => break Ended::Token("the sequencer panicked".into()),
+                Err(RecvTimeoutError::Timeout) if self.pulse.hangs(HANG) => {
+                    break Ended::Token("a call into the module did not come back within 10 s".into());
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        };
         if matches!(ended, Ended::Stopped) {
             for thread in self.in_module {
                 // One that panicked has left the module too.

@@ -35,36 +35,75 @@ pub(crate) enum Job {
     },
 }
 
-/// When each worker, and last the thread that draws random numbers, began what it does: for the one that looks for calls that hang.
+/// When each worker began what it does, for the one that looks for calls that hang, and how long a signature took of late.
 #[derive(Clone)]
-pub(crate) struct Pulse {
+pub(crate) struct Pulse(Arc<Beats>);
+
+struct Beats {
     started: Instant,
-    busy_since: Arc<Vec<AtomicU64>>,
+    /// One for each worker, the sequencer's own, and the thread that draws random numbers.
+    busy_since: Vec<AtomicU64>,
+    /// Nanoseconds of a signature with its verification, smoothed; 0 before the first.
+    signature: AtomicU64,
 }
+
+/// How much the newest signature counts in the smoothed time: one part in so many.
+const SMOOTHING: u64 = 8;
 
 impl Pulse {
     fn new(threads: usize) -> Self {
-        let busy_since = Arc::new((0..threads).map(|_| AtomicU64::new(u64::MAX)).collect());
-        Self { started: Instant::now(), busy_since }
+        let busy_since = (0..threads).map(|_| AtomicU64::new(u64::MAX)).collect();
+        Self(Arc::new(Beats { started: Instant::now(), busy_since, signature: AtomicU64::new(0) }))
     }
 
     fn begin(&self, worker: usize) {
-        let now = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
-        self.busy_since[worker].store(now, Ordering::Relaxed);
+        let now = u64::try_from(self.0.started.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
+        self.0.busy_since[worker].store(now, Ordering::Relaxed);
     }
 
     fn end(&self, worker: usize) {
-        self.busy_since[worker].store(u64::MAX, Ordering::Relaxed);
+        self.0.busy_since[worker].store(u64::MAX, Ordering::Relaxed);
     }
 
     /// Whether a call has lasted longer than `limit`: its lock cannot be had back, so the process must end.
     pub(crate) fn hangs(&self, limit: Duration) -> bool {
-        let now = self.started.elapsed();
-        self.busy_since.iter().any(|since| {
+        let now = self.0.started.elapsed();
+        self.0.busy_since.iter().any(|since| {
             let since = since.load(Ordering::Relaxed);
             since != u64::MAX && now.saturating_sub(Duration::from_millis(since)) > limit
         })
     }
+
+    /// How long a signature with its verification takes of late; `None` before the first.
+    pub(crate) fn signature_time(&self) -> Option<Duration> {
+        match self.0.signature.load(Ordering::Relaxed) {
+            0 => None,
+            nanos => Some(Duration::from_nanos(nanos)),
+        }
+    }
+
+    /// How long so many certificates take with all workers at it; nothing is known before the first.
+    pub(crate) fn time_for(&self, certificates: usize) -> Duration {
+        // The sequencer's own hand and the thread that draws random numbers are none.
+        let workers = self.0.busy_since.len().saturating_sub(2).max(1);
+        let rounds = u32::try_from(certificates.div_ceil(workers)).unwrap_or(u32::MAX);
+        self.signature_time().unwrap_or_default().saturating_mul(rounds)
+    }
+
+    /// Two workers that say so at once may lose one of the two: it is an estimate.
+    fn took(&self, time: Duration) {
+        let new = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).max(1);
+        let old = self.0.signature.load(Ordering::Relaxed);
+        let smoothed = if old == 0 { new } else { old - old / SMOOTHING + new / SMOOTHING };
+        self.0.signature.store(smoothed, Ordering::Relaxed);
+    }
+}
+
+/// The workers' threads, and a hand of the same kind for the sequencer itself.
+pub(crate) struct Started {
+    pub(crate) pulse: Pulse,
+    pub(crate) threads: Vec<JoinHandle<()>>,
+    pub(crate) own: Worker,
 }
 
 /// Starts the workers. They end when the queue's other end is gone.
@@ -76,48 +115,59 @@ pub(crate) fn start(
     issuer: &Arc<Issuer>,
     jobs: &Receiver<Job>,
     done: &Sender<Command>,
-) -> Result<(Pulse, Vec<JoinHandle<()>>), TokenError> {
+) -> Result<Started, TokenError> {
     let sessions: Vec<Session> =
-        (0..custody.sessions()).map(|_| custody.session()).collect::<Result<_, _>>()?;
+        (0..=custody.sessions()).map(|_| custody.session()).collect::<Result<_, _>>()?;
     let pulse = Pulse::new(sessions.len() + 1);
-    let threads = sessions.into_iter().enumerate().map(|(number, session)| {
-        let worker =
-            Worker { number, session, issuer: Arc::clone(issuer), pulse: pulse.clone(), done: done.clone() };
-        let jobs = jobs.clone();
-        thread::spawn(move || worker.run(&jobs))
+    let mut workers = sessions.into_iter().enumerate().map(|(number, session)| Worker {
+        number,
+        session,
+        issuer: Arc::clone(issuer),
+        pulse: pulse.clone(),
     });
-    let threads = threads.collect();
-    Ok((pulse, threads))
+    let own = workers.next().ok_or(TokenError::Malformed("no session"))?;
+    let threads = workers.map(|worker| {
+        let (jobs, done) = (jobs.clone(), done.clone());
+        thread::spawn(move || worker.run(&jobs, &done))
+    });
+    Ok(Started { threads: threads.collect(), own, pulse })
 }
 
-struct Worker {
+/// One session, and what is done with it. Owned by one thread.
+pub(crate) struct Worker {
     number: usize,
     session: Session,
     issuer: Arc<Issuer>,
     pulse: Pulse,
-    done: Sender<Command>,
 }
 
 impl Worker {
-    fn run(mut self, jobs: &Receiver<Job>) {
+    fn run(mut self, jobs: &Receiver<Job>, done: &Sender<Command>) {
         for job in jobs {
-            self.pulse.begin(self.number);
-            let report = match job {
-                Job::Certificate(recorded) => self.certificate(recorded),
-                Job::Crl(recorded) => self.crl(recorded),
-                Job::Checkpoint { size, text } => match self.session.sign_as_log(text.as_bytes()) {
-                    Ok(signature) => Command::CheckpointSigned { size, text, signature },
-                    Err(error) => Command::TokenLost(error.to_string()),
-                },
-            };
-            self.pulse.end(self.number);
-            if self.done.send(report).is_err() {
+            let report = self.work(job);
+            if done.send(report).is_err() {
                 return;
             }
         }
     }
 
+    /// Does a job.
+    pub(crate) fn work(&mut self, job: Job) -> Command {
+        self.pulse.begin(self.number);
+        let report = match job {
+            Job::Certificate(recorded) => self.certificate(recorded),
+            Job::Crl(recorded) => self.crl(recorded),
+            Job::Checkpoint { size, text } => match self.session.sign_as_log(text.as_bytes()) {
+                Ok(signature) => Command::CheckpointSigned { size, text, signature },
+                Err(error) => Command::TokenLost(error.to_string()),
+            },
+        };
+        self.pulse.end(self.number);
+        report
+    }
+
     fn certificate(&mut self, recorded: Recorded) -> Command {
+        let began = Instant::now();
         let signed = match steps::sign::sign(&mut self.session, recorded) {
             Ok(signed) => signed,
             // The token will refuse these bytes again: only this certificate is given up.
@@ -126,7 +176,9 @@ impl Worker {
             }
             Err((_, error)) => return Command::TokenLost(error.to_string()),
         };
-        match steps::verify::verify(&self.issuer, signed) {
+        let verified = steps::verify::verify(&self.issuer, signed);
+        self.pulse.took(began.elapsed());
+        match verified {
             Ok(verified) => Command::Verified(verified),
             // Invariant I4. A token that returns another's signature once is not asked again.
             Err((recorded, _)) => Command::TokenLost(format!(
@@ -135,9 +187,7 @@ impl Worker {
             )),
         }
     }
-}
 
-impl Worker {
     fn crl(&mut self, recorded: RecordedCrl) -> Command {
         match steps::crl::sign(&mut self.session, &self.issuer, recorded) {
             Ok(verified) => Command::CrlSigned(verified),
@@ -160,7 +210,7 @@ pub(crate) fn start_entropy(
     done: Sender<Command>,
 ) -> Result<JoinHandle<()>, TokenError> {
     let (custody, session) = (Arc::clone(custody), custody.bare_session()?);
-    let place = pulse.busy_since.len() - 1;
+    let place = pulse.0.busy_since.len() - 1;
     Ok(thread::spawn(move || {
         let mut checked = Instant::now();
         let mut block = None;

@@ -1,0 +1,258 @@
+//! The way out of a door: answers are written by whoever has them where the socket takes them at once, by a thread of its own where not.
+//!
+//! A hand-over between threads costs more than a short write, and a caller who is alone waits for each.
+
+use std::io::Write as _;
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use prost::Message as _;
+use proto::door::{Answer, answer};
+use rustix::io::Errno;
+use rustix::net::{SendFlags, send};
+
+use crate::refusal::Refusal;
+
+/// Longest answer, in octets: a page is below a mebibyte, and a CRL of a million certificates is below this.
+const ANSWER_MAX: usize = 64 << 20;
+/// Octets that wait for one door before it counts as dead: a front that reads at all takes them in a moment.
+const HELD_MAX: usize = 2 * ANSWER_MAX;
+/// Octets that wait before those who only read wait too.
+const HELD_FULL: usize = 4 << 20;
+
+/// One door's way out. Shared by all who answer through it.
+pub(super) struct Out {
+    socket: UnixStream,
+    held: Mutex<Held>,
+    /// There is something to write that the socket did not take at once, or the door is dead.
+    work: Condvar,
+    /// There is room again, or the door is dead.
+    room: Condvar,
+}
+
+#[derive(Default)]
+struct Held {
+    octets: Vec<u8>,
+    /// The thread writes what it took before: nothing may overtake it.
+    writing: bool,
+    dead: bool,
+}
+
+impl Out {
+    pub(super) fn new(socket: UnixStream) -> Self {
+        Self { socket, held: Mutex::default(), work: Condvar::new(), room: Condvar::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds an answer to what is to be written.
+    fn push(&self, answer: Answer) {
+        let mut held = self.lock();
+        if held.dead {
+            return;
+        }
+        // Encoding into a Vec cannot run out of room.
+        let _ = sendable(answer).encode_length_delimited(&mut held.octets);
+        if held.octets.len() > HELD_MAX {
+            tracing::error!("the front does not read its answers: its door is closed");
+            self.end(held);
+        }
+    }
+
+    /// Writes what the socket takes now; the thread writes the rest.
+    fn flush(&self) {
+        let mut held = self.lock();
+        if held.dead || held.writing || held.octets.is_empty() {
+            return;
+        }
+        match send(&self.socket, &held.octets, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+            Ok(written) => {
+                held.octets.drain(..written);
+            }
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(_) => return self.end(held),
+        }
+        if !held.octets.is_empty() {
+            self.work.notify_one();
+        }
+    }
+
+    /// Waits until less than [`HELD_FULL`] is held.
+    fn wait_for_room(&self) {
+        let full = |held: &mut Held| held.octets.len() > HELD_FULL && !held.dead;
+        drop(self.room.wait_while(self.lock(), full).unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Writes what nobody could write at once, until the door is closed.
+    pub(super) fn write(&self) {
+        let mut taken = Vec::new();
+        loop {
+            let idle = |held: &mut Held| held.octets.is_empty() && !held.dead;
+            let mut held = self.work.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
+            if held.dead {
+                return;
+            }
+            std::mem::swap(&mut held.octets, &mut taken);
+            held.writing = true;
+            drop(held);
+            let written = (&self.socket).write_all(&taken);
+            taken.clear();
+            let mut held = self.lock();
+            held.writing = false;
+            if written.is_err() {
+                return self.end(held);
+            }
+            self.room.notify_all();
+        }
+    }
+
+    /// Nothing more goes out.
+    pub(super) fn close(&self) {
+        self.end(self.lock());
+    }
+
+    fn end(&self, mut held: MutexGuard<'_, Held>) {
+        held.dead = true;
+        held.octets = Vec::new();
+        drop(held);
+        let _ = self.socket.shutdown(Shutdown::Both);
+        self.work.notify_all();
+        self.room.notify_all();
+    }
+}
+
+/// Where an answer goes.
+#[derive(Clone)]
+pub(crate) struct Reply {
+    pub(super) id: u64,
+    pub(super) out: Arc<Out>,
+    /// When the answer is worth nothing any more; `None` for an answer that is always.
+    pub(super) deadline: Option<Instant>,
+}
+
+impl Reply {
+    /// Whether an answer after `wait` would come too late.
+    pub(crate) fn is_late_after(&self, wait: Duration, now: Instant) -> bool {
+        self.deadline.is_some_and(|deadline| now + wait >= deadline)
+    }
+
+    /// Answers, without waiting. It is on its way after [`OpenDoors::flush`].
+    pub(crate) fn send(&self, outcome: Result<answer::Answer, Refusal>) {
+        let answer = outcome.unwrap_or_else(|refusal| answer::Answer::Refused(refusal.into()));
+        self.out.push(Answer { id: self.id, answer: Some(answer) });
+    }
+
+    /// Answers once there is room: for those whom nobody waits for but their asker.
+    pub(crate) fn send_in_turn(&self, outcome: Result<answer::Answer, Refusal>) {
+        self.out.wait_for_room();
+        self.send(outcome);
+        self.out.flush();
+    }
+}
+
+impl std::fmt::Debug for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Reply({})", self.id)
+    }
+}
+
+/// The doors that are open.
+#[derive(Clone, Default)]
+pub(crate) struct OpenDoors(Arc<Mutex<Vec<Arc<Out>>>>);
+
+impl OpenDoors {
+    pub(super) fn opened(&self, out: &Arc<Out>) {
+        self.lock().push(Arc::clone(out));
+    }
+
+    pub(super) fn closed(&self, out: &Arc<Out>) {
+        self.lock().retain(|open| !Arc::ptr_eq(open, out));
+    }
+
+    /// Tells every front, unasked.
+    pub(crate) fn tell(&self, what: &answer::Answer) {
+        for out in self.lock().iter() {
+            out.push(Answer { id: 0, answer: Some(what.clone()) });
+        }
+    }
+
+    /// Sends off what was answered.
+    pub(crate) fn flush(&self) {
+        self.lock().iter().for_each(|out| out.flush());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Out>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An answer that the other end would close the door for becomes a refusal: only its asker loses by it.
+fn sendable(answer: Answer) -> Answer {
+    if answer.encoded_len() <= ANSWER_MAX {
+        return answer;
+    }
+    let refusal = Refusal::internal("an answer is longer than a message may be");
+    Answer { id: answer.id, answer: Some(answer::Answer::Refused(refusal.into())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::thread;
+
+    use proto::v1::GetCharterResponse;
+
+    use super::*;
+
+    fn answer(id: u64, length: usize) -> Answer {
+        let charter = GetCharterResponse { charter: "x".repeat(length), revision: 0 };
+        Answer { id, answer: Some(answer::Answer::GetCharter(charter)) }
+    }
+
+    #[test]
+    fn an_answer_that_is_too_long_is_a_refusal_and_not_the_doors_end() {
+        assert_eq!(sendable(answer(7, 10)), answer(7, 10));
+        let refused = sendable(answer(7, ANSWER_MAX));
+        assert_eq!(refused.id, 7);
+        assert!(matches!(refused.answer, Some(answer::Answer::Refused(_))));
+    }
+
+    #[test]
+    fn answers_come_whole_and_in_order_however_full_the_socket_is() {
+        let (near, mut far) = UnixStream::pair().unwrap();
+        let out = Arc::new(Out::new(near));
+        let mut wanted = Vec::new();
+        let writer = thread::spawn({
+            let out = Arc::clone(&out);
+            move || out.write()
+        });
+        // Far more than a socket holds, before anyone reads.
+        for id in 0..300 {
+            let answer = answer(id, 10_000);
+            answer.encode_length_delimited(&mut wanted).unwrap();
+            out.push(answer);
+            out.flush();
+        }
+        let mut got = vec![0; wanted.len()];
+        far.read_exact(&mut got).unwrap();
+        assert!(got == wanted);
+        out.close();
+        writer.join().unwrap();
+    }
+
+    #[test]
+    fn a_front_that_does_not_read_loses_its_door_and_holds_up_nobody() {
+        let (near, _far) = UnixStream::pair().unwrap();
+        let out = Out::new(near);
+        for id in 0..3 {
+            out.push(answer(id, ANSWER_MAX - 64));
+            out.flush();
+        }
+        assert!(out.lock().dead && out.lock().octets.is_empty());
+        out.wait_for_room();
+    }
+}
