@@ -19,6 +19,13 @@ const EXTENSIONS: u8 = 0xa0;
 /// The version: v2, which is 1 (RFC 5280 §5.1.2.1).
 const V2: &[u8] = b"\x02\x01\x01";
 
+/// The crlEntryExtensions with a reasonCode, not critical: SEQUENCE OF { id-ce-cRLReasons, OCTET STRING { ENUMERATED } },
+/// whose last byte is the code.
+const REASON: &[u8; 14] = b"\x30\x0c\x30\x0a\x06\x03\x55\x1d\x15\x04\x03\x0a\x01\x00";
+
+/// The longest time, a GeneralizedTime to the second, in bytes of DER.
+const MAX_TIME_BYTES: usize = 17;
+
 /// The longest serial number, in octets, the one of its sign included (RFC 5280 §4.1.2.2).
 const MAX_SERIAL_OCTETS: usize = 20;
 
@@ -117,11 +124,13 @@ fn entries(revoked: &[Revoked]) -> Result<Vec<u8>, CrlError> {
     }
     let mut entries = Vec::with_capacity(ordered.len() * ENTRY_BYTES);
     let mut serial = Vec::with_capacity(2 + MAX_SERIAL_OCTETS);
+    let mut buffer = [0; MAX_TIME_BYTES];
     for entry in ordered {
         serial.clear();
         raw::append_uint(&mut serial, &entry.serial);
-        let revoked_at = time(entry.revoked_at)?.to_der()?;
-        raw::append(&mut entries, SEQUENCE, &[&serial, &revoked_at, &reason_extension(entry.reason)]);
+        let revoked_at = time(entry.revoked_at)?.encode_to_slice(&mut buffer)?;
+        let mut reason = *REASON;
+        raw::append(&mut entries, SEQUENCE, &[&serial, revoked_at, with_reason(&mut reason, entry.reason)]);
     }
     Ok(raw::element(SEQUENCE, &[&entries]))
 }
@@ -141,15 +150,13 @@ fn in_order(revoked: &[Revoked]) -> Result<Vec<&Revoked>, CrlError> {
     if twice { Err(CrlError::Twice) } else { Ok(ordered) }
 }
 
-/// The crlEntryExtensions with the reasonCode, not critical; none for `unspecified` (RFC 5280 §5.3.1).
-fn reason_extension(reason: Reason) -> Vec<u8> {
-    match reason {
-        Reason::Unspecified => Vec::new(),
-        // SEQUENCE OF { { id-ce-cRLReasons, OCTET STRING { ENUMERATED } } }.
-        given => {
-            [b"\x30\x0c\x30\x0a\x06\x03\x55\x1d\x15\x04\x03\x0a\x01".as_slice(), &[given.code()]].concat()
-        }
+/// The crlEntryExtensions with this reason; no bytes at all for `unspecified` (RFC 5280 §5.3.1).
+fn with_reason(extension: &mut [u8; 14], reason: Reason) -> &[u8] {
+    if reason == Reason::Unspecified {
+        return &[];
     }
+    extension[13] = reason.code();
+    extension
 }
 
 /// RFC 5280 §5.2.1 and §5.2.3: both are there in every CRL, and neither is critical.
