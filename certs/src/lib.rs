@@ -28,6 +28,6 @@ pub use attributes::{ATTRIBUTES_OID, Attributes};
 pub use const_oid::ObjectIdentifier;
 pub use fields::{NotATbs, TbsFields};
 pub use issuer::{Issuer, IssuerError};
-pub use key::{KeyError, KeyKind, PublicKey};
+pub use key::{Blocklist, BlocklistError, KeyError, KeyKind, PublicKey};
 pub use profile::Profile;
 pub use summary::CertificateSummary;

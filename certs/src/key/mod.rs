@@ -1,21 +1,22 @@
-//! Public keys: which kinds are taken, and that each is what it says.
+//! Public keys: which kinds are taken, that each is what it says, and that none is weak in a way a look at it shows.
 //!
-//! Does not: look for known weak keys (ROCA, shared primes), which is a matter of a list and not of a parser.
+//! A `PublicKey` has passed all of that; keys that are known to be weak one by one are a `Blocklist`'s matter.
+//! Does not: compare keys with each other (shared primes), which needs all of them.
+
+mod blocklist;
+mod factors;
+mod rsa;
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ED25519, ParsedPublicKey};
-use der::{
-    Decode, Sequence,
-    asn1::{BitStringRef, UintRef},
-};
+use der::{Decode, asn1::BitStringRef};
 use sha2::{Digest, Sha256};
 
 use crate::raw;
 
+pub use blocklist::{Blocklist, BlocklistError};
+
 /// The longest key that is looked at, in bytes of its DER: RSA 4096 takes 550.
 const MAX_SPKI_BYTES: usize = 1024;
-
-/// RSA moduli that are taken, in bits, both inclusive: below is broken (NIST SP 800-131A), above costs our time.
-const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
 
 // AlgorithmIdentifiers as RFC 5480 §2.1.1 (named curves only), RFC 8410 §3 and RFC 3279 §2.3.1 demand them.
 const ID_P256: &[u8] =
@@ -77,7 +78,7 @@ pub struct PublicKey {
 impl TryFrom<&[u8]> for PublicKey {
     type Error = KeyError;
 
-    /// Reads a DER SubjectPublicKeyInfo, strictly and to its end.
+    /// Reads a DER SubjectPublicKeyInfo, strictly and to its end, and looks for every weakness that is none of a list's.
     fn try_from(der: &[u8]) -> Result<Self, KeyError> {
         if der.len() > MAX_SPKI_BYTES {
             return Err(KeyError::Malformed);
@@ -90,14 +91,15 @@ impl TryFrom<&[u8]> for PublicKey {
             ID_P256 => ec_kind(KeyKind::P256, key)?,
             ID_P384 => ec_kind(KeyKind::P384, key)?,
             ID_ED25519 => ed25519_kind(key)?,
-            ID_RSA => rsa_kind(key)?,
+            ID_RSA => rsa::kind(key)?,
             _ => return Err(KeyError::Unsupported),
         };
         Ok(Self { der: der.to_vec(), kind, key_len: key.len() })
     }
 }
 
-/// Uncompressed points only (RFC 5480 §2.2), on the curve and not at infinity: aws-lc checks.
+/// Uncompressed points only (RFC 5480 §2.2), on the curve and not at infinity: aws-lc checks. There is no more to check
+/// (NIST SP 800-56A §5.6.2.3.3): the cofactor of both curves is 1.
 fn ec_kind(kind: KeyKind, point: &[u8]) -> Result<KeyKind, KeyError> {
     match point.first() {
         Some(0x04) => {}
@@ -117,38 +119,6 @@ fn ed25519_kind(key: &[u8]) -> Result<KeyKind, KeyError> {
         return Err(KeyError::Malformed);
     }
     ParsedPublicKey::new(&ED25519, key).map(|_| KeyKind::Ed25519).map_err(|_| KeyError::Malformed)
-}
-
-/// RSAPublicKey (RFC 8017 §A.1.1): modulus within [`RSA_BITS`], exponent odd, at least 65537 and below 2^32.
-fn rsa_kind(key: &[u8]) -> Result<KeyKind, KeyError> {
-    #[derive(Sequence)]
-    struct RsaPublicKey<'a> {
-        modulus: UintRef<'a>,
-        exponent: UintRef<'a>,
-    }
-
-    let key = RsaPublicKey::from_der(key).map_err(|_| KeyError::Malformed)?;
-    let (modulus, exponent) = (key.modulus.as_bytes(), key.exponent.as_bytes());
-    let bits = match modulus.first() {
-        Some(first) => modulus.len() * 8 - first.leading_zeros() as usize,
-        None => 0,
-    };
-    if bits < *RSA_BITS.start() {
-        return Err(KeyError::Weak("an RSA modulus of less than 2048 bits"));
-    }
-    if bits > *RSA_BITS.end() {
-        return Err(KeyError::Weak("an RSA modulus of more than 4096 bits"));
-    }
-    if modulus.last().is_none_or(|last| last % 2 == 0) {
-        return Err(KeyError::Weak("an even RSA modulus"));
-    }
-    let small = exponent.len() <= 4;
-    let exponent = exponent.iter().fold(0_u64, |value, &byte| value << 8 | u64::from(byte));
-    // NIST SP 800-56B §6.2 and FIPS 186-5 §A.1.1: odd, above 2^16; the upper bound is that of common verifiers.
-    if !small || exponent < 65_537 || exponent % 2 == 0 {
-        return Err(KeyError::Weak("an RSA exponent that is not odd, at least 65537 and below 2^32"));
-    }
-    Ok(KeyKind::Rsa { bits })
 }
 
 impl PublicKey {
@@ -184,50 +154,6 @@ impl PublicKey {
 mod tests {
     use super::*;
     use crate::raw::element;
-
-    /// An RSA key of this modulus and exponent, both DER INTEGER contents.
-    fn rsa(modulus: &[u8], exponent: &[u8]) -> Result<KeyKind, KeyError> {
-        let key = element(0x30, &[&element(2, &[modulus]), &element(2, &[exponent])]);
-        let spki = element(0x30, &[ID_RSA, &element(3, &[&[0], &key])]);
-        PublicKey::try_from(spki.as_slice()).map(|key| key.kind())
-    }
-
-    /// An odd number of this many bits, as the contents of an INTEGER.
-    fn odd(bits: usize) -> Vec<u8> {
-        let mut number = vec![0xff; bits.div_ceil(8)];
-        number[0] >>= (8 - bits % 8) % 8;
-        if number[0] >= 0x80 {
-            number.insert(0, 0);
-        }
-        number
-    }
-
-    const F4: &[u8] = &[1, 0, 1];
-
-    #[test]
-    fn rsa_moduli_have_bounds() {
-        for bits in [2048, 2049, 3072, 4096] {
-            assert_eq!(rsa(&odd(bits), F4), Ok(KeyKind::Rsa { bits }));
-        }
-        for bits in [8, 1024, 2047, 4097] {
-            assert!(matches!(rsa(&odd(bits), F4), Err(KeyError::Weak(_))), "{bits}");
-        }
-        let mut even = odd(2048);
-        even[256] = 0xfe;
-        assert!(matches!(rsa(&even, F4), Err(KeyError::Weak(_))));
-        assert!(matches!(rsa(&[0], F4), Err(KeyError::Weak(_))));
-        assert_eq!(rsa(&[0x80; 256], F4), Err(KeyError::Malformed), "a negative modulus");
-    }
-
-    #[test]
-    fn rsa_exponents_have_bounds() {
-        for good in [F4, &[1, 0, 3], &[0, 0xff, 0xff, 0xff, 0xff]] {
-            assert!(rsa(&odd(2048), good).is_ok(), "{good:x?}");
-        }
-        for weak in [[1].as_slice(), &[3], &[0, 0xff, 0xff], &[1, 0, 2], &[1, 0, 0, 0, 1], &[0]] {
-            assert!(matches!(rsa(&odd(2048), weak), Err(KeyError::Weak(_))), "{weak:x?}");
-        }
-    }
 
     /// The generator of P-256 (FIPS 186-4 §D.1.2.3).
     const P256_G: &str = "046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296\
