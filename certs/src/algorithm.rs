@@ -100,10 +100,12 @@ pub(crate) enum Scheme {
     Pkcs1Sha384,
     Pkcs1Sha512,
     PssSha256,
+    PssSha384,
+    PssSha512,
 }
 
 impl Scheme {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::EcdsaSha256,
         Self::EcdsaSha384,
         Self::EcdsaSha512,
@@ -112,6 +114,8 @@ impl Scheme {
         Self::Pkcs1Sha384,
         Self::Pkcs1Sha512,
         Self::PssSha256,
+        Self::PssSha384,
+        Self::PssSha512,
     ];
 
     /// The scheme of this AlgorithmIdentifier, byte for byte: parameters are part of it.
@@ -131,13 +135,27 @@ impl Scheme {
             Self::Pkcs1Sha256 => b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b\x05\x00",
             Self::Pkcs1Sha384 => b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0c\x05\x00",
             Self::Pkcs1Sha512 => b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0d\x05\x00",
-            // RFC 4055 §3.1: id-RSASSA-PSS { [0] sha256, [1] mgf1SHA256, [2] salt of 32 bytes }.
+            // RFC 4055 §3.1: id-RSASSA-PSS { [0] hash, [1] MGF1 with the same hash, [2] salt as long as the hash }, and no other.
             Self::PssSha256 => {
                 b"\x30\x41\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0a\x30\x34\
                   \xa0\x0f\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\
                   \xa1\x1c\x30\x1a\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x08\
                   \x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\
                   \xa2\x03\x02\x01\x20"
+            }
+            Self::PssSha384 => {
+                b"\x30\x41\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0a\x30\x34\
+                  \xa0\x0f\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x02\x05\x00\
+                  \xa1\x1c\x30\x1a\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x08\
+                  \x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x02\x05\x00\
+                  \xa2\x03\x02\x01\x30"
+            }
+            Self::PssSha512 => {
+                b"\x30\x41\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0a\x30\x34\
+                  \xa0\x0f\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x03\x05\x00\
+                  \xa1\x1c\x30\x1a\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x08\
+                  \x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x03\x05\x00\
+                  \xa2\x03\x02\x01\x40"
             }
         }
     }
@@ -171,6 +189,8 @@ impl Scheme {
             (KeyKind::Rsa { .. }, Self::Pkcs1Sha384) => &aws::RSA_PKCS1_2048_8192_SHA384,
             (KeyKind::Rsa { .. }, Self::Pkcs1Sha512) => &aws::RSA_PKCS1_2048_8192_SHA512,
             (KeyKind::Rsa { .. }, Self::PssSha256) => &aws::RSA_PSS_2048_8192_SHA256,
+            (KeyKind::Rsa { .. }, Self::PssSha384) => &aws::RSA_PSS_2048_8192_SHA384,
+            (KeyKind::Rsa { .. }, Self::PssSha512) => &aws::RSA_PSS_2048_8192_SHA512,
             _ => return None,
         })
     }

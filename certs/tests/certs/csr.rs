@@ -2,7 +2,7 @@
 
 use cell::DnsName;
 use certs::{
-    KeyKind, ObjectIdentifier,
+    Blocklist, KeyKind, ObjectIdentifier,
     csr::{CsrError, MAX_CSR_BYTES, RequestedName, VerifiedCsr, check, from_pem_or_der},
 };
 
@@ -38,7 +38,7 @@ fn demand(args: &[&str]) -> Result<(), CsrError> {
 fn every_kind_of_key_and_signature_is_accepted() {
     let rsa = |args: &[&'static str]| [&["-newkey", "rsa:2048"], args].concat();
     let p384 = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-384"];
-    let pss = ["-sha256", "-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:32"];
+    let pss = |hash, salt| rsa(&[hash, "-sigopt", "rsa_padding_mode:pss", "-sigopt", salt]);
     for (args, kind) in [
         ([P256, &["-sha256"]].concat(), KeyKind::P256),
         ([P256, &["-sha384"]].concat(), KeyKind::P256),
@@ -49,7 +49,9 @@ fn every_kind_of_key_and_signature_is_accepted() {
         (rsa(&["-sha256"]), KeyKind::Rsa { bits: 2048 }),
         (rsa(&["-sha384"]), KeyKind::Rsa { bits: 2048 }),
         (rsa(&["-sha512"]), KeyKind::Rsa { bits: 2048 }),
-        (rsa(&pss), KeyKind::Rsa { bits: 2048 }),
+        (pss("-sha256", "rsa_pss_saltlen:32"), KeyKind::Rsa { bits: 2048 }),
+        (pss("-sha384", "rsa_pss_saltlen:48"), KeyKind::Rsa { bits: 2048 }),
+        (pss("-sha512", "rsa_pss_saltlen:64"), KeyKind::Rsa { bits: 2048 }),
     ] {
         let der = request(&args);
         let csr = check(&der).unwrap_or_else(|error| panic!("{args:?}: {error}"));
@@ -80,18 +82,42 @@ fn keys_that_are_not_taken_are_refused() {
     let explicit = p256_with(&["-pkeyopt", "ec_param_enc:explicit"]);
     assert_eq!(refused(&explicit), CsrError::UnsupportedKey);
     assert_eq!(refused(&request(&["-newkey", "ed448"])), CsrError::UnsupportedKey);
+    // A key that says it is for PSS alone (RFC 4055 §1.2): no agent needs one.
+    assert_eq!(refused(&request(&["-newkey", "rsa-pss"])), CsrError::UnsupportedKey);
     assert!(matches!(refused(&request(&["-newkey", "rsa:1024"])), CsrError::WeakKey(_)));
     let three = request(&["-newkey", "rsa:2048", "-pkeyopt", "rsa_keygen_pubexp:3"]);
     assert!(matches!(refused(&three), CsrError::WeakKey(_)));
 }
 
 #[test]
+fn a_key_on_the_list_of_weak_keys_is_known() {
+    let csr = check(&p256_with(&[])).unwrap();
+    let hash = data_encoding::HEXLOWER.encode(&csr.public_key().spki_sha256());
+    let list: Blocklist = format!("# made by a broken generator\n{hash}\n").parse().unwrap();
+    let Err(error) = list.check(csr.public_key()) else { panic!("not found") };
+    assert_eq!(error.to_string(), "the public key is weak: it is on the list of known weak keys");
+    let other = check(&p256_with(&[])).unwrap();
+    assert_eq!(list.check(other.public_key()), Ok(()));
+    assert_eq!(Blocklist::default().check(csr.public_key()), Ok(()));
+}
+
+#[test]
 fn signatures_that_are_not_taken_are_refused() {
     let sha1 = request(&["-newkey", "rsa:2048", "-sha1"]);
     assert_eq!(refused(&sha1), CsrError::UnsupportedSignatureAlgorithm);
-    let salt = ["-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:20"];
-    let pss = request(&[["-newkey", "rsa:2048", "-sha256"].as_slice(), &salt].concat());
-    assert_eq!(refused(&pss), CsrError::UnsupportedSignatureAlgorithm);
+    for (hash, options) in [
+        ("-sha256", ["rsa_pss_saltlen:20", "rsa_mgf1_md:sha256"]),
+        ("-sha256", ["rsa_pss_saltlen:max", "rsa_mgf1_md:sha256"]),
+        ("-sha256", ["rsa_pss_saltlen:32", "rsa_mgf1_md:sha1"]),
+        ("-sha384", ["rsa_pss_saltlen:48", "rsa_mgf1_md:sha256"]),
+        ("-sha512", ["rsa_pss_saltlen:32", "rsa_mgf1_md:sha512"]),
+        ("-sha1", ["rsa_pss_saltlen:20", "rsa_mgf1_md:sha1"]),
+    ] {
+        let options = options.map(|option| ["-sigopt", option]).concat();
+        let pss = ["-newkey", "rsa:2048", hash, "-sigopt", "rsa_padding_mode:pss"];
+        let pss = request(&[pss.as_slice(), &options].concat());
+        assert_eq!(refused(&pss), CsrError::UnsupportedSignatureAlgorithm, "{options:?}");
+    }
     assert_eq!(refused(&p256_with(&["-sha224"])), CsrError::UnsupportedSignatureAlgorithm);
 }
 
