@@ -5,6 +5,7 @@
 //! Does not: repair, warn, or know where the expectation came from.
 
 mod candidate;
+mod examine;
 mod rules;
 
 use std::{fmt, net::IpAddr};
@@ -21,6 +22,7 @@ use crate::{
 
 pub use candidate::Candidate;
 pub(crate) use candidate::demand;
+pub use examine::{Examined, Given, examine};
 
 /// What the certificate is to be, from those who granted it and not from those who encoded it.
 #[derive(Debug, Clone)]

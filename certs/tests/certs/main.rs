@@ -7,6 +7,8 @@ mod crl;
 #[cfg(test)]
 mod csr;
 #[cfg(test)]
+mod examine;
+#[cfg(test)]
 mod lint;
 #[cfg(test)]
 mod summary;

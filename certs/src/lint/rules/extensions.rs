@@ -81,8 +81,8 @@ fn attributes(c: &Candidate<'_>) -> Result<(), String> {
         return demand(c.expected.attributes.is_empty(), || "the extension is missing".to_owned());
     };
     demand(!extension.critical, || "critical, which peers that do not know it refuse".to_owned())?;
-    demand(!c.expected.attributes.is_empty(), || "there are none to carry".to_owned())?;
     let found = Attributes::from_der(extension.value).map_err(|error| error.to_string())?;
+    demand(!c.expected.attributes.is_empty(), || "there are none to carry".to_owned())?;
     demand(found == *c.expected.attributes, || format!("they are {found:?}, not {:?}", c.expected.attributes))
 }
 
