@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::{
-    agent, ca, cert, config, controller, freeze, front, grant, init, issue, keeper, ledger, proposal, renew,
-    serve, shell, status, token,
+    agent, ca, cert, config, controller, freeze, front, grant, init, issue, keeper, ledger, lint, proposal,
+    renew, serve, shell, status, token,
 };
 use crate::output::Format;
 
@@ -86,6 +86,7 @@ pub(crate) enum Command {
     Ca(ca::Ca),
     #[command(subcommand)]
     Ledger(ledger::Ledger),
+    Lint(lint::Lint),
     #[command(subcommand)]
     Token(token::Token),
     #[command(subcommand)]

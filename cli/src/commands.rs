@@ -12,6 +12,7 @@ pub(crate) mod init;
 pub(crate) mod issue;
 pub(crate) mod keeper;
 pub(crate) mod ledger;
+pub(crate) mod lint;
 pub(crate) mod proposal;
 pub(crate) mod renew;
 pub(crate) mod serve;
@@ -51,6 +52,7 @@ pub(crate) fn run(session: &Session, command: &Command) -> Result<(), Failure> {
         Command::Cert(args) => cert::run(session, args),
         Command::Ca(args) => ca::run(session, args),
         Command::Ledger(args) => ledger::run(session, args),
+        Command::Lint(args) => lint::run(session, args),
         Command::Token(args) => token::run(session, args),
         Command::Config(args) => config::run(session, args),
         Command::Completions(args) => shell::completions(session, args),

@@ -14,6 +14,7 @@ mod health;
 mod idempotency;
 mod invariants;
 mod issue;
+mod lint;
 mod modes;
 mod officer;
 mod parallel;
