@@ -1,13 +1,16 @@
 //! One request: who asks, how long the answer is worth waiting for, and its way to the keeper and back.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use http::{Extensions, HeaderMap};
 use proto::{
     door::{Refused, answer::Answer, ask::Ask},
     v1::Reason,
 };
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::Instant,
+};
 use tonic::{Request, Response, Status};
 
 use crate::{
@@ -16,15 +19,26 @@ use crate::{
     steps::Caller,
 };
 
+/// What the requests of one connection share.
+#[derive(Debug, Clone)]
+pub(crate) struct Connection {
+    /// Step 1's proof.
+    pub(crate) caller: Caller,
+    /// True when the connection is to end.
+    pub(crate) closing: watch::Receiver<bool>,
+    /// One permit for each batch that may be open.
+    pub(crate) batches: Arc<Semaphore>,
+}
+
 /// The circumstances of one request; in its extensions before any service sees it.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
-    /// Step 1's proof.
-    pub(crate) caller: Caller,
+    /// The connection that it came over.
+    pub(crate) connection: Connection,
     /// When the answer is worth nothing.
     pub(crate) deadline: Instant,
-    /// True when the connection is to end.
-    pub(crate) closing: watch::Receiver<bool>,
+    /// When the client gives the whole call up, streams included; none where it does not say.
+    pub(crate) end: Option<Instant>,
 }
 
 impl Call {
@@ -53,10 +67,16 @@ pub(crate) fn too_late() -> Refused {
     )
 }
 
-/// The time a request may take: what `grpc-timeout` says, within the limits.
-pub(crate) fn time_for(headers: &HeaderMap, limits: &Limits) -> Duration {
-    let asked = headers.get("grpc-timeout").and_then(|value| grpc_timeout(value.to_str().ok()?));
-    asked.unwrap_or(limits.request_timeout).min(limits.request_timeout_most)
+/// The time that `grpc-timeout` gives; none where it is not there or cannot be read.
+pub(crate) fn time_asked(headers: &HeaderMap) -> Option<Duration> {
+    headers.get("grpc-timeout").and_then(|value| grpc_timeout(value.to_str().ok()?))
+}
+
+impl Limits {
+    /// The time that a request may take which asks for this.
+    pub(crate) fn time_for(&self, asked: Option<Duration>) -> Duration {
+        asked.unwrap_or(self.request_timeout).min(self.request_timeout_most)
+    }
 }
 
 /// gRPC over HTTP/2, "Requests": TimeoutValue is at most eight digits. None for what is not of that form.
@@ -87,6 +107,8 @@ pub(crate) struct Desk {
     pub(crate) clock: Clock,
     /// Where the mTLS port is.
     pub(crate) listen: SocketAddr,
+    /// Every bound.
+    pub(crate) limits: Arc<Limits>,
 }
 
 impl Desk {
@@ -95,7 +117,7 @@ impl Desk {
     /// # Errors
     /// The keeper's refusal, or `CALLER_EXPIRED`, `DEADLINE_EXCEEDED` and the door's from here.
     pub(crate) async fn ask(&self, call: &Call, ask: Ask) -> Result<Answer, Refused> {
-        let caller = call.caller.at((self.clock)())?;
+        let caller = call.connection.caller.at((self.clock)())?;
         self.keeper.ask(caller, call.time_left()?, ask).await
     }
 
@@ -141,7 +163,7 @@ mod tests {
     fn time(header: Option<&str>) -> Duration {
         let mut headers = HeaderMap::new();
         header.map(|text| headers.insert("grpc-timeout", text.parse().unwrap()));
-        time_for(&headers, &Limits::default())
+        Limits::default().time_for(time_asked(&headers))
     }
 
     #[test]

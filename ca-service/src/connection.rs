@@ -6,7 +6,7 @@ use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    sync::watch,
+    sync::{Semaphore, watch},
     time::{Instant, sleep, timeout, timeout_at},
 };
 use tonic::{body::Body, service::Routes};
@@ -14,7 +14,7 @@ use tower::ServiceExt;
 
 use crate::{
     Clock, Limits,
-    call::{Call, time_for, too_late},
+    call::{Call, Connection, time_asked, too_late},
     chance,
     log::Line,
     status::status,
@@ -29,7 +29,7 @@ pub(crate) struct App {
     /// Every service.
     pub(crate) routes: Routes,
     /// Every bound.
-    pub(crate) limits: Limits,
+    pub(crate) limits: Arc<Limits>,
     /// Milliseconds since 1970.
     pub(crate) clock: Clock,
 }
@@ -46,11 +46,13 @@ impl App {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (limits, closing) = (self.limits.clone(), watch::Sender::new(false));
-        let (closed, name) = (closing.subscribe(), caller.name());
+        let (limits, closing) = (Arc::clone(&self.limits), watch::Sender::new(false));
+        let name = caller.name();
+        let batches = Arc::new(Semaphore::new(limits.batches_per_connection));
+        let connection = Connection { caller, closing: closing.subscribe(), batches };
         let service = service_fn(move |request| {
-            let (app, caller, closing) = (Arc::clone(&self), caller.clone(), closed.clone());
-            async move { Ok::<_, Infallible>(app.answer(request, caller, closing).await) }
+            let (app, connection) = (Arc::clone(&self), connection.clone());
+            async move { Ok::<_, Infallible>(app.answer(request, connection).await) }
         });
         let mut connection = pin!(http2(&limits).serve_connection(TokioIo::new(stream), service));
         let ended = tokio::select! {
@@ -75,15 +77,17 @@ impl App {
     async fn answer(
         &self,
         mut request: http::Request<Incoming>,
-        caller: Caller,
-        closing: watch::Receiver<bool>,
+        connection: Connection,
     ) -> http::Response<Body> {
-        let line = Line::begin(&request, &caller);
-        let mut response = if let Err(expired) = caller.at((self.clock)()) {
+        let line = Line::begin(&request, &connection.caller);
+        let mut response = if let Err(expired) = connection.caller.at((self.clock)()) {
             status(expired).into_http()
         } else {
-            let deadline = Instant::now() + time_for(request.headers(), &self.limits);
-            request.extensions_mut().insert(Call { caller, deadline, closing });
+            let (now, asked) = (Instant::now(), time_asked(request.headers()));
+            let deadline = now + self.limits.time_for(asked);
+            // A deadline too far for the clock is none.
+            let end = asked.and_then(|time| now.checked_add(time));
+            request.extensions_mut().insert(Call { connection, deadline, end });
             match timeout_at(deadline, self.routes.clone().oneshot(request.map(Body::new))).await {
                 Ok(Ok(response)) => response,
                 Ok(Err(never)) => match never {},

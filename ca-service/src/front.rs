@@ -127,7 +127,9 @@ impl Front {
         let keeper = Keeper::new(limits.in_flight);
         let own = Arc::new(OwnCertificate::new(store, keeper.clone(), Arc::clone(&clock)));
         let (health, health_service) = Health::new(Arc::clone(&own)).await;
-        let desk = Desk { keeper: keeper.clone(), clock: Arc::clone(&clock), listen };
+        let limits = Arc::new(limits);
+        let desk =
+            Desk { keeper: keeper.clone(), clock: Arc::clone(&clock), listen, limits: Arc::clone(&limits) };
         let routes = services::routes(&desk, health_service, limits.message_bytes)?;
         let app = Arc::new(App { routes, limits, clock });
         Ok(Self { keeper, own, health, app, cell: Arc::new(cell) })

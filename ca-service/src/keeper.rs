@@ -56,7 +56,8 @@ struct Near {
     present: watch::Sender<bool>,
     /// From 1: 0 is the keeper's own.
     next_id: AtomicU64,
-    in_flight: Semaphore,
+    /// Held by whoever waits for an answer, from its ask to the answer's arrival.
+    in_flight: Arc<Semaphore>,
     capacity: usize,
 }
 
@@ -74,7 +75,7 @@ impl Keeper {
             bundle: watch::Sender::new(None),
             present: watch::Sender::new(false),
             next_id: AtomicU64::new(1),
-            in_flight: Semaphore::new(in_flight),
+            in_flight: Arc::new(Semaphore::new(in_flight)),
             capacity: in_flight,
         }))
     }
@@ -89,10 +90,10 @@ impl Keeper {
         time: Duration,
         ask: ask::Ask,
     ) -> Result<answer::Answer, Refused> {
-        let _permit = self.0.in_flight.try_acquire().map_err(|_| queue_full())?;
+        let permit = Arc::clone(&self.0.in_flight).try_acquire_owned().map_err(|_| queue_full())?;
         let door = self.0.door.load_full().ok_or_else(unavailable)?;
         let id = self.0.next_id.fetch_add(1, Ordering::Relaxed);
-        let (_place, answered) = door.waiting.begin(id).ok_or_else(unavailable)?;
+        let (_place, answered) = door.waiting.begin(id, permit).ok_or_else(unavailable)?;
         let timeout_ms = u32::try_from(time.as_millis()).unwrap_or(u32::MAX).max(1);
         let message = Ask { id, caller: Some(caller), timeout_ms, ask: Some(ask) };
         door.asks.try_send(message).map_err(|error| match error {

@@ -15,6 +15,8 @@ pub struct Limits {
     pub handshake_timeout: Duration,
     /// HTTP/2 streams open at a time on a connection (RFC 9113 §5.1.2). 256: several times what one caller keeps busy.
     pub streams_per_connection: u32,
+    /// Batches open at a time on a connection; one more is refused. 4: two keep a token busy, and each holds some 128 items.
+    pub batches_per_connection: usize,
     /// Bytes of a request message. 256 KiB: a batch of 50 agents with every field full, of 100 that are common.
     pub message_bytes: usize,
     /// Bytes of a request's headers (RFC 9113 §6.5.2). 16 KiB: what common servers take.
@@ -46,6 +48,7 @@ impl Default for Limits {
             handshakes: 64,
             handshake_timeout: Duration::from_secs(5),
             streams_per_connection: 256,
+            batches_per_connection: 4,
             message_bytes: 256 * 1024,
             header_bytes: 16 * 1024,
             connection_age: Duration::from_secs(3600),

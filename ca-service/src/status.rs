@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use proto::{ERROR_DOMAIN, door::Refused, v1::Reason};
+use proto::{
+    ERROR_DOMAIN,
+    door::Refused,
+    v1::{ItemError, Reason},
+};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -13,18 +17,40 @@ pub(crate) fn refused(reason: Reason, message: impl Into<String>) -> Refused {
 
 /// The status of a refusal, with `google.rpc.ErrorInfo`, and `RetryInfo` and `BadRequest` where they apply (AIP-193).
 pub(crate) fn status(refused: Refused) -> Status {
-    // A reason of a newer keeper, or none: nobody but us is at fault.
-    let reason = Reason::try_from(refused.reason).unwrap_or(Reason::Internal);
-    let reason = if reason == Reason::Unspecified { Reason::Internal } else { reason };
+    let reason = known(&refused);
     let mut details = ErrorDetails::new();
     details.set_error_info(reason.code(), ERROR_DOMAIN, []);
     if refused.retry_after_ms > 0 {
-        details.set_retry_info(Some(Duration::from_millis(refused.retry_after_ms.into())));
+        details.set_retry_info(Some(retry_after(&refused)));
     }
     if !refused.field.is_empty() {
         details.add_bad_request_violation(refused.field, refused.message.as_str());
     }
     Status::with_error_details(code(reason), refused.message, details)
+}
+
+/// The same for one item of a batch.
+pub(crate) fn item_error(refused: Refused) -> ItemError {
+    let reason = known(&refused);
+    let retry_after = (refused.retry_after_ms > 0).then(|| retry_after(&refused));
+    ItemError {
+        code: code(reason).into(),
+        message: refused.message,
+        reason: reason.code().into(),
+        retry_after: retry_after.and_then(|time| time.try_into().ok()),
+    }
+}
+
+/// A reason of a newer keeper, or none: nobody but us is at fault.
+fn known(refused: &Refused) -> Reason {
+    match Reason::try_from(refused.reason) {
+        Ok(reason) if reason != Reason::Unspecified => reason,
+        _ => Reason::Internal,
+    }
+}
+
+fn retry_after(refused: &Refused) -> Duration {
+    Duration::from_millis(refused.retry_after_ms.into())
 }
 
 /// The reason in a status of ours; empty in any other.

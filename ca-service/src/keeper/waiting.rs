@@ -6,11 +6,18 @@ use std::{
 };
 
 use proto::door::answer;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 /// Who waits for which answer; None once the door is dead, so that nobody begins to wait at it.
 #[derive(Debug)]
-pub(super) struct Waiting(Mutex<Option<HashMap<u64, oneshot::Sender<answer::Answer>>>>);
+pub(super) struct Waiting(Mutex<Option<HashMap<u64, Asker>>>);
+
+/// One who waits. The permit is free again with the answer, also where its asker has not looked at it yet.
+#[derive(Debug)]
+struct Asker {
+    answer: oneshot::Sender<answer::Answer>,
+    _permit: OwnedSemaphorePermit,
+}
 
 impl Waiting {
     /// Nobody yet.
@@ -24,15 +31,19 @@ impl Waiting {
         self.lock().as_ref().map_or(0, HashMap::len)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<HashMap<u64, oneshot::Sender<answer::Answer>>>> {
+    fn lock(&self) -> MutexGuard<'_, Option<HashMap<u64, Asker>>> {
         // No one panics while holding it; the map is whole at every moment.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins to wait; None at a dead door. The entry goes when the place is dropped.
-    pub(super) fn begin(self: &Arc<Self>, id: u64) -> Option<(Place, oneshot::Receiver<answer::Answer>)> {
-        let (sender, receiver) = oneshot::channel();
-        self.lock().as_mut()?.insert(id, sender);
+    pub(super) fn begin(
+        self: &Arc<Self>,
+        id: u64,
+        permit: OwnedSemaphorePermit,
+    ) -> Option<(Place, oneshot::Receiver<answer::Answer>)> {
+        let (answer, receiver) = oneshot::channel();
+        self.lock().as_mut()?.insert(id, Asker { answer, _permit: permit });
         Some((Place { waiting: Arc::clone(self), id }, receiver))
     }
 
@@ -41,7 +52,7 @@ impl Waiting {
         let asker = self.lock().as_mut().and_then(|waiting| waiting.remove(&id));
         // An asker that left between is no loss.
         if let Some(asker) = asker {
-            let _ = asker.send(answer);
+            let _ = asker.answer.send(answer);
         }
     }
 }

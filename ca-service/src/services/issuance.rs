@@ -1,5 +1,7 @@
 //! Certificates: step 2 here, the rest of the cycle in the keeper.
 
+use std::pin::Pin;
+
 use prost_types::Duration;
 use proto::{
     door::{Issue, Refused, Renew, ask::Ask},
@@ -11,8 +13,10 @@ use proto::{
         RevokeCertificateResponse, issuance_service_server::IssuanceService,
     },
 };
+use tokio_stream::Stream;
 use tonic::{Extensions, Request, Response, Status, Streaming};
 
+use super::batch;
 use crate::{
     call::{Call, Desk, other_answer, pick},
     status::{refused, status},
@@ -28,14 +32,28 @@ impl Issuance {
         extensions: &Extensions,
         ask: Result<Ask, Refused>,
     ) -> Result<Certificate, Refused> {
-        let call = Call::of(extensions)?;
-        pick!(Certificate)(self.0.ask(&call, ask?).await?).ok_or_else(other_answer)
+        self.0.certificate(&Call::of(extensions)?, ask).await
+    }
+}
+
+impl Desk {
+    /// Steps 3 to 10, for what step 2 left.
+    ///
+    /// # Errors
+    /// Step 2's, or as [`Self::ask`].
+    pub(super) async fn certificate(
+        &self,
+        call: &Call,
+        ask: Result<Ask, Refused>,
+    ) -> Result<Certificate, Refused> {
+        pick!(Certificate)(self.ask(call, ask?).await?).ok_or_else(other_answer)
     }
 }
 
 #[tonic::async_trait]
 impl IssuanceService for Issuance {
-    type BatchIssueCertificatesStream = tokio_stream::Empty<Result<BatchIssueCertificatesResponse, Status>>;
+    type BatchIssueCertificatesStream =
+        Pin<Box<dyn Stream<Item = Result<BatchIssueCertificatesResponse, Status>> + Send>>;
 
     async fn issue_certificate(
         &self,
@@ -71,12 +89,11 @@ impl IssuanceService for Issuance {
 
     async fn batch_issue_certificates(
         &self,
-        _: Request<Streaming<BatchIssueCertificatesRequest>>,
+        request: Request<Streaming<BatchIssueCertificatesRequest>>,
     ) -> Result<Response<Self::BatchIssueCertificatesStream>, Status> {
-        Err(status(refused(
-            Reason::NotServed,
-            "batches are not served yet: send single requests over one connection",
-        )))
+        let (_, extensions, items) = request.into_parts();
+        let answers = Call::of(&extensions).and_then(|call| batch::answers(self.0.clone(), call, items));
+        Ok(Response::new(Box::pin(answers.map_err(status)?)))
     }
 
     async fn revoke_certificate(
@@ -91,7 +108,11 @@ impl IssuanceService for Issuance {
     }
 }
 
-fn issue(request: IssueCertificateRequest) -> Result<Ask, Refused> {
+/// Step 2.
+///
+/// # Errors
+/// The caller's fault, with the field.
+pub(super) fn issue(request: IssueCertificateRequest) -> Result<Ask, Refused> {
     let Checked { public_key, csr_sha256, requested_names } = check_csr(&request.csr)?;
     Ok(Ask::Issue(Issue {
         agent: request.agent,

@@ -4,6 +4,7 @@
 
 mod admin;
 mod agent;
+mod batch;
 mod issuance;
 mod ledger;
 mod trust;

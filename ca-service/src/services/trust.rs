@@ -58,7 +58,7 @@ async fn watch(desk: Desk, call: Call, watcher: mpsc::Sender<Sent>) {
     let mut bundles = desk.keeper.bundles();
     let ended = tokio::select! {
         () = watcher.closed() => return,
-        () = stopped(call.closing.clone()) => refused(Reason::KeeperUnavailable, MOVE_ON),
+        () = stopped(call.connection.closing.clone()) => refused(Reason::KeeperUnavailable, MOVE_ON),
         ended = send_each(&desk, &call, &mut bundles, &watcher) => ended,
     };
     // A watcher that does not read has left, or will see the connection's end.

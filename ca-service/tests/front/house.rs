@@ -132,12 +132,14 @@ impl Running {
         let connect = tower::service_fn(move |_: Uri| {
             let tls = tls.clone();
             async move {
-                tls.connect("localhost".try_into().unwrap(), TcpStream::connect(addr).await?)
-                    .await
-                    .map(TokioIo::new)
+                let stream = TcpStream::connect(addr).await?;
+                stream.set_nodelay(true)?;
+                tls.connect("localhost".try_into().unwrap(), stream).await.map(TokioIo::new)
             }
         });
-        Endpoint::from_static("http://localhost").connect_with_connector(connect).await
+        // RFC 9113 §6.9.2's own window, so that a client that does not read is full soon.
+        let endpoint = Endpoint::from_static("http://localhost").initial_stream_window_size(65_535);
+        endpoint.connect_with_connector(connect).await
     }
 
     /// Ends the front in order.

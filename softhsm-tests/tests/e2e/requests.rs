@@ -1,9 +1,8 @@
 //! Requests that are refused for themselves: their fields, their identities, their idempotency keys, their deadlines.
 
 use proto::v1::{
-    Agent, BatchCreateAgentsRequest, BatchIssueCertificatesRequest, CreateAgentRequest,
-    GetCertificateRequest, GetConsistencyProofRequest, IssueCertificateRequest, ListAgentsRequest,
-    ListCertificatesRequest, UpdateAgentRequest,
+    Agent, BatchCreateAgentsRequest, CreateAgentRequest, GetCertificateRequest, GetConsistencyProofRequest,
+    IssueCertificateRequest, ListAgentsRequest, ListCertificatesRequest, UpdateAgentRequest,
 };
 use rcgen::KeyPair;
 use tonic::{Code, Request, Status};
@@ -149,15 +148,6 @@ async fn key_in_use() {
     let borrowed = ask(&client, request("build/c", csr_of(&controllers))).await;
     refused(borrowed, Code::FailedPrecondition, "KEY_IN_USE");
     ask(&client, request("build/a", csr_of(&key))).await.expect("the same identity keeps its key");
-}
-
-#[tokio::test]
-async fn not_served() {
-    let (_house, client) = House::with_build().await;
-    let items = tokio_stream::iter([BatchIssueCertificatesRequest::default()]);
-    let batch = client.issuance().batch_issue_certificates(items).await;
-    refused(batch, Code::Unimplemented, "NOT_SERVED");
-    still_issues(&client).await;
 }
 
 #[tokio::test]
