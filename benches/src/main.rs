@@ -3,6 +3,8 @@
 //! It stops by itself. Its requests are real: each has a CSR of its own key, all checks are on, every certificate is recorded.
 //! Prints one JSON object: rate, latencies, errors.
 
+mod batch;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -31,6 +33,9 @@ struct Args {
     /// Requests in flight, over all connections
     #[arg(long, default_value_t = 64)]
     in_flight: usize,
+    /// Over one BatchIssueCertificates stream a connection instead of single requests
+    #[arg(long)]
+    batch: bool,
     /// Seconds, at most 600
     #[arg(long, default_value_t = 10)]
     seconds: u64,
@@ -69,20 +74,25 @@ async fn load(args: &Args) -> Result<serde_json::Value, Failed> {
     for _ in 0..args.connections.max(1) {
         clients.push(connect(args).await?);
     }
-    let until = Instant::now() + Duration::from_secs(args.seconds.min(SECONDS_MAX));
     let errors = Arc::new(AtomicU64::new(0));
+    let requests: Vec<_> =
+        (0..args.in_flight.max(1)).map(|number| request(args, number)).collect::<Result<_, _>>()?;
     let started = Instant::now();
-    let callers: Vec<_> = (0..args.in_flight.max(1))
-        .map(|number| {
-            let client = clients[number % clients.len()].clone();
-            tokio::spawn(caller(
-                client,
-                format!("agents/{}/{number}", args.prefix),
-                until,
-                Arc::clone(&errors),
-            ))
-        })
-        .collect();
+    let until = started + Duration::from_secs(args.seconds.min(SECONDS_MAX));
+    let callers: Vec<_> = if args.batch {
+        let each = requests.len().div_ceil(clients.len());
+        let streams = clients.into_iter().zip(requests.chunks(each));
+        streams
+            .map(|(client, some)| {
+                tokio::spawn(batch::stream(client, some.to_vec(), until, Arc::clone(&errors)))
+            })
+            .collect()
+    } else {
+        let clients = clients.into_iter().cycle().zip(requests);
+        clients
+            .map(|(client, request)| tokio::spawn(caller(client, request, until, Arc::clone(&errors))))
+            .collect()
+    };
     let mut latencies = Vec::new();
     for caller in callers {
         latencies.extend(caller.await??);
@@ -101,22 +111,26 @@ async fn connect(args: &Args) -> Result<Client, Failed> {
     Ok(Client::connect(server, &Credentials { anchors: &anchors, chain: &chain, key: &key }).await?)
 }
 
-/// One caller: one agent, one key, one request after the other. The latencies of those that succeeded.
-async fn caller(
-    client: Client,
-    agent: String,
-    until: Instant,
-    errors: Arc<AtomicU64>,
-) -> Result<Vec<Duration>, Failed> {
+/// What one caller asks for: one agent, one key.
+fn request(args: &Args, number: usize) -> Result<IssueCertificateRequest, Failed> {
     let key = rcgen::KeyPair::generate()?;
     let csr = rcgen::CertificateParams::default().serialize_request(&key)?.der().to_vec();
-    let request = IssueCertificateRequest {
-        agent,
+    Ok(IssueCertificateRequest {
+        agent: format!("agents/{}/{number}", args.prefix),
         csr,
         description: Some(Agent::default()),
         allow_missing: true,
         ..IssueCertificateRequest::default()
-    };
+    })
+}
+
+/// One caller: one request after the other. The latencies of those that succeeded.
+async fn caller(
+    client: Client,
+    request: IssueCertificateRequest,
+    until: Instant,
+    errors: Arc<AtomicU64>,
+) -> Result<Vec<Duration>, Failed> {
     let mut issuance = client.issuance();
     let mut latencies = Vec::new();
     while Instant::now() < until {
@@ -140,6 +154,7 @@ fn figures(args: &Args, latencies: &[Duration], took: Duration, errors: u64) -> 
     serde_json::json!({
         "connections": args.connections,
         "in_flight": args.in_flight,
+        "batch": args.batch,
         "seconds": took.as_secs_f64(),
         "certificates": latencies.len(),
         "errors": errors,
