@@ -72,5 +72,9 @@ impl AdminService for Admin {
 /// Refuses whoever did not come by the local socket.
 fn from_here<T>(request: &Request<T>) -> Result<(), Status> {
     let call = Call::of(request.extensions()).map_err(status)?;
-    if call.connection.caller.is_local() { Ok(()) } else { Err(status(refused(Reason::CallerNotAllowed, ONLY_LOCAL))) }
+    if call.connection.caller.is_local() {
+        Ok(())
+    } else {
+        Err(status(refused(Reason::CallerNotAllowed, ONLY_LOCAL)))
+    }
 }
