@@ -63,6 +63,14 @@ impl Checkpoints {
         Ok(note.to_string())
     }
 
+    /// For how long entries have had no checkpoint over them.
+    pub(crate) fn behind_for(&self, edge: &Edge, now: Instant) -> Duration {
+        if edge.size() <= self.size {
+            return Duration::ZERO;
+        }
+        self.last.map_or(Duration::ZERO, |last| now.saturating_duration_since(last))
+    }
+
     /// Those who wait no longer.
     pub(crate) fn covered(&mut self) -> Vec<(Ask, Reply)> {
         let (covered, waiting) =

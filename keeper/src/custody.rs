@@ -10,6 +10,7 @@ use hsm_config::{
     Fault, KeyFound, Pin, PinGuard, Token, TokenConfig, TokenError, TokenInfo, TokenKey, TokenSession,
 };
 
+use crate::metrics::{Call, Metrics};
 use crate::steps::sign::encoded;
 
 /// The token with the service's keys, opened and logged in to.
@@ -22,6 +23,7 @@ pub(crate) struct Custody {
     /// Held for all of a second login, so that no worker opens a session in the midst of it.
     login: Mutex<Login>,
     recoveries: AtomicU64,
+    metrics: Metrics,
 }
 
 /// The process's login: it lasts while its session lives.
@@ -65,6 +67,7 @@ impl Custody {
         pin: &Pin,
         issuer_spki: Vec<u8>,
         log_spki: Vec<u8>,
+        metrics: Metrics,
     ) -> Result<(Arc<Self>, [KeyFound; 2]), TokenError> {
         let token = config.open()?;
         let login = token.login(pin, &guard)?;
@@ -76,6 +79,7 @@ impl Custody {
             log_spki,
             login: Mutex::new(Login { session: login, again: Again::NotTried }),
             recoveries: AtomicU64::new(0),
+            metrics,
         });
         let keys = custody.check(&custody.token.session()?)?;
         Ok((custody, keys))
@@ -150,6 +154,7 @@ impl Custody {
 
     fn rung(&self, rung: &'static str, error: &TokenError) {
         self.recoveries.fetch_add(1, Ordering::Relaxed);
+        self.metrics.recovery(rung);
         tracing::warn!(rung, token = self.info().label, cause = error.to_string(), "recovering the token");
     }
 }
@@ -197,7 +202,9 @@ impl Session {
             Which::Issuer => &self.issuer,
             Which::Log => &self.log,
         };
-        encoded(key.algorithm(), self.session.sign(key, message)?)
+        let signed = self.session.sign(key, message);
+        self.custody.metrics.call(Call::Sign, &signed);
+        encoded(key.algorithm(), signed?)
     }
 }
 

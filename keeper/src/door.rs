@@ -90,7 +90,8 @@ impl Routes {
                 | ask::Ask::GetCheckpoint(_)
                 | ask::Ask::GetInclusionProof(_)
                 | ask::Ask::GetConsistencyProof(_)
-                | ask::Ask::GetStatus(_),
+                | ask::Ask::GetStatus(_)
+                | ask::Ask::GetMetrics(_),
             ) => match self.sequencer.try_send(Command::Ask(Box::new(ask), reply)) {
                 Err(TrySendError::Full(Command::Ask(_, reply))) => Some(reply),
                 _ => None,

@@ -156,6 +156,11 @@ impl Journal {
         &self.origin
     }
 
+    /// The directory that it lies in.
+    pub fn dir(&self) -> &Path {
+        self.wal.parent().unwrap_or(Path::new("."))
+    }
+
     /// The tree with everything appended.
     pub fn edge(&self) -> &Edge {
         &self.edge

@@ -17,6 +17,7 @@ mod entropy;
 mod founding;
 mod harden;
 mod journal;
+mod metrics;
 mod page;
 mod reads;
 mod recovery;

@@ -4,6 +4,8 @@
 //! being made durable: under load that is many requests for one fsync, alone it is one without delay.
 
 mod command;
+mod crl;
+mod measure;
 mod own;
 
 use std::collections::HashMap;
@@ -14,21 +16,22 @@ use certs::Issuer;
 use crossbeam_channel::{Receiver, Sender, select};
 use ledger::entry::entry::Kind;
 use ledger::entry::{Entry, Issuance};
-use proto::door::{Ask, CrlChanged, answer, ask};
+use proto::door::{self, Ask, CrlChanged, answer, ask};
 use proto::v1::{self, Reason};
 
 use crate::Clock;
 use crate::answers;
 use crate::checkpoints::Checkpoints;
-use crate::crls::{self, Crls};
+use crate::crls::Crls;
 use crate::door::{OpenDoors, Reply};
 use crate::entropy::Entropy;
 use crate::journal::{Appended, CertificateRow, Durability, Journal, JournalError};
+use crate::metrics::{Metrics, Step};
 use crate::refusal::Refusal;
 use crate::refused::Refused;
 use crate::requests::{self, Desk, Plan, Settings, Then};
 use crate::status::Standing;
-use crate::steps::crl::{ComposedCrl, RecordedCrl, VerifiedCrl};
+use crate::steps::crl::{ComposedCrl, RecordedCrl};
 use crate::steps::release::{self, Release};
 use crate::steps::{Recorded, Verified};
 use crate::workers::{Job, Pulse, Worker};
@@ -57,6 +60,7 @@ pub(crate) struct Sequencer {
     pub(crate) crls: Crls,
     pub(crate) refused: Refused,
     pub(crate) standing: Standing,
+    pub(crate) metrics: Metrics,
     pub(crate) pulse: Pulse,
     /// A session of its own, for a certificate that is alone.
     pub(crate) own: Worker,
@@ -143,7 +147,9 @@ impl Sequencer {
         if let Some(refusals) = refusals {
             self.journal.append(&self.own_entry(Kind::Refusals(refusals)))?;
         }
+        let began = Instant::now();
         self.journal.commit()?;
+        self.metrics.step(if entries { Step::Record } else { Step::Store }, began.elapsed());
         Ok(self.deliver(outbox))
     }
 
@@ -181,6 +187,7 @@ impl Sequencer {
             Command::CrlComposed(composed) => self.record_crl(*composed, outbox)?,
             Command::CrlSigned(verified) => self.store_crl(&verified, outbox)?,
             Command::CrlFailed(cause) => {
+                self.metrics.alarm("no_crl");
                 tracing::error!(alarm = "no-crl", cause, "no CRL could be made: trying again");
                 self.crls.ended(false, Instant::now());
             }
@@ -193,9 +200,12 @@ impl Sequencer {
     fn ask(&mut self, ask: Ask, reply: Reply, outbox: &mut Outbox) -> Result<(), Ended> {
         match covers(&ask) {
             Some(size) => self.cover(size, ask, reply),
+            None if matches!(ask.ask, Some(ask::Ask::GetMetrics(_))) => {
+                let text = self.measured().map(|text| answer::Answer::GetMetrics(door::Metrics { text }));
+                outbox.replies.push((reply, text.map_err(Refusal::from)));
+            }
             None if matches!(ask.ask, Some(ask::Ask::GetStatus(_))) => {
-                let status =
-                    self.standing.answer(&self.journal, &self.checkpoints, &self.crls, self.pending.len());
+                let status = self.status();
                 outbox.replies.push((reply, status.map(answer::Answer::GetStatus).map_err(Refusal::from)));
             }
             None => self.change(&ask, reply, outbox)?,
@@ -205,6 +215,7 @@ impl Sequencer {
 
     /// Steps 3 to 7.
     fn change(&mut self, ask: &Ask, reply: Reply, outbox: &mut Outbox) -> Result<(), Ended> {
+        let began = Instant::now();
         let signs = matches!(ask.ask, Some(ask::Ask::Issue(_) | ask::Ask::Renew(_)));
         // Those before it. One that is first is taken: how long the token takes now, only a signature tells.
         let wait = if signs { self.pulse.time_for(self.pending.len()) } else { Duration::ZERO };
@@ -218,8 +229,12 @@ impl Sequencer {
             next: self.journal.edge().size(),
         };
         let planned = if late { Err((too_late(), String::new())) } else { requests::plan(&mut desk, ask) };
+        if signs {
+            self.metrics.step(Step::Plan, began.elapsed());
+        }
         match planned {
             Err((refusal, caller)) => {
+                self.metrics.refusal(refusal.reason());
                 self.refused.count(caller, refusal.reason(), (self.clock)());
                 outbox.replies.push((reply, Err(refusal)));
             }
@@ -293,6 +308,7 @@ impl Sequencer {
     /// Step 10.
     fn store(&mut self, verified: Verified, outbox: &mut Outbox) -> Result<(), Ended> {
         self.journal.store_signature(verified.index, &verified.signature, &verified.sha256)?;
+        self.metrics.issued();
         let waiters = self.pending.remove(&verified.index).unwrap_or_default();
         if waiters.is_empty() {
             return Ok(());
@@ -320,24 +336,6 @@ impl Sequencer {
             );
             outbox.replies.push((waiter.reply, Err(refusal.retry(1000))));
         }
-        Ok(())
-    }
-
-    /// Step 7 of a CRL: its entry, and beside it the exact input that the entry has the hash of.
-    fn record_crl(&mut self, composed: ComposedCrl, outbox: &mut Outbox) -> Result<(), Ended> {
-        let appended = self.journal.append(&self.own_entry(Kind::Crl(composed.entry().clone())))?;
-        self.journal.store_crl_input(appended.index, composed.tbs())?;
-        self.crls.recorded(crls::row(&composed, appended.index));
-        outbox.crl = Some((appended, composed));
-        Ok(())
-    }
-
-    /// Step 10 of a CRL.
-    fn store_crl(&mut self, verified: &VerifiedCrl, outbox: &mut Outbox) -> Result<(), Ended> {
-        self.journal.store_signature(verified.index, &verified.signature, &verified.sha256)?;
-        self.journal.let_crls_go(&self.issuer.spki_sha256(), verified.index)?;
-        self.crls.ended(true, Instant::now());
-        outbox.crl_signed = self.crls.newest().map(|row| row.number);
         Ok(())
     }
 

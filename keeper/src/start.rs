@@ -19,6 +19,7 @@ use crate::custody::Custody;
 use crate::door::{OpenDoors, Reply, Routes};
 use crate::entropy;
 use crate::journal::{Journal, JournalError, move_wal};
+use crate::metrics::Metrics;
 use crate::reads::{self, Reads};
 use crate::refused::Refused;
 use crate::requests::Settings;
@@ -129,85 +130,21 @@ impl Keeper {
             let (journal, configured) = (journal.cell().to_owned(), config.cell.to_string());
             return Err(StartError::WrongCell { journal, configured });
         }
-        let trust = Trust::read(&journal)?;
+        let (trust, metrics) = (Trust::read(&journal)?, Metrics::new());
         let pin = config.token.pin.read().map_err(TokenError::from)?;
         let guard = PinGuard::new(&config.data_dir);
         let log_spki = trust::spki_of(&trust.log_key);
         let issuer_spki = trust.issuer.public_key().spki_der().to_vec();
-        let (custody, keys) = Custody::open(config.token.clone(), guard, &pin, issuer_spki, log_spki)?;
+        let (custody, keys) =
+            Custody::open(config.token.clone(), guard, &pin, issuer_spki, log_spki, metrics.clone())?;
         drop(pin);
         for key in &keys {
             tracing::info!(label = key.label, algorithm = key.key.algorithm().to_string(), "key in custody");
         }
         let settings = settings(&config, &journal);
         let left = recovery::recover(&mut journal, &settings, &trust.issuer, (clock)())?;
-        Self::assemble(config, clock, journal, trust, &custody, settings, left)
-    }
-
-    fn assemble(
-        config: Config,
-        clock: Clock,
-        journal: Journal,
-        trust: Trust,
-        custody: &Arc<Custody>,
-        settings: Settings,
-        left: Vec<Recorded>,
-    ) -> Result<Self, StartError> {
-        let queues = Queues::new();
-        let issuer = Arc::new(trust.issuer);
-        let workers::Started { pulse, threads: mut in_module, own } =
-            workers::start(custody, &issuer, &queues.jobs.1, &queues.done.0)?;
-        let (blocks, entropy) = entropy::store();
-        in_module.push(workers::start_entropy(custody, blocks, pulse.clone(), queues.done.0.clone())?);
-        let reads = Reads {
-            cell: config.cell,
-            origin: settings.origin.clone(),
-            issuers: trust.issuers.clone(),
-            clock: Arc::clone(&clock),
-        };
-        reads::start(&Arc::new(reads), &config.data_dir, &queues.reads.1)?;
-        start_checkpointer(&config.data_dir)?;
-        let (orders, ordered) = crossbeam_channel::bounded(1);
-        crls::start(&config.data_dir, &issuer, ordered, queues.done.0.clone())?;
-        let crls = Crls::new(&journal.reader(), &issuer, orders)?;
-        let doors = OpenDoors::default();
-        let standing = Standing {
-            custody: Arc::clone(custody),
-            issuer_validity: issuer.validity(),
-            started_ms: (clock)(),
-            clock: Arc::clone(&clock),
-        };
-        let routes =
-            Routes { sequencer: queues.asks.0, readers: queues.reads.0.clone(), open: doors.clone() };
-        let sequencer = Sequencer {
-            checkpoints: Checkpoints::new(trust.origin, trust.log_key, trust.checkpoint),
-            crls,
-            doors,
-            pending: recovery::resume(left, &queues.jobs.0),
-            journal,
-            settings,
-            issuer,
-            issuers: trust.issuers,
-            entropy,
-            clock,
-            refused: Refused::default(),
-            standing,
-            pulse: pulse.clone(),
-            own,
-            asks: queues.asks.1,
-            done: queues.done.1,
-            jobs: queues.jobs.0,
-            readers: queues.reads.0,
-            stopping: false,
-        };
-        let done = queues.done.0;
-        // The only sender: a sequencer that panics is seen as one that is gone.
-        let (end, ended) = crossbeam_channel::bounded(1);
-        thread::spawn(move || {
-            // Whoever waits for it outlives it.
-            let _ = end.send(sequencer.run());
-        });
-        Ok(Self { routes, done, in_module, pulse, ended })
+        metrics.signed_again(left.len());
+        Checked { journal, trust, custody, settings, left, metrics }.assemble(config, clock)
     }
 
     /// Where fronts are served.
@@ -241,6 +178,87 @@ impl Keeper {
             }
         }
         ended
+    }
+}
+
+/// What a start has read and checked, before anything runs.
+struct Checked {
+    journal: Journal,
+    trust: Trust,
+    custody: Arc<Custody>,
+    settings: Settings,
+    /// What a crash left and is to be signed.
+    left: Vec<Recorded>,
+    metrics: Metrics,
+}
+
+impl Checked {
+    /// Starts the threads.
+    fn assemble(self, config: Config, clock: Clock) -> Result<Keeper, StartError> {
+        let Self { journal, trust, custody, settings, left, metrics } = self;
+        let queues = Queues::new();
+        let issuer = Arc::new(trust.issuer);
+        let workers::Started { pulse, threads: mut in_module, own } =
+            workers::start(&custody, &issuer, &queues.jobs.1, &queues.done.0, &metrics)?;
+        let (blocks, entropy) = entropy::store();
+        in_module.push(workers::start_entropy(
+            &custody,
+            blocks,
+            pulse.clone(),
+            queues.done.0.clone(),
+            metrics.clone(),
+        )?);
+        let reads = Reads {
+            cell: config.cell,
+            origin: settings.origin.clone(),
+            issuers: trust.issuers.clone(),
+            clock: Arc::clone(&clock),
+        };
+        reads::start(&Arc::new(reads), &config.data_dir, &queues.reads.1)?;
+        start_checkpointer(&config.data_dir)?;
+        let (orders, ordered) = crossbeam_channel::bounded(1);
+        crls::start(&config.data_dir, &issuer, ordered, queues.done.0.clone())?;
+        let crls = Crls::new(&journal.reader(), &issuer, orders)?;
+        let doors = OpenDoors::default();
+        let standing = Standing {
+            custody,
+            issuer_validity: issuer.validity(),
+            root_not_after: trust.root_not_after,
+            started_ms: (clock)(),
+            clock: Arc::clone(&clock),
+        };
+        let routes =
+            Routes { sequencer: queues.asks.0, readers: queues.reads.0.clone(), open: doors.clone() };
+        let sequencer = Sequencer {
+            checkpoints: Checkpoints::new(trust.origin, trust.log_key, trust.checkpoint),
+            crls,
+            doors,
+            pending: recovery::resume(left, &queues.jobs.0),
+            journal,
+            settings,
+            issuer,
+            issuers: trust.issuers,
+            entropy,
+            clock,
+            refused: Refused::default(),
+            standing,
+            metrics,
+            pulse: pulse.clone(),
+            own,
+            asks: queues.asks.1,
+            done: queues.done.1,
+            jobs: queues.jobs.0,
+            readers: queues.reads.0,
+            stopping: false,
+        };
+        let done = queues.done.0;
+        // The only sender: a sequencer that panics is seen as one that is gone.
+        let (end, ended) = crossbeam_channel::bounded(1);
+        thread::spawn(move || {
+            // Whoever waits for it outlives it.
+            let _ = end.send(sequencer.run());
+        });
+        Ok(Keeper { routes, done, in_module, pulse, ended })
     }
 }
 

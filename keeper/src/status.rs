@@ -19,11 +19,19 @@ const BUDGETS_MAX: u64 = 500;
 pub(crate) struct Standing {
     pub(crate) custody: Arc<Custody>,
     pub(crate) issuer_validity: certs::compose::Validity,
+    /// Last second of the anchor that expires first.
+    pub(crate) root_not_after: u64,
     pub(crate) started_ms: i64,
     pub(crate) clock: Clock,
 }
 
 impl Standing {
+    /// Seconds until the issuer's and the root's certificate expire.
+    pub(crate) fn secs_left(&self, now_secs: i64) -> (i64, i64) {
+        let left = |not_after: u64| i64::try_from(not_after).unwrap_or(i64::MAX).saturating_sub(now_secs);
+        (left(self.issuer_validity.not_after()), left(self.root_not_after))
+    }
+
     /// # Errors
     /// The journal cannot be read.
     pub(crate) fn answer(

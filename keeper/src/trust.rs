@@ -16,6 +16,8 @@ const ED25519_SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 
 pub(crate) struct Trust {
     pub(crate) issuer: Issuer,
     pub(crate) issuers: Vec<Issuer>,
+    /// Last second of the anchor that expires first, in seconds since 1970.
+    pub(crate) root_not_after: u64,
     pub(crate) origin: KeyName,
     pub(crate) log_key: VerifierKey,
     /// Entries that the newest checkpoint covers; 0 where there is none.
@@ -53,6 +55,13 @@ impl Trust {
         }
         Ok(Self {
             issuers: vec![issuer.clone()],
+            root_not_after: bundle
+                .anchors()
+                .iter()
+                .filter_map(|anchor| Issuer::parse(anchor).ok())
+                .map(|anchor| anchor.validity().not_after())
+                .min()
+                .unwrap_or_default(),
             issuer,
             origin: log.origin.clone(),
             log_key: log.key.clone(),

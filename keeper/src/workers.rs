@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::custody::{Custody, Session};
 use crate::entropy::{BLOCK, Block};
+use crate::metrics::{Call, Metrics, Step};
 use crate::sequencer::Command;
 use crate::steps::crl::{NotSigned, RecordedCrl};
 use crate::steps::{self, Recorded};
@@ -115,6 +116,7 @@ pub(crate) fn start(
     issuer: &Arc<Issuer>,
     jobs: &Receiver<Job>,
     done: &Sender<Command>,
+    metrics: &Metrics,
 ) -> Result<Started, TokenError> {
     let sessions: Vec<Session> =
         (0..=custody.sessions()).map(|_| custody.session()).collect::<Result<_, _>>()?;
@@ -124,6 +126,7 @@ pub(crate) fn start(
         session,
         issuer: Arc::clone(issuer),
         pulse: pulse.clone(),
+        metrics: metrics.clone(),
     });
     let own = workers.next().ok_or(TokenError::Malformed("no session"))?;
     let threads = workers.map(|worker| {
@@ -139,6 +142,7 @@ pub(crate) struct Worker {
     session: Session,
     issuer: Arc<Issuer>,
     pulse: Pulse,
+    metrics: Metrics,
 }
 
 impl Worker {
@@ -176,8 +180,12 @@ impl Worker {
             }
             Err((_, error)) => return Command::TokenLost(error.to_string()),
         };
+        let signing = began.elapsed();
         let verified = steps::verify::verify(&self.issuer, signed);
-        self.pulse.took(began.elapsed());
+        let both = began.elapsed();
+        self.metrics.step(Step::Sign, signing);
+        self.metrics.step(Step::Verify, both.saturating_sub(signing));
+        self.pulse.took(both);
         match verified {
             Ok(verified) => Command::Verified(verified),
             // Invariant I4. A token that returns another's signature once is not asked again.
@@ -208,6 +216,7 @@ pub(crate) fn start_entropy(
     blocks: Sender<Block>,
     pulse: Pulse,
     done: Sender<Command>,
+    metrics: Metrics,
 ) -> Result<JoinHandle<()>, TokenError> {
     let (custody, session) = (Arc::clone(custody), custody.bare_session()?);
     let place = pulse.0.busy_since.len() - 1;
@@ -219,13 +228,17 @@ pub(crate) fn start_entropy(
             let filled = block.take().map_or_else(
                 || {
                     let mut fresh: Block = Zeroizing::new(vec![0u8; BLOCK]);
-                    session.random(&mut fresh).map(|()| fresh)
+                    let drawn = session.random(&mut fresh);
+                    metrics.call(Call::Random, &drawn);
+                    drawn.map(|()| fresh)
                 },
                 Ok,
             );
             let outcome = filled.and_then(|filled| {
                 if checked.elapsed() >= RECHECK_EVERY {
-                    custody.check(&session)?;
+                    let checked_now = custody.check(&session);
+                    metrics.call(Call::Check, &checked_now);
+                    checked_now?;
                     checked = Instant::now();
                 }
                 Ok(filled)

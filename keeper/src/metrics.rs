@@ -1,0 +1,347 @@
+//! What the keeper measures, in the OpenMetrics text format. It names no caller (DESIGN §8); docs/metrics.md has a row for each.
+//!
+//! Counters and histograms are counted where things happen; gauges are set when someone asks.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use hsm_config::{Fault, TokenError};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+use proto::v1::Reason;
+
+/// The smallest bucket of a time, in seconds, and how many there are, each twice the one before: 10 µs to 10 s.
+const BUCKETS: (f64, u16) = (0.000_01, 21);
+
+/// Parts of an issuance that take time: steps 3 to 6 are planned together, 7 and 10 are a batch's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step {
+    /// Steps 3 to 6 of one request.
+    Plan,
+    /// Step 7: a batch's commit to the disk.
+    Record,
+    /// Step 8.
+    Sign,
+    /// Step 9.
+    Verify,
+    /// Step 10: a batch's commit to the kernel.
+    Store,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfStep {
+    step: &'static str,
+}
+
+/// Calls into the module.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Call {
+    /// `C_Sign`.
+    Sign,
+    /// `C_GenerateRandom`.
+    Random,
+    /// The attributes of the keys read back.
+    Check,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfCall {
+    call: &'static str,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Named {
+    name: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfReason {
+    reason: &'static str,
+}
+
+/// Everything that is counted. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Metrics(Arc<Measured>);
+
+type Real = Gauge<f64, AtomicU64>;
+
+struct Measured {
+    registry: Registry,
+    steps: Family<OfStep, Histogram>,
+    calls: Family<OfCall, Counter>,
+    recoveries: Family<Named, Counter>,
+    refusals: Family<OfReason, Counter>,
+    alarms: Family<Named, Counter>,
+    issued: Counter,
+    signed_again: Counter,
+    gauges: Gauges,
+}
+
+#[derive(Default)]
+struct Gauges {
+    queue: Gauge,
+    pending: Gauge,
+    entries: Gauge,
+    checkpoint_entries: Gauge,
+    checkpoint_age: Real,
+    days_left: Family<Named, Real>,
+    journal: Family<Named, Gauge>,
+    crl_number: Gauge,
+    crl_left: Real,
+    revoked: Gauge,
+    frozen: Family<Named, Gauge>,
+}
+
+/// What the gauges are set to.
+pub(crate) struct Moment<'a> {
+    /// Asks that wait.
+    pub(crate) queue: usize,
+    /// Certificates recorded and not yet signed.
+    pub(crate) pending: usize,
+    /// Entries of the log, and those that the newest checkpoint covers.
+    pub(crate) entries: (u64, u64),
+    /// Time since the newest checkpoint covered everything.
+    pub(crate) checkpoint_age: Duration,
+    /// Seconds until the issuer's and the root's certificate expire.
+    pub(crate) issuer_secs: i64,
+    /// Likewise.
+    pub(crate) root_secs: i64,
+    /// The data directory.
+    pub(crate) dir: &'a Path,
+    /// Number of the newest CRL and the seconds until its nextUpdate, where there is one.
+    pub(crate) crl: Option<(u64, i64)>,
+    /// Certificates revoked and not expired.
+    pub(crate) revoked: u64,
+    /// New identities are stopped; renewals are.
+    pub(crate) stopped: (bool, bool),
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let times = || Histogram::new(exponential_buckets(BUCKETS.0, 2.0, BUCKETS.1));
+        let mut measured = Measured {
+            registry: Registry::with_prefix("rootcellar_keeper"),
+            steps: Family::new_with_constructor(times),
+            calls: Family::default(),
+            recoveries: Family::default(),
+            refusals: Family::default(),
+            alarms: Family::default(),
+            issued: Counter::default(),
+            signed_again: Counter::default(),
+            gauges: Gauges::default(),
+        };
+        measured.register();
+        Self(Arc::new(measured))
+    }
+
+    /// A step took so long.
+    pub(crate) fn step(&self, step: Step, took: Duration) {
+        let step = match step {
+            Step::Plan => "plan",
+            Step::Record => "record",
+            Step::Sign => "sign",
+            Step::Verify => "verify",
+            Step::Store => "store",
+        };
+        self.0.steps.get_or_create(&OfStep { step }).observe(took.as_secs_f64());
+    }
+
+    /// A call into the module ended.
+    pub(crate) fn call<T>(&self, call: Call, outcome: &Result<T, TokenError>) {
+        let result = match outcome {
+            Ok(_) => "ok",
+            Err(error) => match error.fault() {
+                Fault::Session => "session",
+                Fault::Login => "login",
+                Fault::Handle => "handle",
+                Fault::Module => "module",
+                Fault::Pin => "pin",
+                Fault::Request => "request",
+            },
+        };
+        let call = match call {
+            Call::Sign => "sign",
+            Call::Random => "random",
+            Call::Check => "check",
+        };
+        self.0.calls.get_or_create(&OfCall { call, result }).inc();
+    }
+
+    /// A rung of the recovery ladder was taken.
+    pub(crate) fn recovery(&self, rung: &'static str) {
+        self.0.recoveries.get_or_create(&Named { name: rung }).inc();
+    }
+
+    /// A request was refused.
+    pub(crate) fn refusal(&self, reason: Reason) {
+        self.0.refusals.get_or_create(&OfReason { reason: reason.code() }).inc();
+        // These two mean that someone has what is another's.
+        if let Reason::CertificateNotNewest | Reason::KeyInUse = reason {
+            self.alarm(if reason == Reason::KeyInUse { "key_in_use" } else { "older_certificate_renews" });
+        }
+    }
+
+    /// Something happened that a person must look at.
+    pub(crate) fn alarm(&self, name: &'static str) {
+        self.0.alarms.get_or_create(&Named { name }).inc();
+    }
+
+    /// A certificate was signed and stored.
+    pub(crate) fn issued(&self) {
+        self.0.issued.inc();
+    }
+
+    /// So many certificates that a crash left are signed now.
+    pub(crate) fn signed_again(&self, certificates: usize) {
+        self.0.signed_again.inc_by(certificates as u64);
+    }
+
+    /// The whole as text.
+    pub(crate) fn text(&self, now: &Moment<'_>) -> String {
+        self.0.gauges.set(now);
+        let mut text = String::new();
+        // Writing into a String does not fail.
+        let _ = encode(&mut text, &self.0.registry);
+        text
+    }
+}
+
+impl Measured {
+    fn register(&mut self) {
+        let Self { registry, steps, calls, recoveries, refusals, alarms, issued, signed_again, gauges } =
+            self;
+        registry.register_with_unit(
+            "step",
+            "Time of a step: plan (3 to 6), record (7, a batch), sign (8), verify (9), store (10, a batch)",
+            Unit::Seconds,
+            steps.clone(),
+        );
+        registry.register("token_calls", "Calls into the PKCS#11 module by result", calls.clone());
+        registry.register("token_recoveries", "Rungs of the recovery ladder taken", recoveries.clone());
+        registry.register("refusals", "Requests refused by the keeper", refusals.clone());
+        registry.register("alarms", "What a person must look at", alarms.clone());
+        registry.register("certificates_issued", "Certificates signed, verified and stored", issued.clone());
+        registry.register(
+            "certificates_signed_again",
+            "Certificates that a crash left and a start signed",
+            signed_again.clone(),
+        );
+        gauges.register(registry);
+    }
+}
+
+impl Gauges {
+    fn register(&self, registry: &mut Registry) {
+        registry.register("queue", "Requests that wait for the sequencer", self.queue.clone());
+        registry.register("pending", "Certificates recorded and not yet signed", self.pending.clone());
+        registry.register("log_entries", "Entries of the log", self.entries.clone());
+        registry.register(
+            "checkpoint_entries",
+            "Entries that the newest checkpoint covers",
+            self.checkpoint_entries.clone(),
+        );
+        registry.register_with_unit(
+            "checkpoint_age",
+            "Time for which entries have had no checkpoint over them",
+            Unit::Seconds,
+            self.checkpoint_age.clone(),
+        );
+        registry.register(
+            "certificate_days_left",
+            "Days until a CA certificate expires",
+            self.days_left.clone(),
+        );
+        registry.register_with_unit(
+            "journal_size",
+            "Size of the journal's files",
+            Unit::Bytes,
+            self.journal.clone(),
+        );
+        registry.register("crl_number", "Number of the newest CRL", self.crl_number.clone());
+        registry.register_with_unit(
+            "crl_left",
+            "Time until the newest CRL's nextUpdate",
+            Unit::Seconds,
+            self.crl_left.clone(),
+        );
+        registry.register("revoked", "Certificates revoked and not expired", self.revoked.clone());
+        registry.register("stopped", "1 while officers have stopped this", self.frozen.clone());
+    }
+
+    fn set(&self, now: &Moment<'_>) {
+        self.queue.set(signed(now.queue));
+        self.pending.set(signed(now.pending));
+        self.entries.set(signed(now.entries.0));
+        self.checkpoint_entries.set(signed(now.entries.1));
+        self.checkpoint_age.set(now.checkpoint_age.as_secs_f64());
+        for (name, secs) in [("issuer", now.issuer_secs), ("root", now.root_secs)] {
+            self.days_left.get_or_create(&Named { name }).set(real(secs) / 86_400.0);
+        }
+        for (name, file) in [("database", "journal.sqlite"), ("write_ahead_log", "journal.sqlite-wal")] {
+            let length = std::fs::metadata(now.dir.join(file)).map_or(0, |file| file.len());
+            self.journal.get_or_create(&Named { name }).set(signed(length));
+        }
+        if let Some((number, left)) = now.crl {
+            self.crl_number.set(signed(number));
+            self.crl_left.set(real(left));
+        }
+        self.revoked.set(signed(now.revoked));
+        for (name, stopped) in [("new", now.stopped.0), ("renewals", now.stopped.1)] {
+            self.frozen.get_or_create(&Named { name }).set(i64::from(stopped));
+        }
+    }
+}
+
+fn signed(count: impl TryInto<i64>) -> i64 {
+    count.try_into().unwrap_or(i64::MAX)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "seconds far below 2^52")]
+fn real(secs: i64) -> f64 {
+    secs as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_has_what_was_counted() {
+        let metrics = Metrics::new();
+        metrics.step(Step::Sign, Duration::from_micros(80));
+        metrics.refusal(Reason::KeyInUse);
+        metrics.call(Call::Sign, &Ok::<(), TokenError>(()));
+        let text = metrics.text(&Moment {
+            queue: 0,
+            pending: 2,
+            entries: (10, 9),
+            checkpoint_age: Duration::from_secs(1),
+            issuer_secs: 86_400,
+            root_secs: 2 * 86_400,
+            dir: Path::new("/nowhere"),
+            crl: Some((3, 100)),
+            revoked: 1,
+            stopped: (true, false),
+        });
+        for line in [
+            "rootcellar_keeper_step_seconds_count{step=\"sign\"} 1",
+            "rootcellar_keeper_refusals_total{reason=\"KEY_IN_USE\"} 1",
+            "rootcellar_keeper_alarms_total{name=\"key_in_use\"} 1",
+            "rootcellar_keeper_token_calls_total{call=\"sign\",result=\"ok\"} 1",
+            "rootcellar_keeper_pending 2",
+            "rootcellar_keeper_certificate_days_left{name=\"issuer\"} 1.0",
+            "rootcellar_keeper_stopped{name=\"new\"} 1",
+            "# EOF",
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! The sequencer's part in a CRL: steps 7 and 10.
+
+use std::time::Instant;
+
+use ledger::entry::entry::Kind;
+
+use super::{Ended, Outbox, Sequencer};
+use crate::crls;
+use crate::steps::crl::{ComposedCrl, VerifiedCrl};
+
+impl Sequencer {
+    /// Step 7 of a CRL: its entry, and beside it the exact input that the entry has the hash of.
+    pub(super) fn record_crl(&mut self, composed: ComposedCrl, outbox: &mut Outbox) -> Result<(), Ended> {
+        let appended = self.journal.append(&self.own_entry(Kind::Crl(composed.entry().clone())))?;
+        self.journal.store_crl_input(appended.index, composed.tbs())?;
+        self.crls.recorded(crls::row(&composed, appended.index));
+        outbox.crl = Some((appended, composed));
+        Ok(())
+    }
+
+    /// Step 10 of a CRL.
+    pub(super) fn store_crl(&mut self, verified: &VerifiedCrl, outbox: &mut Outbox) -> Result<(), Ended> {
+        self.journal.store_signature(verified.index, &verified.signature, &verified.sha256)?;
+        self.journal.let_crls_go(&self.issuer.spki_sha256(), verified.index)?;
+        self.crls.ended(true, Instant::now());
+        outbox.crl_signed = self.crls.newest().map(|row| row.number);
+        Ok(())
+    }
+}

@@ -1,0 +1,36 @@
+//! What the sequencer tells of itself.
+
+use std::time::Instant;
+
+use proto::v1::GetStatusResponse;
+
+use super::Sequencer;
+use crate::journal::JournalError;
+use crate::metrics::Moment;
+
+impl Sequencer {
+    /// How the keeper stands.
+    pub(super) fn status(&self) -> Result<GetStatusResponse, JournalError> {
+        self.standing.answer(&self.journal, &self.checkpoints, &self.crls, self.pending.len())
+    }
+
+    /// What the keeper measures, as text.
+    pub(super) fn measured(&self) -> Result<String, JournalError> {
+        let reader = self.journal.reader();
+        let (now_ms, freeze) = ((self.clock)(), reader.freeze()?);
+        let now_secs = now_ms.div_euclid(1000);
+        let (issuer_secs, root_secs) = self.standing.secs_left(now_secs);
+        Ok(self.metrics.text(&Moment {
+            queue: self.asks.len(),
+            pending: self.pending.len(),
+            entries: (self.journal.edge().size(), self.checkpoints.size()),
+            checkpoint_age: self.checkpoints.behind_for(self.journal.edge(), Instant::now()),
+            issuer_secs,
+            root_secs,
+            dir: self.journal.dir(),
+            crl: self.crls.newest().map(|row| (row.number, row.next_update - now_secs)),
+            revoked: reader.revoked_live(now_secs)?,
+            stopped: (freeze.frozen, freeze.stopped_until_ms > now_ms),
+        }))
+    }
+}
