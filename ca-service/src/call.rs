@@ -14,7 +14,7 @@ use tokio::{
 use tonic::{Request, Response, Status};
 
 use crate::{
-    Clock, Keeper, Limits,
+    Clock, Keeper, Limits, Probe,
     status::{refused, status},
     steps::Caller,
 };
@@ -105,6 +105,8 @@ pub(crate) struct Desk {
     pub(crate) keeper: Keeper,
     /// Milliseconds since 1970.
     pub(crate) clock: Clock,
+    /// For tests.
+    pub(crate) probe: Probe,
     /// Where the mTLS port is.
     pub(crate) listen: SocketAddr,
     /// Every bound.

@@ -32,6 +32,9 @@ use crate::{
 /// Milliseconds since 1970. Given from outside, so that a test decides the time.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
+/// Told when a numbered step of a request is done, so that a test can end the process there. The product's does nothing.
+pub type Probe = Arc<dyn Fn(&'static str) + Send + Sync>;
+
 /// What the front is told at its start.
 #[derive(Debug, Clone)]
 pub struct FrontConfig {
@@ -68,12 +71,13 @@ pub struct Bound {
 pub async fn run(
     config: FrontConfig,
     clock: Clock,
+    probe: Probe,
     doors: mpsc::Receiver<UnixStream>,
     ready: impl FnOnce(Bound) + Send,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<(), FrontError> {
     let sockets = Sockets::bind(&config).await?;
-    let front = Front::new(config, clock, sockets.bound.mtls).await?;
+    let front = Front::new(config, clock, probe, sockets.bound.mtls).await?;
     // Dropped last: what still runs then is ended.
     let mut background = JoinSet::new();
     let mut attending = JoinSet::new();
@@ -120,7 +124,12 @@ struct Front {
 }
 
 impl Front {
-    async fn new(config: FrontConfig, clock: Clock, listen: SocketAddr) -> Result<Self, FrontError> {
+    async fn new(
+        config: FrontConfig,
+        clock: Clock,
+        probe: Probe,
+        listen: SocketAddr,
+    ) -> Result<Self, FrontError> {
         let FrontConfig { cell, limits, state_dir, .. } = config;
         let store =
             Store::open(&state_dir).map_err(|source| FrontError::State { path: state_dir, source })?;
@@ -128,8 +137,13 @@ impl Front {
         let own = Arc::new(OwnCertificate::new(store, keeper.clone(), Arc::clone(&clock)));
         let (health, health_service) = Health::new(Arc::clone(&own)).await;
         let limits = Arc::new(limits);
-        let desk =
-            Desk { keeper: keeper.clone(), clock: Arc::clone(&clock), listen, limits: Arc::clone(&limits) };
+        let desk = Desk {
+            keeper: keeper.clone(),
+            clock: Arc::clone(&clock),
+            probe,
+            listen,
+            limits: Arc::clone(&limits),
+        };
         let routes = services::routes(&desk, health_service, limits.message_bytes)?;
         let app = Arc::new(App { routes, limits, clock });
         Ok(Self { keeper, own, health, app, cell: Arc::new(cell) })

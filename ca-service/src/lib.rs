@@ -30,6 +30,6 @@ mod steps;
 mod tls;
 
 pub use error::FrontError;
-pub use front::{Bound, Clock, FrontConfig, run};
+pub use front::{Bound, Clock, FrontConfig, Probe, run};
 pub use keeper::Keeper;
 pub use limits::Limits;

@@ -34,9 +34,17 @@ use session::Session;
 /// Tells the time: milliseconds since 1970-01-01T00:00:00Z.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
+/// Told when a numbered step of a certificate is done, so that a test can end the process there.
+pub type Probe = Arc<dyn Fn(&'static str) + Send + Sync>;
+
 /// Does what the arguments say, the program's name first among them, and reports how it went. The exit codes are part of the
 /// interface: `rootcellar --help` lists them.
 pub fn main(args: impl IntoIterator<Item = OsString>, clock: Clock) -> ExitCode {
+    probed(args, clock, Arc::new(|_step| {}))
+}
+
+/// As [`main`], with someone who is told of each step.
+pub fn probed(args: impl IntoIterator<Item = OsString>, clock: Clock, probe: Probe) -> ExitCode {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
@@ -45,7 +53,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>, clock: Clock) -> ExitCode 
             return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
         }
     };
-    let session = Session::new(cli.globals, clock);
+    let session = Session::new(cli.globals, clock, probe);
     match commands::run(&session, &cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -7,24 +7,25 @@ use std::process::Command;
 
 use tracing::Level;
 
-use crate::Clock;
 use crate::args::Globals;
 use crate::config::{Config, ConfigError, LogFormat, Places};
 use crate::error::Failure;
 use crate::logging;
 use crate::output::Output;
+use crate::{Clock, Probe};
 
 /// One command's surroundings.
 pub(crate) struct Session {
     globals: Globals,
     clock: Clock,
+    probe: Probe,
     output: Output,
 }
 
 impl Session {
-    pub(crate) fn new(globals: Globals, clock: Clock) -> Self {
+    pub(crate) fn new(globals: Globals, clock: Clock, probe: Probe) -> Self {
         let output = Output::new(globals.output, (clock)());
-        Self { globals, clock, output }
+        Self { globals, clock, probe, output }
     }
 
     /// Starts the log of a command for people: warnings, and with `-v` more. A service starts its own instead.
@@ -81,6 +82,11 @@ impl Session {
     #[allow(dead_code, reason = "for the service's processes")]
     pub(crate) fn clock(&self) -> Clock {
         Clock::clone(&self.clock)
+    }
+
+    /// What is told of numbered steps.
+    pub(crate) fn probe(&self) -> Probe {
+        Probe::clone(&self.probe)
     }
 
     pub(crate) fn output(&self) -> &Output {

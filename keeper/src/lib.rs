@@ -45,6 +45,9 @@ pub use steps::sign::encoded as certificate_signature;
 /// Milliseconds since 1970-01-01T00:00:00Z. Passed in, so that a test decides the time.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
+/// Told when a numbered step of a certificate is done, so that a test can end the process there. The product's does nothing.
+pub type Probe = Arc<dyn Fn(&'static str) + Send + Sync>;
+
 /// Name of the service in its certificate.
 const SERVICE_NAME: &str = "ca";
 /// SPIFFE path of the service, and what the ledger calls it.

@@ -19,7 +19,6 @@ use ledger::entry::{Entry, Issuance};
 use proto::door::{self, Ask, CrlChanged, answer, ask};
 use proto::v1::{self, Reason};
 
-use crate::Clock;
 use crate::answers;
 use crate::checkpoints::Checkpoints;
 use crate::crls::Crls;
@@ -35,6 +34,7 @@ use crate::steps::crl::{ComposedCrl, RecordedCrl};
 use crate::steps::release::{self, Release};
 use crate::steps::{Recorded, Verified};
 use crate::workers::{Job, Pulse, Worker};
+use crate::{Clock, Probe};
 
 pub(crate) use command::Command;
 pub use command::Ended;
@@ -56,6 +56,7 @@ pub(crate) struct Sequencer {
     pub(crate) issuers: Vec<Issuer>,
     pub(crate) entropy: Entropy,
     pub(crate) clock: Clock,
+    pub(crate) probe: Probe,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) crls: Crls,
     pub(crate) refused: Refused,
@@ -147,8 +148,10 @@ impl Sequencer {
         if let Some(refusals) = refusals {
             self.journal.append(&self.own_entry(Kind::Refusals(refusals)))?;
         }
+        (self.probe)(if entries { "7 record, before the commit" } else { "10 store, before the commit" });
         let began = Instant::now();
         self.journal.commit()?;
+        (self.probe)(if entries { "7 record" } else { "10 store" });
         self.metrics.step(if entries { Step::Record } else { Step::Store }, began.elapsed());
         Ok(self.deliver(outbox))
     }
@@ -225,6 +228,7 @@ impl Sequencer {
             settings: &self.settings,
             issuer: &self.issuer,
             entropy: &mut self.entropy,
+            probe: &self.probe,
             now_ms: (self.clock)(),
             next: self.journal.edge().size(),
         };
@@ -363,6 +367,7 @@ impl Sequencer {
             self.doors.tell(&answer::Answer::CrlChanged(CrlChanged { number }));
         }
         self.doors.flush();
+        (self.probe)("10 release");
         own
     }
 

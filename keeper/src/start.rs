@@ -28,7 +28,7 @@ use crate::status::Standing;
 use crate::steps::Recorded;
 use crate::trust::{self, Trust};
 use crate::workers::{self, Job, Pulse};
-use crate::{Clock, recovery};
+use crate::{Clock, Probe, recovery};
 
 /// Requests that wait for the sequencer; one more is answered QUEUE_FULL.
 const QUEUE: usize = 8192;
@@ -124,7 +124,7 @@ impl Keeper {
     ///
     /// # Errors
     /// The journal, the PIN, the token or a key; nothing is left running.
-    pub fn start(config: Config, clock: Clock) -> Result<Self, StartError> {
+    pub fn start(config: Config, clock: Clock, probe: Probe) -> Result<Self, StartError> {
         let mut journal = Journal::open(&config.data_dir)?;
         if journal.cell() != config.cell.as_ref() {
             let (journal, configured) = (journal.cell().to_owned(), config.cell.to_string());
@@ -144,7 +144,7 @@ impl Keeper {
         let settings = settings(&config, &journal);
         let left = recovery::recover(&mut journal, &settings, &trust.issuer, (clock)())?;
         metrics.signed_again(left.len());
-        Checked { journal, trust, custody, settings, left, metrics }.assemble(config, clock)
+        Checked { journal, trust, custody, settings, left, metrics }.assemble(config, clock, probe)
     }
 
     /// Where fronts are served.
@@ -194,12 +194,12 @@ struct Checked {
 
 impl Checked {
     /// Starts the threads.
-    fn assemble(self, config: Config, clock: Clock) -> Result<Keeper, StartError> {
+    fn assemble(self, config: Config, clock: Clock, probe: Probe) -> Result<Keeper, StartError> {
         let Self { journal, trust, custody, settings, left, metrics } = self;
         let queues = Queues::new();
         let issuer = Arc::new(trust.issuer);
         let workers::Started { pulse, threads: mut in_module, own } =
-            workers::start(&custody, &issuer, &queues.jobs.1, &queues.done.0, &metrics)?;
+            workers::start(&custody, &issuer, &queues.jobs.1, &queues.done.0, &metrics, &probe)?;
         let (blocks, entropy) = entropy::store();
         in_module.push(workers::start_entropy(
             &custody,
@@ -240,6 +240,7 @@ impl Checked {
             issuers: trust.issuers,
             entropy,
             clock,
+            probe,
             refused: Refused::default(),
             standing,
             metrics,

@@ -10,6 +10,7 @@ use crossbeam_channel::{Receiver, Sender};
 use hsm_config::{Fault, TokenError};
 use zeroize::Zeroizing;
 
+use crate::Probe;
 use crate::custody::{Custody, Session};
 use crate::entropy::{BLOCK, Block};
 use crate::metrics::{Call, Metrics, Step};
@@ -117,6 +118,7 @@ pub(crate) fn start(
     jobs: &Receiver<Job>,
     done: &Sender<Command>,
     metrics: &Metrics,
+    probe: &Probe,
 ) -> Result<Started, TokenError> {
     let sessions: Vec<Session> =
         (0..=custody.sessions()).map(|_| custody.session()).collect::<Result<_, _>>()?;
@@ -127,6 +129,7 @@ pub(crate) fn start(
         issuer: Arc::clone(issuer),
         pulse: pulse.clone(),
         metrics: metrics.clone(),
+        probe: Arc::clone(probe),
     });
     let own = workers.next().ok_or(TokenError::Malformed("no session"))?;
     let threads = workers.map(|worker| {
@@ -143,6 +146,7 @@ pub(crate) struct Worker {
     issuer: Arc<Issuer>,
     pulse: Pulse,
     metrics: Metrics,
+    probe: Probe,
 }
 
 impl Worker {
@@ -181,11 +185,13 @@ impl Worker {
             Err((_, error)) => return Command::TokenLost(error.to_string()),
         };
         let signing = began.elapsed();
+        (self.probe)("8 sign");
         let verified = steps::verify::verify(&self.issuer, signed);
         let both = began.elapsed();
         self.metrics.step(Step::Sign, signing);
         self.metrics.step(Step::Verify, both.saturating_sub(signing));
         self.pulse.took(both);
+        (self.probe)("9 verify");
         match verified {
             Ok(verified) => Command::Verified(verified),
             // Invariant I4. A token that returns another's signature once is not asked again.

@@ -7,7 +7,11 @@ use std::process::{Child, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
+use hyper_util::rt::TokioIo;
+use proto::client::Client;
 use tempfile::TempDir;
+use tokio::net::UnixStream;
+use tonic::transport::Endpoint;
 
 use crate::credentials::Credentials;
 use crate::program::{Outcome, Program};
@@ -206,6 +210,20 @@ impl Serving {
         self.ops = text("ops");
         self.socket = text("socket").into();
         true
+    }
+
+    /// A client over the local socket.
+    ///
+    /// # Panics
+    /// It does not answer.
+    pub async fn local(&self) -> Client {
+        let socket = self.socket.clone();
+        let connector = tower::service_fn(move |_| {
+            let socket = socket.clone();
+            async move { UnixStream::connect(socket).await.map(TokioIo::new) }
+        });
+        let endpoint = Endpoint::from_static("http://localhost");
+        Client::over(endpoint.connect_with_connector(connector).await.expect("the local socket answers"))
     }
 
     /// Process id of the supervisor.

@@ -19,16 +19,7 @@ impl Faults {
     pub fn between(cell: &mut Cell) -> Self {
         let dir = cell.path("faults");
         fs::create_dir_all(&dir).expect("a directory");
-        let test = std::env::current_exe().expect("a test has a path");
-        // target/debug/deps/e2e-… -> target/debug
-        let target =
-            test.parent().and_then(|deps| deps.parent()).expect("it lies below the target directory");
-        let module = target.join("librootcellar_fault_module.so");
-        assert!(
-            module.exists(),
-            "{} is missing: `make test` builds it (cargo build -p rootcellar-fault-module)",
-            module.display()
-        );
+        let module = crate::program::built("librootcellar_fault_module.so");
         cell.configure(&format!("[token]\nmodule = \"{}\"\n", module.display()));
         cell.program().set("FAULT_MODULE", "/usr/lib/softhsm/libsofthsm2.so");
         cell.program().set("FAULT_DIR", &dir.display().to_string());

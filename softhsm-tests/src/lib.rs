@@ -13,6 +13,7 @@ mod credentials;
 mod faults;
 pub mod judges;
 mod program;
+pub mod torture;
 
 pub use cell::{Cell, Serving};
 pub use credentials::Credentials;

@@ -68,6 +68,7 @@ impl Program {
             ("XDG_DATA_HOME".to_owned(), at("share")),
             ("XDG_CONFIG_HOME".to_owned(), at("config")),
             ("ROOTCELLAR_TEST_CLOCK".to_owned(), at("clock")),
+            ("ROOTCELLAR_TEST_KILL".to_owned(), at("kill")),
             ("NO_COLOR".to_owned(), "1".to_owned()),
         ];
         Self { binary: binary.into(), home: home.to_owned(), environment, wrapper: Vec::new() }
@@ -116,4 +117,14 @@ impl Program {
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         }
     }
+}
+
+/// What cargo built beside the program that runs now: in `target/debug`, where a test itself is in `target/debug/deps`.
+///
+/// # Panics
+/// It is not built.
+pub(crate) fn built(name: &str) -> PathBuf {
+    let own = std::env::current_exe().expect("a program has a path");
+    let found = own.ancestors().skip(1).take(2).map(|dir| dir.join(name)).find(|path| path.exists());
+    found.unwrap_or_else(|| panic!("{name} is missing: `make test` builds it (cargo build --workspace)"))
 }

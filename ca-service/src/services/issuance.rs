@@ -46,7 +46,10 @@ impl Desk {
         call: &Call,
         ask: Result<Ask, Refused>,
     ) -> Result<Certificate, Refused> {
-        pick!(Certificate)(self.ask(call, ask?).await?).ok_or_else(other_answer)
+        (self.probe)("2 check the CSR");
+        let answer = self.ask(call, ask?).await?;
+        (self.probe)("10 release, in the front");
+        pick!(Certificate)(answer).ok_or_else(other_answer)
     }
 }
 

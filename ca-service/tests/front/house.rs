@@ -95,7 +95,9 @@ impl House {
     /// Starts a front with these settings that is to fail.
     pub(crate) async fn fail(&self, config: FrontConfig) -> FrontError {
         let (_doors, incoming) = mpsc::channel(1);
-        run(config, self.clock(), incoming, |_| panic!("ready"), std::future::pending()).await.unwrap_err()
+        run(config, self.clock(), Arc::new(|_step| {}), incoming, |_| panic!("ready"), std::future::pending())
+            .await
+            .unwrap_err()
     }
 
     /// The bundles that an agent sees.
@@ -112,9 +114,10 @@ impl House {
         let (ready, bound) = oneshot::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let ready = |bound| ready.send(bound).unwrap();
-        let ended = tokio::spawn(run(self.config(), self.clock(), incoming, ready, async {
-            let _ = stopped.await;
-        }));
+        let ended =
+            tokio::spawn(run(self.config(), self.clock(), Arc::new(|_step| {}), incoming, ready, async {
+                let _ = stopped.await;
+            }));
         Running { bound: bound.await.unwrap(), far, asks, doors, door, stop, ended }
     }
 }

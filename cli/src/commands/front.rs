@@ -50,7 +50,14 @@ pub(super) fn run(session: &Session, _args: &Front) -> Result<(), Failure> {
     let stopped = async {
         let _ = stopped.await;
     };
-    Ok(runtime.block_on(ca_service::run(settings(&config), session.clock(), taken, ready, stopped))?)
+    Ok(runtime.block_on(ca_service::run(
+        settings(&config),
+        session.clock(),
+        session.probe(),
+        taken,
+        ready,
+        stopped,
+    ))?)
 }
 
 fn settings(config: &Config) -> FrontConfig {

@@ -25,7 +25,7 @@ pub(super) fn run(session: &Session, _args: &Keeper) -> Result<(), Failure> {
     let config = session.config()?;
     logging::start(config.log_level(), config.log_format());
     let control = Control::of_this_process().map_err(failed)?;
-    let running = Running::start(settings(&config)?, session.clock())?;
+    let running = Running::start(settings(&config)?, session.clock(), session.probe())?;
     control.send(&Message::Ready(None), None).map_err(|error| not_alone(&error))?;
     let (doors, stopper) = (running.doors(), running.stopper());
     std::thread::spawn(move || {

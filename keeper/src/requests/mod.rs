@@ -23,6 +23,7 @@ use prost::Message;
 use proto::door::{Ask, answer, ask};
 use sha2::{Digest, Sha256};
 
+use crate::Probe;
 use crate::callers::{self, Who};
 use crate::convert;
 use crate::entropy::Entropy;
@@ -36,6 +37,7 @@ pub(crate) struct Desk<'a> {
     pub(crate) settings: &'a Settings,
     pub(crate) issuer: &'a Issuer,
     pub(crate) entropy: &'a mut Entropy,
+    pub(crate) probe: &'a Probe,
     pub(crate) now_ms: i64,
     /// Index that the first entry of the plan will have.
     pub(crate) next: u64,
@@ -138,11 +140,15 @@ impl Desk<'_> {
         order: &Order,
         issuing: Issuing,
     ) -> Result<Issuance, Refusal> {
+        (self.probe)("3 authorise");
         let key = steps::admit::key(&self.reader, spki, &issuing.subject)?;
         let admitted = steps::admit::admit(self.issuer, self.entropy, self.now_ms, key, ttl_secs)?;
+        (self.probe)("4 admit");
         let oid = self.settings.attributes_oid;
         let composed = steps::compose::compose(self.issuer, admitted, order, oid)?;
+        (self.probe)("5 compose");
         let linted = steps::lint::lint(self.issuer, composed, order, oid, self.now_ms)?;
+        (self.probe)("6 lint");
         Ok(issuing.entry(&linted, self.issuer.spki_sha256()))
     }
 }

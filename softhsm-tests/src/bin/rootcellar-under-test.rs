@@ -1,20 +1,38 @@
-//! The `rootcellar` program with a clock that a test sets: `ROOTCELLAR_TEST_CLOCK` names a file with the milliseconds to add to the time.
-//! No build of the product holds this file.
+//! The `rootcellar` program with a clock that a test sets, and an end where a test wants it. No build of the product holds this file.
+//!
+//! `ROOTCELLAR_TEST_CLOCK` names a file with the milliseconds to add to the time. `ROOTCELLAR_TEST_KILL` names a file with a step ("8 sign"):
+//! the process that reaches it takes the file away and kills itself.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 fn main() -> ExitCode {
     let offset = std::env::var_os("ROOTCELLAR_TEST_CLOCK");
-    cli::main(
-        std::env::args_os(),
-        Arc::new(move || {
-            #[expect(clippy::disallowed_methods, reason = "the one place where this program reads the clock")]
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis());
-            let added = offset.as_ref().and_then(|file| std::fs::read_to_string(file).ok());
-            let added: i64 = added.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
-            i64::try_from(now).unwrap_or(i64::MAX).saturating_add(added)
-        }),
-    )
+    let clock = move || {
+        #[expect(clippy::disallowed_methods, reason = "the one place where this program reads the clock")]
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis());
+        let added = offset.as_ref().and_then(|file| std::fs::read_to_string(file).ok());
+        let added: i64 = added.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+        i64::try_from(now).unwrap_or(i64::MAX).saturating_add(added)
+    };
+    let order = std::env::var_os("ROOTCELLAR_TEST_KILL");
+    let probe = move |step: &'static str| {
+        if let Some(order) = &order {
+            end_where_told(Path::new(order), step);
+        }
+    };
+    cli::probed(std::env::args_os(), Arc::new(clock), Arc::new(probe))
+}
+
+/// Ends the process as `kill -9` does, where the order says this step.
+fn end_where_told(order: &Path, step: &str) {
+    if !std::fs::read_to_string(order).is_ok_and(|wanted| wanted == step) {
+        return;
+    }
+    // Of several threads, and processes, one takes the order.
+    if std::fs::remove_file(order).is_ok() {
+        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+    }
 }

@@ -30,5 +30,6 @@ mod secrets;
 mod shutdown;
 mod support;
 mod tokens;
+mod torture;
 mod trust;
 mod wire;

@@ -4,13 +4,11 @@ use std::fmt::Debug;
 use std::path::Path;
 use std::time::Duration;
 
-use hyper_util::rt::TokioIo;
 use ledger::entry::entry::Kind;
 use proto::client::{Client, Credentials as Pem};
 use proto::v1::{Agent, Certificate, IssueCertificateRequest, LedgerEntry, ListEntriesRequest};
 use rcgen::{CertificateParams, KeyPair};
 use rootcellar_softhsm_tests::{Cell, Credentials, Faults, Serving};
-use tokio::net::UnixStream;
 use tokio::time::{Instant, interval};
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Response, Status};
@@ -108,13 +106,7 @@ impl House {
 
     /// A client over the local socket.
     pub(crate) async fn local(&self) -> Client {
-        let socket = self.serving.socket.clone();
-        let connector = tower::service_fn(move |_| {
-            let socket = socket.clone();
-            async move { UnixStream::connect(socket).await.map(TokioIo::new) }
-        });
-        let endpoint = Endpoint::from_static("http://localhost");
-        Client::over(endpoint.connect_with_connector(connector).await.expect("the local socket answers"))
+        self.serving.local().await
     }
 
     /// Every entry of the ledger.
