@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::{
-    agent, ca, cert, config, controller, freeze, front, grant, init, issue, keeper, ledger, lint, proposal,
-    renew, serve, shell, status, token,
+    agent, ca, cert, config, controller, freeze, front, grant, init, issue, journal, keeper, ledger, lint,
+    proposal, renew, serve, shell, status, token,
 };
 use crate::output::Format;
 
@@ -84,6 +84,8 @@ pub(crate) enum Command {
     Cert(cert::Cert),
     #[command(subcommand)]
     Ca(ca::Ca),
+    #[command(subcommand)]
+    Journal(journal::Journal),
     #[command(subcommand)]
     Ledger(ledger::Ledger),
     Lint(lint::Lint),

@@ -10,6 +10,7 @@ pub(crate) mod front;
 pub(crate) mod grant;
 pub(crate) mod init;
 pub(crate) mod issue;
+pub(crate) mod journal;
 pub(crate) mod keeper;
 pub(crate) mod ledger;
 pub(crate) mod lint;
@@ -51,6 +52,7 @@ pub(crate) fn run(session: &Session, command: &Command) -> Result<(), Failure> {
         Command::Agent(args) => agent::run(session, args),
         Command::Cert(args) => cert::run(session, args),
         Command::Ca(args) => ca::run(session, args),
+        Command::Journal(args) => journal::run(session, args),
         Command::Ledger(args) => ledger::run(session, args),
         Command::Lint(args) => lint::run(session, args),
         Command::Token(args) => token::run(session, args),

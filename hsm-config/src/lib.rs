@@ -7,6 +7,7 @@
 
 mod algorithm;
 mod attempt;
+mod data;
 mod error;
 mod key;
 mod module;

@@ -3,7 +3,9 @@
 //! One writer, the sequencer's thread; readers have connections of their own ([`Reader`]). A failed commit ends the process: after
 //! a failed fsync the kernel may hold the pages as clean, so trying again would prove nothing (invariant I6).
 
+mod backup;
 mod error;
+mod format;
 mod projection;
 mod reader;
 mod rebuild;
@@ -18,16 +20,16 @@ use ledger::tree::Edge;
 use ledger::{Hash, entry, leaf_hash};
 use rusqlite::{Connection, OpenFlags};
 
+pub(crate) use backup::back_up;
+pub use backup::{Restored, restore};
 pub use error::JournalError;
 pub(crate) use reader::Reader;
 pub use rebuild::Rebuilt;
 pub(crate) use revocation::Scope;
 pub(crate) use rows::{AgentRow, CertificateRow, ControllerRow, CrlRow, RevokedRow};
 
-/// Format of the journal (`PRAGMA user_version`). A newer one is refused.
-const FORMAT: i32 = 2;
-/// Marks the file as ours (`PRAGMA application_id`): "RtCl".
-const APPLICATION: i32 = 0x5274_436c;
+/// The one table of the record that came with format 2.
+const CRL_INPUT: &str = include_str!("journal/crl_input.sql");
 const FILE_NAME: &str = "journal.sqlite";
 const WAL_NAME: &str = "journal.sqlite-wal";
 const LOCK_NAME: &str = "journal.lock";
@@ -82,10 +84,10 @@ impl Journal {
             return Err(JournalError::Exists(dir.to_owned()));
         }
         let connection = Connection::open(&path)?;
-        connection.pragma_update(None, "application_id", APPLICATION)?;
-        connection.pragma_update(None, "user_version", FORMAT)?;
+        format::mark(&connection)?;
         tune(&connection)?;
         connection.execute_batch(include_str!("journal/schema.sql"))?;
+        connection.execute_batch(CRL_INPUT)?;
         connection.execute_batch(include_str!("journal/projection.sql"))?;
         connection.execute("INSERT INTO meta VALUES (1, ?1, ?2)", (cell, origin))?;
         Self::ready(connection, dir, lock)
@@ -104,15 +106,12 @@ impl Journal {
         let lock = lock(dir)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(&path, flags)?;
-        let found: i32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-        let application: i32 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
-        if (found, application) != (FORMAT, APPLICATION) {
-            return Err(JournalError::Format { found });
-        }
+        format::check(&connection)?;
         tune(&connection)?;
         if !move_wal(&connection, "TRUNCATE")? {
             return Err(JournalError::Corrupt("its write-ahead log could not be brought to the disk".into()));
         }
+        format::bring_up(&connection, dir)?;
         Self::ready(connection, dir, lock)
     }
 

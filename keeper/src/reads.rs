@@ -1,7 +1,7 @@
 //! Requests that only read: answered by threads with connections of their own, never on the signing path.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use cell::TrustDomain;
@@ -20,7 +20,7 @@ use crate::answers;
 use crate::callers::{self, Kind, Who};
 use crate::convert;
 use crate::door::Reply;
-use crate::journal::{CertificateRow, Journal, JournalError, Reader};
+use crate::journal::{CertificateRow, Journal, JournalError, Reader, back_up};
 use crate::page::{self, PAGE_OCTETS};
 use crate::refusal::Refusal;
 use crate::steps::release::{self, Release};
@@ -39,6 +39,10 @@ pub(crate) struct Reads {
     pub(crate) origin: String,
     pub(crate) issuers: Vec<Issuer>,
     pub(crate) clock: Clock,
+    /// The data directory.
+    pub(crate) dir: PathBuf,
+    /// Held for all of a backup: two at once would write the same file.
+    pub(crate) backup: Mutex<()>,
 }
 
 type Answered = Result<Answer, Refusal>;
@@ -71,6 +75,9 @@ pub(crate) fn start(
 impl Reads {
     fn answer(&self, reader: &Reader<'_>, ask: &Ask) -> Answered {
         let who = callers::recognise(reader, ask.caller.as_ref(), (self.clock)())?;
+        if let Some(ask::Ask::BackupJournal(_)) = ask.ask {
+            return self.back_up(&who);
+        }
         let view = View { reads: self, reader, who };
         match ask.ask.as_ref() {
             Some(ask::Ask::GetCertificate(get)) => view.certificate(get),
@@ -92,6 +99,19 @@ impl Reads {
             }
             _ => Err(Refusal::internal("an ask that reads nothing")),
         }
+    }
+}
+
+impl Reads {
+    /// Only for who is on this machine, and into a place that the caller does not choose.
+    fn back_up(&self, who: &Who) -> Answered {
+        if *who.kind() != Kind::Local {
+            return Err(Refusal::not_allowed(who.path()));
+        }
+        // The other reader goes on reading meanwhile.
+        let Ok(_alone) = self.backup.try_lock() else { return Err(Refusal::queue_full()) };
+        let (path, tree_size) = back_up(&self.dir)?;
+        Ok(Answer::BackupJournal(v1::BackupJournalResponse { path: path.display().to_string(), tree_size }))
     }
 }
 

@@ -29,6 +29,7 @@ use crate::metrics::{Metrics, Step};
 use crate::refusal::Refusal;
 use crate::refused::Refused;
 use crate::requests::{self, Desk, Plan, Settings, Then};
+use crate::rollback::Newest;
 use crate::status::Standing;
 use crate::steps::crl::{ComposedCrl, RecordedCrl};
 use crate::steps::release::{self, Release};
@@ -59,6 +60,8 @@ pub(crate) struct Sequencer {
     pub(crate) probe: Probe,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) crls: Crls,
+    /// For the thread that keeps it in the token.
+    pub(crate) newest: Newest,
     pub(crate) refused: Refused,
     pub(crate) standing: Standing,
     pub(crate) metrics: Metrics,
@@ -183,6 +186,7 @@ impl Sequencer {
             Command::CheckpointSigned { size, text, signature } => {
                 let note = self.checkpoints.signed(size, &text, &signature).map_err(Ended::Token)?;
                 self.journal.store_checkpoint(size, &note)?;
+                self.newest.is(&note);
                 for (ask, reply) in self.checkpoints.covered() {
                     self.read(ask, reply);
                 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ use crate::metrics::Metrics;
 use crate::reads::{self, Reads};
 use crate::refused::Refused;
 use crate::requests::Settings;
+use crate::rollback::{self, Newest};
 use crate::sequencer::{Command, Ended, Sequencer};
 use crate::status::Standing;
 use crate::steps::Recorded;
@@ -76,6 +77,17 @@ pub enum StartError {
         journal: String,
         /// What the configuration says.
         configured: String,
+    },
+    /// The operator's: a journal that is older than the log was, as a restored copy is.
+    #[error(
+        "the log went back: the token keeps a checkpoint over {kept} entries, the journal has {have} or others. Certificates may have \
+         been issued that it does not know. Put the newer journal back; if it is lost, have officers open a new epoch of the log"
+    )]
+    WentBack {
+        /// Entries under the checkpoint that the token keeps.
+        kept: u64,
+        /// Entries in the journal.
+        have: u64,
     },
     /// The operator's: a founding that did not come to its end.
     #[error(
@@ -138,6 +150,7 @@ impl Keeper {
         let (custody, keys) =
             Custody::open(config.token.clone(), guard, &pin, issuer_spki, log_spki, metrics.clone())?;
         drop(pin);
+        rollback::check(&custody.bare_session()?, &journal, &trust, &config.data_dir)?;
         for key in &keys {
             tracing::info!(label = key.label, algorithm = key.key.algorithm().to_string(), "key in custody");
         }
@@ -200,6 +213,7 @@ impl Checked {
         let issuer = Arc::new(trust.issuer);
         let workers::Started { pulse, threads: mut in_module, own } =
             workers::start(&custody, &issuer, &queues.jobs.1, &queues.done.0, &metrics, &probe)?;
+        let newest = Newest::default();
         let (blocks, entropy) = entropy::store();
         in_module.push(workers::start_entropy(
             &custody,
@@ -207,12 +221,15 @@ impl Checked {
             pulse.clone(),
             queues.done.0.clone(),
             metrics.clone(),
+            newest.clone(),
         )?);
         let reads = Reads {
             cell: config.cell,
             origin: settings.origin.clone(),
             issuers: trust.issuers.clone(),
             clock: Arc::clone(&clock),
+            dir: config.data_dir.clone(),
+            backup: Mutex::new(()),
         };
         reads::start(&Arc::new(reads), &config.data_dir, &queues.reads.1)?;
         start_checkpointer(&config.data_dir)?;
@@ -232,6 +249,7 @@ impl Checked {
         let sequencer = Sequencer {
             checkpoints: Checkpoints::new(trust.origin, trust.log_key, trust.checkpoint),
             crls,
+            newest,
             doors,
             pending: recovery::resume(left, &queues.jobs.0),
             journal,

@@ -14,6 +14,7 @@ use crate::Probe;
 use crate::custody::{Custody, Session};
 use crate::entropy::{BLOCK, Block};
 use crate::metrics::{Call, Metrics, Step};
+use crate::rollback::Newest;
 use crate::sequencer::Command;
 use crate::steps::crl::{NotSigned, RecordedCrl};
 use crate::steps::{self, Recorded};
@@ -223,6 +224,7 @@ pub(crate) fn start_entropy(
     pulse: Pulse,
     done: Sender<Command>,
     metrics: Metrics,
+    newest: Newest,
 ) -> Result<JoinHandle<()>, TokenError> {
     let (custody, session) = (Arc::clone(custody), custody.bare_session()?);
     let place = pulse.0.busy_since.len() - 1;
@@ -245,6 +247,7 @@ pub(crate) fn start_entropy(
                     let checked_now = custody.check(&session);
                     metrics.call(Call::Check, &checked_now);
                     checked_now?;
+                    newest.keep(&session);
                     checked = Instant::now();
                 }
                 Ok(filled)
@@ -254,7 +257,11 @@ pub(crate) fn start_entropy(
                 Ok(filled) => match blocks.send_timeout(filled, RECHECK_EVERY) {
                     Ok(()) => {}
                     Err(crossbeam_channel::SendTimeoutError::Timeout(kept)) => block = Some(kept),
-                    Err(crossbeam_channel::SendTimeoutError::Disconnected(_)) => return,
+                    Err(crossbeam_channel::SendTimeoutError::Disconnected(_)) => {
+                        // The sequencer has ended.
+                        newest.keep(&session);
+                        return;
+                    }
                 },
                 Err(error) => {
                     // Whoever reads this ends the process; if no one does, it has ended.

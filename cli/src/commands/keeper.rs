@@ -73,6 +73,9 @@ impl From<StartError> for Failure {
             StartError::Journal(JournalError::Locked(_)) => {
                 Self::new("JOURNAL", error).mended_by("rootcellar status")
             }
+            StartError::WentBack { .. } => {
+                Self::new("LOG_WENT_BACK", error).mended_by("rootcellar ledger open-epoch")
+            }
             StartError::Journal(_) | StartError::Unfounded(_) => Self::new("JOURNAL", error),
         }
     }

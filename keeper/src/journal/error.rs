@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::FORMAT;
+use super::format::FORMAT;
 
 /// The journal cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +31,16 @@ pub enum JournalError {
     Format {
         /// What the file says.
         found: i32,
+    },
+    /// The operator's: a copy of another cell's.
+    #[error(
+        "the copy is of the cell {copy}, the journal there of {there}: name the right file, or another --data-dir"
+    )]
+    OtherCell {
+        /// Whose journal is there.
+        there: String,
+        /// Whose the copy is.
+        copy: String,
     },
     /// Our own, or the disk's: the journal contradicts itself.
     #[error("the journal contradicts itself: {0}. Nothing more is signed; restore a backup")]

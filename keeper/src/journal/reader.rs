@@ -66,6 +66,14 @@ impl<'a> Reader<'a> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// Copies the whole to a file that must not be there.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn copy(&self, to: &std::path::Path) -> Read<()> {
+        super::backup::copy(self.connection(), to)
+    }
+
     /// Number of entries.
     ///
     /// # Errors

@@ -26,11 +26,6 @@ CREATE TABLE signature (
     signature          BLOB NOT NULL,
     certificate_sha256 BLOB NOT NULL CHECK (length(certificate_sha256) = 32)
 );
--- The exact input of recorded CRLs, by the index of the entry, which holds its hash. Those that a newer signed one replaced are let go.
-CREATE TABLE crl_input (
-    idx INTEGER PRIMARY KEY,
-    tbs BLOB NOT NULL
-);
 -- The newest checkpoint.
 CREATE TABLE checkpoint (
     one  INTEGER PRIMARY KEY CHECK (one = 1),

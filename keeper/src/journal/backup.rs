@@ -1,0 +1,102 @@
+//! Copies of the journal: made while it is written, and put in the place of one that is lost.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::{FILE_NAME, Journal, JournalError, Rebuilt, WAL_NAME, lock};
+
+/// Where copies lie, below the data directory.
+const DIR: &str = "backup";
+
+/// Copies what the connection reads to a file that must not be there; it is durable when this returns. Writers are not held up.
+///
+/// # Errors
+/// The disk's.
+pub(super) fn copy(connection: &Connection, to: &Path) -> Result<(), JournalError> {
+    let failed = |source| JournalError::File { path: to.to_owned(), source };
+    let beside = to.with_extension("part");
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    let path = beside.to_str().ok_or_else(|| failed(std::io::ErrorKind::InvalidInput.into()))?;
+    // sqlite.org/lang_vacuum.html: one read transaction, so that the copy is of one moment.
+    connection.execute("VACUUM INTO ?1", [path])?;
+    File::open(&beside).and_then(|file| file.sync_all()).map_err(failed)?;
+    fs::rename(&beside, to).map_err(failed)?;
+    let dir = to.parent().unwrap_or(Path::new("."));
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)
+}
+
+/// Copies the journal in `dir`, while a keeper may serve from it: where the copy lies and how many entries are in it.
+///
+/// # Errors
+/// The disk's.
+pub(crate) fn back_up(dir: &Path) -> Result<(PathBuf, u64), JournalError> {
+    let below = dir.join(DIR);
+    fs::create_dir_all(&below).map_err(|source| JournalError::File { path: below.clone(), source })?;
+    let reader = super::Reader::owning(Journal::reading_connection(dir)?);
+    let to = below.join(format!("journal-{}.sqlite", reader.size()?));
+    reader.copy(&to)?;
+    let copied = Connection::open_with_flags(&to, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let size = super::Reader::borrowing(&copied).size()?;
+    Ok((to, size))
+}
+
+/// What was put in place.
+#[derive(Debug, serde::Serialize)]
+pub struct Restored {
+    /// Trust domain.
+    pub cell: String,
+    /// Where the journal lies that was there before, if one was.
+    pub replaced: Option<PathBuf>,
+    /// What was checked: every entry, the tree, every signature.
+    pub checked: Rebuilt,
+}
+
+/// Puts a copy in the place of the journal in `dir`, once every entry, the tree and every signature in it are checked. The one that was
+/// there before stays beside it.
+///
+/// # Errors
+/// The copy is none, is damaged, or is another cell's; a keeper serves from `dir`; the disk fails. Nothing is changed then.
+pub fn restore(from: &Path, dir: &Path) -> Result<Restored, JournalError> {
+    let held = lock(dir)?;
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| JournalError::File { path, source }
+    };
+    let there = dir.join(FILE_NAME);
+    let new = tempfile::Builder::new().prefix("restore").tempdir_in(dir).map_err(failed(dir))?;
+    fs::copy(from, new.path().join(FILE_NAME)).map_err(failed(from))?;
+    let mut journal = Journal::open(new.path())?;
+    if there.exists() {
+        let before = Journal::reading_connection(dir)?;
+        let cell: String = before.query_row("SELECT cell FROM meta", [], |row| row.get(0))?;
+        if cell != journal.cell() {
+            return Err(JournalError::OtherCell { there: cell, copy: journal.cell().to_owned() });
+        }
+    }
+    let checked = journal.rebuild(true)?;
+    journal.settle()?;
+    let cell = journal.cell().to_owned();
+    drop(journal);
+    let replaced = there.exists().then(|| dir.join(format!("journal.replaced-{}.sqlite", checked.entries)));
+    if let Some(replaced) = &replaced {
+        // What its write-ahead log holds goes with it.
+        let before = Connection::open(&there)?;
+        super::move_wal(&before, "TRUNCATE")?;
+        drop(before);
+        fs::rename(&there, replaced).map_err(failed(&there))?;
+    }
+    for old in [WAL_NAME, "journal.sqlite-shm"] {
+        let _ = fs::remove_file(dir.join(old));
+    }
+    let made = new.path().join(FILE_NAME);
+    File::open(&made).and_then(|file| file.sync_all()).map_err(failed(&made))?;
+    fs::rename(&made, &there).map_err(failed(&made))?;
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed(dir))?;
+    drop(held);
+    Ok(Restored { cell, replaced, checked })
+}
