@@ -39,8 +39,9 @@ doc: ## The API's documentation; a warning is an error
 proto: ## The wire contract: buf's STANDARD rules
 	scripts/buf lint proto
 
-generate: ## Generate the code of the wire contract anew
-	ROOTCELLAR_REGENERATE=1 cargo test --package rootcellar-proto --test generated
+generate: ## Generate the code of the wire contract and the reference anew
+	ROOTCELLAR_REGENERATE=1 cargo test --package rootcellar-proto --test generated --test reference
+	ROOTCELLAR_REGENERATE=1 cargo test --package rootcellar-cli --test reference
 
 deny: ## Bans, licences and sources of the dependencies
 	@scripts/cargo-tool cargo-deny deny
