@@ -18,7 +18,7 @@ mod pattern;
 mod set;
 mod spiffe;
 
-pub use act::{Act, ActError, RevocationReason, RevocationTarget, Serial, SpkiDer};
+pub use act::{Act, ActError, LogOrigin, RevocationReason, RevocationTarget, Serial, SpkiDer, Tree};
 pub use agent::{AgentSpec, DnsNames, MAX_DNS_NAMES, MAX_ROLES, MAX_TAGS, Roles, Tags};
 pub use error::{NameError, Problem};
 pub use grant::{

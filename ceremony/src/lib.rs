@@ -2,6 +2,7 @@
 //!
 //! Does not: sign with a CA key outside a ceremony; decide what an officer may do (the charter does).
 
+pub mod epoch;
 pub mod host;
 pub mod init;
 pub mod officer;

@@ -40,9 +40,9 @@ impl Checkpoints {
         self.waiting.push((size, ask, reply));
     }
 
-    /// The text to sign now, where one is due.
-    pub(crate) fn due(&mut self, edge: &Edge, now: Instant) -> Option<String> {
-        let rested = self.last.is_none_or(|last| now.duration_since(last) >= EVERY);
+    /// The text to sign now, where one is due: the `last` one at once.
+    pub(crate) fn due(&mut self, edge: &Edge, now: Instant, last: bool) -> Option<String> {
+        let rested = last || self.last.is_none_or(|last| now.duration_since(last) >= EVERY);
         if self.in_flight || edge.size() <= self.size || (!rested && self.waiting.is_empty()) {
             return None;
         }

@@ -27,6 +27,8 @@ const REFRESH_SECS: i64 = 6 * 3600;
 pub(crate) struct Crls {
     orders: Sender<CrlOrder>,
     newest: Option<CrlRow>,
+    /// The lowest number that a new one may have.
+    least: u64,
     /// Something was revoked that the newest does not have, or the newest was never signed.
     wanted: bool,
     in_flight: Option<Instant>,
@@ -42,11 +44,13 @@ impl Crls {
         orders: Sender<CrlOrder>,
     ) -> Result<Self, JournalError> {
         let newest = reader.crl(&issuer.spki_sha256())?;
+        // Of an epoch that is over, lists may be lost whose numbers are known elsewhere: they were fewer than its entries.
+        let least = reader.most_lost()? + 1;
         let wanted = match &newest {
             Some(row) => reader.signature(row.index)?.is_none() || reader.revoked_since(row.covers)?,
             None => true,
         };
-        Ok(Self { orders, newest, wanted, in_flight: None, rest_until: None })
+        Ok(Self { orders, newest, least, wanted, in_flight: None, rest_until: None })
     }
 
     /// Something was revoked.
@@ -68,7 +72,8 @@ impl Crls {
             return;
         }
         let order = CrlOrder {
-            number: self.newest.as_ref().map_or(1, |row| row.number + 1),
+            // RFC 5280 §5.2.3: monotonically increasing.
+            number: self.newest.as_ref().map_or(1, |row| row.number + 1).max(self.least),
             // RFC 5280 §5.1.2.4: the date of issue. A clock that was set back makes no CRL older than the one before.
             this_update: now_secs.max(self.newest.as_ref().map_or(0, |row| row.this_update)),
             // One that expired since the CRL before stands on one more (RFC 5280 §3.3).
@@ -140,7 +145,7 @@ mod tests {
 
     fn crls(newest: Option<CrlRow>) -> (Crls, Receiver<CrlOrder>) {
         let (orders, taken) = crossbeam_channel::bounded(1);
-        (Crls { orders, newest, wanted: false, in_flight: None, rest_until: None }, taken)
+        (Crls { orders, newest, least: 1, wanted: false, in_flight: None, rest_until: None }, taken)
     }
 
     fn made(this_update: i64) -> CrlRow {

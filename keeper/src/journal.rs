@@ -241,6 +241,17 @@ impl Journal {
         Ok(appended)
     }
 
+    /// Goes on as the log of another origin, in the open batch. The newest checkpoint is the log's before: it goes.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(crate) fn rename(&mut self, origin: &str) -> Result<(), JournalError> {
+        self.connection.execute("UPDATE meta SET origin = ?1", [origin])?;
+        self.connection.execute("DELETE FROM checkpoint", [])?;
+        origin.clone_into(&mut self.origin);
+        Ok(())
+    }
+
     /// Keeps the signature of a recorded certificate. It is no part of the entry.
     ///
     /// # Errors

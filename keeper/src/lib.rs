@@ -14,6 +14,7 @@ mod crls;
 mod custody;
 mod door;
 mod entropy;
+mod epoch;
 mod founding;
 mod harden;
 mod journal;
@@ -35,6 +36,7 @@ mod workers;
 use std::sync::Arc;
 
 pub use entropy::mix as mix_entropy;
+pub use epoch::{EpochError, WentBack};
 pub use founding::{Founder, FoundingError};
 pub use harden::harden;
 pub use journal::{Journal, JournalError, Rebuilt, Restored, restore};

@@ -6,8 +6,10 @@ use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hsm_config::{TokenError, TokenSession};
+use cell::LogOrigin;
+use hsm_config::TokenSession;
 use ledger::checkpoint::Checkpoint;
+use ledger::note::KeyName;
 use ledger::tree::root_at;
 
 use crate::journal::{Journal, JournalError};
@@ -17,7 +19,7 @@ use crate::trust::Trust;
 /// CKA_LABEL of the object in the token.
 const LABEL: &str = "rootcellar checkpoint";
 /// The file in which a refused start leaves the checkpoint, for the officers who open a new epoch.
-const FILE: &str = "lost-checkpoint.note";
+pub(crate) const LOST_FILE: &str = "lost-checkpoint.note";
 
 /// The newest checkpoint, for the thread that keeps it. Written by the sequencer.
 #[derive(Clone, Default)]
@@ -55,27 +57,38 @@ pub(crate) fn check(
     trust: &Trust,
     dir: &Path,
 ) -> Result<(), StartError> {
-    for note in kept(session)? {
-        let Ok(text) = String::from_utf8(note) else { continue };
-        let Ok(kept) = Checkpoint::verify(text.as_bytes(), &trust.log_key, &trust.origin) else {
-            // Another log's, or of an epoch that is over: what officers opened since says what it lost.
-            tracing::warn!("the token keeps a checkpoint of another log");
+    for note in session.kept(LABEL)? {
+        let Some(kept) = ours(&note, trust) else {
+            tracing::warn!("the token keeps a checkpoint of another log key");
             continue;
         };
-        let have = journal.edge().size();
-        let same = kept.size <= have
-            && root_at(&journal.reader(), kept.size)
-                .map_err(|error| JournalError::Corrupt(error.to_string()))?
-                == kept.root;
-        if !same {
-            let path = dir.join(FILE);
-            fs::write(&path, &text).map_err(|source| JournalError::File { path, source })?;
-            return Err(StartError::WentBack { kept: kept.size, have });
+        if !is_known(&kept, journal, trust)? {
+            let path = dir.join(LOST_FILE);
+            fs::write(&path, &note).map_err(|source| JournalError::File { path, source })?;
+            return Err(StartError::WentBack { kept: kept.size, have: journal.edge().size() });
         }
     }
     Ok(())
 }
 
-fn kept(session: &TokenSession) -> Result<Vec<Vec<u8>>, TokenError> {
-    session.kept(LABEL)
+/// A checkpoint that our log's key signed, in whatever epoch: its name is the origin that the checkpoint begins with.
+fn ours(note: &[u8], trust: &Trust) -> Option<Checkpoint> {
+    let origin: KeyName = std::str::from_utf8(note).ok()?.lines().next()?.parse().ok()?;
+    let key = trust.log_key.named(origin.clone()).ok()?;
+    Checkpoint::verify(note, &key, &origin).ok()
+}
+
+/// Whether the journal holds what the checkpoint covers, or officers have said that it is lost.
+fn is_known(kept: &Checkpoint, journal: &Journal, trust: &Trust) -> Result<bool, StartError> {
+    let reader = journal.reader();
+    if kept.origin != trust.origin {
+        let epoch = kept.origin.as_str().parse::<LogOrigin>().map(|origin| origin.epoch);
+        let lost = epoch.map_or(Ok(None), |epoch| reader.lost(epoch))?;
+        return Ok(lost.is_some_and(|lost| kept.size <= lost));
+    }
+    if kept.size > journal.edge().size() {
+        return Ok(false);
+    }
+    let root = root_at(&reader, kept.size).map_err(|error| JournalError::Corrupt(error.to_string()))?;
+    Ok(root == kept.root)
 }

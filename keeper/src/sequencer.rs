@@ -130,7 +130,9 @@ impl Sequencer {
         if !self.stopping {
             self.crls.tend((self.clock)(), self.journal.edge().size(), Instant::now());
         }
-        Ok(!(self.stopping && self.pending.is_empty() && self.asks.is_empty() && self.done.is_empty()))
+        let finished = self.pending.is_empty() && self.asks.is_empty() && self.done.is_empty();
+        // A log that stops in order leaves no entry without a checkpoint over it.
+        Ok(!(self.stopping && finished && self.checkpoints.covers(self.journal.edge().size())))
     }
 
     /// Carries a batch out and makes it durable. Gives back a certificate that the sequencer is to sign itself.
@@ -403,7 +405,7 @@ impl Sequencer {
     }
 
     fn tend_checkpoint(&mut self) {
-        if let Some(text) = self.checkpoints.due(self.journal.edge(), Instant::now()) {
+        if let Some(text) = self.checkpoints.due(self.journal.edge(), Instant::now(), self.stopping) {
             let _ = self.jobs.send(Job::Checkpoint { size: self.journal.edge().size(), text });
         }
     }

@@ -3,10 +3,12 @@
 //! One act is one text: [`Act::fields`] writes it, [`Act::parse`] reads only what `fields` would have written.
 //! Does not: decide who may do what (the charter does), look into a public key, hold signatures.
 
+mod epoch;
 mod parse;
 mod revocation;
 mod write;
 
+pub use epoch::{LogOrigin, Tree};
 pub use revocation::{RevocationReason, RevocationTarget, Serial};
 
 use crate::{ControllerName, Grant, GrantName, Grants};
@@ -104,6 +106,15 @@ pub enum Act {
         /// Why.
         reason: RevocationReason,
     },
+    /// A new epoch of the log, which begins on what is left of the one before.
+    EpochOpen {
+        /// Origin of the log from now on.
+        epoch: LogOrigin,
+        /// What is left: the new log begins with these entries.
+        kept: Tree,
+        /// The newest checkpoint of the log before that is known: what lies between the two is lost.
+        lost: Tree,
+    },
 }
 
 const CONTROLLER_ADD: &str = "controller.add";
@@ -117,6 +128,7 @@ const THAW: &str = "thaw";
 const RENEWALS_STOP: &str = "renewals.stop";
 const RENEWALS_STOP_CONFIRM: &str = "renewals.stop-confirm";
 const CERTIFICATE_REVOKE: &str = "certificate.revoke";
+const EPOCH_OPEN: &str = "epoch.open";
 
 /// Acts that any one officer can do, whatever the quorum: they narrow trust, and a quorum undoes them.
 const ALONE: [&str; 2] = [FREEZE, RENEWALS_STOP];
@@ -137,6 +149,9 @@ const SERIAL: &str = "serial";
 const AGENT: &str = "agent";
 const SINCE: &str = "since";
 const REASON: &str = "reason";
+const EPOCH: &str = "epoch";
+const KEPT: &str = "kept";
+const LOST: &str = "lost";
 
 /// Between two values of a list.
 const COMMA: &str = ", ";
@@ -156,6 +171,7 @@ impl Act {
             Self::RenewalsStop => RENEWALS_STOP,
             Self::RenewalsStopConfirm => RENEWALS_STOP_CONFIRM,
             Self::CertificateRevoke { .. } => CERTIFICATE_REVOKE,
+            Self::EpochOpen { .. } => EPOCH_OPEN,
         }
     }
 

@@ -6,9 +6,10 @@ use data_encoding::{BASE64, HEXLOWER};
 
 use super::{
     AGENT, Act, CERTIFICATE, CERTIFICATE_REVOKE, COMMA, CONTROLLER, CONTROLLER_ADD, CONTROLLER_REISSUE,
-    CONTROLLER_REMOVE, FREEZE, GRANT, GRANT_AGENTS, GRANT_BUDGET, GRANT_DNS, GRANT_MAX_TTL, GRANT_REMOVE,
-    GRANT_ROLES, GRANT_SET, GRANT_TAGS, ISSUER_ACTIVATE, MAX_FIELDS_BYTES, PUBLIC_KEY, REASON, RENEWALS_STOP,
-    RENEWALS_STOP_CONFIRM, RevocationTarget, SERIAL, SINCE, SPKI_SHA256, SpkiDer, THAW,
+    CONTROLLER_REMOVE, EPOCH, EPOCH_OPEN, FREEZE, GRANT, GRANT_AGENTS, GRANT_BUDGET, GRANT_DNS,
+    GRANT_MAX_TTL, GRANT_REMOVE, GRANT_ROLES, GRANT_SET, GRANT_TAGS, ISSUER_ACTIVATE, KEPT, LOST,
+    MAX_FIELDS_BYTES, PUBLIC_KEY, REASON, RENEWALS_STOP, RENEWALS_STOP_CONFIRM, RevocationTarget, SERIAL,
+    SINCE, SPKI_SHA256, SpkiDer, THAW,
 };
 use crate::{BoundedSet, Grant, GrantError, Grants, MAX_GRANTS, NameError};
 
@@ -94,6 +95,11 @@ impl<'a> Cursor<'a> {
             THAW => Act::Thaw,
             RENEWALS_STOP => Act::RenewalsStop,
             RENEWALS_STOP_CONFIRM => Act::RenewalsStopConfirm,
+            EPOCH_OPEN => Act::EpochOpen {
+                epoch: self.parsed(EPOCH)?,
+                kept: self.parsed(KEPT)?,
+                lost: self.parsed(LOST)?,
+            },
             CERTIFICATE_REVOKE => {
                 let target = self.revocation_target()?;
                 Act::CertificateRevoke { target, reason: self.parsed(REASON)? }

@@ -43,6 +43,11 @@ fn every_act() -> Vec<Act> {
         Act::Thaw,
         Act::RenewalsStop,
         Act::RenewalsStopConfirm,
+        Act::EpochOpen {
+            epoch: "prod.example/log/2".parse().unwrap(),
+            kept: Tree { size: 7, root: [1; 32] },
+            lost: Tree { size: 9, root: [2; 32] },
+        },
         revoke(RevocationTarget::Entry(17)),
         revoke(RevocationTarget::Serial("0a00".parse().unwrap())),
         revoke(RevocationTarget::Agent("build/a".parse().unwrap())),

@@ -5,8 +5,9 @@ use std::fmt::Display;
 use data_encoding::{BASE64, HEXLOWER};
 
 use super::{
-    AGENT, Act, CERTIFICATE, COMMA, CONTROLLER, GRANT, GRANT_AGENTS, GRANT_BUDGET, GRANT_DNS, GRANT_MAX_TTL,
-    GRANT_ROLES, GRANT_TAGS, PUBLIC_KEY, REASON, RevocationTarget, SERIAL, SINCE, SPKI_SHA256, SpkiDer,
+    AGENT, Act, CERTIFICATE, COMMA, CONTROLLER, EPOCH, GRANT, GRANT_AGENTS, GRANT_BUDGET, GRANT_DNS,
+    GRANT_MAX_TTL, GRANT_ROLES, GRANT_TAGS, KEPT, LOST, PUBLIC_KEY, REASON, RevocationTarget, SERIAL, SINCE,
+    SPKI_SHA256, SpkiDer,
 };
 use crate::{BoundedSet, Grant};
 
@@ -38,6 +39,11 @@ impl Act {
             }
             Self::IssuerActivate { spki_sha256 } => put(&mut out, SPKI_SHA256, HEXLOWER.encode(spki_sha256)),
             Self::Freeze | Self::Thaw | Self::RenewalsStop | Self::RenewalsStopConfirm => {}
+            Self::EpochOpen { epoch, kept, lost } => {
+                put(&mut out, EPOCH, epoch);
+                put(&mut out, KEPT, kept);
+                put(&mut out, LOST, lost);
+            }
             Self::CertificateRevoke { target, reason } => {
                 put_target(&mut out, target);
                 put(&mut out, REASON, reason);

@@ -20,7 +20,7 @@ use crate::verify::evidence::Trust;
 /// Name of the officer's own copy of the charter.
 pub(crate) const CHARTER: &str = "charter.note";
 /// Name of the officer's key.
-const KEY: &str = "officer.key";
+pub(crate) const KEY: &str = "officer.key";
 
 /// How an act is signed, and what becomes of it.
 #[derive(Clone, Debug, Args)]

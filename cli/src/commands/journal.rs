@@ -73,6 +73,8 @@ fn carry(from: &Path, to: &Path) -> std::io::Result<()> {
 }
 
 fn restore(session: &Session, args: &Restore) -> Result<(), Failure> {
+    // Files for their owner alone.
+    keeper::harden().map_err(|error| Failure::new("JOURNAL", error))?;
     let dir = session.places()?.data().to_owned();
     let restored = keeper::restore(&args.file, &dir).map_err(|error| Failure::new("JOURNAL", error))?;
     session.output().say(&Shown(restored))

@@ -4,6 +4,7 @@ mod checkpoint;
 mod entry;
 mod offline;
 mod online;
+mod open_epoch;
 mod rebuild;
 
 use std::path::PathBuf;
@@ -21,6 +22,19 @@ pub(crate) enum Ledger {
     Checkpoint(Checkpoint),
     Entry(Entry),
     Rebuild(Rebuild),
+    OpenEpoch(OpenEpoch),
+}
+
+/// Open a new epoch of the log, where a start found that it went back; the service must be stopped
+///
+/// The officer's act says what is left of the log and what is known to be lost. The log goes on under another origin, with the entries
+/// that are left, and a new trust bundle names it.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  rootcellar ledger open-epoch")]
+pub(crate) struct OpenEpoch {
+    /// The officer's key [default: OFFICER_DIR/officer.key]
+    #[arg(long, value_name = "FILE")]
+    officer_key: Option<PathBuf>,
 }
 
 /// Verify the whole ledger of this machine's service, or offline one certificate's proof
@@ -86,5 +100,6 @@ pub(super) fn run(session: &Session, args: &Ledger) -> Result<(), Failure> {
         Ledger::Checkpoint(args) => session.block_on(checkpoint::run(session, &args.who)),
         Ledger::Entry(args) => session.block_on(entry::run(session, args)),
         Ledger::Rebuild(args) => rebuild::run(session, args),
+        Ledger::OpenEpoch(args) => open_epoch::run(session, args),
     }
 }

@@ -10,7 +10,7 @@ mod stops;
 
 use std::collections::BTreeMap;
 
-use cell::{BoundedSet, NameError};
+use cell::{BoundedSet, LogOrigin, NameError, Tree};
 use certs::{CertificateSummary, ObjectIdentifier};
 use ledger::checkpoint::Checkpoint;
 use ledger::entry::entry::Kind;
@@ -22,13 +22,15 @@ use serde::Serialize;
 
 pub(crate) use flaw::{Finding, Flaw};
 
-use authority::Authority;
+use authority::{Authority, EpochOpened};
 use issuers::Issuers;
 
 /// An audit that is under way.
 pub(crate) struct Audit {
     oid: ObjectIdentifier,
+    /// Origin of the log in its newest epoch, and those up to the entry that is read, the newest last.
     origin: KeyName,
+    origins: Vec<KeyName>,
     tree: Edge,
     authority: Authority,
     issuers: Issuers,
@@ -55,7 +57,8 @@ impl Audit {
     pub(crate) fn new(origin: KeyName, oid: ObjectIdentifier, remembered: Option<TreeHead>) -> Self {
         let report = Report::default();
         let (authority, issuers) = (Authority::default(), Issuers::default());
-        Self { oid, origin, tree: Edge::new(), authority, issuers, report, remembered }
+        let origins = Vec::new();
+        Self { oid, origin, origins, tree: Edge::new(), authority, issuers, report, remembered }
     }
 
     /// Demands that entry 0 holds this charter.
@@ -83,6 +86,7 @@ impl Audit {
     pub(crate) fn finish(self, checkpoint: &Checkpoint) -> Result<Report, Finding> {
         let made = self.tree.head();
         let flaw = match self.remembered {
+            _ if self.origins.last() != Some(&self.origin) => Some(Flaw::OtherEpoch),
             _ if made != checkpoint.head() => Some(Flaw::Root { made: made.root, signed: checkpoint.root }),
             Some(older) => Some(Flaw::Forked(older.size)),
             None => self.issuers.anchored(self.authority.anchors()).err(),
@@ -95,6 +99,10 @@ impl Audit {
             return Err(Flaw::Order);
         }
         let entry = entry::decode(bytes)?;
+        if index == 0 {
+            // Every log begins in its first epoch.
+            self.origins.push(format!("{}/log/1", entry.cell).parse().map_err(|_| Flaw::OtherCell)?);
+        }
         self.judge_kind(index, &entry, signature)?;
         if !self.authority.is_of_cell(&entry.cell) {
             return Err(Flaw::OtherCell);
@@ -119,7 +127,13 @@ impl Audit {
         let kind = match entry.kind.as_ref() {
             Some(Kind::Charter(charter)) => self.authority.charter(index, &charter.note).map(|()| "charter"),
             Some(Kind::Bundle(bundle)) => self.authority.bundle(&bundle.note).map(|()| "bundle"),
-            Some(Kind::Act(act)) => self.authority.act(index, entry, act, &self.origin).map(|()| "act"),
+            Some(Kind::Act(act)) => {
+                let now = self.origins.last().ok_or(Flaw::NoCharter)?;
+                if let Some(opened) = self.authority.act(index, entry, act, now)? {
+                    self.open_epoch(&opened)?;
+                }
+                Ok("act")
+            }
             Some(Kind::CaCertificate(ca)) => {
                 let signed = self.issuers.add(ca, signature)?;
                 self.count(signed);
@@ -155,7 +169,7 @@ impl Audit {
         if summary.uris != [format!("spiffe://{}{}", entry.cell, issuance.subject)] || summary.is_ca {
             return Err(Flaw::OtherSubject);
         }
-        let approval = issuance.approval.as_ref().filter(|approval| self.origin == *approval.origin.as_str());
+        let approval = issuance.approval.as_ref().filter(|approval| self.is_origin(&approval.origin));
         if issuance.profile() != Profile::Service {
             self.authority.stops.issuance(issuance.renews.is_some(), entry.time_unix_ms)?;
         }
@@ -171,8 +185,27 @@ impl Audit {
     }
 
     fn before(&self, index: u64, reference: Option<&Reference>) -> Result<(), Flaw> {
-        let found = reference.is_some_and(|to| self.origin == *to.origin.as_str() && to.index < index);
+        let found = reference.is_some_and(|to| self.is_origin(&to.origin) && to.index < index);
         if found { Ok(()) } else { Err(Flaw::Reference) }
+    }
+
+    /// Whether it is this log's, in this epoch or one before.
+    fn is_origin(&self, origin: &str) -> bool {
+        self.origins.iter().any(|ours| *ours == *origin)
+    }
+
+    /// The log goes on under its next origin, with exactly the entries that are here.
+    fn open_epoch(&mut self, opened: &EpochOpened) -> Result<(), Flaw> {
+        let next = format!("{}", opened.epoch);
+        let before = self.origins.last().and_then(|origin| origin.as_str().parse::<LogOrigin>().ok());
+        let head = self.tree.head();
+        let follows = before.is_some_and(|before| before.next() == opened.epoch)
+            && opened.kept == (Tree { size: head.size, root: *head.root.as_bytes() });
+        if !follows {
+            return Err(Flaw::OtherEpoch);
+        }
+        self.origins.push(next.parse().map_err(|_| Flaw::OtherEpoch)?);
+        Ok(())
     }
 
     fn count(&mut self, signed: bool) {

@@ -13,7 +13,7 @@ use super::revocation::Scope;
 use crate::{HOUR_MS, RENEWALS_STOP_MS, convert};
 
 /// Names of the projected tables, in the order in which a rebuild compares them.
-pub(super) const TABLES: [&str; 15] = [
+pub(super) const TABLES: [&str; 16] = [
     "charter",
     "bundle",
     "ca",
@@ -29,6 +29,7 @@ pub(super) const TABLES: [&str; 15] = [
     "freeze",
     "revoked",
     "crl",
+    "epoch",
 ];
 
 type Applied = Result<(), JournalError>;
@@ -122,6 +123,10 @@ impl State<'_> {
                 Some(self.record.time_unix_ms),
             ),
             cell::Act::RenewalsStopConfirm => self.stop_renewals(i64::MAX, None),
+            cell::Act::EpochOpen { epoch, lost, .. } => self.run(
+                "INSERT INTO epoch (number, idx, origin, lost_size) VALUES (?1, ?2, ?3, ?4)",
+                (epoch.epoch, self.index, epoch.to_string(), lost.size),
+            ),
             // The revocation is the entry that follows.
             cell::Act::CertificateRevoke { .. } => Ok(()),
         }

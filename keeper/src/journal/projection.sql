@@ -114,3 +114,10 @@ CREATE TABLE crl (
     covers      INTEGER NOT NULL,
     UNIQUE (issuer, number)
 );
+-- Epochs of the log after the first, each with what it says of the one before: entries under its newest checkpoint that is known.
+CREATE TABLE epoch (
+    number    INTEGER PRIMARY KEY,
+    idx       INTEGER NOT NULL,
+    origin    TEXT NOT NULL,
+    lost_size INTEGER NOT NULL
+);

@@ -309,6 +309,19 @@ impl<'a> Reader<'a> {
         Ok(row.unwrap_or_default())
     }
 
+    /// Entries under the newest checkpoint that is known of an epoch that is over, by its number.
+    pub fn lost(&self, epoch: u32) -> Read<Option<u64>> {
+        self.one("SELECT lost_size FROM epoch WHERE number = ?1", [u64::from(epoch) + 1], |row| row.get(0))
+    }
+
+    /// Entries that any epoch that is over is known to have had, at most; 0 in the first.
+    pub fn most_lost(&self) -> Read<u64> {
+        Ok(self
+            .one("SELECT max(lost_size) FROM epoch", [], |row| row.get::<_, Option<u64>>(0))?
+            .flatten()
+            .unwrap_or(0))
+    }
+
     /// The entry that carried out the proposal with this nonce.
     pub fn proposal(&self, nonce: &[u8]) -> Read<Option<u64>> {
         self.one("SELECT idx FROM proposal WHERE nonce = ?1", [nonce], |row| row.get(0))

@@ -115,6 +115,10 @@ fn carry_out(desk: &mut Desk<'_>, act: &Act) -> Result<Option<Entry>, Refusal> {
             Reason::NotServed,
             "a running service changes no issuer yet: `rootcellar init` activates the first",
         )),
+        Act::EpochOpen { .. } => Err(Refusal::new(
+            Reason::NotServed,
+            "a running log needs no new epoch: `rootcellar ledger open-epoch` opens one where the log went back",
+        )),
         Act::RenewalsStop => not_alone_again(desk).map(|()| None),
         Act::Freeze | Act::Thaw | Act::RenewalsStopConfirm | Act::CertificateRevoke { .. } => Ok(None),
     }

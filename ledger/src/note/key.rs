@@ -153,6 +153,19 @@ impl VerifierKey {
         Ok(Self { name, id, key: PublicKey::EcdsaP256(Box::new(key)), encoded: [&[ECDSA], spki].concat() })
     }
 
+    /// The same key under another name, which gives it another id: a log's key in its next epoch.
+    ///
+    /// # Errors
+    /// None of a key that is one.
+    pub fn named(&self, name: KeyName) -> Result<Self, KeyError> {
+        match self.algorithm() {
+            Algorithm::Ed25519 => {
+                Self::ed25519(name, self.public_key().try_into().map_err(|_| KeyError::Key)?)
+            }
+            Algorithm::EcdsaP256 => Self::ecdsa_p256(name, self.public_key()),
+        }
+    }
+
     /// Name of the key.
     pub fn name(&self) -> &KeyName {
         &self.name

@@ -15,6 +15,7 @@ mod health;
 mod idempotency;
 mod invariants;
 mod issue;
+mod journal;
 mod lint;
 mod modes;
 mod officer;

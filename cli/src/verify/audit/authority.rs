@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cell::{Act, AgentSpec, Grant};
+use cell::{Act, AgentSpec, Grant, LogOrigin, Tree};
 use certs::CertificateSummary;
 use ledger::bundle::Bundle;
 use ledger::charter::Charter;
@@ -30,6 +30,12 @@ pub(super) struct Authority {
     pub(super) stops: Stops,
     /// What was revoked, and the lists of it.
     pub(super) revocations: Revocations,
+}
+
+/// What an act said of a new epoch.
+pub(super) struct EpochOpened {
+    pub(super) epoch: LogOrigin,
+    pub(super) kept: Tree,
 }
 
 struct Controller {
@@ -79,14 +85,14 @@ impl Authority {
         Ok(())
     }
 
-    /// An act that a quorum approved, in time, for this log, and for the first time.
+    /// An act that a quorum approved, in time, for this log, and for the first time; the epoch that it opened, where it did.
     pub(super) fn act(
         &mut self,
         index: u64,
         entry: &Entry,
         act: &entry::Act,
         origin: &KeyName,
-    ) -> Result<(), Flaw> {
+    ) -> Result<Option<EpochOpened>, Flaw> {
         let charter = self.charter.as_ref().ok_or(Flaw::NoCharter)?;
         let note = Note::parse(&act.note)?;
         let secs = entry.time_unix_ms.div_euclid(1000);
@@ -98,7 +104,10 @@ impl Authority {
         let act = Act::parse(&proposal.act_name, &proposal.act_fields)?;
         self.stops.judge(&act)?;
         self.stops.follow(&act, entry.time_unix_ms);
-        self.carry_out(index, act)
+        if let Act::EpochOpen { epoch, kept, .. } = act {
+            return Ok(Some(EpochOpened { epoch, kept }));
+        }
+        self.carry_out(index, act).map(|()| None)
     }
 
     fn carry_out(&mut self, index: u64, act: Act) -> Result<(), Flaw> {
@@ -129,7 +138,8 @@ impl Authority {
             | Act::Freeze
             | Act::Thaw
             | Act::RenewalsStop
-            | Act::RenewalsStopConfirm => {}
+            | Act::RenewalsStopConfirm
+            | Act::EpochOpen { .. } => {}
         }
         Ok(())
     }

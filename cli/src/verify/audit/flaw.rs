@@ -91,6 +91,9 @@ pub(crate) enum Flaw {
     /// A revocation of nothing, for no reason, or of another target than officers signed.
     #[error("the revocation has no target, or is not what was approved")]
     Revocation,
+    /// An epoch that does not begin where the one before was left, or a log of another epoch than its entries say.
+    #[error("the epoch is not the one that follows, or not of these entries")]
+    OtherEpoch,
     /// A CRL out of its order, or of times and hash that are none.
     #[error("the CRL does not follow from the one before")]
     Crl,

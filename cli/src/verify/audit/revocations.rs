@@ -48,13 +48,14 @@ impl Revocations {
         if same && i32::from(reason.code()) == revocation.reason { Ok(()) } else { Err(Flaw::Revocation) }
     }
 
-    /// A CRL follows the one before of its issuer by one, and is of what was recorded before it.
+    /// A CRL follows the one before of its issuer, and is of what was recorded before it.
     ///
     /// # Errors
     /// [`Flaw::Crl`].
     pub(super) fn crl(&mut self, index: u64, crl: &Crl) -> Result<(), Flaw> {
         let (number, this_update) = self.crls.get(&crl.issuer_spki_sha256).copied().unwrap_or((0, i64::MIN));
-        let follows = crl.number == number + 1
+        // RFC 5280 §5.2.3: it increases; after a loss it leaps.
+        let follows = crl.number > number
             && crl.this_update_unix >= this_update
             && crl.next_update_unix > crl.this_update_unix
             && crl.tbs_sha256.len() == 32

@@ -1,0 +1,142 @@
+//! Copies of the journal, a log that went back, and the way out; and what damages a journal.
+
+use std::fs;
+
+use proto::v1::GetCrlRequest;
+use rcgen::KeyPair;
+use tonic::Code;
+
+use crate::support::{House, ask, csr_of, eventually, inner, issue, refused, request, still_issues};
+
+/// Copies the journal to a file of this name below the cell's directory.
+fn backup(house: &House, name: &str) -> String {
+    let to = house.cell.path(name).display().to_string();
+    house.cell.run(&["journal", "backup", "--out", &to]).ok();
+    to
+}
+
+#[tokio::test]
+async fn backup_while_it_serves() {
+    let (mut house, client) = House::with_build().await;
+    let key = KeyPair::generate().unwrap();
+    let load = tokio::spawn({
+        let client = client.clone();
+        async move {
+            for _ in 0..200 {
+                ask(&client, request("build/load", csr_of(&key))).await.unwrap();
+            }
+        }
+    });
+    let copies = [backup(&house, "one.sqlite"), backup(&house, "two.sqlite")];
+    load.await.unwrap();
+    house.cell.run(&["journal", "backup", "--out", &copies[0]]).fails(1);
+    let before = house.entries().await.len();
+    assert_eq!(house.stop().await, 0);
+    // The newest copy that holds everything puts the service where it was.
+    let house = House::of(house.cell);
+    let last = backup(&house, "last.sqlite");
+    let mut house = house;
+    assert_eq!(house.stop().await, 0);
+    let said = house.cell.run(&["journal", "restore", &last, "--output", "json"]).json();
+    assert!(said["checked"]["entries"].as_u64().unwrap() >= before as u64, "{said}");
+    let house = House::of(house.cell);
+    house.cell.run(&["ledger", "verify"]).ok();
+    still_issues(&house.credentials().client().await).await;
+}
+
+#[tokio::test]
+async fn went_back_and_a_new_epoch() {
+    let (mut house, client) = House::with_build().await;
+    issue(&client, "build/kept").await;
+    let copy = backup(&house, "old.sqlite");
+    let lost = issue(&client, "build/lost").await;
+    let number = inner(client.issuance().get_crl(GetCrlRequest::default()).await).number;
+    assert_eq!(house.stop().await, 0);
+    house.cell.run(&["ledger", "open-epoch"]).fails(1);
+    house.cell.run(&["journal", "restore", &copy]).ok();
+    let said = house.cell.try_serve().expect_err("a log that went back").fails(1);
+    assert!(said.contains("LOG_WENT_BACK") || said.contains("the log went back"), "{said}");
+    assert!(said.contains("open-epoch"), "the way out: {said}");
+
+    let opened = house.cell.run(&["ledger", "open-epoch", "--output", "json"]).json();
+    assert_eq!(opened["log"], "cell.internal/log/2");
+    let house = House::of(house.cell);
+    let client = house.credentials().client().await;
+    still_issues(&client).await;
+    let verified = house.cell.run(&["ledger", "verify", "--output", "json"]).json();
+    assert_eq!(verified["log"], "cell.internal/log/2");
+    // What was lost is not known, and is not taken for what now has its index.
+    let get = proto::v1::GetCertificateRequest { name: lost.name };
+    let there = client.issuance().get_certificate(get).await;
+    assert!(there.is_err() || inner(there).certificate.unwrap().serial != lost.serial);
+    // Numbers of lists that may be known elsewhere are not used again.
+    let crl = eventually("a list of the new epoch", async || {
+        let crl = client.issuance().get_crl(GetCrlRequest::default()).await.ok()?.into_inner();
+        (crl.number > number + 1).then_some(crl)
+    });
+    house.cell.run(&["controller", "add", "other", "--grant", "agents=o/*"]).ok();
+    // Something must be revoked before a list is due.
+    house.cell.run(&["cert", "revoke", "--agent", "build/kept", "--reason", "superseded"]).ok();
+    assert!(crl.await.number > number + 1);
+    // The credentials of a controller pin the bundle of before; the officer's is the new one.
+    house.cell.run(&["issue", "build/a", "--controller", "build", "--out", "a"]).ok();
+    house.cell.run(&["ledger", "verify", "--proof", "a.proof", "--certificate", "a.chain.pem"]).ok();
+    let mut house = house;
+    assert_eq!(house.stop().await, 0);
+    let rebuilt = house.cell.run(&["ledger", "rebuild"]).ok();
+    assert!(!rebuilt.contains("differs"), "{rebuilt}");
+
+    // The copy of the first epoch is refused after the second has begun.
+    house.cell.run(&["journal", "restore", &copy]).ok();
+    house.cell.try_serve().expect_err("an epoch that is over").fails(1);
+}
+
+#[tokio::test]
+async fn restored_copy_is_looked_at() {
+    let (mut house, client) = House::with_build().await;
+    issue(&client, "build/a").await;
+    let copy = backup(&house, "copy.sqlite");
+    let running = house.cell.run(&["journal", "restore", &copy]).fails(1);
+    assert!(running.contains("another rootcellar uses"), "{running}");
+    assert_eq!(house.stop().await, 0);
+    let mut octets = fs::read(&copy).unwrap();
+    // One octet of the names in an entry's certificate: its leaf hash is another.
+    let name = b"spiffe://cell.internal/agent/build/a";
+    let at = octets.windows(name.len()).position(|window| window == name).unwrap();
+    octets[at + name.len() - 1] = b'x';
+    let damaged = house.cell.path("damaged.sqlite");
+    fs::write(&damaged, octets).unwrap();
+    let said = house.cell.run(&["journal", "restore", &damaged.display().to_string()]).fails(1);
+    assert!(said.contains("contradicts itself") || said.contains("entry"), "{said}");
+    house.cell.run(&["journal", "restore", "/dev/null"]).fails(1);
+    let other = rootcellar_softhsm_tests::Cell::founded(crate::support::BINARY);
+    let strange = other.data_dir().join("journal.sqlite").display().to_string();
+    house.cell.run(&["journal", "restore", &strange]).ok();
+    // Nothing of that changed what a start checks.
+    let said = house.cell.try_serve().expect_err("another cell's journal").fails(1);
+    assert!(!said.is_empty());
+}
+
+#[tokio::test]
+async fn newer_format() {
+    let mut house = House::new();
+    assert_eq!(house.stop().await, 0);
+    let file = house.cell.data_dir().join("journal.sqlite");
+    // The SQLite file format, section 1.3: the user version is the big-endian number at offset 60.
+    let mut octets = fs::read(&file).unwrap();
+    let before = octets.clone();
+    octets[60..64].copy_from_slice(&99_u32.to_be_bytes());
+    fs::write(&file, &octets).unwrap();
+    let said = house.cell.try_serve().expect_err("a newer format").fails(1);
+    assert!(said.contains("format 99"), "{said}");
+    fs::write(&file, before).unwrap();
+    let house = House::of(house.cell);
+    still_issues(&house.build().await).await;
+}
+
+#[tokio::test]
+async fn only_from_this_machine() {
+    let (_house, client) = House::with_build().await;
+    let answer = client.admin().backup_journal(proto::v1::BackupJournalRequest {}).await;
+    refused(answer, Code::PermissionDenied, "CALLER_NOT_ALLOWED");
+}
