@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::{
-    agent, ca, cert, config, controller, freeze, front, grant, init, issue, journal, keeper, ledger, lint,
-    proposal, renew, serve, shell, status, token,
+    agent, ca, cert, clock, config, controller, freeze, front, grant, init, issue, journal, keeper, ledger,
+    lint, proposal, renew, serve, shell, status, token,
 };
 use crate::output::Format;
 
@@ -70,6 +70,8 @@ pub(crate) enum Command {
     Status(status::Status),
     Freeze(freeze::Freeze),
     Thaw(freeze::Thaw),
+    #[command(subcommand)]
+    Clock(clock::Clock),
     #[command(subcommand)]
     Controller(controller::Controller),
     #[command(subcommand)]

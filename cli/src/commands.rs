@@ -3,6 +3,7 @@
 pub(crate) mod agent;
 pub(crate) mod ca;
 pub(crate) mod cert;
+pub(crate) mod clock;
 pub(crate) mod config;
 pub(crate) mod controller;
 pub(crate) mod freeze;
@@ -42,6 +43,7 @@ pub(crate) fn run(session: &Session, command: &Command) -> Result<(), Failure> {
         Command::Keeper(args) => keeper::run(session, args),
         Command::Front(args) => front::run(session, args),
         Command::Status(args) => status::run(session, args),
+        Command::Clock(args) => clock::run(session, args),
         Command::Freeze(args) => freeze::freeze(session, args),
         Command::Thaw(args) => freeze::thaw(session, args),
         Command::Controller(args) => controller::run(session, args),

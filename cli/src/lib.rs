@@ -37,14 +37,20 @@ pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 /// Told when a numbered step of a certificate is done, so that a test can end the process there.
 pub type Probe = Arc<dyn Fn(&'static str) + Send + Sync>;
 
-/// Does what the arguments say, the program's name first among them, and reports how it went. The exit codes are part of the
-/// interface: `rootcellar --help` lists them.
-pub fn main(args: impl IntoIterator<Item = OsString>, clock: Clock) -> ExitCode {
-    probed(args, clock, Arc::new(|_step| {}))
+/// What the program is given of the world, so that a test decides it.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The time.
+    pub clock: Clock,
+    /// Milliseconds since the machine started, suspends included.
+    pub boot: Clock,
+    /// Who is told of each step.
+    pub probe: Probe,
 }
 
-/// As [`main`], with someone who is told of each step.
-pub fn probed(args: impl IntoIterator<Item = OsString>, clock: Clock, probe: Probe) -> ExitCode {
+/// Does what the arguments say, the program's name first among them, and reports how it went. The exit codes are part of the
+/// interface: `rootcellar --help` lists them.
+pub fn main(args: impl IntoIterator<Item = OsString>, surroundings: Surroundings) -> ExitCode {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
@@ -53,7 +59,7 @@ pub fn probed(args: impl IntoIterator<Item = OsString>, clock: Clock, probe: Pro
             return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
         }
     };
-    let session = Session::new(cli.globals, clock, probe);
+    let session = Session::new(cli.globals, surroundings);
     match commands::run(&session, &cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

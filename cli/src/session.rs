@@ -12,20 +12,19 @@ use crate::config::{Config, ConfigError, LogFormat, Places};
 use crate::error::Failure;
 use crate::logging;
 use crate::output::Output;
-use crate::{Clock, Probe};
+use crate::{Clock, Probe, Surroundings};
 
 /// One command's surroundings.
 pub(crate) struct Session {
     globals: Globals,
-    clock: Clock,
-    probe: Probe,
+    surroundings: Surroundings,
     output: Output,
 }
 
 impl Session {
-    pub(crate) fn new(globals: Globals, clock: Clock, probe: Probe) -> Self {
-        let output = Output::new(globals.output, (clock)());
-        Self { globals, clock, probe, output }
+    pub(crate) fn new(globals: Globals, surroundings: Surroundings) -> Self {
+        let output = Output::new(globals.output, (surroundings.clock)());
+        Self { globals, surroundings, output }
     }
 
     /// Starts the log of a command for people: warnings, and with `-v` more. A service starts its own instead.
@@ -70,7 +69,7 @@ impl Session {
 
     /// Milliseconds since 1970-01-01T00:00:00Z.
     pub(crate) fn now_ms(&self) -> i64 {
-        (self.clock)()
+        (self.surroundings.clock)()
     }
 
     /// Seconds since 1970-01-01T00:00:00Z.
@@ -81,12 +80,17 @@ impl Session {
     /// The clock, for what outlives the command's own thread.
     #[allow(dead_code, reason = "for the service's processes")]
     pub(crate) fn clock(&self) -> Clock {
-        Clock::clone(&self.clock)
+        Clock::clone(&self.surroundings.clock)
+    }
+
+    /// All of what this process was given, for the keeper.
+    pub(crate) fn surroundings(&self) -> Surroundings {
+        self.surroundings.clone()
     }
 
     /// What is told of numbered steps.
     pub(crate) fn probe(&self) -> Probe {
-        Probe::clone(&self.probe)
+        Probe::clone(&self.surroundings.probe)
     }
 
     pub(crate) fn output(&self) -> &Output {

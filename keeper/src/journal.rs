@@ -160,6 +160,17 @@ impl Journal {
         self.wal.parent().unwrap_or(Path::new("."))
     }
 
+    /// Time of the newest entry, in milliseconds since 1970; 0 where there is none.
+    ///
+    /// # Errors
+    /// The disk's, or the entry is damaged.
+    pub(crate) fn newest_ms(&self) -> Result<i64, JournalError> {
+        let Some(last) = self.edge.size().checked_sub(1) else { return Ok(0) };
+        let body = self.reader().entry(last)?.unwrap_or_default();
+        let entry = entry::decode(&body).map_err(|error| JournalError::Corrupt(error.to_string()))?;
+        Ok(entry.time_unix_ms)
+    }
+
     /// The tree with everything appended.
     pub fn edge(&self) -> &Edge {
         &self.edge

@@ -30,6 +30,7 @@ mod sequencer;
 mod start;
 mod status;
 mod steps;
+mod time;
 mod trust;
 mod workers;
 
@@ -42,7 +43,7 @@ pub use harden::harden;
 pub use journal::{Journal, JournalError, Rebuilt, Restored, restore};
 pub use refusal::Refusal;
 pub use sequencer::Ended;
-pub use start::{Config, Doors, Keeper, StartError, Stopper};
+pub use start::{Config, Doors, Keeper, StartError, Stopper, Surroundings};
 pub use steps::sign::encoded as certificate_signature;
 
 /// Milliseconds since 1970-01-01T00:00:00Z. Passed in, so that a test decides the time.

@@ -19,6 +19,7 @@ use ledger::entry::{Entry, Issuance};
 use proto::door::{self, Ask, CrlChanged, answer, ask};
 use proto::v1::{self, Reason};
 
+use crate::Probe;
 use crate::answers;
 use crate::checkpoints::Checkpoints;
 use crate::crls::Crls;
@@ -34,8 +35,8 @@ use crate::status::Standing;
 use crate::steps::crl::{ComposedCrl, RecordedCrl};
 use crate::steps::release::{self, Release};
 use crate::steps::{Recorded, Verified};
+use crate::time::Time;
 use crate::workers::{Job, Pulse, Worker};
-use crate::{Clock, Probe};
 
 pub(crate) use command::Command;
 pub use command::Ended;
@@ -56,7 +57,7 @@ pub(crate) struct Sequencer {
     pub(crate) issuer: Arc<Issuer>,
     pub(crate) issuers: Vec<Issuer>,
     pub(crate) entropy: Entropy,
-    pub(crate) clock: Clock,
+    pub(crate) time: Time,
     pub(crate) probe: Probe,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) crls: Crls,
@@ -127,8 +128,8 @@ impl Sequencer {
             self.batch(vec![report])?;
         }
         self.tend_checkpoint();
-        if !self.stopping {
-            self.crls.tend((self.clock)(), self.journal.edge().size(), Instant::now());
+        if let (false, Ok(now_ms)) = (self.stopping, self.time.now_ms()) {
+            self.crls.tend(now_ms, self.journal.edge().size(), Instant::now());
         }
         let finished = self.pending.is_empty() && self.asks.is_empty() && self.done.is_empty();
         // A log that stops in order leaves no entry without a checkpoint over it.
@@ -137,7 +138,8 @@ impl Sequencer {
 
     /// Carries a batch out and makes it durable. Gives back a certificate that the sequencer is to sign itself.
     fn batch(&mut self, batch: Vec<Command>) -> Result<Option<Recorded>, Ended> {
-        let refusals = self.refused.due((self.clock)());
+        // Of its own accord the service records nothing while the clock is wrong.
+        let refusals = self.time.now_ms().ok().and_then(|now_ms| self.refused.due(now_ms));
         let entries = refusals.is_some()
             || batch.iter().any(|command| {
                 matches!(command, Command::Ask(..) | Command::Unsignable { .. } | Command::CrlComposed(_))
@@ -145,6 +147,7 @@ impl Sequencer {
         if batch.is_empty() && !entries {
             return Ok(None);
         }
+        let size = self.journal.edge().size();
         self.journal.begin(if entries { Durability::Disk } else { Durability::Kernel })?;
         let mut outbox = Outbox::default();
         for command in batch {
@@ -154,6 +157,9 @@ impl Sequencer {
             self.journal.append(&self.own_entry(Kind::Refusals(refusals)))?;
         }
         (self.probe)(if entries { "7 record, before the commit" } else { "10 store, before the commit" });
+        if self.journal.edge().size() > size {
+            self.time.recorded();
+        }
         let began = Instant::now();
         self.journal.commit()?;
         (self.probe)(if entries { "7 record" } else { "10 store" });
@@ -229,13 +235,18 @@ impl Sequencer {
         // Those before it. One that is first is taken: how long the token takes now, only a signature tells.
         let wait = if signs { self.pulse.time_for(self.pending.len()) } else { Duration::ZERO };
         let late = reply.is_late_after(wait, Instant::now());
+        let (now_ms, clock) = match self.time.now_ms() {
+            Ok(now_ms) => (now_ms, Ok(())),
+            Err(wrong) => (self.time.untrusted_ms(), Err(wrong)),
+        };
         let mut desk = Desk {
             reader: self.journal.reader(),
             settings: &self.settings,
             issuer: &self.issuer,
             entropy: &mut self.entropy,
             probe: &self.probe,
-            now_ms: (self.clock)(),
+            now_ms,
+            clock,
             next: self.journal.edge().size(),
         };
         let planned = if late { Err((too_late(), String::new())) } else { requests::plan(&mut desk, ask) };
@@ -245,7 +256,7 @@ impl Sequencer {
         match planned {
             Err((refusal, caller)) => {
                 self.metrics.refusal(refusal.reason());
-                self.refused.count(caller, refusal.reason(), (self.clock)());
+                self.refused.count(caller, refusal.reason(), now_ms);
                 outbox.replies.push((reply, Err(refusal)));
             }
             Ok(Plan::Answer(answer)) => outbox.replies.push((reply, Ok(*answer))),
@@ -274,6 +285,9 @@ impl Sequencer {
                 _ => {}
             }
         }
+        if let Then::Proposal { clock: true, .. } = then {
+            self.time.confirm();
+        }
         let receipt = || first.map(|first| release::receipt(&self.settings.origin, first.index, first.leaf));
         let answer = match (certificate, then) {
             (Some((appended, issuance)), then) => {
@@ -282,7 +296,7 @@ impl Sequencer {
                 outbox.issued.push((appended, issuance));
                 return Ok(());
             }
-            (None, Then::Proposal { revoked }) => Ok(proposal_answer(receipt(), None, *revoked)),
+            (None, Then::Proposal { revoked, .. }) => Ok(proposal_answer(receipt(), None, *revoked)),
             (None, Then::Revoked(revoked)) => Ok(requests::revoked(*revoked, receipt())),
             (None, then) => answers::after(&self.journal.reader(), &self.settings.cell, then),
         };
@@ -350,7 +364,7 @@ impl Sequencer {
     }
 
     fn own_entry(&self, kind: Kind) -> Entry {
-        own_entry(&self.settings, (self.clock)(), kind)
+        own_entry(&self.settings, self.time.untrusted_ms(), kind)
     }
 
     /// After the commit: what is durable is signed, and answers leave.

@@ -27,6 +27,7 @@ use crate::rollback::{self, Newest};
 use crate::sequencer::{Command, Ended, Sequencer};
 use crate::status::Standing;
 use crate::steps::Recorded;
+use crate::time::Time;
 use crate::trust::{self, Trust};
 use crate::workers::{self, Job, Pulse};
 use crate::{Clock, Probe, recovery};
@@ -96,6 +97,17 @@ pub enum StartError {
     Unfounded(&'static str),
 }
 
+/// What a keeper is given of the world, so that a test decides it.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The time.
+    pub clock: Clock,
+    /// Milliseconds since the machine started, suspends included.
+    pub boot: Clock,
+    /// Who is told of each step.
+    pub probe: Probe,
+}
+
 /// A running keeper.
 pub struct Keeper {
     routes: Routes,
@@ -136,7 +148,8 @@ impl Keeper {
     ///
     /// # Errors
     /// The journal, the PIN, the token or a key; nothing is left running.
-    pub fn start(config: Config, clock: Clock, probe: Probe) -> Result<Self, StartError> {
+    pub fn start(config: Config, surroundings: Surroundings) -> Result<Self, StartError> {
+        let Surroundings { clock, boot, probe } = surroundings;
         let mut journal = Journal::open(&config.data_dir)?;
         if journal.cell() != config.cell.as_ref() {
             let (journal, configured) = (journal.cell().to_owned(), config.cell.to_string());
@@ -157,7 +170,8 @@ impl Keeper {
         let settings = settings(&config, &journal);
         let left = recovery::recover(&mut journal, &settings, &trust.issuer, (clock)())?;
         metrics.signed_again(left.len());
-        Checked { journal, trust, custody, settings, left, metrics }.assemble(config, clock, probe)
+        Checked { journal, trust, custody, settings, left, metrics }
+            .assemble(config, Surroundings { clock, boot, probe })
     }
 
     /// Where fronts are served.
@@ -207,9 +221,11 @@ struct Checked {
 
 impl Checked {
     /// Starts the threads.
-    fn assemble(self, config: Config, clock: Clock, probe: Probe) -> Result<Keeper, StartError> {
+    fn assemble(self, config: Config, surroundings: Surroundings) -> Result<Keeper, StartError> {
+        let Surroundings { clock, boot, probe } = surroundings;
         let Self { journal, trust, custody, settings, left, metrics } = self;
         let queues = Queues::new();
+        let newest_ms = journal.newest_ms()?;
         let issuer = Arc::new(trust.issuer);
         let workers::Started { pulse, threads: mut in_module, own } =
             workers::start(&custody, &issuer, &queues.jobs.1, &queues.done.0, &metrics, &probe)?;
@@ -257,7 +273,7 @@ impl Checked {
             issuer,
             issuers: trust.issuers,
             entropy,
-            clock,
+            time: Time::new(clock, boot, newest_ms),
             probe,
             refused: Refused::default(),
             standing,

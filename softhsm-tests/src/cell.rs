@@ -114,13 +114,21 @@ impl Cell {
         self.program.run(&all)
     }
 
-    /// Moves the clock of every process of this cell, in milliseconds from the true time.
+    /// Moves the time of every process of this cell, in milliseconds from the true time, as if it had passed.
     ///
     /// # Panics
     /// The disk's.
     pub fn set_clock(&self, offset_ms: i64) {
+        self.jump_clock(offset_ms, 0);
+    }
+
+    /// The same, with a clock that is wrong by so many milliseconds.
+    ///
+    /// # Panics
+    /// The disk's.
+    pub fn jump_clock(&self, passed_ms: i64, wrong_by_ms: i64) {
         let beside = self.path("clock.new");
-        fs::write(&beside, offset_ms.to_string()).expect("the clock is written");
+        fs::write(&beside, format!("{passed_ms} {wrong_by_ms}")).expect("the clock is written");
         fs::rename(beside, self.path("clock")).expect("the clock is written");
     }
 

@@ -106,6 +106,8 @@ pub enum Act {
         /// Why.
         reason: RevocationReason,
     },
+    /// The service's clock is right as it is, whatever the log's entries say.
+    ClockConfirm,
     /// A new epoch of the log, which begins on what is left of the one before.
     EpochOpen {
         /// Origin of the log from now on.
@@ -129,6 +131,7 @@ const RENEWALS_STOP: &str = "renewals.stop";
 const RENEWALS_STOP_CONFIRM: &str = "renewals.stop-confirm";
 const CERTIFICATE_REVOKE: &str = "certificate.revoke";
 const EPOCH_OPEN: &str = "epoch.open";
+const CLOCK_CONFIRM: &str = "clock.confirm";
 
 /// Acts that any one officer can do, whatever the quorum: they narrow trust, and a quorum undoes them.
 const ALONE: [&str; 2] = [FREEZE, RENEWALS_STOP];
@@ -172,6 +175,7 @@ impl Act {
             Self::RenewalsStopConfirm => RENEWALS_STOP_CONFIRM,
             Self::CertificateRevoke { .. } => CERTIFICATE_REVOKE,
             Self::EpochOpen { .. } => EPOCH_OPEN,
+            Self::ClockConfirm => CLOCK_CONFIRM,
         }
     }
 

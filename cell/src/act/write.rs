@@ -38,7 +38,11 @@ impl Act {
                 put(&mut out, GRANT, grant);
             }
             Self::IssuerActivate { spki_sha256 } => put(&mut out, SPKI_SHA256, HEXLOWER.encode(spki_sha256)),
-            Self::Freeze | Self::Thaw | Self::RenewalsStop | Self::RenewalsStopConfirm => {}
+            Self::Freeze
+            | Self::Thaw
+            | Self::RenewalsStop
+            | Self::RenewalsStopConfirm
+            | Self::ClockConfirm => {}
             Self::EpochOpen { epoch, kept, lost } => {
                 put(&mut out, EPOCH, epoch);
                 put(&mut out, KEPT, kept);

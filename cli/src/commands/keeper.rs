@@ -25,7 +25,7 @@ pub(super) fn run(session: &Session, _args: &Keeper) -> Result<(), Failure> {
     let config = session.config()?;
     logging::start(config.log_level(), config.log_format());
     let control = Control::of_this_process().map_err(failed)?;
-    let running = Running::start(settings(&config)?, session.clock(), session.probe())?;
+    let running = Running::start(settings(&config)?, surroundings(session))?;
     control.send(&Message::Ready(None), None).map_err(|error| not_alone(&error))?;
     let (doors, stopper) = (running.doors(), running.stopper());
     std::thread::spawn(move || {
@@ -41,6 +41,11 @@ pub(super) fn run(session: &Session, _args: &Keeper) -> Result<(), Failure> {
         Ended::Stopped => Ok(()),
         ended => Err(Failure::new("KEEPER", ended).ending(Exit::TryLater)),
     }
+}
+
+fn surroundings(session: &Session) -> keeper::Surroundings {
+    let crate::Surroundings { clock, boot, probe } = session.surroundings();
+    keeper::Surroundings { clock, boot, probe }
 }
 
 fn settings(config: &Config) -> Result<keeper::Config, Failure> {

@@ -128,7 +128,7 @@ impl State<'_> {
                 (epoch.epoch, self.index, epoch.to_string(), lost.size),
             ),
             // The revocation is the entry that follows.
-            cell::Act::CertificateRevoke { .. } => Ok(()),
+            cell::Act::CertificateRevoke { .. } | cell::Act::ClockConfirm => Ok(()),
         }
     }
 

@@ -30,6 +30,7 @@ use crate::entropy::Entropy;
 use crate::journal::Reader;
 use crate::refusal::Refusal;
 use crate::steps::{self, Issuing, Order};
+use crate::time::ClockWrong;
 
 /// What a plan is made from. Lives for one request.
 pub(crate) struct Desk<'a> {
@@ -39,6 +40,8 @@ pub(crate) struct Desk<'a> {
     pub(crate) entropy: &'a mut Entropy,
     pub(crate) probe: &'a Probe,
     pub(crate) now_ms: i64,
+    /// Whether that is to be trusted.
+    pub(crate) clock: Result<(), ClockWrong>,
     /// Index that the first entry of the plan will have.
     pub(crate) next: u64,
 }
@@ -78,6 +81,8 @@ pub(crate) enum Then {
     Proposal {
         /// Certificates revoked.
         revoked: u64,
+        /// Whether officers confirmed the clock.
+        clock: bool,
     },
     /// The agent created.
     Created(String),
@@ -98,6 +103,10 @@ pub(crate) enum Then {
 pub(crate) fn plan(desk: &mut Desk<'_>, ask: &Ask) -> Result<Plan, (Refusal, String)> {
     let who = callers::recognise(&desk.reader, ask.caller.as_ref(), desk.now_ms)
         .map_err(|no| (no, String::new()))?;
+    // Officers may say that the clock is right: that alone is taken by a clock that seems wrong.
+    if let (Err(wrong), false) = (desk.clock, matches!(ask.ask, Some(ask::Ask::SubmitProposal(_)))) {
+        return Err((wrong.into(), who.path().to_owned()));
+    }
     let planned = match ask.ask.as_ref() {
         Some(ask::Ask::Issue(issue)) => issue::plan(desk, &who, issue),
         Some(ask::Ask::Renew(renew)) => renew::plan(desk, &who, renew),

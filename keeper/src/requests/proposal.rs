@@ -35,6 +35,10 @@ pub(super) fn plan(
     let act = Act::parse(&proposal.act_name, &proposal.act_fields).map_err(|error| {
         Refusal::new(Reason::ProposalMalformed, format!("the act: {error}")).on("proposal")
     })?;
+    match desk.clock {
+        Err(wrong) if act != Act::ClockConfirm => return Err(wrong.into()),
+        _ => {}
+    }
     let mut entries = vec![recorded(desk, &note)];
     let mut revoked = 0;
     if let Act::CertificateRevoke { target, reason } = &act {
@@ -44,7 +48,8 @@ pub(super) fn plan(
     } else if let Some(certificate) = carry_out(desk, &act)? {
         entries.push(certificate);
     }
-    Ok(Plan::Record { entries, then: Then::Proposal { revoked } })
+    let clock = act == Act::ClockConfirm;
+    Ok(Plan::Record { entries, then: Then::Proposal { revoked, clock } })
 }
 
 /// Each proposal is carried out once: its nonce is remembered for as long as the ledger is.
@@ -120,7 +125,11 @@ fn carry_out(desk: &mut Desk<'_>, act: &Act) -> Result<Option<Entry>, Refusal> {
             "a running log needs no new epoch: `rootcellar ledger open-epoch` opens one where the log went back",
         )),
         Act::RenewalsStop => not_alone_again(desk).map(|()| None),
-        Act::Freeze | Act::Thaw | Act::RenewalsStopConfirm | Act::CertificateRevoke { .. } => Ok(None),
+        Act::Freeze
+        | Act::Thaw
+        | Act::RenewalsStopConfirm
+        | Act::ClockConfirm
+        | Act::CertificateRevoke { .. } => Ok(None),
     }
 }
 

@@ -10,14 +10,20 @@ use crate::metrics::Moment;
 
 impl Sequencer {
     /// How the keeper stands.
-    pub(super) fn status(&self) -> Result<GetStatusResponse, JournalError> {
-        self.standing.answer(&self.journal, &self.checkpoints, &self.crls, self.pending.len())
+    pub(super) fn status(&mut self) -> Result<GetStatusResponse, JournalError> {
+        let mut status =
+            self.standing.answer(&self.journal, &self.checkpoints, &self.crls, self.pending.len())?;
+        if let Err(wrong) = self.time.now_ms() {
+            status.ready = false;
+            status.reasons.push(wrong.to_string());
+        }
+        Ok(status)
     }
 
     /// What the keeper measures, as text.
     pub(super) fn measured(&self) -> Result<String, JournalError> {
         let reader = self.journal.reader();
-        let (now_ms, freeze) = ((self.clock)(), reader.freeze()?);
+        let (now_ms, freeze) = (self.time.untrusted_ms(), reader.freeze()?);
         let now_secs = now_ms.div_euclid(1000);
         let (issuer_secs, root_secs) = self.standing.secs_left(now_secs);
         Ok(self.metrics.text(&Moment {

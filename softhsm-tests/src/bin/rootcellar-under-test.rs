@@ -1,6 +1,7 @@
 //! The `rootcellar` program with a clock that a test sets, and an end where a test wants it. No build of the product holds this file.
 //!
-//! `ROOTCELLAR_TEST_CLOCK` names a file with the milliseconds to add to the time. `ROOTCELLAR_TEST_KILL` names a file with a step ("8 sign"):
+//! `ROOTCELLAR_TEST_CLOCK` names a file with the milliseconds to add to the time, as if they had passed, and behind them those by which
+//! the clock alone jumps. `ROOTCELLAR_TEST_KILL` names a file with a step ("8 sign"):
 //! the process that reaches it takes the file away and kills itself.
 
 use std::path::Path;
@@ -9,21 +10,30 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 fn main() -> ExitCode {
-    let offset = std::env::var_os("ROOTCELLAR_TEST_CLOCK");
-    let clock = move || {
-        #[expect(clippy::disallowed_methods, reason = "the one place where this program reads the clock")]
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis());
-        let added = offset.as_ref().and_then(|file| std::fs::read_to_string(file).ok());
-        let added: i64 = added.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
-        i64::try_from(now).unwrap_or(i64::MAX).saturating_add(added)
-    };
     let order = std::env::var_os("ROOTCELLAR_TEST_KILL");
     let probe = move |step: &'static str| {
         if let Some(order) = &order {
             end_where_told(Path::new(order), step);
         }
     };
-    cli::probed(std::env::args_os(), Arc::new(clock), Arc::new(probe))
+    let surroundings = cli::Surroundings {
+        clock: Arc::new(|| now_unix_ms().saturating_add(moved_ms(0)).saturating_add(moved_ms(1))),
+        boot: Arc::new(|| now_unix_ms().saturating_add(moved_ms(0))),
+        probe: Arc::new(probe),
+    };
+    cli::main(std::env::args_os(), surroundings)
+}
+
+fn now_unix_ms() -> i64 {
+    #[expect(clippy::disallowed_methods, reason = "the one place where this program reads the clock")]
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis());
+    i64::try_from(now).unwrap_or(i64::MAX)
+}
+
+/// The number at this place of the clock's file; 0 where there is none.
+fn moved_ms(place: usize) -> i64 {
+    let added = std::env::var_os("ROOTCELLAR_TEST_CLOCK").and_then(|file| std::fs::read_to_string(file).ok());
+    added.and_then(|text| text.split_whitespace().nth(place)?.parse().ok()).unwrap_or(0)
 }
 
 /// Ends the process as `kill -9` does, where the order says this step.

@@ -6,6 +6,7 @@
 mod agents;
 mod batch;
 mod callers;
+mod clock;
 mod config;
 mod csr;
 mod documentation;

@@ -139,6 +139,7 @@ impl Authority {
             | Act::Thaw
             | Act::RenewalsStop
             | Act::RenewalsStopConfirm
+            | Act::ClockConfirm
             | Act::EpochOpen { .. } => {}
         }
         Ok(())
