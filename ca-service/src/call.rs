@@ -15,6 +15,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     Clock, Keeper, Limits, Probe,
+    rate::Callers,
     status::{refused, status},
     steps::Caller,
 };
@@ -111,6 +112,8 @@ pub(crate) struct Desk {
     pub(crate) listen: SocketAddr,
     /// Every bound.
     pub(crate) limits: Arc<Limits>,
+    /// How often each caller may ask.
+    pub(crate) callers: Arc<Callers>,
 }
 
 impl Desk {

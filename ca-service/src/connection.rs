@@ -1,23 +1,26 @@
 //! One connection: HTTP/2 for a caller who is known, until it ends, its time is over, or the front stops.
 
-use std::{convert::Infallible, pin::pin, sync::Arc};
+use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
 
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use proto::door::Refused;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::{Semaphore, watch},
     time::{Instant, sleep, timeout, timeout_at},
 };
-use tonic::{body::Body, service::Routes};
+use tonic::{Code, Status, body::Body, service::Routes};
 use tower::ServiceExt;
 
 use crate::{
     Clock, Limits,
+    begun::{Begins, Begun},
     call::{Call, Connection, time_asked, too_late},
     chance,
     log::Line,
-    status::status,
+    rate::Callers,
+    status::{explained, status},
     steps::Caller,
 };
 
@@ -30,6 +33,8 @@ pub(crate) struct App {
     pub(crate) routes: Routes,
     /// Every bound.
     pub(crate) limits: Arc<Limits>,
+    /// How often each caller may ask.
+    pub(crate) callers: Arc<Callers>,
     /// Milliseconds since 1970.
     pub(crate) clock: Clock,
 }
@@ -47,7 +52,7 @@ impl App {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (limits, closing) = (Arc::clone(&self.limits), watch::Sender::new(false));
-        let name = caller.name();
+        let (name, (stream, begun)) = (Arc::clone(caller.name()), Begins::new(stream));
         let batches = Arc::new(Semaphore::new(limits.batches_per_connection));
         let connection = Connection { caller, closing: closing.subscribe(), batches };
         let service = service_fn(move |request| {
@@ -57,6 +62,7 @@ impl App {
         let mut connection = pin!(http2(&limits).serve_connection(TokioIo::new(stream), service));
         let ended = tokio::select! {
             ended = &mut connection => Some(ended),
+            () = silent(&begun, limits.handshake_timeout) => Some(Ok(())),
             () = sleep(chance::shortened(limits.connection_age, AGE_SHARE)) => None,
             () = stopped(stop) => None,
         };
@@ -69,8 +75,13 @@ impl App {
             timeout(limits.drain, connection).await.unwrap_or(Ok(()))
         };
         if let Err(error) = ended {
-            tracing::debug!(caller = name, %error, "connection");
+            tracing::debug!(caller = &*name, %error, "connection");
         }
+    }
+
+    fn admit(&self, caller: &Caller) -> Result<(), Refused> {
+        caller.at((self.clock)())?;
+        self.callers.admit(caller)
     }
 
     /// One request: its caller is valid still, its deadline known, its answer logged.
@@ -80,8 +91,8 @@ impl App {
         connection: Connection,
     ) -> http::Response<Body> {
         let line = Line::begin(&request, &connection.caller);
-        let mut response = if let Err(expired) = connection.caller.at((self.clock)()) {
-            status(expired).into_http()
+        let mut response = if let Err(no) = self.admit(&connection.caller) {
+            status(no).into_http()
         } else {
             let (now, asked) = (Instant::now(), time_asked(request.headers()));
             let deadline = now + self.limits.time_for(asked);
@@ -89,13 +100,29 @@ impl App {
             let end = asked.and_then(|time| now.checked_add(time));
             request.extensions_mut().insert(Call { connection, deadline, end });
             match timeout_at(deadline, self.routes.clone().oneshot(request.map(Body::new))).await {
-                Ok(Ok(response)) => response,
+                Ok(Ok(response)) => explain(response),
                 Ok(Err(never)) => match never {},
                 Err(_elapsed) => status(too_late()).into_http(),
             }
         };
         line.end(&mut response);
         response
+    }
+}
+
+/// Returns when nothing has come until then. Never where something has.
+async fn silent(begun: &Begun, time: Duration) {
+    sleep(time).await;
+    if begun.is_true() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// A refusal by the library, which knows no reasons, gets one.
+fn explain(response: http::Response<Body>) -> http::Response<Body> {
+    match Status::from_header_map(response.headers()) {
+        Some(bare) if bare.code() != Code::Ok && bare.details().is_empty() => explained(bare).into_http(),
+        _ => response,
     }
 }
 

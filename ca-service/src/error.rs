@@ -48,6 +48,17 @@ pub enum FrontError {
         /// What the system said.
         source: io::Error,
     },
+    /// The operator's fault: more connections are allowed than this process may have descriptors.
+    #[error(
+        "`connections` and `local-connections` below [limits] need {needed} file descriptors, and this process may have {limit}: lower \
+         them, or raise the hard limit (`ulimit -Hn`, LimitNOFILE= in systemd)"
+    )]
+    TooFewDescriptors {
+        /// What the configured connections need, with all else.
+        needed: u64,
+        /// The hard limit.
+        limit: u64,
+    },
     /// The keeper's, or its supervisor's: the door closed and no other came. Whoever started this process starts it again, with a door.
     #[error(
         "the keeper's door closed and no other came: this process ends, to be started again with a new one"

@@ -12,7 +12,7 @@ use cell::TrustDomain;
 use rustls::ServerConfig;
 use tokio::{
     net::TcpListener,
-    sync::{Semaphore, mpsc, watch},
+    sync::{mpsc, watch},
     task::JoinSet,
 };
 
@@ -25,7 +25,9 @@ use crate::{
     local::LocalSocket,
     ops,
     own_certificate::{OwnCertificate, Store},
+    rate::{Callers, Rate},
     services,
+    strangers::Strangers,
     tls::server_config,
 };
 
@@ -50,6 +52,8 @@ pub struct FrontConfig {
     pub cell: TrustDomain,
     /// Every bound.
     pub limits: Limits,
+    /// File descriptors that this process may have.
+    pub descriptors: u64,
 }
 
 /// Where the front is reached.
@@ -76,6 +80,7 @@ pub async fn run(
     ready: impl FnOnce(Bound) + Send,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<(), FrontError> {
+    enough_descriptors(&config.limits, config.descriptors)?;
     let sockets = Sockets::bind(&config).await?;
     let front = Front::new(config, clock, probe, sockets.bound.mtls).await?;
     // Dropped last: what still runs then is ended.
@@ -94,6 +99,16 @@ pub async fn run(
     };
     front.serve(sockets, ready, pin!(stop)).await?;
     if lost { Err(FrontError::DoorLost) } else { Ok(()) }
+}
+
+/// Descriptors for all that is not a caller's connection: the operations port, files, the door, the runtime's own.
+const OTHER_DESCRIPTORS: usize = 128;
+
+/// A front that runs out of descriptors accepts nobody: it says so before.
+fn enough_descriptors(limits: &Limits, limit: u64) -> Result<(), FrontError> {
+    let needed = [limits.connections, limits.local_connections, OTHER_DESCRIPTORS];
+    let needed = needed.into_iter().fold(0_usize, usize::saturating_add) as u64;
+    if needed <= limit { Ok(()) } else { Err(FrontError::TooFewDescriptors { needed, limit }) }
 }
 
 struct Sockets {
@@ -143,9 +158,10 @@ impl Front {
             probe,
             listen,
             limits: Arc::clone(&limits),
+            callers: Arc::new(Callers::new(&limits)),
         };
         let routes = services::routes(&desk, health_service, limits.message_bytes)?;
-        let app = Arc::new(App { routes, limits, clock });
+        let app = Arc::new(App { routes, limits, callers: desk.callers, clock });
         Ok(Self { keeper, own, health, app, cell: Arc::new(cell) })
     }
 
@@ -198,12 +214,14 @@ impl Front {
         let mut bundles = self.keeper.bundles();
         // One that came since the settings were made is not missed.
         bundles.mark_changed();
+        let limits = &self.app.limits;
         Mtls {
             app: Arc::clone(&self.app),
             cell: Arc::clone(&self.cell),
             own: Arc::clone(&self.own),
             bundles,
-            handshakes: Arc::new(Semaphore::new(self.app.limits.handshakes)),
+            strangers: Strangers::new(limits.handshakes, limits.handshakes_per_address),
+            handshakes: Arc::new(Rate::new(limits.handshakes_per_second)),
         }
     }
 }

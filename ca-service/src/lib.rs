@@ -3,12 +3,14 @@
 //! - `front`: the life of the whole; `limits`: every bound; `error`: why it cannot start
 //! - `door`, `keeper`: asks go to the keeper, answers come back
 //! - `bundle`, `tls`, `own_certificate`: whom the front believes, and with what it proves itself
-//! - `listener`, `local`, `ops`, `connection`: sockets and what is served on them
+//! - `listener`, `local`, `ops`, `connection`, `begun`: sockets and what is served on them
+//! - `strangers`, `rate`: who may take how much of it
 //! - `steps`: steps 1 and 2 of the issuance cycle; `call`, `services`, `log`, `status`: one request and its answer
 //! - `health`: whether the keeper answers
 //!
 //! Does not: hold a CA key, see a PIN, open a token or the journal, decide what is issued.
 
+mod begun;
 mod bundle;
 mod call;
 mod chance;
@@ -24,9 +26,11 @@ mod local;
 mod log;
 mod ops;
 mod own_certificate;
+mod rate;
 mod services;
 mod status;
 mod steps;
+mod strangers;
 mod tls;
 
 pub use error::FrontError;

@@ -1,17 +1,23 @@
 //! Every bound of the front, with the reason for its default.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
-/// What the front takes at most. The default suits one machine that serves some thousand callers.
+/// What the front takes at most. The default suits one machine that serves some thousand callers. Those that an operator may set
+/// are in docs/rootcellar.toml, below `[limits]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Connections on the mTLS port, handshakes among them; one more is closed at once. 1024: some 100 KiB each.
+    /// Connections on the mTLS port, handshakes among them; one more is closed at once. 4096: some 64 KiB each.
     pub connections: usize,
     /// Connections on the local socket. 64: people and their tools.
     pub local_connections: usize,
-    /// Handshakes at work at a time; further ones wait within their timeout. 64: each costs a signature.
+    /// Connections whose handshake is not over; one more is closed at once. 256: half a second's handshakes.
     pub handshakes: usize,
-    /// Time that a handshake may take, the waiting included. 5 s: six round trips around the world.
+    /// The same from one address, or one IPv6 network (/64). 64: silent ones of one stranger leave most places to others.
+    pub handshakes_per_address: usize,
+    /// Handshakes begun in a second, after as many at once; further ones wait within their timeout. 500: each costs a signature
+    /// and three verifications, half a millisecond, so that they take no more than a quarter of a core.
+    pub handshakes_per_second: NonZeroU32,
+    /// Time that a handshake may take, and then the first octets of HTTP/2. 5 s: six round trips around the world.
     pub handshake_timeout: Duration,
     /// HTTP/2 streams open at a time on a connection (RFC 9113 §5.1.2). 256: several times what one caller keeps busy.
     pub streams_per_connection: u32,
@@ -26,6 +32,11 @@ pub struct Limits {
     pub connection_age: Duration,
     /// Silence after which a connection is asked whether it lives; it has as long again to answer. 30 s.
     pub keepalive: Duration,
+    /// Requests in a second, and as many at once, of one controller or one local user; items of a batch are requests. 10,000: twice
+    /// what a software token signs, so that only a client gone wild meets it.
+    pub requests_per_controller: NonZeroU32,
+    /// The same of any other caller. 20: an agent asks a few times an hour.
+    pub requests_per_agent: NonZeroU32,
     /// Time for a request that names none. 10 s.
     pub request_timeout: Duration,
     /// Longest time that a request can name; more is taken as this. 60 s.
@@ -43,9 +54,11 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 1024,
+            connections: 4096,
             local_connections: 64,
-            handshakes: 64,
+            handshakes: 256,
+            handshakes_per_address: 64,
+            handshakes_per_second: nonzero(500),
             handshake_timeout: Duration::from_secs(5),
             streams_per_connection: 256,
             batches_per_connection: 4,
@@ -53,6 +66,8 @@ impl Default for Limits {
             header_bytes: 16 * 1024,
             connection_age: Duration::from_secs(3600),
             keepalive: Duration::from_secs(30),
+            requests_per_controller: nonzero(10_000),
+            requests_per_agent: nonzero(20),
             request_timeout: Duration::from_secs(10),
             request_timeout_most: Duration::from_secs(60),
             drain: Duration::from_secs(10),
@@ -61,4 +76,9 @@ impl Default for Limits {
             door_wait: Duration::from_secs(30),
         }
     }
+}
+
+/// Zero is one.
+const fn nonzero(number: u32) -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(number.saturating_sub(1))
 }

@@ -3,21 +3,23 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use cell::TrustDomain;
-use rustls::ServerConfig;
+use rustls::{ServerConfig, server::Acceptor};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
+    sync::watch,
     task::JoinSet,
     time::{sleep, timeout},
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
 use crate::{
     FrontError,
     bundle::Bundle,
     connection::{App, stopped},
     own_certificate::OwnCertificate,
+    rate::Rate,
     steps::{Caller, NotACaller},
+    strangers::Strangers,
     tls::server_config,
 };
 
@@ -100,8 +102,10 @@ pub(crate) struct Mtls {
     pub(crate) own: Arc<OwnCertificate>,
     /// Whom it believes.
     pub(crate) bundles: watch::Receiver<Option<Arc<Bundle>>>,
-    /// The bound of handshakes at work.
-    pub(crate) handshakes: Arc<Semaphore>,
+    /// The places of those who are not known yet.
+    pub(crate) strangers: Arc<Strangers>,
+    /// The rate of handshakes.
+    pub(crate) handshakes: Arc<Rate>,
 }
 
 impl Mtls {
@@ -118,15 +122,21 @@ impl Mtls {
             if self.bundles.has_changed().unwrap_or(false) {
                 self.follow(&mut config);
             }
+            let place = stream.peer_addr().ok().and_then(|peer| self.strangers.enter(peer.ip()));
             let (app, cell) = (Arc::clone(&self.app), Arc::clone(&self.cell));
             let (handshakes, config, stop) =
                 (Arc::clone(&self.handshakes), Arc::clone(&config), stopping.clone());
             async move {
+                let Some(place) = place else {
+                    tracing::debug!("too many whose handshake is not over: one more is closed");
+                    return;
+                };
                 let limit = app.limits.handshake_timeout;
                 let shaken = tokio::select! {
                     shaken = timeout(limit, handshake(&handshakes, config, stream, &cell)) => shaken,
                     () = stopped(stop.clone()) => return,
                 };
+                drop(place);
                 match shaken {
                     Ok(Ok((stream, caller))) => app.serve(stream, caller, stop).await,
                     Ok(Err(error)) => tracing::info!(%error, "handshake refused"),
@@ -158,14 +168,15 @@ enum NoHandshake {
 
 /// Step 1 begins here: the stream and the caller come together or not at all.
 async fn handshake(
-    handshakes: &Semaphore,
+    handshakes: &Rate,
     config: Arc<ServerConfig>,
     stream: TcpStream,
     cell: &TrustDomain,
 ) -> Result<(TlsStream<TcpStream>, Caller), NoHandshake> {
-    // Waiting for a turn counts towards the timeout; the semaphore is never closed.
-    let _turn = handshakes.acquire().await;
-    let stream = TlsAcceptor::from(config).accept(stream).await?;
+    // Silence costs no turn: it is taken once the ClientHello is there. Waiting for it counts towards the timeout.
+    let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+    handshakes.turn().await;
+    let stream = hello.into_stream(config).await?;
     let caller = Caller::from_handshake(stream.get_ref().1, cell)?;
     Ok((stream, caller))
 }

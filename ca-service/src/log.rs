@@ -2,6 +2,8 @@
 //!
 //! Does not: write a CSR, a key, a note, or anything else of a body.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
 use tonic::{Code, Status};
@@ -21,7 +23,7 @@ const MAX_METHOD_BYTES: usize = 128;
 pub(crate) struct Line {
     id: HeaderValue,
     method: String,
-    caller: String,
+    caller: Arc<str>,
     began: Instant,
 }
 
@@ -29,7 +31,12 @@ impl Line {
     /// Of a request that has just come.
     pub(crate) fn begin<B>(request: &http::Request<B>, caller: &Caller) -> Self {
         let method = request.uri().path().chars().take(MAX_METHOD_BYTES).collect();
-        Self { id: request_id(request.headers()), method, caller: caller.name(), began: Instant::now() }
+        Self {
+            id: request_id(request.headers()),
+            method,
+            caller: Arc::clone(caller.name()),
+            began: Instant::now(),
+        }
     }
 
     /// Writes the line and names the id in the response. A stream's line is written when it begins.
@@ -39,7 +46,7 @@ impl Line {
         let reason = status.map(reason_of).unwrap_or_default();
         let ms = self.began.elapsed().as_secs_f64() * 1000.0;
         let id = self.id.to_str().unwrap_or_default();
-        tracing::info!(id, method = self.method, caller = self.caller, ?code, reason, ms, "request");
+        tracing::info!(id, method = self.method, caller = &*self.caller, ?code, reason, ms, "request");
         response.headers_mut().insert(REQUEST_ID, self.id);
     }
 }

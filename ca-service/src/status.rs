@@ -53,6 +53,19 @@ fn retry_after(refused: &Refused) -> Duration {
     Duration::from_millis(refused.retry_after_ms.into())
 }
 
+/// The same for what the library refused, before a service saw it: it gives a code and a sentence, no reason.
+pub(crate) fn explained(bare: Status) -> Status {
+    let (reason, remedy) = match bare.code() {
+        Code::Unimplemented => (Reason::NotServed, "call a method of rootcellar.v1, in an encoding it takes"),
+        Code::OutOfRange => (Reason::MessageTooLong, "send less at once"),
+        Code::Internal => (Reason::RequestMalformed, "send the protobuf message that the method takes"),
+        Code::NotFound => (Reason::NotFound, "ask for a service that there is"),
+        _ => return bare,
+    };
+    let said = if bare.message().is_empty() { "there is no such method" } else { bare.message() };
+    status(refused(reason, format!("{said}: {remedy}")))
+}
+
 /// The reason in a status of ours; empty in any other.
 pub(crate) fn reason_of(status: &Status) -> String {
     status.get_details_error_info().map(|info| info.reason).unwrap_or_default()

@@ -7,6 +7,7 @@
 
 mod certificates;
 mod file;
+mod limits;
 mod log;
 mod places;
 mod service;
@@ -16,6 +17,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use ca_service::Limits;
 use cell::{DnsName, TrustDomain};
 use certs::ObjectIdentifier;
 use hsm_config::{KeyAlgorithm, TokenConfig};
@@ -37,6 +39,7 @@ pub(crate) struct Config {
     issuing: token::Issuing,
     root: token::Root,
     attributes_oid: ObjectIdentifier,
+    limits: Limits,
     log: log::Log,
     places: Places,
     settings: Vec<Setting>,
@@ -73,14 +76,23 @@ impl Config {
         let issuing = token::Issuing::read(&mut file);
         let root = token::Root::read(&mut file);
         let attributes_oid = certificates::attributes_oid(&mut file);
+        let limits = limits::read(&mut file);
         let log = log::Log::read(&mut file);
         let settings = file.finish().map_err(|problems| ConfigError { file: None, problems })?;
-        let all = (cell, service, issuing, root, attributes_oid, log);
-        let (Some(cell), Some(service), Some(issuing), Some(root), Some(attributes_oid), Some(log)) = all
+        let all = (cell, service, issuing, root, attributes_oid, limits, log);
+        let (
+            Some(cell),
+            Some(service),
+            Some(issuing),
+            Some(root),
+            Some(attributes_oid),
+            Some(limits),
+            Some(log),
+        ) = all
         else {
             return Err(ConfigError { file: None, problems: vec![Problem::whole("a value is missing")] });
         };
-        Ok(Self { cell, service, issuing, root, attributes_oid, log, places, settings })
+        Ok(Self { cell, service, issuing, root, attributes_oid, limits, log, places, settings })
     }
 
     /// Trust domain of the cell.
@@ -147,6 +159,11 @@ impl Config {
     /// OID of the extension with an agent's roles and tags.
     pub(crate) fn attributes_oid(&self) -> ObjectIdentifier {
         self.attributes_oid
+    }
+
+    /// How much of everything the front takes.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// The service's directory.

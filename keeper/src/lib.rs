@@ -39,7 +39,7 @@ use std::sync::Arc;
 pub use entropy::mix as mix_entropy;
 pub use epoch::{EpochError, WentBack};
 pub use founding::{Founder, FoundingError};
-pub use harden::harden;
+pub use harden::{harden, raise_descriptors};
 pub use journal::{Journal, JournalError, Rebuilt, Restored, restore};
 pub use refusal::Refusal;
 pub use sequencer::Ended;

@@ -5,7 +5,7 @@
 //!
 //! Does not: compare the ids of items. Two with one id are two items, and each is answered.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{
     FutureExt, Stream, StreamExt,
@@ -30,7 +30,7 @@ use super::issuance::issue;
 use crate::{
     call::{Call, Desk, too_late},
     connection::stopped,
-    status::{item_error, refused, status},
+    status::{explained, item_error, refused, status},
 };
 
 /// Items of a stream that were read and not answered. 128: at 5,000 a second and 15 ms each, 75 are under way.
@@ -54,7 +54,7 @@ pub(super) fn answers(
     let place = call.connection.batches.clone().try_acquire_owned().map_err(|_| too_many())?;
     let over = over(call.clone()).boxed();
     let answers = FuturesUnordered::new();
-    let tally = Tally { caller: call.connection.caller.name(), certificates: 0, errors: 0 };
+    let tally = Tally { caller: Arc::clone(call.connection.caller.name()), certificates: 0, errors: 0 };
     let batch =
         Batch { desk, call, items: Some(items), answers, over, end: None, read: 0, tally, _place: place };
     Ok(unfold(batch, |mut batch| async move { batch.next().await.map(|answer| (answer, batch)) }))
@@ -92,7 +92,7 @@ impl Batch {
                     Ok(Some(item)) => self.begin(item).await,
                     Ok(None) => self.stop_reading(None),
                     // It cannot be said which item was meant.
-                    Err(broken) => self.stop_reading(Some(broken)),
+                    Err(broken) => self.stop_reading(Some(explained(broken))),
                 },
                 else => return self.end.take().map(Err),
             }
@@ -150,6 +150,8 @@ async fn one(desk: Desk, call: Call, item: Item) -> Answer {
 
 async fn certificate(desk: Desk, call: Call, item: Item) -> Result<proto::v1::Certificate, Refused> {
     let deadline = deadline(&desk, &call, item.timeout)?;
+    // Whoever asks too fast waits here, and is read no further while as many items wait as may.
+    desk.callers.admit_by(deadline, &call.connection.caller).await?;
     let request = item.request.ok_or_else(|| malformed("request", "`request` is missing"))?;
     desk.certificate(&Call { deadline, ..call }, issue(request)).await
 }
@@ -174,7 +176,7 @@ fn too_many() -> Refused {
 
 /// What came of a batch; logged when it is over.
 struct Tally {
-    caller: String,
+    caller: Arc<str>,
     certificates: u64,
     errors: u64,
 }
@@ -191,6 +193,6 @@ impl Tally {
 impl Drop for Tally {
     fn drop(&mut self) {
         let Self { caller, certificates, errors } = self;
-        tracing::info!(caller, certificates, errors, "batch");
+        tracing::info!(caller = &**caller, certificates, errors, "batch");
     }
 }

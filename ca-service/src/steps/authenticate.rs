@@ -24,12 +24,18 @@ use crate::status::refused;
 pub(crate) struct Caller(Arc<Who>);
 
 #[derive(Debug)]
-enum Who {
+struct Who {
+    /// The SPIFFE path, or the uid.
+    name: Arc<str>,
+    proof: Proof,
+}
+
+#[derive(Debug)]
+enum Proof {
     Presented {
         presented: Presented,
         /// The last second, inclusive, since 1970 (RFC 5280 §4.1.2.5).
         not_after: i64,
-        path: String,
     },
     Local(u32),
 }
@@ -69,16 +75,16 @@ impl Caller {
             return Err(NotACaller::OfAnotherCell);
         }
         let serial = certificate.raw_serial().iter().copied().skip_while(|&byte| byte == 0).collect();
-        Ok(Self(Arc::new(Who::Presented {
+        let proof = Proof::Presented {
             presented: Presented { serial, certificate_sha256: Sha256::digest(leaf).to_vec() },
             not_after: certificate.validity().not_after.timestamp(),
-            path: id.path().to_string(),
-        })))
+        };
+        Ok(Self(Arc::new(Who { name: id.path().to_string().into(), proof })))
     }
 
     /// From the local socket: the uid that the kernel names (unix(7), SO_PEERCRED).
     pub(crate) fn local(uid: u32) -> Self {
-        Self(Arc::new(Who::Local(uid)))
+        Self(Arc::new(Who { name: format!("local uid {uid}").into(), proof: Proof::Local(uid) }))
     }
 
     /// For one request, at its time in milliseconds: connections outlive certificates.
@@ -86,29 +92,34 @@ impl Caller {
     /// # Errors
     /// `CALLER_EXPIRED`.
     pub(crate) fn at(&self, now_ms: i64) -> Result<door::Caller, Refused> {
-        let caller = match &*self.0 {
-            Who::Presented { not_after, .. } if now_ms.div_euclid(1000) > *not_after => {
+        let caller = match &self.0.proof {
+            Proof::Presented { not_after, .. } if now_ms.div_euclid(1000) > *not_after => {
                 return Err(refused(Reason::CallerExpired, EXPIRED));
             }
-            Who::Presented { presented, .. } => caller::Caller::Presented(presented.clone()),
-            Who::Local(uid) => caller::Caller::LocalUid(*uid),
+            Proof::Presented { presented, .. } => caller::Caller::Presented(presented.clone()),
+            Proof::Local(uid) => caller::Caller::LocalUid(*uid),
         };
         Ok(door::Caller { caller: Some(caller) })
     }
 
     /// Whether it came over the local socket.
     pub(crate) fn is_local(&self) -> bool {
-        matches!(*self.0, Who::Local(_))
+        matches!(self.0.proof, Proof::Local(_))
+    }
+
+    /// Whether it is neither a controller nor local: one of many, who ask little.
+    pub(crate) fn is_agent(&self) -> bool {
+        !self.is_local() && !self.0.name.starts_with(CONTROLLERS)
     }
 
     /// For the log: the SPIFFE path, or the uid.
-    pub(crate) fn name(&self) -> String {
-        match &*self.0 {
-            Who::Presented { path, .. } => path.clone(),
-            Who::Local(uid) => format!("local uid {uid}"),
-        }
+    pub(crate) fn name(&self) -> &Arc<str> {
+        &self.0.name
     }
 }
+
+/// Where the paths of controllers begin.
+const CONTROLLERS: &str = "/controller/";
 
 const EXPIRED: &str = "your certificate has expired: connect with a newer one, or have the agent's controller issue one \
                        (for a controller: an officer's `rootcellar controller reissue`)";
@@ -164,7 +175,14 @@ mod tests {
         };
         assert_eq!(presented.serial, [0x80, 1]);
         assert_eq!(presented.certificate_sha256, Sha256::digest(&leaf).to_vec());
-        assert_eq!((caller.name().as_str(), caller.is_local()), ("/agent/a", false));
+        assert_eq!((&**caller.name(), caller.is_local(), caller.is_agent()), ("/agent/a", false, true));
+    }
+
+    #[test]
+    fn a_controller_is_no_agent() {
+        let controller = leaf(&["spiffe://cell.example/controller/build"], &[1]);
+        let controller = Caller::from_leaf(&controller, &cell()).unwrap();
+        assert!(!controller.is_agent() && !controller.is_local() && !Caller::local(0).is_agent());
     }
 
     #[test]

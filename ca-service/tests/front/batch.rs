@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    num::NonZeroU32,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -196,7 +197,7 @@ async fn the_streams_deadline_ends_it_with_every_item_answered() {
     let client = front.connect(&house, &house.pki.caller("/controller/build")).await;
     let (items, stream) = mpsc::channel(4);
     let mut request = Request::new(ReceiverStream::new(stream));
-    // As a header only: the client itself looks at no deadline here.
+    // The client itself looks at it only until the answer begins.
     request.metadata_mut().insert("grpc-timeout", "200m".parse().unwrap());
     let mut answers = client.issuance().batch_issue_certificates(request).await.unwrap().into_inner();
     items.send(item(1, &csr())).await.unwrap();
@@ -253,7 +254,7 @@ async fn a_client_that_does_not_read_is_read_no_further_and_takes_nobodys_place(
     let mut front = house.start().await;
     let (client, other) = (
         front.connect(&house, &house.pki.caller("/controller/build")).await,
-        front.connect(&house, &house.pki.caller("/agent/a")).await,
+        front.connect(&house, &house.pki.caller("/controller/other")).await,
     );
     let (items, answers) = begin(&client).await;
     let mut answers = answers.unwrap();
@@ -311,7 +312,7 @@ async fn a_client_that_leaves_leaves_nothing_behind() {
     let limits = Limits { in_flight: IN_FLIGHT, ..Limits::default() };
     let house = House { limits, ..House::new() };
     let mut front = house.start().await;
-    let other = front.connect(&house, &house.pki.caller("/agent/a")).await;
+    let other = front.connect(&house, &house.pki.caller("/controller/other")).await;
     let client = front.connect(&house, &house.pki.caller("/controller/build")).await;
     let (items, answers) = begin(&client).await;
     let csr = csr();
@@ -359,6 +360,36 @@ async fn one_batch_too_many_on_a_connection_is_refused() {
     assert!(answers.message().await.unwrap().is_none());
     begin(&client).await.1.unwrap();
     drop(answers);
+    front.stop().await;
+}
+
+#[tokio::test]
+async fn an_item_waits_for_its_callers_turn_or_is_told_when_it_comes() {
+    let limits = Limits { requests_per_controller: NonZeroU32::MIN, ..Limits::default() };
+    let house = House { limits, ..House::new() };
+    let mut front = house.start().await;
+    let client = front.connect(&house, &house.pki.caller("/controller/build")).await;
+    let (items, answers) = begin(&client).await;
+    let (mut answers, csr) = (answers.unwrap(), csr());
+    let short = prost_types::Duration { seconds: 0, nanos: 10_000_000 };
+    let told = loop {
+        items.send(Item { timeout: Some(short), ..item(1, &csr) }).await.unwrap();
+        tokio::select! {
+            ask = front.asks.recv() => {
+                front.far.answer(ask.unwrap().id, certificate("certificates/1"));
+                next(&mut answers).await;
+            }
+            told = next(&mut answers) => break error(told),
+        }
+    };
+    assert_eq!((told.code, told.reason.as_str()), (Code::ResourceExhausted as i32, "RATE_LIMITED"));
+    let wait = told.retry_after.unwrap();
+    assert!(wait.seconds > 0 || wait.nanos > 1_000_000, "{wait:?}");
+    items.send(item(2, &csr)).await.unwrap();
+    let ask = front.asks.recv().await.unwrap();
+    front.far.answer(ask.id, certificate("certificates/2"));
+    assert_eq!(next(&mut answers).await.item, 2);
+    drop((items, answers));
     front.stop().await;
 }
 

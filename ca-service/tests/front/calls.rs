@@ -181,18 +181,6 @@ async fn a_watcher_sees_each_bundle_until_it_is_forgotten() {
 }
 
 #[tokio::test]
-async fn a_message_too_long_is_refused_unread() {
-    let limits = Limits { message_bytes: 100, ..Limits::default() };
-    let house = House { limits, ..House::new() };
-    let mut front = house.start().await;
-    let client = front.connect(&house, &house.pki.caller("/agent/a")).await;
-    let told = client.agents().get_agent(GetAgentRequest { name: "x".repeat(200) }).await.unwrap_err();
-    assert_eq!(told.code(), Code::OutOfRange);
-    assert!(front.asks.try_recv().is_err());
-    front.stop().await;
-}
-
-#[tokio::test]
 async fn what_is_in_flight_is_finished_when_the_front_stops() {
     let house = House::new();
     let mut front = house.start().await;

@@ -71,6 +71,7 @@ impl House {
             state_dir: self.state_dir(),
             cell: "cell.example".parse().unwrap(),
             limits: self.limits.clone(),
+            descriptors: 100_000,
         }
     }
 

@@ -6,6 +6,7 @@ mod batch;
 mod calls;
 mod far_end;
 mod house;
+mod limits;
 mod pki;
 mod sockets;
 mod start;

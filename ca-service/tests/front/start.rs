@@ -5,7 +5,7 @@ use std::{
     os::unix::fs::PermissionsExt,
 };
 
-use ca_service::{FrontConfig, FrontError};
+use ca_service::{FrontConfig, FrontError, Limits};
 use tokio::net::TcpListener;
 
 use crate::house::House;
@@ -38,6 +38,16 @@ async fn operations_are_for_this_machine_alone() {
         let config = FrontConfig { ops_listen: wide.parse().unwrap(), ..house.config() };
         assert!(matches!(house.fail(config).await, FrontError::OpsNotLoopback { .. }), "{wide}");
     }
+}
+
+#[tokio::test]
+async fn more_connections_than_descriptors_are_refused_with_key_and_limit() {
+    let house = House::new();
+    let limits = Limits { connections: 900, local_connections: 60, ..Limits::default() };
+    let error = house.fail(FrontConfig { descriptors: 1024, limits, ..house.config() }).await;
+    let text = error.to_string();
+    assert!(matches!(error, FrontError::TooFewDescriptors { needed: 1088, limit: 1024 }), "{text}");
+    assert!(text.contains("`connections`") && text.contains("1024"), "{text}");
 }
 
 #[tokio::test]

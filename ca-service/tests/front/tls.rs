@@ -1,10 +1,8 @@
 //! The mTLS port's handshake.
 
-use std::{process::Stdio, time::Duration};
+use std::{process::Stdio, sync::Arc};
 
-use ca_service::Limits;
 use rustls::{AlertDescription, NamedGroup, ProtocolVersion, client::Resumption};
-use std::sync::Arc;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -18,9 +16,12 @@ use crate::{
 };
 
 /// The first bytes of an HTTP/2 connection and an empty SETTINGS frame (RFC 9113 §3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
-async fn shake(front: &Running, config: rustls::ClientConfig) -> std::io::Result<TlsStream<TcpStream>> {
+pub(crate) async fn shake(
+    front: &Running,
+    config: rustls::ClientConfig,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let stream = TcpStream::connect(front.bound.mtls).await?;
     TlsConnector::from(Arc::new(config)).connect("localhost".try_into().unwrap(), stream).await
 }
@@ -106,39 +107,6 @@ async fn a_certificate_of_another_cell_is_nobodys() {
     let mut stream = shake(&front, nobody.client(&house.pki.anchors())).await.unwrap();
     assert!(stream.read_u8().await.is_err());
     front.stop().await;
-}
-
-#[tokio::test]
-async fn a_handshake_that_does_not_go_on_is_ended() {
-    let limits = Limits { handshake_timeout: Duration::from_millis(50), ..Limits::default() };
-    let house = House { limits, ..House::new() };
-    let front = house.start().await;
-    let mut slow = TcpStream::connect(front.bound.mtls).await.unwrap();
-    // The beginning of a ClientHello (RFC 8446 §5.1).
-    slow.write_all(&[22, 3, 1]).await.unwrap();
-    assert!(slow.read_u8().await.is_err());
-    front.stop().await;
-}
-
-#[tokio::test]
-async fn a_handshake_waits_for_its_turn_no_longer_than_it_may_last() {
-    let limits = Limits { handshakes: 0, handshake_timeout: Duration::from_millis(50), ..Limits::default() };
-    let house = House { limits, ..House::new() };
-    let front = house.start().await;
-    let caller = house.pki.caller("/agent/a");
-    assert!(shake(&front, caller.client(&house.pki.anchors())).await.is_err());
-    front.stop().await;
-}
-
-#[tokio::test]
-async fn one_connection_too_many_is_closed() {
-    let limits = Limits { connections: 1, ..Limits::default() };
-    let house = House { limits, ..House::new() };
-    let front = house.start().await;
-    let caller = house.pki.caller("/agent/a");
-    let _first = shake(&front, caller.client(&house.pki.anchors())).await.unwrap();
-    assert!(shake(&front, caller.client(&house.pki.anchors())).await.is_err());
-    let _ = front.begin_stop();
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::os::unix::net::UnixStream;
 
-use ca_service::{FrontConfig, FrontError, Limits};
+use ca_service::{FrontConfig, FrontError};
 use clap::Args;
 use tokio::sync::{mpsc, oneshot};
 
@@ -27,6 +27,7 @@ pub(super) fn run(session: &Session, _args: &Front) -> Result<(), Failure> {
     keeper::harden().map_err(failed)?;
     let config = session.config()?;
     logging::start(config.log_level(), config.log_format());
+    let descriptors = keeper::raise_descriptors().map_err(failed)?;
     let control = Control::of_this_process().map_err(failed)?;
     let telling = control.try_clone().map_err(failed)?;
     let (doors, taken) = mpsc::channel(DOORS);
@@ -51,7 +52,7 @@ pub(super) fn run(session: &Session, _args: &Front) -> Result<(), Failure> {
         let _ = stopped.await;
     };
     Ok(runtime.block_on(ca_service::run(
-        settings(&config),
+        settings(&config, descriptors),
         session.clock(),
         session.probe(),
         taken,
@@ -60,14 +61,15 @@ pub(super) fn run(session: &Session, _args: &Front) -> Result<(), Failure> {
     ))?)
 }
 
-fn settings(config: &Config) -> FrontConfig {
+fn settings(config: &Config, descriptors: u64) -> FrontConfig {
     FrontConfig {
         listen: config.listen(),
         ops_listen: config.ops_listen(),
         socket: config.socket().to_owned(),
         state_dir: config.data_dir().join("front"),
         cell: config.cell().clone(),
-        limits: Limits::default(),
+        limits: config.limits().clone(),
+        descriptors,
     }
 }
 
@@ -76,6 +78,9 @@ impl From<FrontError> for Failure {
         match error {
             FrontError::Listen { .. } | FrontError::OpsNotLoopback { .. } => {
                 Self::new("LISTEN", error).ending(Exit::Configuration)
+            }
+            FrontError::TooFewDescriptors { .. } => {
+                Self::new("TOO_FEW_DESCRIPTORS", error).ending(Exit::Configuration)
             }
             FrontError::DoorLost => Self::new("DOOR_LOST", error).ending(Exit::TryLater),
             _ => Self::new("FRONT", error),

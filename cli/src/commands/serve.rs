@@ -2,7 +2,6 @@
 
 use clap::Args;
 use keeper::{Journal, StartError};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::error::Failure;
 use crate::logging;
@@ -24,7 +23,6 @@ pub(super) fn run(session: &Session, _args: &Serve) -> Result<(), Failure> {
     // Asked here, so that one sentence says it and not each child in its own way; the keeper asks again for itself.
     Journal::is_free(config.data_dir()).map_err(StartError::from)?;
     logging::start(config.log_level(), config.log_format());
-    raise_descriptors();
     let environment = config.issuing_token().environment();
     let keeper = || {
         let mut command = session.again(&environment)?;
@@ -51,12 +49,4 @@ pub(super) fn run(session: &Session, _args: &Serve) -> Result<(), Failure> {
         }
     };
     session.block_on(supervise(keeper, front, ready))
-}
-
-/// As many descriptors as the system allows: SoftHSM2 opens two files for each signature, and running out of them poisons its keys.
-fn raise_descriptors() {
-    let limit = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
-        tracing::warn!(cause = error.to_string(), "the limit of open files could not be raised");
-    }
 }

@@ -45,6 +45,14 @@ pub(super) struct File<'a> {
 
 type Value<'a> = Spanned<DeValue<'a>>;
 
+/// How a value is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Text,
+    List,
+    Number,
+}
+
 impl<'a> File<'a> {
     /// Reads the text. What is no TOML becomes problems, and the rest is read on.
     pub(super) fn parse(text: &'a str, places: &'a Places) -> Self {
@@ -63,9 +71,15 @@ impl<'a> File<'a> {
     where
         T: FromStr<Err: Display>,
     {
-        let (texts, line) = self.texts(key, false)?;
-        let text = texts.map_or_else(|| default.to_owned(), |texts| texts.concat());
-        self.set(key, line, &[text], line.is_some()).and_then(|values| values.into_iter().next())
+        self.one(key, Form::Text, default)
+    }
+
+    /// As [`Self::value`], for a number, which is written without quotes.
+    pub(super) fn number<T>(&mut self, key: &'static str, default: &str) -> Option<T>
+    where
+        T: FromStr<Err: Display>,
+    {
+        self.one(key, Form::Number, default)
     }
 
     /// The value of a key that may be absent. None also when it is a problem, which is then noted.
@@ -73,7 +87,7 @@ impl<'a> File<'a> {
     where
         T: FromStr<Err: Display>,
     {
-        let (texts, line) = self.texts(key, false)?;
+        let (texts, line) = self.texts(key, Form::Text)?;
         self.set(key, line, &texts.unwrap_or_default(), line.is_some())?.into_iter().next()
     }
 
@@ -82,7 +96,7 @@ impl<'a> File<'a> {
     where
         T: FromStr<Err: Display>,
     {
-        let (texts, line) = self.texts(key, true)?;
+        let (texts, line) = self.texts(key, Form::List)?;
         let texts = texts.unwrap_or_else(|| defaults.iter().map(ToString::to_string).collect());
         self.set(key, line, &texts, line.is_some())
     }
@@ -112,20 +126,34 @@ impl<'a> File<'a> {
         Err(self.problems)
     }
 
+    fn one<T>(&mut self, key: &'static str, form: Form, default: &str) -> Option<T>
+    where
+        T: FromStr<Err: Display>,
+    {
+        let (texts, line) = self.texts(key, form)?;
+        let text = texts.map_or_else(|| default.to_owned(), |texts| texts.concat());
+        self.set(key, line, &[text], line.is_some()).and_then(|values| values.into_iter().next())
+    }
+
     /// The texts that a key was written with, places filled in, and its line; none where it was not written.
-    fn texts(&mut self, key: &'static str, list: bool) -> Option<(Option<Vec<String>>, Option<usize>)> {
+    fn texts(&mut self, key: &'static str, form: Form) -> Option<(Option<Vec<String>>, Option<usize>)> {
         let Some(value) = self.find(key) else { return Some((None, None)) };
         let line = self.line(&value.span());
-        let texts: Option<Vec<String>> = match (value.get_ref(), list) {
-            (DeValue::String(text), false) => Some(vec![text.to_string()]),
-            (DeValue::Array(items), true) => {
+        let texts: Option<Vec<String>> = match (value.get_ref(), form) {
+            (DeValue::String(text), Form::Text) => Some(vec![text.to_string()]),
+            (DeValue::Integer(number), Form::Number) => Some(vec![number.to_string()]),
+            (DeValue::Array(items), Form::List) => {
                 items.iter().map(|item| item.get_ref().as_str().map(ToOwned::to_owned)).collect()
             }
             _ => None,
         };
         let found = value.get_ref().type_str();
         if texts.is_none() {
-            let wanted = if list { "a list of texts in quotes" } else { "a text in quotes" };
+            let wanted = match form {
+                Form::Text => "a text in quotes",
+                Form::List => "a list of texts in quotes",
+                Form::Number => "a whole number",
+            };
             let what = format!("must be {wanted}, and is of type {found}");
             self.settings.push(Setting { key, value: String::new(), written: true });
             self.problems.push(Problem { line: Some(line), key: key.to_owned(), what });

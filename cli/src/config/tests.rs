@@ -29,6 +29,7 @@ fn without_a_file_every_key_has_its_default() {
 #[test]
 fn what_is_written_is_in_force() {
     let text = "cell = \"prod.example\"\n[service]\nlisten = \"[::]:1\"\ndns-names = [\"ca.example\", \"ca\"]\n\
+                [limits]\nconnections = 7\nrequest-timeout-most = \"2m\"\n\
                 [token]\nmodule = \"/x.so\"\nissuing-key = \"rsa-3072\"\n[log]\nlevel = \"debug\"\n";
     let config = Config::parse(text, places()).unwrap();
     assert_eq!(
@@ -38,7 +39,9 @@ fn what_is_written_is_in_force() {
     assert_eq!(config.issuing_key(), KeyAlgorithm::RsaPss(3072));
     assert_eq!((config.log_level(), config.log_format()), (tracing::Level::DEBUG, LogFormat::Auto));
     let written: Vec<_> = config.settings().iter().filter(|s| s.written).map(|s| s.key).collect();
-    assert_eq!(written.len(), 6, "{written:?}");
+    assert_eq!(written.len(), 8, "{written:?}");
+    let limits = config.limits();
+    assert_eq!((limits.connections, limits.request_timeout_most.as_secs()), (7, 120));
 }
 
 #[test]
@@ -72,6 +75,22 @@ fn each_of_these_is_a_problem() {
         ("[token]\npin = \"1234\"", "line 2: token.pin"),
         ("[token]\nprofile = \"nonesuch\"", "line 2: token.profile"),
         ("[certificates]\nattributes-oid = \"2.25.4294967295\"", "line 2: certificates.attributes-oid"),
+        (
+            "[limits]\nconnections = \"9\"",
+            "line 2: limits.connections: must be a whole number, and is of type string",
+        ),
+        ("[limits]\nconnections = 0", "line 2: limits.connections: \"0\": is not a number from 1 to 1000000"),
+        (
+            "[limits]\nmessage-bytes = 1000000",
+            "line 2: limits.message-bytes: \"1000000\": is not a number from 65536",
+        ),
+        ("[limits]\nrequests-per-agent = -1", "line 2: limits.requests-per-agent"),
+        ("[limits]\nin-flight = 1.5", "line 2: limits.in-flight: must be a whole number"),
+        (
+            "[limits]\nrequest-timeout = \"10\"",
+            "line 2: limits.request-timeout: \"10\": not a length of time",
+        ),
+        ("[limits]\ndrain = 1", "line 2: limits.drain: is unknown"),
         ("[log]\nlevel = \"3\"", "line 2: log.level: \"3\": is not one of error"),
         ("cell = \"a\"\ncell = \"b\"", "line 2: duplicate key"),
         ("cell = ", "line 1: "),

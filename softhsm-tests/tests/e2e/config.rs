@@ -43,6 +43,16 @@ async fn port_taken() {
 }
 
 #[test]
+fn too_few_descriptors() {
+    let mut cell = Cell::founded(BINARY);
+    cell.program().wrap(&["prlimit", "--nofile=1024:1024"]);
+    let said = cell.try_serve().expect_err("it does not serve").fails(78);
+    assert!(said.contains("`connections`") && said.contains("1024"), "{said}");
+    cell.configure("[limits]\nconnections = 500\n");
+    cell.serve();
+}
+
+#[test]
 fn no_cell() {
     let cell = Cell::empty(BINARY);
     let said = cell.try_serve().expect_err("it does not serve").fails(1);

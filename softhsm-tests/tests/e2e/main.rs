@@ -17,6 +17,7 @@ mod idempotency;
 mod invariants;
 mod issue;
 mod journal;
+mod limits;
 mod lint;
 mod modes;
 mod officer;

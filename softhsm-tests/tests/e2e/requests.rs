@@ -6,6 +6,7 @@ use proto::v1::{
 };
 use rcgen::KeyPair;
 use tonic::{Code, Request, Status};
+use tonic_prost::ProstCodec;
 use tonic_types::StatusExt as _;
 
 use crate::support::{House, ask, csr, csr_of, inner, issue, refused, request, still_issues};
@@ -148,6 +149,33 @@ async fn key_in_use() {
     let borrowed = ask(&client, request("build/c", csr_of(&controllers))).await;
     refused(borrowed, Code::FailedPrecondition, "KEY_IN_USE");
     ask(&client, request("build/a", csr_of(&key))).await.expect("the same identity keeps its key");
+}
+
+/// Calls a method with what protobuf knows as a message of one bytes field.
+async fn call(house: &House, path: &'static str, field: &[u8]) -> Result<(), Status> {
+    let mut grpc = tonic::client::Grpc::new(house.channel().await);
+    grpc.ready().await.expect("the connection is there");
+    let codec = ProstCodec::<Vec<u8>, Vec<u8>>::default();
+    let path = http::uri::PathAndQuery::from_static(path);
+    grpc.unary(Request::new(field.to_vec()), path, codec).await.map(drop)
+}
+
+#[tokio::test]
+async fn not_served() {
+    let (house, client) = House::with_build().await;
+    for path in ["/rootcellar.v1.AgentService/Nothing", "/rootcellar.keeper.v1.Door/Ask", "/"] {
+        refused(call(&house, path, b"").await, Code::Unimplemented, "NOT_SERVED");
+    }
+    still_issues(&client).await;
+}
+
+#[tokio::test]
+async fn no_protobuf() {
+    let (house, client) = House::with_build().await;
+    // A name is UTF-8 (protobuf, "Scalar Value Types").
+    let told = call(&house, "/rootcellar.v1.AgentService/GetAgent", &[0xff]).await;
+    refused(told, Code::InvalidArgument, "REQUEST_MALFORMED");
+    still_issues(&client).await;
 }
 
 #[tokio::test]

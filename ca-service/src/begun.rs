@@ -1,0 +1,90 @@
+//! A stream that knows whether HTTP/2 has begun on it.
+//!
+//! hyper waits for a client's first octets (RFC 9113 §3.4) without end, and asks whether it lives only after them.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Octets of the client's preface.
+const PREFACE: usize = 24;
+
+/// The stream.
+pub(crate) struct Begins<S> {
+    stream: S,
+    read: usize,
+    begun: Begun,
+}
+
+/// Whether as many octets have come as the preface has.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Begun(Arc<AtomicBool>);
+
+impl Begun {
+    /// Whether it has.
+    pub(crate) fn is_true(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl<S> Begins<S> {
+    /// Nothing has come yet.
+    pub(crate) fn new(stream: S) -> (Self, Begun) {
+        let begun = Begun::default();
+        (Self { stream, read: 0, begun: begun.clone() }, begun)
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Begins<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if self.read < PREFACE {
+            self.read += buffer.filled().len() - before;
+            self.begun.0.store(self.read >= PREFACE, Ordering::Relaxed);
+        }
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Begins<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

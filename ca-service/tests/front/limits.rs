@@ -1,0 +1,223 @@
+//! Too much of everything: handshakes, connections, requests, octets.
+
+use std::{io, net::SocketAddr, num::NonZeroU32, time::Duration};
+
+use ca_service::Limits;
+use proto::{
+    client::Client,
+    door::answer,
+    v1::{GetAgentRequest, GetAgentResponse},
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+};
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
+
+use crate::{
+    house::{House, Running},
+    tls::{PREFACE, shake},
+};
+
+const SHORT: Duration = Duration::from_millis(50);
+
+fn rate(per_second: u32) -> NonZeroU32 {
+    NonZeroU32::new(per_second).unwrap()
+}
+
+fn reason(status: &Status) -> (Code, String) {
+    (status.code(), status.get_details_error_info().map(|info| info.reason).unwrap_or_default())
+}
+
+fn get_agent() -> GetAgentRequest {
+    GetAgentRequest { name: "agents/a".into() }
+}
+
+/// Asks in a task of its own.
+fn asking(client: &Client) -> tokio::task::JoinHandle<Result<(), Status>> {
+    let mut agents = client.agents();
+    tokio::spawn(async move { agents.get_agent(get_agent()).await.map(drop) })
+}
+
+/// Answers the next ask.
+async fn answer_next(front: &mut Running) {
+    let ask = front.asks.recv().await.unwrap();
+    front.far.answer(ask.id, answer::Answer::GetAgent(GetAgentResponse::default()));
+}
+
+/// A connection from an address of this machine, which says nothing.
+async fn silent(front: &Running, from: &str) -> io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(SocketAddr::new(from.parse().unwrap(), 0))?;
+    socket.connect(front.bound.mtls).await
+}
+
+#[tokio::test]
+async fn a_handshake_that_does_not_go_on_is_ended() {
+    let limits = Limits { handshake_timeout: Duration::from_millis(50), ..Limits::default() };
+    let house = House { limits, ..House::new() };
+    let front = house.start().await;
+    let mut slow = TcpStream::connect(front.bound.mtls).await.unwrap();
+    // The beginning of a ClientHello (RFC 8446 §5.1).
+    slow.write_all(&[22, 3, 1]).await.unwrap();
+    assert!(slow.read_u8().await.is_err());
+    front.stop().await;
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_closed() {
+    let limits = Limits { connections: 1, ..Limits::default() };
+    let house = House { limits, ..House::new() };
+    let front = house.start().await;
+    let caller = house.pki.caller("/agent/a");
+    let _first = shake(&front, caller.client(&house.pki.anchors())).await.unwrap();
+    assert!(shake(&front, caller.client(&house.pki.anchors())).await.is_err());
+    let _ = front.begin_stop();
+}
+
+#[tokio::test]
+async fn silent_strangers_keep_nobody_else_out() {
+    let limits = Limits { handshakes: 3, handshakes_per_address: 2, ..Limits::default() };
+    let house = House { limits, ..House::new() };
+    let front = house.start().await;
+    let _first = silent(&front, "127.0.0.2").await.unwrap();
+    let _second = silent(&front, "127.0.0.2").await.unwrap();
+    let mut third = silent(&front, "127.0.0.2").await.unwrap();
+    assert!(third.read_u8().await.is_err(), "two of one address are enough");
+    let caller = house.pki.caller("/agent/a").client(&house.pki.anchors());
+    let one = shake(&front, caller.clone()).await.expect("another address has a place");
+    // Who is known takes none.
+    let other = shake(&front, caller.clone()).await.expect("and again");
+    let _third = silent(&front, "127.0.0.3").await.unwrap();
+    assert!(shake(&front, caller).await.is_err(), "all places are taken");
+    drop((one, other));
+    front.stop().await;
+}
+
+#[tokio::test]
+async fn a_handshake_waits_for_its_turn_no_longer_than_it_may_last() {
+    let limits = Limits { handshakes_per_second: rate(1), handshake_timeout: SHORT * 4, ..Limits::default() };
+    let house = House { limits, ..House::new() };
+    let front = house.start().await;
+    let caller = house.pki.caller("/agent/a").client(&house.pki.anchors());
+    // Silence takes no turn.
+    let _silent = silent(&front, "127.0.0.2").await.unwrap();
+    let first = shake(&front, caller.clone()).await.unwrap();
+    assert!(shake(&front, caller).await.is_err());
+    drop(first);
+    front.stop().await;
+}
+
+#[tokio::test]
+async fn a_caller_who_never_begins_is_not_waited_for() {
+    let limits = Limits { handshake_timeout: SHORT * 4, ..Limits::default() };
+    let house = House { limits, ..House::new() };
+    let front = house.start().await;
+    let mut config = house.pki.caller("/agent/a").client(&house.pki.anchors());
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let mut stream = shake(&front, config).await.unwrap();
+    // Half of the preface is not one.
+    stream.write_all(&PREFACE[..12]).await.unwrap();
+    let mut said = Vec::new();
+    // Returns once the front has closed it, in whatever way.
+    let _ = stream.read_to_end(&mut said).await;
+    front.stop().await;
+}
+
+#[tokio::test]
+async fn a_caller_who_does_not_answer_is_taken_for_dead() {
+    let limits = Limits { keepalive: SHORT, ..Limits::default() };
+    let house = House { limits, ..House::new() };
+    let front = house.start().await;
+    let mut config = house.pki.caller("/agent/a").client(&house.pki.anchors());
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let mut stream = shake(&front, config).await.unwrap();
+    stream.write_all(PREFACE).await.unwrap();
+    let mut said = Vec::new();
+    let _ = stream.read_to_end(&mut said).await;
+    // A PING (RFC 9113 §6.7: type 6, eight octets) was sent and not answered.
+    assert!(said.windows(4).any(|frame| frame == [0, 0, 8, 6]), "{said:?}");
+    front.stop().await;
+}
+
+#[tokio::test]
+async fn a_caller_who_asks_too_often_is_told_when_to_come_back() {
+    let limits = Limits { requests_per_agent: rate(5), ..Limits::default() };
+    let house = House { limits, ..House::new() };
+    let mut front = house.start().await;
+    let greedy = front.connect(&house, &house.pki.caller("/agent/greedy")).await;
+    let told = loop {
+        let mut asked = asking(&greedy);
+        tokio::select! {
+            () = answer_next(&mut front) => asked.await.unwrap().unwrap(),
+            told = &mut asked => break told.unwrap().unwrap_err(),
+        }
+    };
+    assert_eq!(reason(&told), (Code::ResourceExhausted, "RATE_LIMITED".into()));
+    let wait = told.get_details_retry_info().unwrap().retry_delay.unwrap();
+    assert!(wait <= Duration::from_millis(201), "{wait:?}");
+    // Another connection is no other caller; another caller is.
+    let again = front.connect(&house, &house.pki.caller("/agent/greedy")).await;
+    let told = again.agents().get_agent(get_agent()).await;
+    assert!(told.is_err() || wait < SHORT, "{told:?}");
+    for other in ["/agent/other", "/controller/build"] {
+        let other = front.connect(&house, &house.pki.caller(other)).await;
+        let asked = asking(&other);
+        answer_next(&mut front).await;
+        asked.await.unwrap().unwrap();
+    }
+    drop((greedy, again));
+    front.stop().await;
+}
+
+#[tokio::test]
+async fn one_ask_too_many_is_refused_at_once_with_the_time_to_wait() {
+    let limits = Limits { in_flight: 4, ..Limits::default() };
+    let house = House { limits, ..House::new() };
+    let mut front = house.start().await;
+    let client = front.connect(&house, &house.pki.caller("/controller/build")).await;
+    // The front asks for itself now and then, so that it is not said how many are in flight.
+    let (mut waiting, mut refused) = (Vec::new(), None);
+    while refused.is_none() {
+        let mut asked = asking(&client);
+        tokio::select! {
+            ask = front.asks.recv() => waiting.push((asked, ask.unwrap().id)),
+            told = &mut asked => refused = Some(told.unwrap().unwrap_err()),
+        }
+        assert!(waiting.len() <= 4);
+    }
+    let told = refused.unwrap();
+    assert_eq!(reason(&told), (Code::ResourceExhausted, "QUEUE_FULL".into()));
+    assert_eq!(told.get_details_retry_info().unwrap().retry_delay, Some(Duration::from_millis(100)));
+    for (asked, id) in waiting {
+        front.far.answer(id, answer::Answer::GetAgent(GetAgentResponse::default()));
+        asked.await.unwrap().unwrap();
+    }
+    front.stop().await;
+}
+
+#[tokio::test]
+async fn a_deadline_that_is_over_is_refused_before_the_keeper_is_asked() {
+    // A client that names none is given none; one that names it looks at it itself.
+    let limits = Limits { request_timeout: Duration::ZERO, ..Limits::default() };
+    let house = House { limits, ..House::new() };
+    let mut front = house.start().await;
+    let client = front.connect(&house, &house.pki.caller("/agent/a")).await;
+    let told = client.agents().get_agent(get_agent()).await.unwrap_err();
+    assert_eq!(reason(&told), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED".into()));
+    assert!(front.asks.try_recv().is_err());
+    front.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_too_long_is_refused_unread() {
+    let limits = Limits { message_bytes: 100, ..Limits::default() };
+    let house = House { limits, ..House::new() };
+    let mut front = house.start().await;
+    let client = front.connect(&house, &house.pki.caller("/agent/a")).await;
+    let told = client.agents().get_agent(GetAgentRequest { name: "x".repeat(200) }).await.unwrap_err();
+    assert_eq!(reason(&told), (Code::ResourceExhausted, "MESSAGE_TOO_LONG".into()));
+    assert!(front.asks.try_recv().is_err());
+    front.stop().await;
+}
