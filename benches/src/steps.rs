@@ -12,6 +12,7 @@ use certs::{
 };
 use rcgen::{KeyPair, PublicKeyData as _, SigningKey as _};
 
+use crate::Failed;
 use crate::cpu::median_us;
 
 /// When the measurements take place: 2025-06-01T00:00:00Z.
@@ -19,9 +20,6 @@ const NOW: u64 = 1_748_736_000;
 
 /// Entries of the long CRL.
 const LONG_CRL: u64 = 100_000;
-
-/// Why there is nothing to measure: our bug.
-pub type Failed = Box<dyn std::error::Error + Send + Sync>;
 
 /// What the steps work on.
 pub struct Steps {

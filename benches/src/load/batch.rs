@@ -1,9 +1,7 @@
 //! The same load over `BatchIssueCertificates`: one stream a connection, a new item for each that is answered.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use proto::client::Client;
 use proto::v1::batch_issue_certificates_response::Result as Outcome;
@@ -11,15 +9,15 @@ use proto::v1::{BatchIssueCertificatesRequest, IssueCertificateRequest};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::{Failed, tell};
+use super::figures::{Answers, Sample};
+use crate::Failed;
 
-/// One stream, with one item under way for each of these requests. The latencies of those that succeeded.
-pub(crate) async fn stream(
+/// One stream, with one item under way for each of these requests.
+pub(super) async fn stream(
     client: Client,
     requests: Vec<IssueCertificateRequest>,
     until: Instant,
-    errors: Arc<AtomicU64>,
-) -> Result<Vec<Duration>, Failed> {
+) -> Result<Answers, Failed> {
     let (items, stream) = mpsc::channel(requests.len());
     let item = |number: usize| BatchIssueCertificatesRequest {
         item: number as u64,
@@ -33,16 +31,12 @@ pub(crate) async fn stream(
     }
     let mut answers =
         client.issuance().batch_issue_certificates(ReceiverStream::new(stream)).await?.into_inner();
-    let (mut items, mut latencies) = (Some(items), Vec::new());
+    let (mut items, mut given) = (Some(items), Answers::default());
     while let Some(answer) = answers.message().await? {
         let number = usize::try_from(answer.item)?;
         match answer.result {
-            Some(Outcome::Certificate(_)) => {
-                latencies.extend(asked.get(&number).map(Instant::elapsed));
-            }
-            // The first tells more than the count.
-            other if errors.fetch_add(1, Ordering::Relaxed) == 0 => tell(&format!("{other:?}")),
-            _ => {}
+            Some(Outcome::Certificate(_)) => given.samples.extend(asked.get(&number).map(Sample::since)),
+            other => given.refused(format!("{other:?}")),
         }
         if Instant::now() >= until {
             items = None;
@@ -52,5 +46,5 @@ pub(crate) async fn stream(
             items.send(item(number)).await?;
         }
     }
-    Ok(latencies)
+    Ok(given)
 }
