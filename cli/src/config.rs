@@ -16,10 +16,11 @@ mod token;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ca_service::Limits;
 use cell::{DnsName, TrustDomain};
-use certs::ObjectIdentifier;
+use certs::{Blocklist, ObjectIdentifier};
 use hsm_config::{KeyAlgorithm, TokenConfig};
 
 pub(crate) use file::{Problem, Setting};
@@ -39,6 +40,7 @@ pub(crate) struct Config {
     issuing: token::Issuing,
     root: token::Root,
     attributes_oid: ObjectIdentifier,
+    weak_keys: Arc<Blocklist>,
     limits: Limits,
     log: log::Log,
     places: Places,
@@ -76,6 +78,7 @@ impl Config {
         let issuing = token::Issuing::read(&mut file);
         let root = token::Root::read(&mut file);
         let attributes_oid = certificates::attributes_oid(&mut file);
+        let weak_keys = certificates::weak_keys(&mut file);
         let limits = limits::read(&mut file);
         let log = log::Log::read(&mut file);
         let settings = file.finish().map_err(|problems| ConfigError { file: None, problems })?;
@@ -92,7 +95,7 @@ impl Config {
         else {
             return Err(ConfigError { file: None, problems: vec![Problem::whole("a value is missing")] });
         };
-        Ok(Self { cell, service, issuing, root, attributes_oid, limits, log, places, settings })
+        Ok(Self { cell, service, issuing, root, attributes_oid, weak_keys, limits, log, places, settings })
     }
 
     /// Trust domain of the cell.
@@ -159,6 +162,11 @@ impl Config {
     /// OID of the extension with an agent's roles and tags.
     pub(crate) fn attributes_oid(&self) -> ObjectIdentifier {
         self.attributes_oid
+    }
+
+    /// Keys that are known to be weak.
+    pub(crate) fn weak_keys(&self) -> Arc<Blocklist> {
+        Arc::clone(&self.weak_keys)
     }
 
     /// How much of everything the front takes.

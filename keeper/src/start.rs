@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use cell::{DnsNames, TrustDomain};
-use certs::ObjectIdentifier;
+use certs::{Blocklist, ObjectIdentifier};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use hsm_config::{PinGuard, TokenConfig, TokenError};
 use proto::door::Ask;
@@ -58,6 +58,8 @@ pub struct Config {
     pub service_addresses: Vec<IpAddr>,
     /// OID of the roles-and-tags extension.
     pub attributes_oid: ObjectIdentifier,
+    /// Keys that are known to be weak: none of them gets a certificate.
+    pub weak_keys: Arc<Blocklist>,
 }
 
 /// Why a keeper does not start.
@@ -332,6 +334,7 @@ fn settings(config: &Config, journal: &Journal) -> Settings {
         attributes_oid: config.attributes_oid,
         service_dns: config.service_dns.clone(),
         service_addresses: config.service_addresses.clone(),
+        weak_keys: Arc::clone(&config.weak_keys),
     }
 }
 

@@ -60,6 +60,7 @@ fn settings(config: &Config) -> Result<keeper::Config, Failure> {
             .map_err(|error| Failure::new("CONFIGURATION", error).ending(Exit::Configuration))?,
         service_addresses: config.addresses().to_vec(),
         attributes_oid: config.attributes_oid(),
+        weak_keys: config.weak_keys(),
     })
 }
 

@@ -1,8 +1,9 @@
 //! `[certificates]`: what stands in them.
 
 use std::str::FromStr;
+use std::sync::Arc;
 
-use certs::ObjectIdentifier;
+use certs::{Blocklist, ObjectIdentifier};
 
 use super::file::File;
 
@@ -12,6 +13,23 @@ const ARC_END: u32 = 1 << 31;
 pub(super) fn attributes_oid(file: &mut File<'_>) -> Option<ObjectIdentifier> {
     let default = certs::ATTRIBUTES_OID.to_string();
     file.value("certificates.attributes-oid", &default).map(|Usable(oid)| oid)
+}
+
+/// The keys that are known to be weak; none where no list is named.
+pub(super) fn weak_keys(file: &mut File<'_>) -> Arc<Blocklist> {
+    file.optional("certificates.weak-keys").map(|Listed(keys)| Arc::new(keys)).unwrap_or_default()
+}
+
+/// A list that is there and can be read.
+struct Listed(Blocklist);
+
+impl FromStr for Listed {
+    type Err = String;
+
+    fn from_str(path: &str) -> Result<Self, String> {
+        let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+        text.parse().map(Self).map_err(|error| format!("{path}: {error}"))
+    }
 }
 
 /// An OID that every client can read.

@@ -13,9 +13,10 @@ pub(crate) use renew::LINE_MS;
 pub(crate) use revoke::answered as revoked;
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use cell::{DnsNames, TrustDomain};
-use certs::Issuer;
+use certs::{Blocklist, Issuer};
 use const_oid::ObjectIdentifier;
 use ledger::entry::entry::Kind;
 use ledger::entry::{Actor, Entry, Issuance, Reference, VERSION};
@@ -54,6 +55,7 @@ pub(crate) struct Settings {
     pub(crate) attributes_oid: ObjectIdentifier,
     pub(crate) service_dns: DnsNames,
     pub(crate) service_addresses: Vec<IpAddr>,
+    pub(crate) weak_keys: Arc<Blocklist>,
 }
 
 /// What will be done for a request.
@@ -150,7 +152,7 @@ impl Desk<'_> {
         issuing: Issuing,
     ) -> Result<Issuance, Refusal> {
         (self.probe)("3 authorise");
-        let key = steps::admit::key(&self.reader, spki, &issuing.subject)?;
+        let key = steps::admit::key(&self.reader, &self.settings.weak_keys, spki, &issuing.subject)?;
         let admitted = steps::admit::admit(self.issuer, self.entropy, self.now_ms, key, ttl_secs)?;
         (self.probe)("4 admit");
         let oid = self.settings.attributes_oid;

@@ -3,7 +3,7 @@
 //! A crash here leaves nothing: the serial number is drawn anew.
 
 use certs::compose::{Serial, Validity};
-use certs::{Issuer, PublicKey};
+use certs::{Blocklist, Issuer, KeyError, PublicKey};
 use proto::v1::Reason;
 
 use crate::entropy::Entropy;
@@ -17,14 +17,20 @@ pub(crate) struct Admitted {
     pub(super) validity: Validity,
 }
 
-/// Admits a public key for `subject`: of a kind that is accepted, no other identity's, no CA's own.
+/// Admits a public key for `subject`: of a kind that is accepted, not known to be weak, no other identity's, no CA's own.
 ///
 /// # Errors
 /// [`Reason::KeyUnsupported`], [`Reason::KeyWeak`] or [`Reason::KeyInUse`].
-pub(crate) fn key(reader: &Reader<'_>, spki: &[u8], subject: &str) -> Result<PublicKey, Refusal> {
-    let key = PublicKey::try_from(spki).map_err(|error| {
+pub(crate) fn key(
+    reader: &Reader<'_>,
+    weak_keys: &Blocklist,
+    spki: &[u8],
+    subject: &str,
+) -> Result<PublicKey, Refusal> {
+    let key = PublicKey::try_from(spki).and_then(|key| weak_keys.check(&key).map(|()| key));
+    let key = key.map_err(|error| {
         let reason =
-            if matches!(error, certs::KeyError::Weak(_)) { Reason::KeyWeak } else { Reason::KeyUnsupported };
+            if matches!(error, KeyError::Weak(_)) { Reason::KeyWeak } else { Reason::KeyUnsupported };
         Refusal::new(reason, error.to_string()).on("csr")
     })?;
     let hash = key.spki_sha256();

@@ -1,8 +1,10 @@
 //! Requests that are refused for their CSR.
 
 use proto::client::Client;
+use rcgen::PublicKeyData as _;
 use rcgen::{KeyPair, SanType};
-use rootcellar_softhsm_tests::judges::openssl_csr;
+use rootcellar_softhsm_tests::judges::{openssl, openssl_csr};
+use sha2::{Digest as _, Sha256};
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
@@ -80,6 +82,48 @@ async fn weak_key() {
     let short = openssl_csr(&dir, "key", &["rsa:1024"], &[]);
     let exponent = openssl_csr(&dir, "key", &["rsa:2048", "-pkeyopt", "rsa_keygen_pubexp:3"], &[]);
     each_refused(&client, "KEY_WEAK", [short, exponent]).await;
+}
+
+#[tokio::test]
+async fn keys_that_can_be_factored() {
+    let (house, client) = House::with_build().await;
+    let dir = house.scratch();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/weak_keys.py");
+    let made = std::process::Command::new("python3").arg(script).arg(&dir).status();
+    assert!(made.expect("python3 runs").success());
+    for name in ["close-primes", "roca", "exponent-one"] {
+        let (key, csr) = (format!("{name}.der"), format!("{name}.csr"));
+        let arguments = [
+            "req", "-new", "-subj", "/CN=weak", "-keyform", "DER", "-key", &key, "-outform", "DER", "-out",
+            &csr,
+        ];
+        openssl(&dir, &arguments);
+        let status = refused(
+            ask(&client, request("build/a", std::fs::read(dir.join(csr)).unwrap())).await,
+            Code::InvalidArgument,
+            "KEY_WEAK",
+        );
+        assert!(!status.message().contains("2048"), "{name}: {}", status.message());
+    }
+    still_issues(&client).await;
+}
+
+#[tokio::test]
+async fn keys_on_the_list() {
+    let cell = rootcellar_softhsm_tests::Cell::founded(crate::support::BINARY);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let hash = data_encoding::HEXLOWER.encode(&Sha256::digest(key.subject_public_key_info()));
+    let list = cell.path("weak-keys.txt");
+    std::fs::write(&list, format!("# known to others\n{hash}\n")).unwrap();
+    let section = |path: &str| format!("[certificates]\nweak-keys = \"{path}\"\n");
+    cell.configure(&section("/nowhere.txt"));
+    assert!(cell.run(&["config", "check"]).fails(78).contains("/nowhere.txt"));
+    cell.configure(&section(&list.display().to_string()));
+    let house = House::of(cell);
+    let client = house.build().await;
+    let listed = ask(&client, request("build/a", crate::support::csr_of(&key))).await;
+    refused(listed, Code::InvalidArgument, "KEY_WEAK");
+    still_issues(&client).await;
 }
 
 #[tokio::test]
