@@ -26,6 +26,7 @@ mod refusal;
 mod refused;
 mod requests;
 mod rollback;
+mod scrub;
 mod sequencer;
 mod start;
 mod status;

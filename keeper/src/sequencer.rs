@@ -10,6 +10,7 @@ mod own;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use certs::Issuer;
@@ -67,6 +68,8 @@ pub(crate) struct Sequencer {
     pub(crate) standing: Standing,
     pub(crate) metrics: Metrics,
     pub(crate) pulse: Pulse,
+    /// Counts its turns, for whoever looks whether it turns at all.
+    pub(crate) turns: Arc<AtomicU64>,
     /// A session of its own, for a certificate that is alone.
     pub(crate) own: Worker,
     pub(crate) asks: Receiver<Command>,
@@ -76,6 +79,8 @@ pub(crate) struct Sequencer {
     /// Who waits for the certificate of an entry. An entry is here from its commit until its signature is stored.
     pub(crate) pending: HashMap<u64, Vec<Waiter>>,
     pub(crate) doors: OpenDoors,
+    /// Why nothing more is recorded.
+    pub(crate) damaged: Option<String>,
     pub(crate) stopping: bool,
 }
 
@@ -122,13 +127,14 @@ impl Sequencer {
     /// One batch. `false` when everything that had begun is finished after a stop.
     fn turn(&mut self) -> Result<bool, Ended> {
         let batch = self.wait();
+        self.turns.fetch_add(1, Ordering::Relaxed);
         let alone = self.batch(batch)?;
         if let Some(recorded) = alone {
             let report = self.own.work(Job::Certificate(recorded));
             self.batch(vec![report])?;
         }
         self.tend_checkpoint();
-        if let (false, Ok(now_ms)) = (self.stopping, self.time.now_ms()) {
+        if let (false, None, Ok(now_ms)) = (self.stopping, &self.damaged, self.time.now_ms()) {
             self.crls.tend(now_ms, self.journal.edge().size(), Instant::now());
         }
         let finished = self.pending.is_empty() && self.asks.is_empty() && self.done.is_empty();
@@ -138,8 +144,9 @@ impl Sequencer {
 
     /// Carries a batch out and makes it durable. Gives back a certificate that the sequencer is to sign itself.
     fn batch(&mut self, batch: Vec<Command>) -> Result<Option<Recorded>, Ended> {
-        // Of its own accord the service records nothing while the clock is wrong.
-        let refusals = self.time.now_ms().ok().and_then(|now_ms| self.refused.due(now_ms));
+        // Of its own accord the service records nothing while the clock is wrong or the journal damaged.
+        let now_ms = self.time.now_ms().ok().filter(|_| self.damaged.is_none());
+        let refusals = now_ms.and_then(|now_ms| self.refused.due(now_ms));
         let entries = refusals.is_some()
             || batch.iter().any(|command| {
                 matches!(command, Command::Ask(..) | Command::Unsignable { .. } | Command::CrlComposed(_))
@@ -206,6 +213,15 @@ impl Sequencer {
                 tracing::error!(alarm = "no-crl", cause, "no CRL could be made: trying again");
                 self.crls.ended(false, Instant::now());
             }
+            Command::Damaged(cause) => {
+                tracing::error!(
+                    alarm = "journal-damaged",
+                    cause,
+                    "nothing more is recorded: restore a backup"
+                );
+                self.metrics.alarm("journal_damaged");
+                self.damaged = Some(cause);
+            }
             Command::TokenLost(cause) => return Err(Ended::Token(cause)),
             Command::Stop => self.stopping = true,
         }
@@ -249,7 +265,14 @@ impl Sequencer {
             clock,
             next: self.journal.edge().size(),
         };
-        let planned = if late { Err((too_late(), String::new())) } else { requests::plan(&mut desk, ask) };
+        let planned = if self.damaged.is_some() {
+            let message = "the journal is damaged: nothing more is recorded until a backup is restored";
+            Err((Refusal::new(Reason::Internal, message), String::new()))
+        } else if late {
+            Err((too_late(), String::new()))
+        } else {
+            requests::plan(&mut desk, ask)
+        };
         if signs {
             self.metrics.step(Step::Plan, began.elapsed());
         }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -24,6 +25,7 @@ use crate::reads::{self, Reads};
 use crate::refused::Refused;
 use crate::requests::Settings;
 use crate::rollback::{self, Newest};
+use crate::scrub;
 use crate::sequencer::{Command, Ended, Sequencer};
 use crate::status::Standing;
 use crate::steps::Recorded;
@@ -36,8 +38,8 @@ use crate::{Clock, Probe, recovery};
 const QUEUE: usize = 8192;
 /// Reads that wait; one more is answered QUEUE_FULL.
 const READ_QUEUE: usize = 1024;
-/// How often calls that hang are looked for.
-const LOOK: Duration = Duration::from_millis(200);
+/// How often calls that hang are looked for, and whether the sequencer turns.
+const LOOK: Duration = Duration::from_millis(500);
 /// A call into the module that lasts longer never comes back.
 const HANG: Duration = Duration::from_secs(10);
 /// How often the write-ahead log is moved into the database.
@@ -117,6 +119,8 @@ pub struct Keeper {
     /// Threads that call the module. They end when the sequencer has.
     in_module: Vec<JoinHandle<()>>,
     pulse: Pulse,
+    /// Counts the sequencer's turns.
+    turns: Arc<AtomicU64>,
     ended: Receiver<Ended>,
 }
 
@@ -188,9 +192,16 @@ impl Keeper {
 
     /// Waits until it has stopped or must end. After a stop nothing is left in the module, and it is finalized: what runs when a process
     /// exits must not meet a thread in there. When it must end, threads may be left in the module, and the process is to end.
-    pub fn wait(self) -> Ended {
+    ///
+    /// `alive` is told now and then while the sequencer turns, for whoever ends a process that does not.
+    pub fn wait(self, mut alive: impl FnMut()) -> Ended {
         drop(self.routes);
+        let mut seen = u64::MAX;
         let ended = loop {
+            let turns = self.turns.load(Ordering::Relaxed);
+            if std::mem::replace(&mut seen, turns) != turns {
+                alive();
+            }
             match self.ended.recv_timeout(LOOK) {
                 Ok(ended) => break ended,
                 Err(RecvTimeoutError::Disconnected) => break Ended::Token("the sequencer panicked".into()),
@@ -231,7 +242,7 @@ impl Checked {
         let issuer = Arc::new(trust.issuer);
         let workers::Started { pulse, threads: mut in_module, own } =
             workers::start(&custody, &issuer, &queues.jobs.1, &queues.done.0, &metrics, &probe)?;
-        let newest = Newest::default();
+        let (newest, turns) = (Newest::default(), Arc::new(AtomicU64::new(0)));
         let (blocks, entropy) = entropy::store();
         in_module.push(workers::start_entropy(
             &custody,
@@ -254,6 +265,7 @@ impl Checked {
         let (orders, ordered) = crossbeam_channel::bounded(1);
         crls::start(&config.data_dir, &issuer, ordered, queues.done.0.clone())?;
         let crls = Crls::new(&journal.reader(), &issuer, orders)?;
+        scrub::start(&config.data_dir, queues.done.0.clone())?;
         let doors = OpenDoors::default();
         let standing = Standing {
             custody,
@@ -281,11 +293,13 @@ impl Checked {
             standing,
             metrics,
             pulse: pulse.clone(),
+            turns: Arc::clone(&turns),
             own,
             asks: queues.asks.1,
             done: queues.done.1,
             jobs: queues.jobs.0,
             readers: queues.reads.0,
+            damaged: None,
             stopping: false,
         };
         let done = queues.done.0;
@@ -295,7 +309,7 @@ impl Checked {
             // Whoever waits for it outlives it.
             let _ = end.send(sequencer.run());
         });
-        Ok(Keeper { routes, done, in_module, pulse, ended })
+        Ok(Keeper { routes, done, in_module, pulse, turns, ended })
     }
 }
 

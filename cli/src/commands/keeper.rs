@@ -29,6 +29,7 @@ pub(super) fn run(session: &Session, _args: &Keeper) -> Result<(), Failure> {
     let control = Control::of_this_process().map_err(failed)?;
     let running = Running::start(settings(&config)?, surroundings(session))?;
     control.send(&Message::Ready(None), None).map_err(|error| not_alone(&error))?;
+    let telling = control.try_clone().map_err(failed)?;
     let (doors, stopper) = (running.doors(), running.stopper());
     std::thread::spawn(move || {
         while let Ok(Some((Message::Door, Some(door)))) = control.receive() {
@@ -39,7 +40,9 @@ pub(super) fn run(session: &Session, _args: &Keeper) -> Result<(), Failure> {
         // Told to stop, or the supervisor is gone.
         stopper.stop();
     });
-    match running.wait() {
+    // A supervisor that is gone is seen by the thread above.
+    let alive = || drop(telling.send(&Message::Alive, None));
+    match running.wait(alive) {
         Ended::Stopped => Ok(()),
         ended => Err(Failure::new("KEEPER", ended).ending(Exit::TryLater)),
     }

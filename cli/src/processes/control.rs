@@ -21,6 +21,8 @@ pub(crate) enum Message {
     Door,
     /// To a child: finish what has begun and end.
     Stop,
+    /// From the keeper: it still turns.
+    Alive,
     /// From a child: it does its work. The front says where it listens.
     Ready(Option<super::Bound>),
 }

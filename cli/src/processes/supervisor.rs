@@ -22,6 +22,8 @@ use crate::error::{Exit, Failure};
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// A child that lived as long starts at the first pause again.
 const SETTLED: Duration = Duration::from_secs(60);
+/// How long the keeper may say nothing: longer than a call into the module may take, and than a disk that is slow.
+const SILENCE: Duration = Duration::from_secs(20);
 /// How long a child may take to finish what it has begun.
 const DRAIN: Duration = Duration::from_secs(20);
 
@@ -52,18 +54,30 @@ struct Process<Make> {
     due: Option<Instant>,
     /// It has done its work before: what ends it now may pass.
     was_ready: bool,
+    /// When it said something last, where it is one that goes on saying something.
+    heard: Option<Instant>,
 }
 
 /// What happened to a child.
 enum Event {
     /// It ended.
     Ended(io::Result<ExitStatus>),
+    /// It says nothing any more.
+    Silent,
     /// It has rested long enough.
     Rested,
 }
 
+/// What a child says.
+enum Word {
+    /// It does its work, and where the front listens.
+    Ready(Option<Bound>),
+    /// It still turns.
+    Alive,
+}
+
 /// Where children's words go.
-type Told = mpsc::UnboundedSender<(Role, Option<Bound>)>;
+type Told = mpsc::UnboundedSender<(Role, Word)>;
 
 /// Supervises until a signal ends it. `make` gives the command of each child; `ready` is told where the front listens, each time.
 ///
@@ -87,12 +101,14 @@ pub(crate) async fn supervise(
             let [terminate, interrupt] = &mut signals;
             let started = tokio::select! {
                 () = stopped(terminate, interrupt) => return Ok(()),
-                Some((role, bound)) = tells.recv() => {
+                Some((role, word)) = tells.recv() => {
                     match role {
-                        Role::Keeper => keeper.was_ready = true,
-                        Role::Front => front.was_ready = true,
+                        Role::Keeper => keeper.heard(&word),
+                        Role::Front => front.heard(&word),
                     }
-                    bound.into_iter().for_each(&mut ready);
+                    if let Word::Ready(bound) = word {
+                        bound.into_iter().for_each(&mut ready);
+                    }
                     false
                 }
                 event = keeper.event() => keeper.turn(event, &told)?,
@@ -139,7 +155,25 @@ fn hand_doors<A, B>(keeper: &Process<A>, front: &Process<B>) -> io::Result<()> {
 impl<Make: FnMut() -> Result<std::process::Command, Failure>> Process<Make> {
     fn new(role: Role, make: Make) -> Self {
         let (started, pause) = (Instant::now(), PAUSE.0);
-        Self { role, make, running: None, started, pause, due: None, was_ready: false }
+        Self { role, make, running: None, started, pause, due: None, was_ready: false, heard: None }
+    }
+
+    /// It said something.
+    fn heard(&mut self, word: &Word) {
+        match word {
+            Word::Ready(_) => self.was_ready = true,
+            Word::Alive => self.heard = Some(Instant::now()),
+        }
+    }
+
+    /// Ends it as `kill -9` does; its end is then seen as any other.
+    fn end_it(&mut self) {
+        tracing::error!(role = ?self.role, silence = ?SILENCE, "it says nothing any more: it is ended");
+        self.heard = None;
+        if let Some((child, _)) = &mut self.running {
+            // One that has ended meanwhile is no failure.
+            let _ = child.start_kill();
+        }
     }
 
     fn start(&mut self, told: &Told) -> Result<(), Failure> {
@@ -151,22 +185,32 @@ impl<Make: FnMut() -> Result<std::process::Command, Failure>> Process<Make> {
         tracing::info!(role = ?self.role, pid = child.id(), "started");
         let (listening, told, role) = (control.try_clone().map_err(own)?, told.clone(), self.role);
         std::thread::spawn(move || {
-            while let Ok(Some((Message::Ready(bound), _))) = listening.receive() {
-                if told.send((role, bound)).is_err() {
+            while let Ok(Some((message, _))) = listening.receive() {
+                let word = match message {
+                    Message::Ready(bound) => Word::Ready(bound),
+                    Message::Alive => Word::Alive,
+                    Message::Door | Message::Stop => return,
+                };
+                if told.send((role, word)).is_err() {
                     return;
                 }
             }
         });
         self.running = Some((child, control));
         self.started = Instant::now();
-        self.due = None;
+        (self.due, self.heard) = (None, None);
         Ok(())
     }
 
-    /// When it ends while it runs, or is to start again while it rests.
+    /// When it ends or falls silent while it runs, or is to start again while it rests.
     async fn event(&mut self) -> Event {
         match (&mut self.running, self.due) {
-            (Some((child, _)), _) => Event::Ended(child.wait().await),
+            (Some((child, _)), _) => match self.heard {
+                None => Event::Ended(child.wait().await),
+                Some(heard) => tokio::time::timeout_at(heard + SILENCE, child.wait())
+                    .await
+                    .map_or(Event::Silent, Event::Ended),
+            },
             (None, Some(due)) => {
                 tokio::time::sleep_until(due).await;
                 Event::Rested
@@ -179,6 +223,10 @@ impl<Make: FnMut() -> Result<std::process::Command, Failure>> Process<Make> {
     fn turn(&mut self, event: Event, told: &Told) -> Result<bool, Failure> {
         match event {
             Event::Ended(status) => self.rest(status).map(|()| false),
+            Event::Silent => {
+                self.end_it();
+                Ok(false)
+            }
             Event::Rested => self.start(told).map(|()| true),
         }
     }

@@ -36,6 +36,8 @@ pub(crate) enum Command {
     CrlSigned(VerifiedCrl),
     /// A CRL came to nothing before it was recorded, or the token refuses these very bytes.
     CrlFailed(String),
+    /// The journal is damaged: what is recorded is not what the tree says.
+    Damaged(String),
     /// The token is lost to this process.
     TokenLost(String),
     /// Finish what has begun, then end.

@@ -17,6 +17,10 @@ impl Sequencer {
             status.ready = false;
             status.reasons.push(wrong.to_string());
         }
+        if let Some(damage) = &self.damaged {
+            status.ready = false;
+            status.reasons.push(format!("the journal is damaged, restore a backup: {damage}"));
+        }
         Ok(status)
     }
 

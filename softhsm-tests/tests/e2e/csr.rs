@@ -111,7 +111,7 @@ async fn keys_that_can_be_factored() {
 #[tokio::test]
 async fn keys_on_the_list() {
     let cell = rootcellar_softhsm_tests::Cell::founded(crate::support::BINARY);
-    let key = rcgen::KeyPair::generate().unwrap();
+    let key = KeyPair::generate().unwrap();
     let hash = data_encoding::HEXLOWER.encode(&Sha256::digest(key.subject_public_key_info()));
     let list = cell.path("weak-keys.txt");
     std::fs::write(&list, format!("# known to others\n{hash}\n")).unwrap();
@@ -121,7 +121,7 @@ async fn keys_on_the_list() {
     cell.configure(&section(&list.display().to_string()));
     let house = House::of(cell);
     let client = house.build().await;
-    let listed = ask(&client, request("build/a", crate::support::csr_of(&key))).await;
+    let listed = ask(&client, request("build/a", csr_of(&key))).await;
     refused(listed, Code::InvalidArgument, "KEY_WEAK");
     still_issues(&client).await;
 }

@@ -118,6 +118,31 @@ async fn restored_copy_is_looked_at() {
 }
 
 #[tokio::test]
+async fn damaged_page() {
+    let (mut house, client) = House::with_build().await;
+    let certificate = issue(&client, "build/a").await;
+    issue(&client, "build/b").await;
+    assert_eq!(house.stop().await, 0);
+    let file = house.cell.data_dir().join("journal.sqlite");
+    let mut octets = fs::read(&file).unwrap();
+    // The same octets stand in the certificate's entry alone.
+    let name = b"spiffe://cell.internal/agent/build/a";
+    let at = octets.windows(name.len()).position(|window| window == name).unwrap();
+    octets[at] ^= 1;
+    fs::write(&file, octets).unwrap();
+    // A checkpoint covers it, so that a start does not read it.
+    let house = House::of(house.cell);
+    let client = house.credentials().client().await;
+    // Found on read.
+    let get = proto::v1::GetCertificateRequest { name: certificate.name };
+    refused(client.issuance().get_certificate(get).await, Code::Internal, "INTERNAL");
+    // And without one, by whoever looks in the background: then nothing more is recorded.
+    eventually("it is found", async || house.serving.log().contains("journal-damaged").then_some(())).await;
+    refused(ask(&client, request("build/c", crate::support::csr())).await, Code::Internal, "INTERNAL");
+    assert!(house.cell.run(&["status"]).fails(75).contains("damaged"));
+}
+
+#[tokio::test]
 async fn newer_format() {
     let mut house = House::new();
     assert_eq!(house.stop().await, 0);

@@ -83,3 +83,17 @@ async fn token_lost() {
     house.cell.run(&["status"]).ok();
     still_issues(&client).await;
 }
+
+#[tokio::test]
+async fn keeper_hangs() {
+    let (house, client) = House::with_build().await;
+    issue(&client, "build/a").await;
+    let keeper = house.serving.child("keeper");
+    // As a process does that waits for a disk or a module without end.
+    Serving::signal(keeper, "STOP");
+    eventually("another keeper", async || house.serving.find_child("keeper").filter(|pid| *pid != keeper))
+        .await;
+    eventually("it is granted", async || ask(&client, request("build/b", crate::support::csr())).await.ok())
+        .await;
+    assert!(house.serving.log().contains("it says nothing any more"));
+}

@@ -9,7 +9,7 @@ use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
 use tonic_types::StatusExt as _;
 
-use crate::support::{House, ask, csr, csr_of, inner, issue, refused, request, still_issues};
+use crate::support::{House, ask, csr, csr_of, inner, issuance_of, issue, refused, request, still_issues};
 use crate::wire;
 
 /// A refusal for a field.
@@ -204,4 +204,50 @@ async fn deadline() {
     let made = house.entries().await.len() - before;
     assert_eq!(made, 2, "one agent, one certificate");
     still_issues(&client).await;
+}
+
+#[tokio::test]
+async fn deadline_that_cannot_be_met() {
+    let (house, faults) = House::with_faults();
+    let client = house.build().await;
+    let credentials = house.credentials();
+    let (chain, key) = (credentials.read("chain.pem"), credentials.read("key.pem"));
+    let mut wire = wire::connect(house.serving.port, [&house.anchors(), &chain, &key], 0).await.unwrap();
+    // The token becomes slow, and the keeper learns it.
+    faults.set("delay=400");
+    for _ in 0..4 {
+        still_issues(&client).await;
+    }
+    let waiting: Vec<_> = (0..24)
+        .map(|number| {
+            let client = client.clone();
+            tokio::spawn(async move { ask(&client, request(&format!("build/{number}"), csr())).await })
+        })
+        .collect();
+    crate::support::eventually("they wait for the token", async || {
+        let status = house.local().await.admin().get_status(proto::v1::GetStatusRequest {}).await;
+        (inner(status).pending >= 20).then_some(())
+    })
+    .await;
+    let (before, signed) = (house.entries().await.len(), faults.signed().len());
+    let mut request = Request::new(request("build/late", csr()));
+    request.metadata_mut().insert("grpc-timeout", "500m".parse().unwrap());
+    let asked = std::time::Instant::now();
+    let late = wire.issue_certificate(request).await;
+    assert!(asked.elapsed().as_millis() < 450, "it is refused at once");
+    let status = refused(late, Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
+    assert!(status.message().contains("nothing was recorded"), "{}", status.message());
+    let subjects = house
+        .entries()
+        .await
+        .iter()
+        .filter_map(issuance_of)
+        .map(|issuance| issuance.subject)
+        .collect::<Vec<_>>();
+    assert!(!subjects.contains(&"/agent/build/late".to_owned()));
+    assert!(house.entries().await.len() >= before && faults.signed().len() >= signed);
+    faults.set("");
+    for waited in waiting {
+        waited.await.unwrap().expect("those before it are granted");
+    }
 }
