@@ -15,6 +15,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     Clock, Keeper, Limits, Probe,
+    metrics::Metrics,
     rate::Callers,
     status::{refused, status},
     steps::Caller,
@@ -114,6 +115,8 @@ pub(crate) struct Desk {
     pub(crate) limits: Arc<Limits>,
     /// How often each caller may ask.
     pub(crate) callers: Arc<Callers>,
+    /// What is counted.
+    pub(crate) metrics: Metrics,
 }
 
 impl Desk {

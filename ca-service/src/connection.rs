@@ -19,6 +19,7 @@ use crate::{
     call::{Call, Connection, time_asked, too_late},
     chance,
     log::Line,
+    metrics::{Listener, Metrics},
     rate::Callers,
     status::{explained, status},
     steps::Caller,
@@ -35,6 +36,8 @@ pub(crate) struct App {
     pub(crate) limits: Arc<Limits>,
     /// How often each caller may ask.
     pub(crate) callers: Arc<Callers>,
+    /// What is counted.
+    pub(crate) metrics: Metrics,
     /// Milliseconds since 1970.
     pub(crate) clock: Clock,
 }
@@ -52,6 +55,8 @@ impl App {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (limits, closing) = (Arc::clone(&self.limits), watch::Sender::new(false));
+        let listener = if caller.is_local() { Listener::Local } else { Listener::Mtls };
+        let _served = self.metrics.connection(listener);
         let (name, (stream, begun)) = (Arc::clone(caller.name()), Begins::new(stream));
         let batches = Arc::new(Semaphore::new(limits.batches_per_connection));
         let connection = Connection { caller, closing: closing.subscribe(), batches };
@@ -90,6 +95,7 @@ impl App {
         mut request: http::Request<Incoming>,
         connection: Connection,
     ) -> http::Response<Body> {
+        let _under_way = self.metrics.request();
         let line = Line::begin(&request, &connection.caller);
         let mut response = if let Err(no) = self.admit(&connection.caller) {
             status(no).into_http()
@@ -105,7 +111,7 @@ impl App {
                 Err(_elapsed) => status(too_late()).into_http(),
             }
         };
-        line.end(&mut response);
+        line.end(&mut response, &self.metrics);
         response
     }
 }

@@ -21,11 +21,14 @@ use crate::{
     call::Desk,
     connection::App,
     health::Health,
-    listener::{self, Mtls},
+    listener,
     local::LocalSocket,
-    ops,
+    metrics::Metrics,
+    mtls::{Mtls, Reception},
+    ops::{self, Ops},
     own_certificate::{OwnCertificate, Store},
     rate::{Callers, Rate},
+    scrape::Scrape,
     services,
     strangers::Strangers,
     tls::server_config,
@@ -159,9 +162,10 @@ impl Front {
             listen,
             limits: Arc::clone(&limits),
             callers: Arc::new(Callers::new(&limits)),
+            metrics: Metrics::new(),
         };
         let routes = services::routes(&desk, health_service, limits.message_bytes)?;
-        let app = Arc::new(App { routes, limits, callers: desk.callers, clock });
+        let app = Arc::new(App { routes, limits, callers: desk.callers, metrics: desk.metrics, clock });
         Ok(Self { keeper, own, health, app, cell: Arc::new(cell) })
     }
 
@@ -174,7 +178,7 @@ impl Front {
         let Sockets { mtls, ops, local, bound } = sockets;
         let stopping = watch::Sender::new(false);
         let mut serving = JoinSet::new();
-        serving.spawn(ops::serve(ops, Arc::clone(&self.health), stopping.subscribe()));
+        serving.spawn(ops::serve(ops, self.ops(), stopping.subscribe()));
         serving.spawn(local.serve(Arc::clone(&self.app), stopping.subscribe()));
         let config = tokio::select! {
             config = self.anchored() => Some(config?),
@@ -210,18 +214,31 @@ impl Front {
         serving.spawn(async move { health.watch(&keeper, interval, stop).await });
     }
 
+    fn ops(&self) -> Arc<Ops> {
+        let scrape = Scrape {
+            metrics: self.app.metrics.clone(),
+            keeper: self.keeper.clone(),
+            own: Arc::clone(&self.own),
+            clock: Arc::clone(&self.app.clock),
+        };
+        Arc::new(Ops { health: Arc::clone(&self.health), scrape })
+    }
+
     fn mtls(&self) -> Mtls {
         let mut bundles = self.keeper.bundles();
         // One that came since the settings were made is not missed.
         bundles.mark_changed();
         let limits = &self.app.limits;
-        Mtls {
+        let desk = Reception {
             app: Arc::clone(&self.app),
             cell: Arc::clone(&self.cell),
+            handshakes: Rate::new(limits.handshakes_per_second),
+        };
+        Mtls {
             own: Arc::clone(&self.own),
             bundles,
             strangers: Strangers::new(limits.handshakes, limits.handshakes_per_address),
-            handshakes: Arc::new(Rate::new(limits.handshakes_per_second)),
+            desk: Arc::new(desk),
         }
     }
 }

@@ -128,6 +128,11 @@ impl Keeper {
         self.0.bundle.subscribe()
     }
 
+    /// How many asks wait for their answer.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.0.capacity.saturating_sub(self.0.in_flight.available_permits())
+    }
+
     /// Whether there is a door, and each change of it.
     pub(crate) fn presence(&self) -> watch::Receiver<bool> {
         self.0.present.subscribe()

@@ -3,9 +3,10 @@
 //! - `front`: the life of the whole; `limits`: every bound; `error`: why it cannot start
 //! - `door`, `keeper`: asks go to the keeper, answers come back
 //! - `bundle`, `tls`, `own_certificate`: whom the front believes, and with what it proves itself
-//! - `listener`, `local`, `ops`, `connection`, `begun`: sockets and what is served on them
+//! - `listener`, `mtls`, `local`, `ops`, `connection`, `begun`: sockets and what is served on them
 //! - `strangers`, `rate`: who may take how much of it
 //! - `steps`: steps 1 and 2 of the issuance cycle; `call`, `services`, `log`, `status`: one request and its answer
+//! - `metrics`, `scrape`: what is counted, and the page of it
 //! - `health`: whether the keeper answers
 //!
 //! Does not: hold a CA key, see a PIN, open a token or the journal, decide what is issued.
@@ -24,9 +25,12 @@ mod limits;
 mod listener;
 mod local;
 mod log;
+mod metrics;
+mod mtls;
 mod ops;
 mod own_certificate;
 mod rate;
+mod scrape;
 mod services;
 mod status;
 mod steps;

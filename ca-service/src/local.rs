@@ -17,6 +17,7 @@ use crate::{
     FrontError,
     connection::App,
     listener::{Listen, accept_all},
+    metrics::Limit,
     steps::Caller,
 };
 
@@ -59,7 +60,9 @@ impl LocalSocket {
     /// Serves it until the front stops.
     pub(crate) async fn serve(self, app: Arc<App>, stop: watch::Receiver<bool>) {
         let (most, stopping) = (app.limits.local_connections, stop.clone());
-        accept_all(self, most, stop, move |(stream, uid)| {
+        let metrics = app.metrics.clone();
+        let full = move || metrics.closed(Limit::LocalConnections);
+        accept_all(self, most, full, stop, move |(stream, uid)| {
             Arc::clone(&app).serve(stream, Caller::local(uid), stopping.clone())
         })
         .await;

@@ -8,7 +8,12 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
-use crate::{chance, status::reason_of, steps::Caller};
+use crate::{
+    chance,
+    metrics::{Metrics, OK},
+    status::reason_of,
+    steps::Caller,
+};
 
 /// The header of the id, in request and response.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -39,12 +44,14 @@ impl Line {
         }
     }
 
-    /// Writes the line and names the id in the response. A stream's line is written when it begins.
-    pub(crate) fn end<B>(self, response: &mut http::Response<B>) {
+    /// Writes the line, counts it, and names the id in the response. A stream's line is written when it begins.
+    pub(crate) fn end<B>(self, response: &mut http::Response<B>, metrics: &Metrics) {
         let status = response.extensions().get::<Status>();
         let code = status.map_or(Code::Ok, Status::code);
         let reason = status.map(reason_of).unwrap_or_default();
-        let ms = self.began.elapsed().as_secs_f64() * 1000.0;
+        let took = self.began.elapsed();
+        metrics.answered(&self.method, if code == Code::Ok { OK } else { reason }, took);
+        let ms = took.as_secs_f64() * 1000.0;
         let id = self.id.to_str().unwrap_or_default();
         tracing::info!(id, method = self.method, caller = &*self.caller, ?code, reason, ms, "request");
         response.headers_mut().insert(REQUEST_ID, self.id);

@@ -1,8 +1,8 @@
-//! The operations port: two questions, answered yes or no to anyone on this machine, without a detail.
+//! The operations port: two questions, answered yes or no to anyone on this machine, without a detail, and a page of metrics.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_TYPE};
 use http_body_util::Full;
 use hyper::{
     body::{Bytes, Incoming},
@@ -16,7 +16,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{health::Health, listener::accept_all};
+use crate::{health::Health, listener::accept_all, scrape::Scrape};
 
 /// Connections at a time: a supervisor, an orchestrator, someone with curl.
 const CONNECTIONS: usize = 32;
@@ -30,15 +30,27 @@ const MAX_REQUEST_BYTES: usize = 8192;
 /// Header lines of a request.
 const MAX_HEADERS: usize = 32;
 
-/// Serves it until the front stops.
-pub(crate) async fn serve(listener: TcpListener, health: Arc<Health>, stop: watch::Receiver<bool>) {
-    accept_all(listener, CONNECTIONS, stop, move |stream| one(stream, Arc::clone(&health))).await;
+/// OpenMetrics 1.0, "Content Type".
+const OPENMETRICS: HeaderValue =
+    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+
+/// Who has the answers.
+pub(crate) struct Ops {
+    /// Whether it lives and is ready.
+    pub(crate) health: Arc<Health>,
+    /// What it measures.
+    pub(crate) scrape: Scrape,
 }
 
-async fn one(stream: TcpStream, health: Arc<Health>) {
+/// Serves it until the front stops.
+pub(crate) async fn serve(listener: TcpListener, ops: Arc<Ops>, stop: watch::Receiver<bool>) {
+    accept_all(listener, CONNECTIONS, || {}, stop, move |stream| one(stream, Arc::clone(&ops))).await;
+}
+
+async fn one(stream: TcpStream, ops: Arc<Ops>) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let response = answer(&request, &health);
-        async move { Ok::<_, Infallible>(response) }
+        let ops = Arc::clone(&ops);
+        async move { Ok::<_, Infallible>(ops.answer(&request).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -51,15 +63,24 @@ async fn one(stream: TcpStream, health: Arc<Health>) {
     let _ = timeout(TIMEOUT, connection).await;
 }
 
-fn answer<B>(request: &Request<B>, health: &Health) -> Response<Full<Bytes>> {
-    let (code, body) = match (request.method(), request.uri().path()) {
-        (&Method::GET, "/livez") => (StatusCode::OK, "ok"),
-        (&Method::GET, "/readyz") if health.is_ready() => (StatusCode::OK, "ok"),
-        (&Method::GET, "/readyz") => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
-        (_, "/livez" | "/readyz") => (StatusCode::METHOD_NOT_ALLOWED, ""),
-        _ => (StatusCode::NOT_FOUND, ""),
-    };
-    let mut response = Response::new(Full::new(Bytes::from_static(body.as_bytes())));
-    *response.status_mut() = code;
-    response
+impl Ops {
+    async fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+        let (code, body) = match (request.method(), request.uri().path()) {
+            (&Method::GET, "/livez") => (StatusCode::OK, "ok"),
+            (&Method::GET, "/readyz") if self.health.is_ready() => (StatusCode::OK, "ok"),
+            (&Method::GET, "/readyz") => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+            (&Method::GET, "/metrics") => return self.metrics().await,
+            (_, "/livez" | "/readyz" | "/metrics") => (StatusCode::METHOD_NOT_ALLOWED, ""),
+            _ => (StatusCode::NOT_FOUND, ""),
+        };
+        let mut response = Response::new(Full::new(Bytes::from_static(body.as_bytes())));
+        *response.status_mut() = code;
+        response
+    }
+
+    async fn metrics(&self) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::new(self.scrape.page().await.into()));
+        response.headers_mut().insert(CONTENT_TYPE, OPENMETRICS);
+        response
+    }
 }

@@ -41,6 +41,11 @@ pub(crate) fn item_error(refused: Refused) -> ItemError {
     }
 }
 
+/// The reason's code.
+pub(crate) fn reason_code(refused: &Refused) -> &'static str {
+    known(refused).code()
+}
+
 /// A reason of a newer keeper, or none: nobody but us is at fault.
 fn known(refused: &Refused) -> Reason {
     match Reason::try_from(refused.reason) {
@@ -67,8 +72,9 @@ pub(crate) fn explained(bare: Status) -> Status {
 }
 
 /// The reason in a status of ours; empty in any other.
-pub(crate) fn reason_of(status: &Status) -> String {
-    status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
+pub(crate) fn reason_of(status: &Status) -> &'static str {
+    let said = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
+    Reason::from_str_name(&format!("REASON_{said}")).map_or("", Reason::code)
 }
 
 /// Exhaustive: a new reason must be placed. docs/errors.md has the same table.
@@ -158,7 +164,7 @@ mod tests {
     fn a_reason_unknown_here_is_our_fault() {
         for reason in [0, 9999] {
             let status = status(Refused { reason, ..Refused::default() });
-            assert_eq!((status.code(), reason_of(&status).as_str()), (Code::Internal, "INTERNAL"));
+            assert_eq!((status.code(), reason_of(&status)), (Code::Internal, "INTERNAL"));
         }
     }
 }

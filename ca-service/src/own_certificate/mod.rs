@@ -83,6 +83,11 @@ impl OwnCertificate {
         self.current.load().as_ref().is_some_and(|proven| proven.is_valid((self.clock)()))
     }
 
+    /// Seconds until it expires; none where there is none.
+    pub(crate) fn secs_left(&self, now_ms: i64) -> Option<i64> {
+        self.current.load().as_ref().map(|proven| proven.not_after() - now_ms.div_euclid(1000))
+    }
+
     /// Returns once there is one.
     pub(crate) async fn published(&self) {
         // The sender lives as long as `self`.

@@ -30,7 +30,8 @@ use super::issuance::issue;
 use crate::{
     call::{Call, Desk, too_late},
     connection::stopped,
-    status::{explained, item_error, refused, status},
+    metrics::{Held, OK},
+    status::{explained, item_error, reason_code, refused, status},
 };
 
 /// Items of a stream that were read and not answered. 128: at 5,000 a second and 15 ms each, 75 are under way.
@@ -54,7 +55,8 @@ pub(super) fn answers(
     let place = call.connection.batches.clone().try_acquire_owned().map_err(|_| too_many())?;
     let over = over(call.clone()).boxed();
     let answers = FuturesUnordered::new();
-    let tally = Tally { caller: Arc::clone(call.connection.caller.name()), certificates: 0, errors: 0 };
+    let (caller, metrics) = (Arc::clone(call.connection.caller.name()), desk.metrics.clone());
+    let tally = Tally { caller, certificates: 0, errors: 0, _open: metrics.batch() };
     let batch =
         Batch { desk, call, items: Some(items), answers, over, end: None, read: 0, tally, _place: place };
     Ok(unfold(batch, |mut batch| async move { batch.next().await.map(|answer| (answer, batch)) }))
@@ -140,10 +142,16 @@ const MOVE_ON: &str =
 
 /// One item, from its request to its answer.
 async fn one(desk: Desk, call: Call, item: Item) -> Answer {
-    let id = item.item;
+    let (id, metrics) = (item.item, desk.metrics.clone());
     let outcome = match certificate(desk, call, item).await {
-        Ok(certificate) => Outcome::Certificate(certificate),
-        Err(refused) => Outcome::Error(item_error(refused)),
+        Ok(certificate) => {
+            metrics.item(OK);
+            Outcome::Certificate(certificate)
+        }
+        Err(refused) => {
+            metrics.item(reason_code(&refused));
+            Outcome::Error(item_error(refused))
+        }
     };
     Answer { item: id, result: Some(outcome) }
 }
@@ -179,6 +187,7 @@ struct Tally {
     caller: Arc<str>,
     certificates: u64,
     errors: u64,
+    _open: Held,
 }
 
 impl Tally {
@@ -192,7 +201,7 @@ impl Tally {
 
 impl Drop for Tally {
     fn drop(&mut self) {
-        let Self { caller, certificates, errors } = self;
+        let Self { caller, certificates, errors, _open } = self;
         tracing::info!(caller = &**caller, certificates, errors, "batch");
     }
 }

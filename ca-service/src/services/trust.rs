@@ -55,7 +55,7 @@ impl TrustService for Trust {
 
 /// Sends until the watcher leaves, is no longer known, or its connection is to end.
 async fn watch(desk: Desk, call: Call, watcher: mpsc::Sender<Sent>) {
-    let mut bundles = desk.keeper.bundles();
+    let (mut bundles, _watching) = (desk.keeper.bundles(), desk.metrics.watcher());
     let ended = tokio::select! {
         () = watcher.closed() => return,
         () = stopped(call.connection.closing.clone()) => refused(Reason::KeeperUnavailable, MOVE_ON),

@@ -8,7 +8,7 @@ use std::{
 
 use prost::Message;
 use proto::{
-    door::{Answer, Ask, Recognised, Refused, answer, ask},
+    door::{Answer, Ask, Metrics, Recognised, Refused, answer, ask},
     v1::{Certificate, GetTrustBundleResponse, Reason, TrustBundle},
 };
 use tokio::{
@@ -89,6 +89,10 @@ impl FarEnd {
             }
             ask::Ask::Recognise(_) => {
                 ("recognise", Some(answer::Answer::Recognise(Recognised { identity: "/agent/a".into() })))
+            }
+            ask::Ask::GetMetrics(_) => {
+                let text = "rootcellar_keeper_entries 7\n# EOF\n".to_owned();
+                ("metrics", Some(answer::Answer::GetMetrics(Metrics { text })))
             }
             _ => ("other", None),
         };

@@ -51,6 +51,52 @@ async fn the_operations_port_says_yes_or_no_and_no_more() {
 }
 
 #[tokio::test]
+async fn a_page_of_metrics_is_the_fronts_and_the_keepers_and_names_nobody() {
+    let house = House::new();
+    let mut front = house.start().await;
+    let client = front.connect(&house, &house.pki.caller("/controller/build")).await;
+    let asked = tokio::spawn({
+        let client = client.clone();
+        async move { client.admin().get_status(GetStatusRequest {}).await }
+    });
+    assert!(asked.await.unwrap().is_err());
+    let watching = house.watch(&front).await;
+    let (code, page) = ops(&front, "GET", "/metrics").await;
+    assert_eq!((code, page.matches("# EOF").count()), (200, 1), "{page}");
+    assert!(page.ends_with("rootcellar_keeper_entries 7\n# EOF\n"), "{page}");
+    for line in [
+        "rootcellar_keeper_up 1",
+        "rootcellar_front_door_open 1",
+        "rootcellar_front_requests_total{method=\"AdminService/GetStatus\",reason=\"CALLER_NOT_ALLOWED\"} 1",
+        "rootcellar_front_requests_total{method=\"AdminService/GetStatus\",reason=\"OK\"} 0",
+        "rootcellar_front_request_seconds_count{method=\"AdminService/GetStatus\"} 1",
+        "rootcellar_front_requests_total{method=\"TrustService/WatchTrustBundle\",reason=\"OK\"} 1",
+        "rootcellar_front_requests_in_flight 0",
+        "rootcellar_front_handshakes_total{result=\"ok\"} 2",
+        "rootcellar_front_connections{listener=\"mtls\"} 2",
+        "rootcellar_front_watchers 1",
+        "rootcellar_front_certificate_days_left 10.0",
+    ] {
+        assert!(page.lines().any(|said| said == line), "{line}\n{page}");
+    }
+    assert!(!page.contains("build") && !page.contains("watcher\""), "it names no caller: {page}");
+    drop(watching);
+    // Without the keeper it is the front's alone.
+    front.door.abort();
+    let presence = || async { ops(&front, "GET", "/metrics").await.1 };
+    let page = loop {
+        let page = presence().await;
+        if page.contains("rootcellar_front_door_open 0") {
+            break page;
+        }
+    };
+    assert!(page.contains("rootcellar_keeper_up 0\n") && page.ends_with("# EOF\n"), "{page}");
+    assert!(!page.contains("rootcellar_keeper_entries"), "{page}");
+    assert!(front.asks.try_recv().is_err());
+    front.stop().await;
+}
+
+#[tokio::test]
 async fn without_a_keeper_nothing_is_ready_until_the_next_one() {
     let house = House::new();
     let front = house.start().await;

@@ -9,7 +9,7 @@ fn root() -> &'static Path {
 }
 
 /// The cells of every row of the tables in a document, headings left out.
-fn rows(document: &str) -> Vec<Vec<String>> {
+pub(crate) fn rows(document: &str) -> Vec<Vec<String>> {
     let text = fs::read_to_string(root().join(document)).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     let is_row = |line: &str| line.starts_with('|') && !line.starts_with("|---");

@@ -135,5 +135,13 @@ async fn client_gone_while_the_token_signs() {
     .await;
     let again = ask(&client, named).await.unwrap();
     assert_eq!(again.name, listed.name, "whoever asks again gets what was made");
+    eventually("nothing of it is left", async || {
+        let page = house.serving.ops_get("/metrics").1;
+        ["requests_in_flight 0\n", "asks_in_flight 0\n"]
+            .iter()
+            .all(|gauge| page.contains(gauge))
+            .then_some(())
+    })
+    .await;
     house.cell.run(&["ledger", "verify"]).ok();
 }

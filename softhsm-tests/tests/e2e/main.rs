@@ -20,6 +20,7 @@ mod issue;
 mod journal;
 mod limits;
 mod lint;
+mod metrics;
 mod modes;
 mod officer;
 mod parallel;

@@ -1,0 +1,146 @@
+//! The mTLS port: a place, a turn, a handshake, and then service.
+
+use std::{io, sync::Arc};
+
+use cell::TrustDomain;
+use rustls::{ServerConfig, server::Acceptor};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    time::timeout,
+};
+use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
+
+use crate::{
+    bundle::Bundle,
+    connection::{App, stopped},
+    listener::accept_all,
+    metrics::{Handshake, Limit},
+    own_certificate::OwnCertificate,
+    rate::Rate,
+    steps::{Caller, NotACaller},
+    strangers::{Place, Strangers},
+    tls::server_config,
+};
+
+/// What the mTLS port needs of the front.
+pub(crate) struct Mtls {
+    /// With what the front proves itself.
+    pub(crate) own: Arc<OwnCertificate>,
+    /// Whom it believes.
+    pub(crate) bundles: watch::Receiver<Option<Arc<Bundle>>>,
+    /// The places of those who are not known yet.
+    pub(crate) strangers: Arc<Strangers>,
+    /// What each connection needs.
+    pub(crate) desk: Arc<Reception>,
+}
+
+/// Where those who come are made known.
+pub(crate) struct Reception {
+    /// What is served.
+    pub(crate) app: Arc<App>,
+    /// Whose callers are served.
+    pub(crate) cell: Arc<TrustDomain>,
+    /// The rate of handshakes.
+    pub(crate) handshakes: Rate,
+}
+
+impl Mtls {
+    /// Serves the port until the front stops.
+    pub(crate) async fn serve(
+        mut self,
+        listener: TcpListener,
+        mut config: Arc<ServerConfig>,
+        stop: watch::Receiver<bool>,
+    ) {
+        let app = Arc::clone(&self.desk.app);
+        let (most, stopping) = (app.limits.connections, stop.clone());
+        let full = || app.metrics.closed(Limit::Connections);
+        accept_all(listener, most, full, stop, move |stream| {
+            if self.bundles.has_changed().unwrap_or(false) {
+                self.follow(&mut config);
+            }
+            let place = stream.peer_addr().ok().and_then(|peer| self.strangers.enter(peer.ip()));
+            Arc::clone(&self.desk).receive(stream, place, Arc::clone(&config), stopping.clone())
+        })
+        .await;
+    }
+
+    /// The anchors changed: the next handshake knows the new ones.
+    fn follow(&mut self, config: &mut Arc<ServerConfig>) {
+        let Some(bundle) = self.bundles.borrow_and_update().clone() else { return };
+        match server_config(&bundle, Arc::clone(&self.own) as _, &self.desk.app.clock) {
+            Ok(new) => *config = new,
+            Err(error) => tracing::error!(%error, "the new anchors cannot be used: those before stay"),
+        }
+    }
+}
+
+impl Reception {
+    /// One connection, from its beginning to its end.
+    async fn receive(
+        self: Arc<Self>,
+        stream: TcpStream,
+        place: Option<Place>,
+        config: Arc<ServerConfig>,
+        stop: watch::Receiver<bool>,
+    ) {
+        let Some(place) = place else { return self.app.metrics.closed(Limit::Handshakes) };
+        let shaken = tokio::select! {
+            shaken = self.shake(config, stream) => shaken,
+            () = stopped(stop.clone()) => return,
+        };
+        drop(place);
+        self.app.metrics.handshake(Handshake::of(&shaken));
+        match shaken {
+            Ok((stream, caller)) => Arc::clone(&self.app).serve(stream, caller, stop).await,
+            Err(error) => tracing::info!(%error, "handshake refused"),
+        }
+    }
+
+    async fn shake(
+        &self,
+        config: Arc<ServerConfig>,
+        stream: TcpStream,
+    ) -> Result<(TlsStream<TcpStream>, Caller), NoHandshake> {
+        let _shaking = self.app.metrics.shaking();
+        let shaken = timeout(self.app.limits.handshake_timeout, self.handshake(config, stream));
+        shaken.await.map_err(|_elapsed| NoHandshake::TooLong)?
+    }
+
+    /// Step 1 begins here: the stream and the caller come together or not at all.
+    async fn handshake(
+        &self,
+        config: Arc<ServerConfig>,
+        stream: TcpStream,
+    ) -> Result<(TlsStream<TcpStream>, Caller), NoHandshake> {
+        // Silence costs no turn: it is taken once the ClientHello is there.
+        let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        self.handshakes.turn().await;
+        let stream = hello.into_stream(config).await?;
+        let caller = Caller::from_handshake(stream.get_ref().1, &self.cell)?;
+        Ok((stream, caller))
+    }
+}
+
+/// Why a handshake was refused.
+#[derive(Debug, thiserror::Error)]
+enum NoHandshake {
+    #[error(transparent)]
+    Tls(#[from] io::Error),
+    #[error(transparent)]
+    Nobody(#[from] NotACaller),
+    #[error("it took too long")]
+    TooLong,
+}
+
+impl Handshake {
+    fn of<T>(shaken: &Result<T, NoHandshake>) -> Self {
+        match shaken {
+            Ok(_) => Self::Done,
+            Err(NoHandshake::Tls(_)) => Self::Tls,
+            Err(NoHandshake::Nobody(_)) => Self::Nobody,
+            Err(NoHandshake::TooLong) => Self::Timeout,
+        }
+    }
+}
