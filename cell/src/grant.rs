@@ -114,7 +114,7 @@ impl Grant {
 /// # Errors
 /// The refusal of the first grant that speaks for the agent; [`NotCovered::Agent`] when none does.
 pub fn first_covering<'a>(
-    grants: &'a [Grant],
+    grants: impl IntoIterator<Item = &'a Grant>,
     agent: &'a AgentSpec,
     ttl_secs: u32,
 ) -> Result<Covered<'a>, NotCovered> {

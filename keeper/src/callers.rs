@@ -5,7 +5,7 @@ use ledger::entry::{Actor, ActorKind, Reference};
 use proto::door::{self, caller};
 use proto::v1::Reason;
 
-use crate::journal::{CertificateRow, Reader};
+use crate::journal::{CertificateRow, Presented, Reader};
 use crate::refusal::Refusal;
 
 /// A caller who is registered, and whose certificate is valid now. Only [`recognise`] makes one.
@@ -91,22 +91,17 @@ pub(crate) fn recognise(
 }
 
 fn registered(reader: &Reader<'_>, presented: &door::Presented, now_ms: i64) -> Result<Who, Refusal> {
-    let row = reader.certificate_by_serial(&presented.serial)?.ok_or_else(unknown)?;
-    let (_, hash) = reader.signature(row.index)?.ok_or_else(unknown)?;
-    if hash.as_slice() != presented.certificate_sha256 {
-        return Err(unknown());
-    }
+    let hash: [u8; 32] = presented.certificate_sha256.as_slice().try_into().map_err(|_| unknown())?;
+    let row = match reader.presented(&presented.serial, &hash)? {
+        Presented::Valid(row) => row,
+        Presented::Unknown => return Err(unknown()),
+        Presented::Revoked => return Err(revoked()),
+    };
     // RFC 5280 §4.1.2.5: the last second is inclusive.
     if now_ms.div_euclid(1000) > row.not_after {
         return Err(Refusal::new(
             Reason::CallerExpired,
             "your certificate has expired: ask for a new one (a controller: have an officer run `rootcellar controller reissue`)",
-        ));
-    }
-    if reader.revoked(row.index)?.is_some() {
-        return Err(Refusal::new(
-            Reason::CallerRevoked,
-            "your certificate was revoked; your controller or an officer can say why, and how to get another",
         ));
     }
     let path = row.subject.parse::<SpiffePath>().map_err(Refusal::internal)?;
@@ -144,6 +139,13 @@ fn unknown() -> Refusal {
     Refusal::new(
         Reason::CallerUnknown,
         "this cell has not issued your certificate: present one that it issued (`rootcellar controller add` makes the first)",
+    )
+}
+
+fn revoked() -> Refusal {
+    Refusal::new(
+        Reason::CallerRevoked,
+        "your certificate was revoked; your controller or an officer can say why, and how to get another",
     )
 }
 

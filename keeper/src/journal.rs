@@ -6,6 +6,7 @@
 mod backup;
 mod error;
 mod format;
+mod memory;
 mod projection;
 mod reader;
 mod rebuild;
@@ -23,10 +24,11 @@ use rusqlite::{Connection, OpenFlags};
 pub(crate) use backup::back_up;
 pub use backup::{Restored, restore};
 pub use error::JournalError;
-pub(crate) use reader::Reader;
+use memory::Memory;
+pub(crate) use reader::{Presented, Reader};
 pub use rebuild::Rebuilt;
 pub(crate) use revocation::Scope;
-pub(crate) use rows::{AgentRow, CertificateRow, ControllerRow, CrlRow, RevokedRow};
+pub(crate) use rows::{AgentRow, CertificateRow, ControllerRow, CrlRow, Granted, RevokedRow};
 
 /// The one table of the record that came with format 2.
 const CRL_INPUT: &str = include_str!("journal/crl_input.sql");
@@ -51,6 +53,7 @@ pub struct Journal {
     /// The write-ahead log, whose length is bounded.
     wal: PathBuf,
     commits: u32,
+    memory: Memory,
     _lock: File,
 }
 
@@ -130,6 +133,7 @@ impl Journal {
             synchronous: Durability::Disk,
             wal: dir.join(WAL_NAME),
             commits: 0,
+            memory: Memory::default(),
             _lock: lock,
         })
     }
@@ -178,7 +182,7 @@ impl Journal {
 
     /// Reads through the writer's own connection, seeing what the open batch appended.
     pub fn reader(&self) -> Reader<'_> {
-        Reader::borrowing(&self.connection)
+        Reader::remembering(&self.connection, &self.memory)
     }
 
     /// Another connection, which only reads.
@@ -208,8 +212,11 @@ impl Journal {
     pub fn begin(&mut self, durability: Durability) -> Result<(), JournalError> {
         if self.synchronous != durability {
             // In WAL mode a NORMAL commit writes its frames and does not sync them (sqlite.org/pragma.html#pragma_synchronous).
-            let level = if durability == Durability::Disk { "FULL" } else { "NORMAL" };
-            self.connection.pragma_update(None, "synchronous", level)?;
+            let sql = match durability {
+                Durability::Disk => "PRAGMA synchronous = FULL",
+                Durability::Kernel => "PRAGMA synchronous = NORMAL",
+            };
+            self.connection.prepare_cached(sql)?.execute([])?;
             self.synchronous = durability;
         }
         self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
@@ -249,6 +256,7 @@ impl Journal {
                 .execute((tile.level, tile.index, &tile.bytes, tile.root.as_bytes()))?;
         }
         projection::apply(&self.connection, appended.index, record)?;
+        self.memory.forget(record.kind.as_ref());
         Ok(appended)
     }
 

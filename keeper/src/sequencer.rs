@@ -100,6 +100,8 @@ struct Outbox {
     issued: Vec<(Appended, Issuance)>,
     /// Likewise.
     crl: Option<(Appended, ComposedCrl)>,
+    /// Reads that waited for a checkpoint: before the commit the readers would not see it.
+    reads: Vec<(Ask, Reply)>,
     /// Signed: whoever watches is told its number.
     crl_signed: Option<u64>,
 }
@@ -202,9 +204,7 @@ impl Sequencer {
                 let note = self.checkpoints.signed(size, &text, &signature).map_err(Ended::Token)?;
                 self.journal.store_checkpoint(size, &note)?;
                 self.newest.is(&note);
-                for (ask, reply) in self.checkpoints.covered() {
-                    self.read(ask, reply);
-                }
+                outbox.reads.extend(self.checkpoints.covered());
             }
             Command::CrlComposed(composed) => self.record_crl(*composed, outbox)?,
             Command::CrlSigned(verified) => self.store_crl(&verified, outbox)?,
@@ -402,6 +402,9 @@ impl Sequencer {
         }
         if let Some((appended, composed)) = outbox.crl {
             let _ = self.jobs.send(Job::Crl(RecordedCrl::after_commit(appended, composed)));
+        }
+        for (ask, reply) in outbox.reads {
+            self.read(ask, reply);
         }
         for (reply, outcome) in outbox.replies {
             reply.send(outcome);

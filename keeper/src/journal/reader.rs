@@ -1,5 +1,7 @@
 //! Reads the journal: the record and its projections, typed.
 
+use std::sync::Arc;
+
 use certs::crl::Revoked;
 use ledger::tree::TileStore;
 use ledger::{Hash, leaf_hash};
@@ -8,15 +10,29 @@ use proto::v1;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::JournalError;
+use super::memory::Memory;
 use super::revocation::Scope;
 use super::rows::{
-    AgentRow, CaRow, CertificateRow, ControllerRow, CrlRow, FreezeRow, GrantRow, RevokedRow, agent_row,
-    ca_row, certificate_row, controller_row, crl_row, decoded,
+    AgentRow, CaRow, CertificateRow, ControllerRow, CrlRow, FreezeRow, GrantRow, Granted, RevokedRow,
+    agent_row, ca_row, certificate_row, controller_row, crl_row, decoded,
 };
+use crate::convert;
 
 /// A view of the journal through one connection.
 pub struct Reader<'a> {
     connection: Held<'a>,
+    /// The writer's.
+    memory: Option<&'a Memory>,
+}
+
+/// What became of a certificate that a caller presented.
+pub enum Presented {
+    /// None of that serial number, or another certificate.
+    Unknown,
+    /// It was revoked.
+    Revoked,
+    /// It stands; whether its time is over, only a clock tells.
+    Valid(CertificateRow),
 }
 
 enum Held<'a> {
@@ -32,11 +48,16 @@ const CRL: &str = "SELECT idx, number, this_update, next_update, revoked, covers
 impl<'a> Reader<'a> {
     /// A view through a connection of its own.
     pub fn owning(connection: Connection) -> Reader<'static> {
-        Reader { connection: Held::Owned(Box::new(connection)) }
+        Reader { connection: Held::Owned(Box::new(connection)), memory: None }
     }
 
     pub(super) fn borrowing(connection: &'a Connection) -> Self {
-        Self { connection: Held::Borrowed(connection) }
+        Self { connection: Held::Borrowed(connection), memory: None }
+    }
+
+    /// The writer's own, with what it remembers.
+    pub(super) fn remembering(connection: &'a Connection, memory: &'a Memory) -> Self {
+        Self { connection: Held::Borrowed(connection), memory: Some(memory) }
     }
 
     fn connection(&self) -> &Connection {
@@ -223,6 +244,43 @@ impl<'a> Reader<'a> {
         rows.into_iter().map(decode).collect()
     }
 
+    /// The same, ready to be held against what is asked for.
+    pub fn granted(&self, controller: &str) -> Read<Arc<[Granted]>> {
+        if let Some(known) = self.memory.and_then(|memory| memory.grants(controller)) {
+            return Ok(known);
+        }
+        let ready = |row: GrantRow| {
+            let grant = convert::grant_from_wire(&row.grant);
+            let grant = grant.map_err(|error| JournalError::Corrupt(format!("a grant: {error}")))?;
+            Ok(Granted { index: row.index, grant })
+        };
+        let grants: Arc<[Granted]> =
+            self.grants(controller)?.into_iter().map(ready).collect::<Read<Vec<_>>>()?.into();
+        if let Some(memory) = self.memory {
+            memory.keep_grants(controller, &grants);
+        }
+        Ok(grants)
+    }
+
+    /// The certificate with this serial number, where it is signed, has this SHA-256 and is not revoked; else why there is none.
+    pub fn presented(&self, serial: &[u8], sha256: &[u8; 32]) -> Read<Presented> {
+        if let Some(known) = self.memory.and_then(|memory| memory.presented(sha256)) {
+            return Ok(Presented::Valid(known));
+        }
+        let Some(row) = self.certificate_by_serial(serial)? else { return Ok(Presented::Unknown) };
+        match self.signature(row.index)? {
+            Some((_, hash)) if hash == *sha256 => {}
+            _ => return Ok(Presented::Unknown),
+        }
+        if self.revoked(row.index)?.is_some() {
+            return Ok(Presented::Revoked);
+        }
+        if let Some(memory) = self.memory {
+            memory.keep_presented(*sha256, &row);
+        }
+        Ok(Presented::Valid(row))
+    }
+
     /// Entries that a controller caused under a grant in this hour (hours since 1970).
     pub fn spent(&self, controller: &str, grant: &str, hour: i64) -> Read<u32> {
         let sql = "SELECT entries FROM spent WHERE controller = ?1 AND name = ?2 AND hour = ?3";
@@ -303,10 +361,17 @@ impl<'a> Reader<'a> {
 
     /// What officers stopped.
     pub fn freeze(&self) -> Read<FreezeRow> {
+        if let Some(known) = self.memory.and_then(Memory::freeze) {
+            return Ok(known);
+        }
         let row = self.one("SELECT frozen, stopped_until_ms, alone_ms FROM freeze", [], |row| {
             Ok(FreezeRow { frozen: row.get(0)?, stopped_until_ms: row.get(1)?, alone_ms: row.get(2)? })
         })?;
-        Ok(row.unwrap_or_default())
+        let row = row.unwrap_or_default();
+        if let Some(memory) = self.memory {
+            memory.keep_freeze(row);
+        }
+        Ok(row)
     }
 
     /// Entries under the newest checkpoint that is known of an epoch that is over, by its number.

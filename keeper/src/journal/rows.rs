@@ -1,5 +1,6 @@
 //! Rows of the projections, typed, and how each is read.
 
+use cell::Grant;
 use ledger::entry::AgentRecord;
 use prost::Message;
 use proto::v1;
@@ -113,6 +114,15 @@ pub struct GrantRow {
     pub index: u64,
     /// The grant.
     pub grant: v1::Grant,
+}
+
+/// A grant, ready to be held against what is asked for.
+#[derive(Clone, Debug)]
+pub struct Granted {
+    /// The entry that set it.
+    pub index: u64,
+    /// The grant.
+    pub grant: Grant,
 }
 
 pub(super) fn certificate_row(row: &Row<'_>) -> rusqlite::Result<CertificateRow> {

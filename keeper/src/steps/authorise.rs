@@ -2,14 +2,13 @@
 //!
 //! A crash here leaves nothing.
 
-use cell::{AgentSpec, Grant, first_covering};
+use cell::{AgentSpec, first_covering};
 use ledger::entry::Reference;
 use proto::v1::Reason;
 
 use crate::HOUR_MS;
 use crate::callers::Who;
-use crate::convert;
-use crate::journal::{AgentRow, Reader};
+use crate::journal::{AgentRow, Granted, Reader};
 use crate::refusal::Refusal;
 
 /// The caller may: under which grant, and which entry set it.
@@ -22,6 +21,15 @@ pub(crate) struct Authorised {
 }
 
 impl Authorised {
+    fn by(controller: &str, granted: &Granted) -> Self {
+        Self {
+            controller: controller.to_owned(),
+            grant: granted.grant.name.to_string(),
+            budget_per_hour: granted.grant.budget.per_hour(),
+            set_by: granted.index,
+        }
+    }
+
     /// The controller.
     pub(crate) fn controller(&self) -> &str {
         &self.controller
@@ -86,18 +94,11 @@ pub(crate) fn under(
     spec: &AgentSpec,
     ttl_secs: u32,
 ) -> Result<Authorised, Refusal> {
-    let rows = reader.grants(controller)?;
-    let grants: Vec<Grant> =
-        rows.iter().map(|row| convert::grant_from_wire(&row.grant)).collect::<Result<_, _>>()?;
-    let covered = first_covering(&grants, spec, ttl_secs)?;
-    let row = rows.iter().find(|row| row.grant.name == covered.grant().name.as_str());
+    let granted = reader.granted(controller)?;
+    let covered = first_covering(granted.iter().map(|granted| &granted.grant), spec, ttl_secs)?;
+    let row = granted.iter().find(|granted| granted.grant.name == covered.grant().name);
     let row = row.ok_or_else(|| Refusal::internal("a grant that is not there"))?;
-    Ok(Authorised {
-        controller: controller.to_owned(),
-        grant: row.grant.name.clone(),
-        budget_per_hour: covered.grant().budget.per_hour(),
-        set_by: row.index,
-    })
+    Ok(Authorised::by(controller, row))
 }
 
 /// Any grant of the caller's: for what concerns all that it obtained.
@@ -106,14 +107,9 @@ pub(crate) fn under(
 /// [`Reason::GrantDoesNotCover`] where it has none.
 pub(crate) fn any(reader: &Reader<'_>, who: &Who) -> Result<Authorised, Refusal> {
     let controller = who.controller()?.as_str();
-    let row = reader.grants(controller)?.into_iter().next();
-    let row = row.ok_or_else(|| Refusal::new(Reason::GrantDoesNotCover, "you have no grant"))?;
-    Ok(Authorised {
-        controller: controller.to_owned(),
-        grant: row.grant.name,
-        budget_per_hour: row.grant.budget_per_hour,
-        set_by: row.index,
-    })
+    let granted = reader.granted(controller)?;
+    let row = granted.first().ok_or_else(|| Refusal::new(Reason::GrantDoesNotCover, "you have no grant"))?;
+    Ok(Authorised::by(controller, row))
 }
 
 /// The agent belongs to the caller.
@@ -133,12 +129,7 @@ pub(crate) fn owner(who: &Who, agent: &AgentRow) -> Result<(), Refusal> {
 
 /// The longest lifetime that the caller's grants allow for an agent, in seconds; 0 where none speaks for it.
 pub(crate) fn longest_ttl(reader: &Reader<'_>, controller: &str, spec: &AgentSpec) -> Result<u32, Refusal> {
-    let mut longest = 0;
-    for row in reader.grants(controller)? {
-        let grant = convert::grant_from_wire(&row.grant)?;
-        if grant.speaks_for(&spec.id) {
-            longest = longest.max(grant.max_ttl.secs());
-        }
-    }
-    Ok(longest)
+    let granted = reader.granted(controller)?;
+    let speaking = granted.iter().filter(|granted| granted.grant.speaks_for(&spec.id));
+    Ok(speaking.map(|granted| granted.grant.max_ttl.secs()).max().unwrap_or(0))
 }

@@ -1,0 +1,66 @@
+//! What the writer remembers of the projections between two changes of them: what each request asks for and hardly ever changes.
+//!
+//! Only the sequencer's own reader has one: it appends every entry itself, and forgets what an entry may have changed.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ledger::entry::entry::Kind;
+
+use super::rows::{CertificateRow, FreezeRow, Granted};
+
+/// Callers remembered; beyond it all are forgotten and looked up again.
+const CALLERS_MAX: usize = 4096;
+
+/// Owned by the journal's writing end, on one thread.
+#[derive(Default)]
+pub(super) struct Memory {
+    /// Grants of controllers, by name.
+    grants: RefCell<HashMap<String, Arc<[Granted]>>>,
+    /// Certificates that callers presented, by their SHA-256: signed as such, and not revoked.
+    presented: RefCell<HashMap<[u8; 32], CertificateRow>>,
+    freeze: RefCell<Option<FreezeRow>>,
+}
+
+impl Memory {
+    /// Forgets what an entry of this kind may change.
+    pub(super) fn forget(&self, kind: Option<&Kind>) {
+        match kind {
+            Some(Kind::Act(_)) => {
+                self.grants.borrow_mut().clear();
+                self.freeze.borrow_mut().take();
+            }
+            Some(Kind::Revocation(_) | Kind::Abandonment(_)) => self.presented.borrow_mut().clear(),
+            _ => {}
+        }
+    }
+
+    pub(super) fn grants(&self, controller: &str) -> Option<Arc<[Granted]>> {
+        self.grants.borrow().get(controller).cloned()
+    }
+
+    pub(super) fn keep_grants(&self, controller: &str, grants: &Arc<[Granted]>) {
+        self.grants.borrow_mut().insert(controller.to_owned(), Arc::clone(grants));
+    }
+
+    pub(super) fn presented(&self, sha256: &[u8; 32]) -> Option<CertificateRow> {
+        self.presented.borrow().get(sha256).cloned()
+    }
+
+    pub(super) fn keep_presented(&self, sha256: [u8; 32], row: &CertificateRow) {
+        let mut presented = self.presented.borrow_mut();
+        if presented.len() >= CALLERS_MAX {
+            presented.clear();
+        }
+        presented.insert(sha256, row.clone());
+    }
+
+    pub(super) fn freeze(&self) -> Option<FreezeRow> {
+        *self.freeze.borrow()
+    }
+
+    pub(super) fn keep_freeze(&self, row: FreezeRow) {
+        *self.freeze.borrow_mut() = Some(row);
+    }
+}
