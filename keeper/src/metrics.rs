@@ -98,6 +98,7 @@ struct Gauges {
     crl_left: Real,
     revoked: Gauge,
     frozen: Family<Named, Gauge>,
+    clock_wrong: Gauge,
 }
 
 /// What the gauges are set to.
@@ -122,6 +123,8 @@ pub(crate) struct Moment<'a> {
     pub(crate) revoked: u64,
     /// New identities are stopped; renewals are.
     pub(crate) stopped: (bool, bool),
+    /// The clock is not trusted.
+    pub(crate) clock_wrong: bool,
 }
 
 impl Metrics {
@@ -273,6 +276,7 @@ impl Gauges {
             self.crl_left.clone(),
         );
         registry.register("revoked", "Certificates revoked and not expired", self.revoked.clone());
+        registry.register("clock_wrong", "1 while the clock is not trusted", self.clock_wrong.clone());
         registry.register("stopped", "1 while officers have stopped this", self.frozen.clone());
     }
 
@@ -294,6 +298,7 @@ impl Gauges {
             self.crl_left.set(real(left));
         }
         self.revoked.set(signed(now.revoked));
+        self.clock_wrong.set(i64::from(now.clock_wrong));
         for (name, stopped) in [("new", now.stopped.0), ("renewals", now.stopped.1)] {
             self.frozen.get_or_create(&Named { name }).set(i64::from(stopped));
         }
@@ -330,6 +335,7 @@ mod tests {
             crl: Some((3, 100)),
             revoked: 1,
             stopped: (true, false),
+            clock_wrong: false,
         });
         for line in [
             "rootcellar_keeper_step_seconds_count{step=\"sign\"} 1",

@@ -3,9 +3,16 @@
 //! It owns the journal's writing end, so every decision sees every decision before it. A batch is what waited while the one before was
 //! being made durable: under load that is many requests for one fsync, alone it is one without delay.
 
+//!
+//! - `ask`: one ask, planned, refused or recorded; `certificate`, `crl`: what becomes of what was recorded
+//! - `outbox`: what leaves after the commit; `command`, `own`, `measure`: what it is told, what it says itself, what it tells of itself
+
+mod ask;
+mod certificate;
 mod command;
 mod crl;
 mod measure;
+mod outbox;
 mod own;
 
 use std::collections::HashMap;
@@ -15,29 +22,27 @@ use std::time::{Duration, Instant};
 
 use certs::Issuer;
 use crossbeam_channel::{Receiver, Sender, select};
+use ledger::entry::Entry;
 use ledger::entry::entry::Kind;
-use ledger::entry::{Entry, Issuance};
-use proto::door::{self, Ask, CrlChanged, answer, ask};
-use proto::v1::{self, Reason};
+use proto::door::Ask;
+use proto::v1;
 
 use crate::Probe;
-use crate::answers;
 use crate::checkpoints::Checkpoints;
 use crate::crls::Crls;
 use crate::door::{OpenDoors, Reply};
 use crate::entropy::Entropy;
-use crate::journal::{Appended, CertificateRow, Durability, Journal, JournalError};
+use crate::journal::{Durability, Journal};
 use crate::metrics::{Metrics, Step};
-use crate::refusal::Refusal;
 use crate::refused::Refused;
-use crate::requests::{self, Desk, Plan, Settings, Then};
+use crate::requests::Settings;
 use crate::rollback::Newest;
 use crate::status::Standing;
-use crate::steps::crl::{ComposedCrl, RecordedCrl};
-use crate::steps::release::{self, Release};
-use crate::steps::{Recorded, Verified};
+use crate::steps::Recorded;
 use crate::time::Time;
 use crate::workers::{Job, Pulse, Worker};
+
+use outbox::Outbox;
 
 pub(crate) use command::Command;
 pub use command::Ended;
@@ -90,20 +95,6 @@ pub(crate) struct Waiter {
     reply: Reply,
     /// Where the answer is to a proposal: the receipt of the act.
     act: Option<v1::Receipt>,
-}
-
-/// What leaves once the batch is durable, and not before.
-#[derive(Default)]
-struct Outbox {
-    replies: Vec<(Reply, Result<answer::Answer, Refusal>)>,
-    /// Appended, and to be signed after the commit.
-    issued: Vec<(Appended, Issuance)>,
-    /// Likewise.
-    crl: Option<(Appended, ComposedCrl)>,
-    /// Reads that waited for a checkpoint: before the commit the readers would not see it.
-    reads: Vec<(Ask, Reply)>,
-    /// Signed: whoever watches is told its number.
-    crl_signed: Option<u64>,
 }
 
 impl Sequencer {
@@ -228,220 +219,8 @@ impl Sequencer {
         Ok(())
     }
 
-    fn ask(&mut self, ask: Ask, reply: Reply, outbox: &mut Outbox) -> Result<(), Ended> {
-        match covers(&ask) {
-            Some(size) => self.cover(size, ask, reply),
-            None if matches!(ask.ask, Some(ask::Ask::GetMetrics(_))) => {
-                let text = self.measured().map(|text| answer::Answer::GetMetrics(door::Metrics { text }));
-                outbox.replies.push((reply, text.map_err(Refusal::from)));
-            }
-            None if matches!(ask.ask, Some(ask::Ask::GetStatus(_))) => {
-                let status = self.status();
-                outbox.replies.push((reply, status.map(answer::Answer::GetStatus).map_err(Refusal::from)));
-            }
-            None => self.change(&ask, reply, outbox)?,
-        }
-        Ok(())
-    }
-
-    /// Steps 3 to 7.
-    fn change(&mut self, ask: &Ask, reply: Reply, outbox: &mut Outbox) -> Result<(), Ended> {
-        let began = Instant::now();
-        let signs = matches!(ask.ask, Some(ask::Ask::Issue(_) | ask::Ask::Renew(_)));
-        // Those before it. One that is first is taken: how long the token takes now, only a signature tells.
-        let wait = if signs { self.pulse.time_for(self.pending.len()) } else { Duration::ZERO };
-        let late = reply.is_late_after(wait, Instant::now());
-        let (now_ms, clock) = match self.time.now_ms() {
-            Ok(now_ms) => (now_ms, Ok(())),
-            Err(wrong) => (self.time.untrusted_ms(), Err(wrong)),
-        };
-        let mut desk = Desk {
-            reader: self.journal.reader(),
-            settings: &self.settings,
-            issuer: &self.issuer,
-            entropy: &mut self.entropy,
-            probe: &self.probe,
-            now_ms,
-            clock,
-            next: self.journal.edge().size(),
-        };
-        let planned = if self.damaged.is_some() {
-            let message = "the journal is damaged: nothing more is recorded until a backup is restored";
-            Err((Refusal::new(Reason::Internal, message), String::new()))
-        } else if late {
-            Err((too_late(), String::new()))
-        } else {
-            requests::plan(&mut desk, ask)
-        };
-        if signs {
-            self.metrics.step(Step::Plan, began.elapsed());
-        }
-        match planned {
-            Err((refusal, caller)) => {
-                self.metrics.refusal(refusal.reason());
-                self.refused.count(caller, refusal.reason(), now_ms);
-                outbox.replies.push((reply, Err(refusal)));
-            }
-            Ok(Plan::Answer(answer)) => outbox.replies.push((reply, Ok(*answer))),
-            Ok(Plan::Await(index)) => self.attach(index, reply, outbox)?,
-            Ok(Plan::Record { entries, then }) => self.record(entries, &then, reply, outbox)?,
-        }
-        Ok(())
-    }
-
-    /// Step 7. From here on nothing refuses.
-    fn record(
-        &mut self,
-        entries: Vec<Entry>,
-        then: &Then,
-        reply: Reply,
-        outbox: &mut Outbox,
-    ) -> Result<(), Ended> {
-        let mut first = None;
-        let mut certificate = None;
-        for entry in entries {
-            let appended = self.journal.append(&entry)?;
-            first = first.or(Some(appended));
-            match entry.kind {
-                Some(Kind::Issuance(issuance)) => certificate = Some((appended, issuance)),
-                Some(Kind::Revocation(_)) => self.crls.want(),
-                _ => {}
-            }
-        }
-        if let Then::Proposal { clock: true, .. } = then {
-            self.time.confirm();
-        }
-        let receipt = || first.map(|first| release::receipt(&self.settings.origin, first.index, first.leaf));
-        let answer = match (certificate, then) {
-            (Some((appended, issuance)), then) => {
-                let act = if let Then::Proposal { .. } = then { receipt() } else { None };
-                self.pending.entry(appended.index).or_default().push(Waiter { reply, act });
-                outbox.issued.push((appended, issuance));
-                return Ok(());
-            }
-            (None, Then::Proposal { revoked, .. }) => Ok(proposal_answer(receipt(), None, *revoked)),
-            (None, Then::Revoked(revoked)) => Ok(requests::revoked(*revoked, receipt())),
-            (None, then) => answers::after(&self.journal.reader(), &self.settings.cell, then),
-        };
-        outbox.replies.push((reply, answer));
-        Ok(())
-    }
-
-    /// A request that led to a certificate before: it is there, or it waits with the others.
-    fn attach(&mut self, index: u64, reply: Reply, outbox: &mut Outbox) -> Result<(), Ended> {
-        if let Some(waiters) = self.pending.get_mut(&index) {
-            waiters.push(Waiter { reply, act: None });
-            return Ok(());
-        }
-        let certificate = self.certificate(index)?;
-        outbox.replies.push((reply, Ok(answer::Answer::Certificate(certificate))));
-        Ok(())
-    }
-
-    fn certificate(&self, index: u64) -> Result<v1::Certificate, JournalError> {
-        let (reader, row) = (self.journal.reader(), self.row(index)?);
-        self.release().certificate(&reader, &row)
-    }
-
-    fn row(&self, index: u64) -> Result<CertificateRow, JournalError> {
-        let row = self.journal.reader().certificate(index)?;
-        row.ok_or_else(|| JournalError::Corrupt(format!("entry {index} is no certificate")))
-    }
-
-    fn release(&self) -> Release<'_> {
-        Release { cell: self.settings.cell.as_ref(), origin: &self.settings.origin, issuers: &self.issuers }
-    }
-
-    /// Step 10.
-    fn store(&mut self, verified: Verified, outbox: &mut Outbox) -> Result<(), Ended> {
-        self.journal.store_signature(verified.index, &verified.signature, &verified.sha256)?;
-        self.metrics.issued();
-        let waiters = self.pending.remove(&verified.index).unwrap_or_default();
-        if waiters.is_empty() {
-            return Ok(());
-        }
-        let certificate = self.release().fresh(&self.row(verified.index)?, verified)?;
-        for Waiter { reply, act } in waiters {
-            let answer = match act {
-                Some(receipt) => proposal_answer(Some(receipt), Some(certificate.clone()), 0),
-                None => answer::Answer::Certificate(certificate.clone()),
-            };
-            outbox.replies.push((reply, Ok(answer)));
-        }
-        Ok(())
-    }
-
-    /// A certificate that cannot be signed counts as issued; the ledger says that nobody was given it.
-    fn give_up(&mut self, index: u64, cause: &str, outbox: &mut Outbox) -> Result<(), Ended> {
-        tracing::error!(entry = index, cause, "the token refuses to sign these bytes: given up");
-        let entry = self.own_entry(abandonment(&self.settings.origin, index, "REFUSED_BY_TOKEN"));
-        self.journal.append(&entry)?;
-        for waiter in self.pending.remove(&index).unwrap_or_default() {
-            let refusal = Refusal::new(
-                Reason::TokenUnavailable,
-                "the token refused to sign this certificate: try again",
-            );
-            outbox.replies.push((waiter.reply, Err(refusal.retry(1000))));
-        }
-        Ok(())
-    }
-
     fn own_entry(&self, kind: Kind) -> Entry {
         own_entry(&self.settings, self.time.untrusted_ms(), kind)
-    }
-
-    /// After the commit: what is durable is signed, and answers leave.
-    fn deliver(&mut self, outbox: Outbox) -> Option<Recorded> {
-        let alone = outbox.issued.len() == 1 && self.is_alone();
-        let mut issued =
-            outbox.issued.into_iter().map(|(appended, issuance)| Recorded::after_commit(appended, issuance));
-        let own = if alone { issued.next() } else { None };
-        for recorded in issued {
-            // The workers' end outlives this thread's.
-            let _ = self.jobs.send(Job::Certificate(recorded));
-        }
-        if let Some((appended, composed)) = outbox.crl {
-            let _ = self.jobs.send(Job::Crl(RecordedCrl::after_commit(appended, composed)));
-        }
-        for (ask, reply) in outbox.reads {
-            self.read(ask, reply);
-        }
-        for (reply, outcome) in outbox.replies {
-            reply.send(outcome);
-        }
-        if let Some(number) = outbox.crl_signed {
-            self.doors.tell(&answer::Answer::CrlChanged(CrlChanged { number }));
-        }
-        self.doors.flush();
-        (self.probe)("10 release");
-        own
-    }
-
-    /// Whether a certificate is the only thing to do: then the hand-over to a worker and back would take longer than a quick token.
-    fn is_alone(&self) -> bool {
-        self.pending.len() == 1
-            && self.asks.is_empty()
-            && self.pulse.signature_time().is_some_and(|time| time <= QUICK)
-    }
-
-    /// Lets an ask go to the readers once a checkpoint covers `size` entries.
-    fn cover(&mut self, size: u64, ask: Ask, reply: Reply) {
-        if size > self.journal.edge().size() {
-            reply.send(Err(Refusal::new(
-                Reason::NotFound,
-                format!("the log has {} entries", self.journal.edge().size()),
-            )));
-        } else if self.checkpoints.covers(size) {
-            self.read(ask, reply);
-        } else {
-            self.checkpoints.wait(size, ask, reply);
-        }
-    }
-
-    fn read(&self, ask: Ask, reply: Reply) {
-        if let Err(crossbeam_channel::TrySendError::Full((_, reply))) = self.readers.try_send((ask, reply)) {
-            reply.send(Err(Refusal::queue_full()));
-        }
     }
 
     fn tend_checkpoint(&mut self) {
@@ -449,30 +228,4 @@ impl Sequencer {
             let _ = self.jobs.send(Job::Checkpoint { size: self.journal.edge().size(), text });
         }
     }
-}
-
-/// How many entries a checkpoint must cover before the ask can be answered; `None` for an ask that needs none.
-fn covers(ask: &Ask) -> Option<u64> {
-    match ask.ask.as_ref()? {
-        // A log that has entries has a checkpoint: the smallest covers one.
-        ask::Ask::GetCheckpoint(get) => Some(get.min_size.max(1)),
-        ask::Ask::GetInclusionProof(get) => Some(get.index.saturating_add(1)),
-        ask::Ask::GetConsistencyProof(get) => Some(get.old_size.max(1)),
-        _ => None,
-    }
-}
-
-fn too_late() -> Refusal {
-    Refusal::new(
-        Reason::DeadlineExceeded,
-        "the deadline is over, or would be before the certificate is signed: nothing was recorded; ask again with more time",
-    )
-}
-
-fn proposal_answer(
-    receipt: Option<v1::Receipt>,
-    certificate: Option<v1::Certificate>,
-    revoked: u64,
-) -> answer::Answer {
-    answer::Answer::SubmitProposal(v1::SubmitProposalResponse { receipt, certificate, revoked })
 }

@@ -25,7 +25,8 @@ impl Sequencer {
     }
 
     /// What the keeper measures, as text.
-    pub(super) fn measured(&self) -> Result<String, JournalError> {
+    pub(super) fn measured(&mut self) -> Result<String, JournalError> {
+        let clock_wrong = self.time.now_ms().is_err();
         let reader = self.journal.reader();
         let (now_ms, freeze) = (self.time.untrusted_ms(), reader.freeze()?);
         let now_secs = now_ms.div_euclid(1000);
@@ -40,6 +41,7 @@ impl Sequencer {
             dir: self.journal.dir(),
             crl: self.crls.newest().map(|row| (row.number, row.next_update - now_secs)),
             revoked: reader.revoked_live(now_secs)?,
+            clock_wrong,
             stopped: (freeze.frozen, freeze.stopped_until_ms > now_ms),
         }))
     }

@@ -1,0 +1,157 @@
+//! One ask: planned, refused or recorded (steps 3 to 7), or let go to the readers.
+
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::TrySendError;
+use ledger::entry::Entry;
+use ledger::entry::entry::Kind;
+use proto::door::{self, Ask, answer, ask};
+use proto::v1::Reason;
+
+use super::certificate::proposal_answer;
+use super::{Ended, Outbox, Sequencer, Waiter};
+use crate::answers;
+use crate::door::Reply;
+use crate::metrics::Step;
+use crate::refusal::Refusal;
+use crate::requests::{self, Desk, Plan, Then};
+use crate::steps::release;
+
+impl Sequencer {
+    pub(super) fn ask(&mut self, ask: Ask, reply: Reply, outbox: &mut Outbox) -> Result<(), Ended> {
+        match covers(&ask) {
+            Some(size) => self.cover(size, ask, reply),
+            None if matches!(ask.ask, Some(ask::Ask::GetMetrics(_))) => {
+                let text = self.measured().map(|text| answer::Answer::GetMetrics(door::Metrics { text }));
+                outbox.replies.push((reply, text.map_err(Refusal::from)));
+            }
+            None if matches!(ask.ask, Some(ask::Ask::GetStatus(_))) => {
+                let status = self.status();
+                outbox.replies.push((reply, status.map(answer::Answer::GetStatus).map_err(Refusal::from)));
+            }
+            None => self.change(&ask, reply, outbox)?,
+        }
+        Ok(())
+    }
+
+    /// Steps 3 to 7.
+    fn change(&mut self, ask: &Ask, reply: Reply, outbox: &mut Outbox) -> Result<(), Ended> {
+        let began = Instant::now();
+        let signs = matches!(ask.ask, Some(ask::Ask::Issue(_) | ask::Ask::Renew(_)));
+        // Those before it. One that is first is taken: how long the token takes now, only a signature tells.
+        let wait = if signs { self.pulse.time_for(self.pending.len()) } else { Duration::ZERO };
+        let late = reply.is_late_after(wait, Instant::now());
+        let (now_ms, clock) = match self.time.now_ms() {
+            Ok(now_ms) => (now_ms, Ok(())),
+            Err(wrong) => (self.time.untrusted_ms(), Err(wrong)),
+        };
+        let mut desk = Desk {
+            reader: self.journal.reader(),
+            settings: &self.settings,
+            issuer: &self.issuer,
+            entropy: &mut self.entropy,
+            probe: &self.probe,
+            now_ms,
+            clock,
+            next: self.journal.edge().size(),
+        };
+        let planned = if self.damaged.is_some() {
+            let message = "the journal is damaged: nothing more is recorded until a backup is restored";
+            Err((Refusal::new(Reason::Internal, message), String::new()))
+        } else if late {
+            Err((too_late(), String::new()))
+        } else {
+            requests::plan(&mut desk, ask)
+        };
+        if signs {
+            self.metrics.step(Step::Plan, began.elapsed());
+        }
+        match planned {
+            Err((refusal, caller)) => {
+                self.metrics.refusal(refusal.reason());
+                self.refused.count(caller, refusal.reason(), now_ms);
+                outbox.replies.push((reply, Err(refusal)));
+            }
+            Ok(Plan::Answer(answer)) => outbox.replies.push((reply, Ok(*answer))),
+            Ok(Plan::Await(index)) => self.attach(index, reply, outbox)?,
+            Ok(Plan::Record { entries, then }) => self.record(entries, &then, reply, outbox)?,
+        }
+        Ok(())
+    }
+
+    /// Step 7. From here on nothing refuses.
+    fn record(
+        &mut self,
+        entries: Vec<Entry>,
+        then: &Then,
+        reply: Reply,
+        outbox: &mut Outbox,
+    ) -> Result<(), Ended> {
+        let mut first = None;
+        let mut certificate = None;
+        for entry in entries {
+            let appended = self.journal.append(&entry)?;
+            first = first.or(Some(appended));
+            match entry.kind {
+                Some(Kind::Issuance(issuance)) => certificate = Some((appended, issuance)),
+                Some(Kind::Revocation(_)) => self.crls.want(),
+                _ => {}
+            }
+        }
+        if let Then::Proposal { clock: true, .. } = then {
+            self.time.confirm();
+        }
+        let receipt = || first.map(|first| release::receipt(&self.settings.origin, first.index, first.leaf));
+        let answer = match (certificate, then) {
+            (Some((appended, issuance)), then) => {
+                let act = if let Then::Proposal { .. } = then { receipt() } else { None };
+                self.pending.entry(appended.index).or_default().push(Waiter { reply, act });
+                outbox.issued.push((appended, issuance));
+                return Ok(());
+            }
+            (None, Then::Proposal { revoked, .. }) => Ok(proposal_answer(receipt(), None, *revoked)),
+            (None, Then::Revoked(revoked)) => Ok(requests::revoked(*revoked, receipt())),
+            (None, then) => answers::after(&self.journal.reader(), &self.settings.cell, then),
+        };
+        outbox.replies.push((reply, answer));
+        Ok(())
+    }
+
+    /// Lets an ask go to the readers once a checkpoint covers `size` entries.
+    fn cover(&mut self, size: u64, ask: Ask, reply: Reply) {
+        if size > self.journal.edge().size() {
+            reply.send(Err(Refusal::new(
+                Reason::NotFound,
+                format!("the log has {} entries", self.journal.edge().size()),
+            )));
+        } else if self.checkpoints.covers(size) {
+            self.read(ask, reply);
+        } else {
+            self.checkpoints.wait(size, ask, reply);
+        }
+    }
+
+    pub(super) fn read(&self, ask: Ask, reply: Reply) {
+        if let Err(TrySendError::Full((_, reply))) = self.readers.try_send((ask, reply)) {
+            reply.send(Err(Refusal::queue_full()));
+        }
+    }
+}
+
+/// How many entries a checkpoint must cover before the ask can be answered; `None` for an ask that needs none.
+fn covers(ask: &Ask) -> Option<u64> {
+    match ask.ask.as_ref()? {
+        // A log that has entries has a checkpoint: the smallest covers one.
+        ask::Ask::GetCheckpoint(get) => Some(get.min_size.max(1)),
+        ask::Ask::GetInclusionProof(get) => Some(get.index.saturating_add(1)),
+        ask::Ask::GetConsistencyProof(get) => Some(get.old_size.max(1)),
+        _ => None,
+    }
+}
+
+fn too_late() -> Refusal {
+    Refusal::new(
+        Reason::DeadlineExceeded,
+        "the deadline is over, or would be before the certificate is signed: nothing was recorded; ask again with more time",
+    )
+}

@@ -1,0 +1,62 @@
+//! What leaves once a batch is durable.
+
+use ledger::entry::Issuance;
+use proto::door::{Ask, CrlChanged, answer};
+
+use super::{QUICK, Sequencer};
+use crate::door::Reply;
+use crate::journal::Appended;
+use crate::refusal::Refusal;
+use crate::steps::Recorded;
+use crate::steps::crl::{ComposedCrl, RecordedCrl};
+use crate::workers::Job;
+
+/// What leaves once the batch is durable, and not before.
+#[derive(Default)]
+pub(super) struct Outbox {
+    pub(super) replies: Vec<(Reply, Result<answer::Answer, Refusal>)>,
+    /// Appended, and to be signed after the commit.
+    pub(super) issued: Vec<(Appended, Issuance)>,
+    /// Likewise.
+    pub(super) crl: Option<(Appended, ComposedCrl)>,
+    /// Reads that waited for a checkpoint: before the commit the readers would not see it.
+    pub(super) reads: Vec<(Ask, Reply)>,
+    /// Signed: whoever watches is told its number.
+    pub(super) crl_signed: Option<u64>,
+}
+
+impl Sequencer {
+    /// After the commit: what is durable is signed, and answers leave.
+    pub(super) fn deliver(&mut self, outbox: Outbox) -> Option<Recorded> {
+        let alone = outbox.issued.len() == 1 && self.is_alone();
+        let mut issued =
+            outbox.issued.into_iter().map(|(appended, issuance)| Recorded::after_commit(appended, issuance));
+        let own = if alone { issued.next() } else { None };
+        for recorded in issued {
+            // The workers' end outlives this thread's.
+            let _ = self.jobs.send(Job::Certificate(recorded));
+        }
+        if let Some((appended, composed)) = outbox.crl {
+            let _ = self.jobs.send(Job::Crl(RecordedCrl::after_commit(appended, composed)));
+        }
+        for (ask, reply) in outbox.reads {
+            self.read(ask, reply);
+        }
+        for (reply, outcome) in outbox.replies {
+            reply.send(outcome);
+        }
+        if let Some(number) = outbox.crl_signed {
+            self.doors.tell(&answer::Answer::CrlChanged(CrlChanged { number }));
+        }
+        self.doors.flush();
+        (self.probe)("10 release");
+        own
+    }
+
+    /// Whether a certificate is the only thing to do: then the hand-over to a worker and back would take longer than a quick token.
+    fn is_alone(&self) -> bool {
+        self.pending.len() == 1
+            && self.asks.is_empty()
+            && self.pulse.signature_time().is_some_and(|time| time <= QUICK)
+    }
+}
