@@ -30,8 +30,10 @@ pub use rebuild::Rebuilt;
 pub(crate) use revocation::Scope;
 pub(crate) use rows::{AgentRow, CertificateRow, ControllerRow, CrlRow, Granted, RevokedRow};
 
-/// The one table of the record that came with format 2.
-const CRL_INPUT: &str = include_str!("journal/crl_input.sql");
+/// Tables beside the projections that came with format 2.
+const SINCE_2: &str = include_str!("journal/format/since-2.sql");
+/// Octets of the writer's page cache, in KiB: the inner pages of the indexes of some million certificates.
+const CACHE_KIB: i64 = 16 * 1024;
 const FILE_NAME: &str = "journal.sqlite";
 const WAL_NAME: &str = "journal.sqlite-wal";
 const LOCK_NAME: &str = "journal.lock";
@@ -90,7 +92,7 @@ impl Journal {
         format::mark(&connection)?;
         tune(&connection)?;
         connection.execute_batch(include_str!("journal/schema.sql"))?;
-        connection.execute_batch(CRL_INPUT)?;
+        connection.execute_batch(SINCE_2)?;
         connection.execute_batch(include_str!("journal/projection.sql"))?;
         connection.execute("INSERT INTO meta VALUES (1, ?1, ?2)", (cell, origin))?;
         Self::ready(connection, dir, lock)
@@ -315,6 +317,17 @@ impl Journal {
         Ok(())
     }
 
+    /// Says that every certificate recorded below `index` is signed or given up.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(crate) fn settled_below(&self, index: u64) -> Result<(), JournalError> {
+        self.connection
+            .prepare_cached("INSERT OR REPLACE INTO settled (one, idx) VALUES (1, ?1)")?
+            .execute([index])?;
+        Ok(())
+    }
+
     /// Keeps the newest checkpoint.
     ///
     /// # Errors
@@ -373,6 +386,8 @@ fn tune(connection: &Connection) -> Result<(), JournalError> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     // A checkpointer of its own does this, away from the path of a commit.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    // Negative: in KiB (sqlite.org/pragma.html#pragma_cache_size).
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     Ok(())

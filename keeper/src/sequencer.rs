@@ -194,6 +194,8 @@ impl Sequencer {
             Command::CheckpointSigned { size, text, signature } => {
                 let note = self.checkpoints.signed(size, &text, &signature).map_err(Ended::Token)?;
                 self.journal.store_checkpoint(size, &note)?;
+                let unfinished = self.pending.keys().min().copied();
+                self.journal.settled_below(unfinished.unwrap_or(self.journal.edge().size()))?;
                 self.newest.is(&note);
                 outbox.reads.extend(self.checkpoints.covered());
             }

@@ -61,7 +61,7 @@ pub(super) fn bring_up(connection: &Connection, dir: &Path) -> Result<(), Journa
     for table in projection::TABLES {
         connection.execute_batch(&format!("DROP TABLE IF EXISTS {table}"))?;
     }
-    connection.execute_batch(super::CRL_INPUT)?;
+    connection.execute_batch(super::SINCE_2)?;
     connection.execute_batch(include_str!("projection.sql"))?;
     replay(connection)?;
     connection.pragma_update(None, "user_version", FORMAT)?;

@@ -182,9 +182,10 @@ impl<'a> Reader<'a> {
     /// Certificates that have neither a signature nor an abandonment.
     pub fn pending(&self) -> Read<Vec<CertificateRow>> {
         let sql = format!(
-            "{CERTIFICATE} WHERE abandoned = 0 AND NOT EXISTS (SELECT 1 FROM signature s WHERE s.idx = certificate.idx) ORDER BY idx"
+            "{CERTIFICATE} WHERE idx >= ?1 AND abandoned = 0 AND NOT EXISTS (SELECT 1 FROM signature s WHERE s.idx = certificate.idx) ORDER BY idx"
         );
-        self.many(&sql, [], certificate_row)
+        let settled = self.one("SELECT idx FROM settled", [], |row| row.get::<_, u64>(0))?;
+        self.many(&sql, [settled.unwrap_or(0)], certificate_row)
     }
 
     /// Index of the newest certificate of a subject.
