@@ -19,7 +19,9 @@ use tokio::{
 use crate::{
     FrontError, Keeper, Limits,
     call::Desk,
-    connection::App,
+    connection::{App, stopped},
+    crl_site::{self, Site},
+    crls::Crls,
     health::Health,
     listener,
     local::LocalSocket,
@@ -47,6 +49,8 @@ pub struct FrontConfig {
     pub listen: SocketAddr,
     /// Address of the operations port; loopback alone.
     pub ops_listen: SocketAddr,
+    /// Address where CRLs are handed out over plain HTTP; none where they are not.
+    pub crl_listen: Option<SocketAddr>,
     /// Path of the local socket, made with mode 0660.
     pub socket: PathBuf,
     /// Directory of the service's own key and chain, with mode 0700.
@@ -66,6 +70,8 @@ pub struct Bound {
     pub mtls: SocketAddr,
     /// The operations port.
     pub ops: SocketAddr,
+    /// The port of CRLs, where there is one.
+    pub crl: Option<SocketAddr>,
 }
 
 /// Runs the front until `stop` is done and what was in flight has ended.
@@ -83,7 +89,7 @@ pub async fn run(
     ready: impl FnOnce(Bound) + Send,
     stop: impl Future<Output = ()> + Send,
 ) -> Result<(), FrontError> {
-    enough_descriptors(&config.limits, config.descriptors)?;
+    enough_descriptors(&config)?;
     let sockets = Sockets::bind(&config).await?;
     let front = Front::new(config, clock, probe, sockets.bound.mtls).await?;
     // Dropped last: what still runs then is ended.
@@ -108,8 +114,10 @@ pub async fn run(
 const OTHER_DESCRIPTORS: usize = 128;
 
 /// A front that runs out of descriptors accepts nobody: it says so before.
-fn enough_descriptors(limits: &Limits, limit: u64) -> Result<(), FrontError> {
-    let needed = [limits.connections, limits.local_connections, OTHER_DESCRIPTORS];
+fn enough_descriptors(config: &FrontConfig) -> Result<(), FrontError> {
+    let FrontConfig { limits, crl_listen, descriptors: limit, .. } = config;
+    let crl = if crl_listen.is_some() { crl_site::CONNECTIONS } else { 0 };
+    let (limit, needed) = (*limit, [limits.connections, limits.local_connections, crl, OTHER_DESCRIPTORS]);
     let needed = needed.into_iter().fold(0_usize, usize::saturating_add) as u64;
     if needed <= limit { Ok(()) } else { Err(FrontError::TooFewDescriptors { needed, limit }) }
 }
@@ -117,6 +125,7 @@ fn enough_descriptors(limits: &Limits, limit: u64) -> Result<(), FrontError> {
 struct Sockets {
     mtls: TcpListener,
     ops: TcpListener,
+    crl: Option<TcpListener>,
     local: LocalSocket,
     bound: Bound,
 }
@@ -128,8 +137,15 @@ impl Sockets {
         }
         let (mtls, mtls_addr) = listener::bind(config.listen, "listen").await?;
         let (ops, ops_addr) = listener::bind(config.ops_listen, "ops-listen").await?;
+        let (crl, crl_addr) = match config.crl_listen {
+            Some(addr) => {
+                listener::bind(addr, "crl-listen").await.map(|(crl, addr)| (Some(crl), Some(addr)))?
+            }
+            None => (None, None),
+        };
         let local = LocalSocket::bind(&config.socket).await?;
-        Ok(Self { mtls, ops, local, bound: Bound { mtls: mtls_addr, ops: ops_addr } })
+        let bound = Bound { mtls: mtls_addr, ops: ops_addr, crl: crl_addr };
+        Ok(Self { mtls, ops, crl, local, bound })
     }
 }
 
@@ -175,10 +191,13 @@ impl Front {
         ready: impl FnOnce(Bound) + Send,
         mut stop: Pin<&mut (impl Future<Output = ()> + Send)>,
     ) -> Result<(), FrontError> {
-        let Sockets { mtls, ops, local, bound } = sockets;
+        let Sockets { mtls, ops, crl, local, bound } = sockets;
         let stopping = watch::Sender::new(false);
         let mut serving = JoinSet::new();
         serving.spawn(ops::serve(ops, self.ops(), stopping.subscribe()));
+        if let Some(crl) = crl {
+            self.hand_out_crls(&mut serving, crl, &stopping);
+        }
         serving.spawn(local.serve(Arc::clone(&self.app), stopping.subscribe()));
         let config = tokio::select! {
             config = self.anchored() => Some(config?),
@@ -212,6 +231,22 @@ impl Front {
         let (health, keeper, interval) =
             (Arc::clone(&self.health), self.keeper.clone(), self.app.limits.probe);
         serving.spawn(async move { health.watch(&keeper, interval, stop).await });
+    }
+
+    fn hand_out_crls(
+        &self,
+        serving: &mut JoinSet<()>,
+        listener: TcpListener,
+        stopping: &watch::Sender<bool>,
+    ) {
+        let crls = Arc::new(Crls::default());
+        let (keeper, kept, stop) = (self.keeper.clone(), Arc::clone(&crls), stopping.subscribe());
+        serving.spawn(async move {
+            tokio::select! { () = kept.keep(&keeper) => {} () = stopped(stop) => {} }
+        });
+        let (clock, metrics) = (Arc::clone(&self.app.clock), self.app.metrics.clone());
+        let site = Arc::new(Site { crls, clock, metrics });
+        serving.spawn(crl_site::serve(listener, site, stopping.subscribe()));
     }
 
     fn ops(&self) -> Arc<Ops> {

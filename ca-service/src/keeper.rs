@@ -52,6 +52,8 @@ struct Near {
     door: ArcSwapOption<Door>,
     /// The newest bundle that could be used. Written by [`Keeper::take_bundle`] alone.
     bundle: watch::Sender<Option<Arc<Bundle>>>,
+    /// The number of the newest CRL that the keeper told of. Written by [`Keeper::take`] alone.
+    crl: watch::Sender<u64>,
     /// Whether there is a door, for those who wait for a change.
     present: watch::Sender<bool>,
     /// From 1: 0 is the keeper's own.
@@ -73,6 +75,7 @@ impl Keeper {
         Self(Arc::new(Near {
             door: ArcSwapOption::empty(),
             bundle: watch::Sender::new(None),
+            crl: watch::Sender::new(0),
             present: watch::Sender::new(false),
             next_id: AtomicU64::new(1),
             in_flight: Arc::new(Semaphore::new(in_flight)),
@@ -126,6 +129,11 @@ impl Keeper {
     /// The newest bundle, and each that follows.
     pub(crate) fn bundles(&self) -> watch::Receiver<Option<Arc<Bundle>>> {
         self.0.bundle.subscribe()
+    }
+
+    /// The number of the newest CRL that the keeper told of, and each that follows.
+    pub(crate) fn crls(&self) -> watch::Receiver<u64> {
+        self.0.crl.subscribe()
     }
 
     /// How many asks wait for their answer.
@@ -185,6 +193,9 @@ impl Keeper {
     fn take(&self, waiting: &Waiting, answer: Answer) {
         match answer.answer {
             Some(answer::Answer::BundleChanged(bundle)) if answer.id == 0 => self.take_bundle(bundle),
+            Some(answer::Answer::CrlChanged(new)) if answer.id == 0 => {
+                self.0.crl.send_replace(new.number);
+            }
             // Without an entry its asker is gone; without an answer the two ends differ in age, and the asker is told so.
             Some(body) => waiting.end(answer.id, body),
             None => waiting.end(answer.id, answer::Answer::Refused(refused(Reason::Internal, NO_ANSWER))),

@@ -4,6 +4,7 @@
 //! - `door`, `keeper`: asks go to the keeper, answers come back
 //! - `bundle`, `tls`, `own_certificate`: whom the front believes, and with what it proves itself
 //! - `listener`, `mtls`, `local`, `ops`, `connection`, `begun`: sockets and what is served on them
+//! - `http1`, `crls`, `crl_site`: plain HTTP, and CRLs over it
 //! - `strangers`, `rate`: who may take how much of it
 //! - `steps`: steps 1 and 2 of the issuance cycle; `call`, `services`, `log`, `status`: one request and its answer
 //! - `metrics`, `scrape`: what is counted, and the page of it
@@ -16,10 +17,13 @@ mod bundle;
 mod call;
 mod chance;
 mod connection;
+mod crl_site;
+mod crls;
 mod door;
 mod error;
 mod front;
 mod health;
+mod http1;
 mod keeper;
 mod limits;
 mod listener;

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use http::StatusCode;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -38,6 +39,11 @@ struct OfResult {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OfLimit {
     limit: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct OfCode {
+    code: u16,
 }
 
 /// Where connections come in.
@@ -71,6 +77,8 @@ pub(crate) enum Limit {
     LocalConnections,
     /// `handshakes`, `handshakes-per-address`.
     Handshakes,
+    /// The bounds of `crl-listen`, which are no keys.
+    CrlConnections,
 }
 
 /// Something that is there for a time; counted until it is dropped.
@@ -89,6 +97,7 @@ struct Measured {
     handshakes: Family<OfResult, Counter>,
     closed: Family<OfLimit, Counter>,
     items: Family<OfReason, Counter>,
+    crls: Family<OfCode, Counter>,
     gauges: Gauges,
 }
 
@@ -127,6 +136,7 @@ impl Metrics {
             handshakes: Family::default(),
             closed: Family::default(),
             items: Family::default(),
+            crls: Family::default(),
             gauges: Gauges::default(),
         };
         measured.register();
@@ -179,6 +189,11 @@ impl Metrics {
         self.0.closed.get_or_create(&limit.label()).inc();
     }
 
+    /// A request for a CRL was answered.
+    pub(crate) fn crl(&self, status: StatusCode) {
+        self.0.crls.get_or_create(&OfCode { code: status.as_u16() }).inc();
+    }
+
     /// The whole as text, with its end.
     pub(crate) fn text(&self, now: Moment) -> String {
         self.0.gauges.set(now);
@@ -191,11 +206,12 @@ impl Metrics {
 
 impl Measured {
     fn register(&mut self) {
-        let Self { registry, methods, handshakes, closed, items, gauges } = self;
+        let Self { registry, methods, handshakes, closed, items, crls, gauges } = self;
         methods.register(registry);
         registry.register("front_handshakes", "TLS handshakes that ended", handshakes.clone());
         registry.register("front_closed", "Connections closed unserved for a limit", closed.clone());
         registry.register("front_batch_items", "Items of batches answered", items.clone());
+        registry.register("front_crl_requests", "Requests for a CRL over HTTP answered", crls.clone());
         gauges.register(registry);
     }
 
@@ -204,12 +220,14 @@ impl Measured {
         for result in [Handshake::Done, Handshake::Tls, Handshake::Nobody, Handshake::Timeout] {
             drop(self.handshakes.get_or_create(&result.label()));
         }
-        for limit in [Limit::Connections, Limit::LocalConnections, Limit::Handshakes] {
+        let limits = [Limit::Connections, Limit::LocalConnections, Limit::Handshakes, Limit::CrlConnections];
+        for limit in limits {
             drop(self.closed.get_or_create(&limit.label()));
         }
         for listener in [Listener::Mtls, Listener::Local] {
             drop(self.gauges.connections.get_or_create(&listener.label()));
         }
+        drop(self.crls.get_or_create(&OfCode { code: StatusCode::OK.as_u16() }));
         drop(self.items.get_or_create(&OfReason { reason: OK }));
     }
 }
@@ -287,6 +305,7 @@ impl Limit {
             Self::Connections => "connections",
             Self::LocalConnections => "local-connections",
             Self::Handshakes => "handshakes",
+            Self::CrlConnections => "crl-connections",
         };
         OfLimit { limit }
     }

@@ -113,6 +113,11 @@ impl Config {
         self.service.ops_listen
     }
 
+    /// Where CRLs are handed out over plain HTTP; none where they are not.
+    pub(crate) fn crl_listen(&self) -> Option<SocketAddr> {
+        self.service.crl_listen
+    }
+
     /// The local operator's Unix socket, at most 107 bytes.
     pub(crate) fn socket(&self) -> &Path {
         &self.service.socket

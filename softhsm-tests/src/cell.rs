@@ -38,6 +38,8 @@ pub struct Serving {
     pub port: u16,
     /// Where operations listen: "127.0.0.1:PORT".
     pub ops: String,
+    /// Where CRLs are handed out; empty where they are not.
+    pub crl: String,
     /// The local socket.
     pub socket: PathBuf,
 }
@@ -161,9 +163,9 @@ impl Cell {
         std::thread::spawn(move || {
             output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line))
         });
-        let nowhere = (String::new(), 0, String::new(), PathBuf::new());
-        let (server, port, ops, socket) = nowhere;
-        let mut serving = Serving { supervisor, log, lines, server, port, ops, socket };
+        let (server, ops, crl) = (String::new(), String::new(), String::new());
+        let mut serving =
+            Serving { supervisor, log, lines, server, port: 0, ops, crl, socket: PathBuf::new() };
         if serving.next_ready() {
             return Ok(serving);
         }
@@ -216,6 +218,7 @@ impl Serving {
         self.port = text("mtls").rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
         self.server = format!("https://localhost:{}", self.port);
         self.ops = text("ops");
+        self.crl = ready["crl"].as_str().map(ToOwned::to_owned).unwrap_or_default();
         self.socket = text("socket").into();
         true
     }
@@ -302,15 +305,28 @@ impl Serving {
     /// # Panics
     /// It does not answer.
     pub fn ops_get(&self, path: &str) -> (String, String) {
-        use std::io::Write as _;
-        let mut stream = std::net::TcpStream::connect(&self.ops).expect("the operations port answers");
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-            .expect("it reads");
-        let mut text = String::new();
-        stream.read_to_string(&mut text).expect("it answers");
-        let (head, body) = text.split_once("\r\n\r\n").expect("an HTTP answer");
-        (head.lines().next().unwrap_or_default().to_owned(), body.to_owned())
+        let (head, body) = http_get(&self.ops, path);
+        (head, String::from_utf8(body).expect("a text"))
     }
+
+    /// One request to where CRLs are handed out: status line and body.
+    ///
+    /// # Panics
+    /// It does not answer.
+    pub fn crl_get(&self, path: &str) -> (String, Vec<u8>) {
+        http_get(&self.crl, path)
+    }
+}
+
+fn http_get(address: &str, path: &str) -> (String, Vec<u8>) {
+    use std::io::Write as _;
+    let mut stream = std::net::TcpStream::connect(address).expect("the port answers");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("it reads");
+    let mut said = Vec::new();
+    stream.read_to_end(&mut said).expect("it answers");
+    let end = said.windows(4).position(|window| window == b"\r\n\r\n").expect("an HTTP answer");
+    let head = String::from_utf8_lossy(&said[..end]).into_owned();
+    (head.lines().next().unwrap_or_default().to_owned(), said[end + 4..].to_vec())
 }
 
 impl Drop for Serving {

@@ -8,8 +8,8 @@ use std::{
 
 use prost::Message;
 use proto::{
-    door::{Answer, Ask, Metrics, Recognised, Refused, answer, ask},
-    v1::{Certificate, GetTrustBundleResponse, Reason, TrustBundle},
+    door::{Answer, Ask, CrlChanged, Metrics, Recognised, Refused, answer, ask},
+    v1::{Certificate, GetCrlResponse, GetTrustBundleResponse, Reason, TrustBundle},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -18,7 +18,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::pki::Pki;
+use crate::pki::{BEGIN_SECS, Pki};
 
 /// A keeper that gives a bundle and a service certificate, recognises everyone, and leaves the rest to the test.
 #[derive(Clone)]
@@ -33,6 +33,8 @@ struct State {
     /// How often each kind was asked.
     counts: watch::Sender<HashMap<&'static str, usize>>,
     strangers: Mutex<bool>,
+    /// Its issuer is "0a".
+    crl: Mutex<Option<GetCrlResponse>>,
 }
 
 impl FarEnd {
@@ -46,6 +48,7 @@ impl FarEnd {
             answers: Mutex::default(),
             counts: watch::Sender::default(),
             strangers: Mutex::default(),
+            crl: Mutex::default(),
         };
         (Self(Arc::new(state)), receiver)
     }
@@ -90,6 +93,11 @@ impl FarEnd {
             ask::Ask::Recognise(_) => {
                 ("recognise", Some(answer::Answer::Recognise(Recognised { identity: "/agent/a".into() })))
             }
+            ask::Ask::GetCrl(get) => {
+                let crl = self.0.crl.lock().unwrap().clone().filter(|_| ["", "0a"].contains(&&*get.issuer));
+                let none = || refusal(Reason::NotFound, "none yet");
+                ("crl", Some(crl.map_or_else(none, answer::Answer::GetCrl)))
+            }
             ask::Ask::GetMetrics(_) => {
                 let text = "rootcellar_keeper_entries 7\n# EOF\n".to_owned();
                 ("metrics", Some(answer::Answer::GetMetrics(Metrics { text })))
@@ -113,6 +121,20 @@ impl FarEnd {
         let bundle = TrustBundle { number, pem, note: format!("note {number}") };
         *self.0.bundle.lock().unwrap() = bundle.clone();
         self.answer(0, answer::Answer::BundleChanged(bundle));
+    }
+
+    /// Changes the CRL, good for a day from the beginning, and says so unasked.
+    pub(crate) fn change_crl(&self, number: u64, der: &[u8]) {
+        let time = |seconds| Some(prost_types::Timestamp { seconds, nanos: 0 });
+        *self.0.crl.lock().unwrap() = Some(GetCrlResponse {
+            crl: der.to_vec(),
+            number,
+            this_update: time(BEGIN_SECS),
+            next_update: time(BEGIN_SECS + 86_400),
+            issuer: "0a".into(),
+            ..GetCrlResponse::default()
+        });
+        self.answer(0, answer::Answer::CrlChanged(CrlChanged { number }));
     }
 
     /// From now on nobody is recognised.

@@ -66,6 +66,7 @@ impl House {
     pub(crate) fn config(&self) -> FrontConfig {
         FrontConfig {
             listen: "127.0.0.1:0".parse().unwrap(),
+            crl_listen: Some("127.0.0.1:0".parse().unwrap()),
             ops_listen: "127.0.0.1:0".parse().unwrap(),
             socket: self.socket(),
             state_dir: self.state_dir(),

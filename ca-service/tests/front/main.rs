@@ -4,6 +4,7 @@
 
 mod batch;
 mod calls;
+mod crl;
 mod far_end;
 mod house;
 mod limits;

@@ -22,6 +22,7 @@ async fn a_port_that_is_taken_is_named_with_the_key_to_change() {
     let cases = [
         ("listen", FrontConfig { listen: addr, ..house.config() }),
         ("ops-listen", FrontConfig { ops_listen: addr, ..house.config() }),
+        ("crl-listen", FrontConfig { crl_listen: Some(addr), ..house.config() }),
     ];
     for (key, config) in cases {
         let error = house.fail(config).await;
@@ -44,7 +45,8 @@ async fn operations_are_for_this_machine_alone() {
 async fn more_connections_than_descriptors_are_refused_with_key_and_limit() {
     let house = House::new();
     let limits = Limits { connections: 900, local_connections: 60, ..Limits::default() };
-    let error = house.fail(FrontConfig { descriptors: 1024, limits, ..house.config() }).await;
+    let error =
+        house.fail(FrontConfig { descriptors: 1024, limits, crl_listen: None, ..house.config() }).await;
     let text = error.to_string();
     assert!(matches!(error, FrontError::TooFewDescriptors { needed: 1088, limit: 1024 }), "{text}");
     assert!(text.contains("`connections`") && text.contains("1024"), "{text}");

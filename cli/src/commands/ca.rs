@@ -81,13 +81,15 @@ async fn crl(session: &Session, args: &Crl) -> Result<(), Failure> {
         return files::replace(path, pem.as_bytes(), PUBLIC);
     }
     let summary = CrlSummary::parse(&answer.crl).map_err(|error| Failure::unverified("the CRL", error))?;
-    session.output().say(&Listed::new(summary, answer.receipt))
+    session.output().say(&Listed::new(summary, answer.issuer, answer.receipt))
 }
 
 /// What a CRL says.
 #[derive(Serialize)]
 struct Listed {
     issuer: String,
+    /// The issuer's key identifier: the name of its list over HTTP.
+    key_identifier: String,
     number: u64,
     this_update: Moment,
     next_update: Moment,
@@ -104,7 +106,7 @@ struct Revoked {
 }
 
 impl Listed {
-    fn new(summary: CrlSummary, receipt: Option<Receipt>) -> Self {
+    fn new(summary: CrlSummary, key_identifier: String, receipt: Option<Receipt>) -> Self {
         let revoked = summary.revoked.into_iter().map(|one| Revoked {
             serial: HEXLOWER.encode(&one.serial),
             time: seconds(one.revoked_at),
@@ -112,6 +114,7 @@ impl Listed {
         });
         Self {
             issuer: summary.issuer,
+            key_identifier,
             number: summary.number,
             this_update: seconds(summary.this_update),
             next_update: seconds(summary.next_update),
@@ -128,6 +131,7 @@ fn seconds(since_1970: u64) -> Moment {
 impl Show for Listed {
     fn show(&self, page: &mut Page) {
         page.field("issuer", &self.issuer);
+        page.field("key", &self.key_identifier);
         page.field("number", self.number);
         page.moment("made", self.this_update.0);
         page.moment("next by", self.next_update.0);

@@ -42,7 +42,7 @@ pub(super) fn run(session: &Session, _args: &Front) -> Result<(), Failure> {
         drop(stop);
     });
     let ready = move |bound: ca_service::Bound| {
-        let bound = Bound { mtls: bound.mtls, ops: bound.ops };
+        let bound = Bound { mtls: bound.mtls, ops: bound.ops, crl: bound.crl };
         if let Err(error) = telling.send(&Message::Ready(Some(bound)), None) {
             tracing::error!(reason = not_alone(&error).to_string(), "the supervisor is gone");
         }
@@ -65,6 +65,7 @@ fn settings(config: &Config, descriptors: u64) -> FrontConfig {
     FrontConfig {
         listen: config.listen(),
         ops_listen: config.ops_listen(),
+        crl_listen: config.crl_listen(),
         socket: config.socket().to_owned(),
         state_dir: config.data_dir().join("front"),
         cell: config.cell().clone(),

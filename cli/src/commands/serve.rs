@@ -36,11 +36,9 @@ pub(super) fn run(session: &Session, _args: &Serve) -> Result<(), Failure> {
     };
     let ready = |bound: Bound| {
         let text = if session.output().is_json() {
-            let (mtls, ops, socket) = (bound.mtls, bound.ops, config.socket());
-            format!(
-                "{}\n",
-                serde_json::json!({ "event": "ready", "mtls": mtls, "ops": ops, "socket": socket })
-            )
+            let (Bound { mtls, ops, crl }, socket) = (bound, config.socket());
+            let said = serde_json::json!({ "event": "ready", "mtls": mtls, "ops": ops, "crl": crl, "socket": socket });
+            format!("{said}\n")
         } else {
             format!("ready: gRPC on https://{}, health on http://{}/readyz\n", bound.mtls, bound.ops)
         };

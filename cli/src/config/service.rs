@@ -16,6 +16,7 @@ const SOCKET_MAX: usize = 107;
 pub(super) struct Service {
     pub(super) listen: SocketAddr,
     pub(super) ops_listen: SocketAddr,
+    pub(super) crl_listen: Option<SocketAddr>,
     pub(super) socket: PathBuf,
     pub(super) dns_names: Vec<DnsName>,
     pub(super) addresses: Vec<IpAddr>,
@@ -25,6 +26,7 @@ impl Service {
     pub(super) fn read(file: &mut File<'_>) -> Option<Self> {
         let listen = file.value("service.listen", "127.0.0.1:7443");
         let ops: Option<Loopback> = file.value("service.ops-listen", "127.0.0.1:7480");
+        let crl: Option<Address> = file.optional("service.crl-listen");
         let socket: Option<Socket> = file.value("service.socket", "{data}/rootcellar.sock");
         let dns_names: Option<Vec<DnsName>> = file.values("service.dns-names", &["localhost"]);
         let addresses = file.values("service.addresses", &["127.0.0.1", "::1"]);
@@ -34,12 +36,16 @@ impl Service {
         Some(Self {
             listen: listen?,
             ops_listen: ops?.0,
+            crl_listen: crl.map(|crl| crl.0),
             socket: socket?.0,
             dns_names: dns_names?,
             addresses: addresses?,
         })
     }
 }
+
+/// An address that others may reach.
+struct Address(SocketAddr);
 
 /// An address that no other machine reaches.
 struct Loopback(SocketAddr);
@@ -55,11 +61,19 @@ enum Unfit {
     Relative,
 }
 
+impl FromStr for Address {
+    type Err = Unfit;
+
+    fn from_str(text: &str) -> Result<Self, Unfit> {
+        text.parse().map(Self).map_err(|_| Unfit::NoAddress)
+    }
+}
+
 impl FromStr for Loopback {
     type Err = Unfit;
 
     fn from_str(text: &str) -> Result<Self, Unfit> {
-        let address: SocketAddr = text.parse().map_err(|_| Unfit::NoAddress)?;
+        let Address(address) = text.parse()?;
         if address.ip().is_loopback() { Ok(Self(address)) } else { Err(Unfit::NotLoopback) }
     }
 }

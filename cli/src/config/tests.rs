@@ -69,6 +69,10 @@ fn each_of_these_is_a_problem() {
         ("[service]\ndns-names = []", "line 2: service.dns-names: needs at least one name"),
         ("[service]\naddresses = [\"127.0.0.1\", \"x\"]", "line 2: service.addresses: \"x\""),
         ("[service]\naddresses = [1]", "line 2: service.addresses: must be a list of texts"),
+        (
+            "[service]\ncrl-listen = \"7481\"",
+            "line 2: service.crl-listen: \"7481\": is not of the form ADDRESS:PORT",
+        ),
         ("service = 3", "line 1: service: is a section, not a value"),
         ("[tokens]\nuri = \"x\"", "line 1: tokens: is unknown"),
         ("[token]\nuri = \"pkcs11:token=a?pin-value=1\"", "line 2: token.uri"),

@@ -34,6 +34,8 @@ pub(crate) struct Bound {
     pub(crate) mtls: SocketAddr,
     /// Operations, loopback only.
     pub(crate) ops: SocketAddr,
+    /// CRLs over plain HTTP, where they are handed out.
+    pub(crate) crl: Option<SocketAddr>,
 }
 
 /// Which child.

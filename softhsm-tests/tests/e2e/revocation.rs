@@ -10,11 +10,12 @@ use proto::v1::{
     revoke_certificate_request::Target,
 };
 use rootcellar_softhsm_tests::judges::openssl;
+use rootcellar_softhsm_tests::{Cell, Serving};
 use tonic::{Code, Status};
 
 use crate::officer::{Officer, now_secs, submit};
 use crate::support::{
-    Holder, House, ask, chain_pem, csr, eventually, inner, issue, refused, request, still_issues,
+    BINARY, Holder, House, ask, chain_pem, csr, eventually, inner, issue, refused, request, still_issues,
 };
 
 const KEY_COMPROMISE: i32 = 1;
@@ -196,6 +197,38 @@ async fn only_within_the_grants() {
     };
     assert_eq!(submit(&local, &officer.propose(&act(all))).await.unwrap().revoked, 2);
     house.cell.run(&["ledger", "verify"]).ok();
+}
+
+#[tokio::test]
+async fn over_http() {
+    let cell = Cell::founded(BINARY);
+    let ports = ["listen", "ops-listen", "crl-listen"].map(|key| format!("{key} = \"127.0.0.1:0\"\n"));
+    cell.configure(&format!("[service]\n{}", ports.concat()));
+    let house = House::of(cell);
+    let client = house.build().await;
+    let issuer = crl_of(&client, 0).await.issuer;
+    let path = format!("/crl/{issuer}.crl");
+    let served = async |revoked: u64| -> GetCrlResponse {
+        let newest = crl_of(&client, revoked).await;
+        let said = eventually("the newest is handed out", async || {
+            let (status, der) = house.serving.crl_get(&path);
+            (status.contains("200") && der == newest.crl).then_some(der)
+        })
+        .await;
+        GetCrlResponse { crl: said, ..newest }
+    };
+    let bad = issue(&client, "build/bad").await;
+    assert!(openssl_with_crl(&house, &bad, &served(0).await).contains("leaf.pem: OK"));
+    revoke(&client, Target::Certificate(bad.name.clone())).await.unwrap();
+    let said = openssl_with_crl(&house, &bad, &served(1).await);
+    assert!(said.contains("certificate revoked"), "{said}");
+    assert!(house.cell.run(&["ca", "crl"]).ok().contains(&issuer), "its name is told");
+    // Handed out while the keeper is away.
+    Serving::signal(house.serving.child("keeper"), "STOP");
+    assert!(house.serving.crl_get(&path).0.contains("200"));
+    assert!(house.serving.crl_get("/crl/00.crl").0.contains("404"));
+    Serving::signal(house.serving.child("keeper"), "CONT");
+    still_issues(&client).await;
 }
 
 #[tokio::test]

@@ -1,0 +1,45 @@
+//! Plain HTTP for those who ask one thing and go: one request a connection, bounded in time and octets.
+
+use std::{convert::Infallible, time::Duration};
+
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::{
+    body::{Bytes, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{net::TcpStream, time::timeout};
+
+/// Time for a request's head.
+const HEAD_TIME: Duration = Duration::from_secs(5);
+
+/// Bytes of a request's head, hyper's least.
+const HEAD_BYTES: usize = 8192;
+
+/// Header lines of a request.
+const HEADERS: usize = 32;
+
+/// What is answered; its body is at hand.
+pub(crate) type Answer = Response<Full<Bytes>>;
+
+/// Serves one connection, for so long at most.
+pub(crate) async fn serve<F>(stream: TcpStream, time: Duration, answer: impl Fn(Request<Incoming>) -> F)
+where
+    F: Future<Output = Answer>,
+{
+    let service = service_fn(|request| {
+        let answer = answer(request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .keep_alive(false)
+        .max_buf_size(HEAD_BYTES)
+        .max_headers(HEADERS)
+        .serve_connection(TokioIo::new(stream), service);
+    // Whoever breaks off, or asks in no HTTP, gets no answer.
+    let _ = timeout(time, connection).await;
+}
