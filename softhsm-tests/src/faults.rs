@@ -41,7 +41,7 @@ impl Faults {
         text.lines().map(|line| (0..line.len()).step_by(2).map(|i| octet(line, i)).collect()).collect()
     }
 
-    /// From now on each C_Sign does this: `flip`, `rv=N`, `delay=N`; empty for nothing.
+    /// From now on each C_Sign does this: `flip`, `rv=N`, `delay=N`, `lasts=N`; empty for nothing.
     ///
     /// # Panics
     /// The disk's.

@@ -3,13 +3,14 @@
 //! `FAULT_MODULE` names the real module. `FAULT_DIR` names a directory: each `C_Login` and `C_Sign` adds a line to the file `logins` or
 //! `signs` there (`C_Sign` what it is to sign, in hexadecimal), and `C_Sign` does what the first line of its file `fault` says, read anew
 //! for each call:
-//! `flip` (another signature than the key's), `rv=N` (returns N, decimal, without signing), `delay=N` (waits N milliseconds first).
+//! `flip` (another signature than the key's), `rv=N` (returns N, decimal, without signing), `delay=N` (waits N milliseconds first),
+//! `lasts=N` (answers after N milliseconds in all).
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cryptoki_sys::{
     CK_BYTE_PTR, CK_FUNCTION_LIST, CK_FUNCTION_LIST_PTR, CK_FUNCTION_LIST_PTR_PTR, CK_RV, CK_SESSION_HANDLE,
@@ -92,6 +93,7 @@ unsafe extern "C" fn sign(
     signature: CK_BYTE_PTR,
     signature_length: CK_ULONG_PTR,
 ) -> CK_RV {
+    let began = Instant::now();
     let Some(real) = loaded().and_then(|loaded| loaded.real.C_Sign) else { return CKR_GENERAL_ERROR };
     // A null signature asks for the length only (PKCS#11 v3.1 §5.2).
     if signature.is_null() {
@@ -108,10 +110,7 @@ unsafe extern "C" fn sign(
     let (kind, value) = fault.trim().split_once('=').unwrap_or((fault.trim(), ""));
     match kind {
         "rv" => return value.parse().unwrap_or(CKR_GENERAL_ERROR),
-        "delay" => {
-            #[expect(clippy::disallowed_methods, reason = "a slow token is what is asked for")]
-            std::thread::sleep(Duration::from_millis(value.parse().unwrap_or_default()));
-        }
+        "delay" => wait(millis(value)),
         _ => {}
     }
     // SAFETY: the caller's own arguments, passed on.
@@ -120,7 +119,19 @@ unsafe extern "C" fn sign(
         // SAFETY: the module has just written at least one octet there.
         unsafe { *signature ^= 1 };
     }
+    if kind == "lasts" {
+        wait(millis(value).saturating_sub(began.elapsed()));
+    }
     rv
+}
+
+fn millis(value: &str) -> Duration {
+    Duration::from_millis(value.parse().unwrap_or_default())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a slow token is what is asked for")]
+fn wait(time: Duration) {
+    std::thread::sleep(time);
 }
 
 fn directory() -> Option<PathBuf> {
