@@ -41,7 +41,7 @@ pub use entropy::mix as mix_entropy;
 pub use epoch::{EpochError, WentBack};
 pub use founding::{Founder, FoundingError};
 pub use harden::{harden, raise_descriptors};
-pub use journal::{Journal, JournalError, Rebuilt, Restored, restore};
+pub use journal::{Durability, Journal, JournalError, Rebuilt, Restored, restore};
 pub use refusal::Refusal;
 pub use sequencer::Ended;
 pub use start::{Config, Doors, Keeper, StartError, Stopper, Surroundings};
