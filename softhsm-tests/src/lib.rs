@@ -18,4 +18,4 @@ pub mod torture;
 pub use cell::{Cell, Serving};
 pub use credentials::Credentials;
 pub use faults::Faults;
-pub use program::{Outcome, Program};
+pub use program::{Outcome, Program, built};

@@ -123,7 +123,7 @@ impl Program {
 ///
 /// # Panics
 /// It is not built.
-pub(crate) fn built(name: &str) -> PathBuf {
+pub fn built(name: &str) -> PathBuf {
     let own = std::env::current_exe().expect("a program has a path");
     let found = own.ancestors().skip(1).take(2).map(|dir| dir.join(name)).find(|path| path.exists());
     found.unwrap_or_else(|| panic!("{name} is missing: `make test` builds it (cargo build --workspace)"))
