@@ -3,7 +3,7 @@
 # The same packages and features everywhere: what one recipe builds, the next one uses.
 ALL := --locked --workspace --all-features
 
-.PHONY: help demo test torture ci fmt clippy doc build proto generate deny advisories house-rules clean
+.PHONY: help demo test torture bench ci fmt clippy doc build proto generate deny advisories house-rules clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -24,6 +24,11 @@ torture: ## kill -9 of keeper, front and both under load, more than 200 times; e
 	@scripts/need softhsm2
 	cargo build $(ALL) --lib --bins
 	target/debug/rootcellar-torture
+
+bench: ## What it costs: a table, target/bench/summary.json and charts; some 8 minutes after its build
+	@scripts/need softhsm2
+	cargo build $(ALL) --release --lib --bin rootcellar --bin rootcellar-bench
+	target/release/rootcellar-bench
 
 ci: fmt clippy doc test demo proto deny house-rules ## Everything that must pass before a change lands
 

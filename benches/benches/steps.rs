@@ -12,7 +12,7 @@ fn steps(criterion: &mut Criterion) {
     criterion.bench_function("compose", |b| b.iter(|| steps.compose()));
     criterion.bench_function("lint", |b| b.iter(|| steps.lint()));
     criterion.bench_function("verify", |b| b.iter(|| steps.verify()));
-    let long_crl = steps.long_crl();
+    let long_crl = steps.crl(100_000);
     criterion.benchmark_group("long").sample_size(10).bench_function("crl_100000", |b| b.iter(&long_crl));
 }
 

@@ -63,7 +63,7 @@ impl Load {
 }
 
 /// What one caller asks for: one agent, one key.
-fn request(prefix: &str, number: usize) -> Result<IssueCertificateRequest, Failed> {
+pub(crate) fn request(prefix: &str, number: usize) -> Result<IssueCertificateRequest, Failed> {
     let key = rcgen::KeyPair::generate()?;
     let csr = rcgen::CertificateParams::default().serialize_request(&key)?.der().to_vec();
     Ok(IssueCertificateRequest {

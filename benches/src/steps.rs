@@ -1,7 +1,5 @@
 //! The steps of an issuance between the wire and the token, on what a common one has: P-256, two roles, one tag, one name.
 
-use std::collections::BTreeMap;
-
 use cell::{DnsNames, SpiffeId, TrustDomain};
 use certs::compose::{self, Ca, Leaf, LeafProfile, Serial, Tbs, Validity, join};
 use certs::crl::{self, Crl, Reason, Revoked};
@@ -13,13 +11,9 @@ use certs::{
 use rcgen::{KeyPair, PublicKeyData as _, SigningKey as _};
 
 use crate::Failed;
-use crate::cpu::median_us;
 
 /// When the measurements take place: 2025-06-01T00:00:00Z.
-const NOW: u64 = 1_748_736_000;
-
-/// Entries of the long CRL.
-const LONG_CRL: u64 = 100_000;
+pub(crate) const NOW: u64 = 1_748_736_000;
 
 /// What the steps work on.
 pub struct Steps {
@@ -136,15 +130,15 @@ impl Steps {
         self.issuer.verify(self.tbs.as_bytes(), &self.signature)
     }
 
-    /// A CRL of a hundred thousand entries, composed and linted.
-    pub fn long_crl(&self) -> impl Fn() -> Result<(), Failed> + '_ {
+    /// A CRL of so many entries, composed and linted.
+    pub fn crl(&self, entries: u64) -> impl Fn() -> Result<(), Failed> + '_ {
         let entry = |i: u64| Revoked {
             // Spread over the numbers, as random ones are.
             serial: [[0x73; 12].as_slice(), &i.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes()].concat(),
             revoked_at: NOW - i,
             reason: Reason::Superseded,
         };
-        let revoked: Vec<Revoked> = (0..LONG_CRL).map(entry).collect();
+        let revoked: Vec<Revoked> = (0..entries).map(entry).collect();
         move || {
             let crl = Crl { number: 1, this_update: NOW, next_update: NOW + 3600, revoked: &revoked };
             let tbs = crl::compose(&self.issuer, &crl)?;
@@ -156,7 +150,7 @@ impl Steps {
     }
 }
 
-fn issuer(signer: &KeyPair) -> Result<Issuer, Failed> {
+pub(crate) fn issuer(signer: &KeyPair) -> Result<Issuer, Failed> {
     let cell: TrustDomain = "cell.example".parse()?;
     let public_key = PublicKey::try_from(signer.subject_public_key_info().as_slice())?;
     let validity = Validity::for_root(NOW)?;
@@ -170,24 +164,6 @@ fn issuer(signer: &KeyPair) -> Result<Issuer, Failed> {
     Ok(Issuer::parse(&join(tbs.as_bytes(), SignatureAlgorithm::of(public_key.kind()), &signature))?)
 }
 
-/// The CPU time of each step, median over rounds, by the names of the summary.
-///
-/// # Errors
-/// Our bug.
-pub fn measure() -> Result<BTreeMap<&'static str, f64>, Failed> {
-    let steps = Steps::new()?;
-    let long_crl = steps.long_crl();
-    long_crl()?;
-    Ok(BTreeMap::from([
-        ("goodkey_ec_us", median_us(500, || steps.goodkey_ec())),
-        ("csr_verify_us", median_us(100, || steps.csr_verify())),
-        ("compose_us", median_us(500, || steps.compose())),
-        ("lint_us", median_us(500, || steps.lint())),
-        ("verify_us", median_us(100, || steps.verify())),
-        ("crl_100000_ms", median_us(1, &long_crl) / 1000.0),
-    ]))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,6 +173,6 @@ mod tests {
         let steps = Steps::new().unwrap();
         assert_eq!(steps.csr_verify().unwrap().public_key(), &steps.public_key);
         assert_eq!(steps.compose().unwrap(), steps.tbs);
-        assert!(steps.long_crl()().is_ok());
+        assert!(steps.crl(10_000)().is_ok());
     }
 }
