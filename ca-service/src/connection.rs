@@ -28,6 +28,21 @@ use crate::{
 /// How far chance shortens a connection's age.
 const AGE_SHARE: f64 = 0.1;
 
+/// Streams that a peer resets before they are taken up; one more ends the connection (rapid reset, CVE-2023-44487).
+const RESETS: usize = 20;
+
+/// Streams that end in a protocol error of the peer's; one more ends the connection.
+const ERRORS: usize = 64;
+
+/// Octets of a stream's requests that may be under way unread (RFC 9113 §6.9): a tenth of a second at a megabyte a second.
+const STREAM_WINDOW: u32 = 128 * 1024;
+
+/// The same of a whole connection, and so what a peer can have the front hold for requests.
+const CONNECTION_WINDOW: u32 = 256 * 1024;
+
+/// Octets of a stream's answers that may wait to be sent.
+const SEND_BUFFER: usize = 64 * 1024;
+
 /// What is served on every connection.
 pub(crate) struct App {
     /// Every service.
@@ -138,6 +153,11 @@ fn http2(limits: &Limits) -> http2::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams_per_connection)
         .max_header_list_size(limits.header_bytes)
+        .max_pending_accept_reset_streams(RESETS)
+        .max_local_error_reset_streams(ERRORS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
         .keep_alive_interval(limits.keepalive)
         .keep_alive_timeout(limits.keepalive);
     builder
