@@ -1,6 +1,7 @@
 //! A running front with all that it needs, in a directory of its own.
 
 use std::{
+    net::SocketAddr,
     os::unix::net::UnixStream as StdUnixStream,
     path::PathBuf,
     sync::{
@@ -131,20 +132,8 @@ impl Running {
     }
 
     /// Connects with these settings.
-    pub(crate) async fn channel(&self, mut tls: ClientConfig) -> Result<Channel, tonic::transport::Error> {
-        tls.alpn_protocols = vec![b"h2".to_vec()];
-        let (addr, tls) = (self.bound.mtls, TlsConnector::from(Arc::new(tls)));
-        let connect = tower::service_fn(move |_: Uri| {
-            let tls = tls.clone();
-            async move {
-                let stream = TcpStream::connect(addr).await?;
-                stream.set_nodelay(true)?;
-                tls.connect("localhost".try_into().unwrap(), stream).await.map(TokioIo::new)
-            }
-        });
-        // RFC 9113 §6.9.2's own window, so that a client that does not read is full soon.
-        let endpoint = Endpoint::from_static("http://localhost").initial_stream_window_size(65_535);
-        endpoint.connect_with_connector(connect).await
+    pub(crate) async fn channel(&self, tls: ClientConfig) -> Result<Channel, tonic::transport::Error> {
+        channel(self.bound.mtls, tls).await
     }
 
     /// Ends the front in order.
@@ -164,6 +153,26 @@ impl Running {
         self.stop.send(()).unwrap();
         (self.far, self.ended)
     }
+}
+
+/// A channel to this port with these settings.
+pub(crate) async fn channel(
+    addr: SocketAddr,
+    mut tls: ClientConfig,
+) -> Result<Channel, tonic::transport::Error> {
+    tls.alpn_protocols = vec![b"h2".to_vec()];
+    let tls = TlsConnector::from(Arc::new(tls));
+    let connect = tower::service_fn(move |_: Uri| {
+        let tls = tls.clone();
+        async move {
+            let stream = TcpStream::connect(addr).await?;
+            stream.set_nodelay(true)?;
+            tls.connect("localhost".try_into().unwrap(), stream).await.map(TokioIo::new)
+        }
+    });
+    // RFC 9113 §6.9.2's own window, so that a client that does not read is full soon.
+    let endpoint = Endpoint::from_static("http://localhost").initial_stream_window_size(65_535);
+    endpoint.connect_with_connector(connect).await
 }
 
 /// A channel over the local socket.

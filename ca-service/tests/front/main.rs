@@ -13,3 +13,4 @@ mod pki;
 mod sockets;
 mod start;
 mod tls;
+mod watchers;
