@@ -23,8 +23,8 @@ pub(crate) enum Kind {
     Agent(AgentId),
     /// A controller.
     Controller(ControllerName),
-    /// A person or program on this machine, over the local socket.
-    Local,
+    /// A person or program on this machine, over the local socket, with this uid.
+    Local(u32),
     /// The front itself.
     Front,
 }
@@ -81,7 +81,7 @@ pub(crate) fn recognise(
     match caller.and_then(|caller| caller.caller.as_ref()) {
         Some(caller::Caller::Presented(presented)) => registered(reader, presented, now_ms),
         Some(caller::Caller::LocalUid(uid)) => {
-            Ok(Who { kind: Kind::Local, path: format!("local uid {uid}"), certificate: None })
+            Ok(Who { kind: Kind::Local(*uid), path: format!("local uid {uid}"), certificate: None })
         }
         Some(caller::Caller::Front(door::Front {})) => {
             Ok(Who { kind: Kind::Front, path: crate::SERVICE_PATH.to_owned(), certificate: None })

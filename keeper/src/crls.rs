@@ -47,7 +47,11 @@ impl Crls {
         // Of an epoch that is over, lists may be lost whose numbers are known elsewhere: they were fewer than its entries.
         let least = reader.most_lost()? + 1;
         let wanted = match &newest {
-            Some(row) => reader.signature(row.index)?.is_none() || reader.revoked_since(row.covers)?,
+            Some(row) => {
+                row.number < least
+                    || reader.signature(row.index)?.is_none()
+                    || reader.revoked_since(row.covers)?
+            }
             None => true,
         };
         Ok(Self { orders, newest, least, wanted, in_flight: None, rest_until: None })

@@ -105,7 +105,9 @@ impl Reads {
 impl Reads {
     /// Only for who is on this machine, and into a place that the caller does not choose.
     fn back_up(&self, who: &Who) -> Answered {
-        if *who.kind() != Kind::Local {
+        // The socket's group may read and deliver; what fills the disk is for the service's own user and root.
+        let own = [rustix::process::getuid().as_raw(), 0];
+        if !matches!(who.kind(), Kind::Local(uid) if own.contains(uid)) {
             return Err(Refusal::not_allowed(who.path()));
         }
         // The other reader goes on reading meanwhile.
@@ -132,7 +134,7 @@ impl View<'_> {
     /// Whether the caller may read what concerns this subject: itself, an agent of its own, or anything on this machine.
     fn may_read(&self, subject: &str) -> Result<bool, Refusal> {
         Ok(match self.who.kind() {
-            Kind::Local | Kind::Front => true,
+            Kind::Local(_) | Kind::Front => true,
             Kind::Agent(_) => subject == self.who.path(),
             Kind::Controller(_) if subject == self.who.path() => true,
             Kind::Controller(name) => match subject.strip_prefix("/agent/") {
@@ -245,7 +247,7 @@ impl View<'_> {
         let limit = page::limit(list.page_size)?;
         let owner = match self.who.kind() {
             Kind::Controller(name) => Some(name.as_str()),
-            Kind::Local | Kind::Front => None,
+            Kind::Local(_) | Kind::Front => None,
             Kind::Agent(_) => return Err(Refusal::not_allowed(self.who.path())),
         };
         let rows = self.reader.agents(&list.page_token, owner, limit + 1)?;
@@ -292,7 +294,7 @@ impl View<'_> {
     }
 
     fn may_read_entry(&self, body: &[u8]) -> Result<bool, Refusal> {
-        if *self.who.kind() == Kind::Local {
+        if matches!(self.who.kind(), Kind::Local(_)) {
             return Ok(true);
         }
         let record = entry::decode(body).map_err(Refusal::internal)?;
@@ -346,7 +348,7 @@ impl View<'_> {
         let limit = page::limit(list.page_size)?;
         let rows = match self.who.kind() {
             Kind::Controller(name) => self.reader.controller(name.as_str())?.into_iter().collect(),
-            Kind::Local | Kind::Front => self.reader.controllers(&list.page_token, limit + 1)?,
+            Kind::Local(_) | Kind::Front => self.reader.controllers(&list.page_token, limit + 1)?,
             Kind::Agent(_) => return Err(Refusal::not_allowed(self.who.path())),
         };
         let controllers = rows.iter().map(|row| answers::controller(self.reader, &self.reads.cell, row));

@@ -4,7 +4,8 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cell::LogOrigin;
 use hsm_config::TokenSession;
@@ -23,22 +24,24 @@ pub(crate) const LOST_FILE: &str = "lost-checkpoint.note";
 
 /// The newest checkpoint, for the thread that keeps it. Written by the sequencer.
 #[derive(Clone, Default)]
-pub(crate) struct Newest(Arc<Mutex<Option<String>>>);
+pub(crate) struct Newest {
+    newest: Arc<Mutex<Option<String>>>,
+    /// It was said that the token keeps none: once is enough.
+    said: Arc<AtomicBool>,
+}
 
 impl Newest {
-    fn lock(&self) -> MutexGuard<'_, Option<String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// There is a newer one.
     pub(crate) fn is(&self, note: &str) {
-        *self.lock() = Some(note.to_owned());
+        *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(note.to_owned());
     }
 
     /// Keeps it in the token, where it is newer than the one kept there. A token that holds no data objects keeps none, and says so.
     pub(crate) fn keep(&self, session: &TokenSession) {
-        let Some(note) = self.lock().take() else { return };
-        if let Err(error) = session.keep(LABEL, note.as_bytes()) {
+        let Some(note) = self.newest.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
+        if let Err(error) = session.keep(LABEL, note.as_bytes())
+            && !self.said.swap(true, Ordering::Relaxed)
+        {
             tracing::warn!(
                 cause = error.to_string(),
                 "the token does not keep the newest checkpoint: a journal that goes back would not be noticed by it"

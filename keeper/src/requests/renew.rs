@@ -43,7 +43,7 @@ pub(super) fn plan(desk: &mut Desk<'_>, who: &Who, renew: &Renew) -> Result<Plan
             rested(desk, &presented)?;
             next
         }
-        callers::Kind::Local | callers::Kind::Front => return Err(Refusal::not_allowed(who.path())),
+        callers::Kind::Local(_) | callers::Kind::Front => return Err(Refusal::not_allowed(who.path())),
     };
     issue::demand_names(&order, &renew.requested_names)?;
     issuing.csr_sha256.clone_from(&renew.csr_sha256);
