@@ -19,7 +19,7 @@ use crate::{
     http1::{self, Answer},
     listener::accept_all,
     metrics::{Limit, Metrics},
-    strangers::Strangers,
+    places::Places,
 };
 
 /// Connections at a time; one more is closed at once. 256: each ends with its answer.
@@ -52,9 +52,9 @@ pub(crate) struct Site {
 pub(crate) async fn serve(listener: TcpListener, site: Arc<Site>, stop: watch::Receiver<bool>) {
     let metrics = site.metrics.clone();
     let full = || metrics.closed(Limit::CrlConnections);
-    let places = Strangers::new(CONNECTIONS, CONNECTIONS_OF_ONE);
+    let places = Places::new(CONNECTIONS, CONNECTIONS_OF_ONE);
     accept_all(listener, CONNECTIONS, full, stop, move |stream| {
-        let place = stream.peer_addr().ok().and_then(|peer| places.enter(peer.ip()));
+        let place = stream.peer_addr().ok().and_then(|peer| places.take_from(peer.ip()));
         let site = Arc::clone(&site);
         async move {
             let Some(_place) = place else { return site.metrics.closed(Limit::CrlConnections) };

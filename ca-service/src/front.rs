@@ -29,10 +29,10 @@ use crate::{
     mtls::{Mtls, Reception},
     ops::{self, Ops},
     own_certificate::{OwnCertificate, Store},
+    places::Places,
     rate::{Callers, Rate},
     scrape::Scrape,
     services,
-    strangers::Strangers,
     tls::server_config,
 };
 
@@ -268,11 +268,12 @@ impl Front {
             app: Arc::clone(&self.app),
             cell: Arc::clone(&self.cell),
             handshakes: Rate::new(limits.handshakes_per_second),
+            callers: Places::new(limits.connections, limits.connections_per_caller),
         };
         Mtls {
             own: Arc::clone(&self.own),
             bundles,
-            strangers: Strangers::new(limits.handshakes, limits.handshakes_per_address),
+            strangers: Places::new(limits.handshakes, limits.handshakes_per_address),
             desk: Arc::new(desk),
         }
     }

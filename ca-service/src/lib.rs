@@ -5,7 +5,7 @@
 //! - `bundle`, `tls`, `own_certificate`: whom the front believes, and with what it proves itself
 //! - `listener`, `mtls`, `local`, `ops`, `connection`, `begun`: sockets and what is served on them
 //! - `http1`, `crls`, `crl_site`: plain HTTP, and CRLs over it
-//! - `strangers`, `rate`: who may take how much of it
+//! - `places`, `rate`: who may take how much of it
 //! - `steps`: steps 1 and 2 of the issuance cycle; `call`, `services`, `log`, `status`: one request and its answer
 //! - `metrics`, `scrape`: what is counted, and the page of it
 //! - `health`: whether the keeper answers
@@ -33,12 +33,12 @@ mod metrics;
 mod mtls;
 mod ops;
 mod own_certificate;
+mod places;
 mod rate;
 mod scrape;
 mod services;
 mod status;
 mod steps;
-mod strangers;
 mod tls;
 
 pub use error::FrontError;

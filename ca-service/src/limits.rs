@@ -8,6 +8,9 @@ use std::{num::NonZeroU32, time::Duration};
 pub struct Limits {
     /// Connections on the mTLS port, handshakes among them; one more is closed at once. 4096: some 64 KiB each.
     pub connections: usize,
+    /// Connections of one caller; one more is closed once it is known whose it is. 256: a fleet of one controller's clients, and a
+    /// sixteenth of the whole.
+    pub connections_per_caller: usize,
     /// Connections on the local socket. 64: people and their tools.
     pub local_connections: usize,
     /// Connections whose handshake is not over; one more is closed at once. 256: half a second's handshakes.
@@ -55,6 +58,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 4096,
+            connections_per_caller: 256,
             local_connections: 64,
             handshakes: 256,
             handshakes_per_address: 64,

@@ -73,6 +73,8 @@ pub(crate) enum Handshake {
 pub(crate) enum Limit {
     /// `connections`.
     Connections,
+    /// `connections-per-caller`.
+    OfOneCaller,
     /// `local-connections`.
     LocalConnections,
     /// `handshakes`, `handshakes-per-address`.
@@ -220,8 +222,7 @@ impl Measured {
         for result in [Handshake::Done, Handshake::Tls, Handshake::Nobody, Handshake::Timeout] {
             drop(self.handshakes.get_or_create(&result.label()));
         }
-        let limits = [Limit::Connections, Limit::LocalConnections, Limit::Handshakes, Limit::CrlConnections];
-        for limit in limits {
+        for limit in Limit::ALL {
             drop(self.closed.get_or_create(&limit.label()));
         }
         for listener in [Listener::Mtls, Listener::Local] {
@@ -300,9 +301,18 @@ impl Handshake {
 }
 
 impl Limit {
+    const ALL: [Self; 5] = [
+        Self::Connections,
+        Self::OfOneCaller,
+        Self::LocalConnections,
+        Self::Handshakes,
+        Self::CrlConnections,
+    ];
+
     fn label(self) -> OfLimit {
         let limit = match self {
             Self::Connections => "connections",
+            Self::OfOneCaller => "connections-per-caller",
             Self::LocalConnections => "local-connections",
             Self::Handshakes => "handshakes",
             Self::CrlConnections => "crl-connections",

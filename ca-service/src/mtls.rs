@@ -1,6 +1,6 @@
 //! The mTLS port: a place, a turn, a handshake, and then service.
 
-use std::{io, sync::Arc};
+use std::{io, net::IpAddr, sync::Arc};
 
 use cell::TrustDomain;
 use rustls::{ServerConfig, server::Acceptor};
@@ -17,9 +17,9 @@ use crate::{
     listener::accept_all,
     metrics::{Handshake, Limit},
     own_certificate::OwnCertificate,
+    places::{Place, Places},
     rate::Rate,
     steps::{Caller, NotACaller},
-    strangers::{Place, Strangers},
     tls::server_config,
 };
 
@@ -30,7 +30,7 @@ pub(crate) struct Mtls {
     /// Whom it believes.
     pub(crate) bundles: watch::Receiver<Option<Arc<Bundle>>>,
     /// The places of those who are not known yet.
-    pub(crate) strangers: Arc<Strangers>,
+    pub(crate) strangers: Arc<Places<IpAddr>>,
     /// What each connection needs.
     pub(crate) desk: Arc<Reception>,
 }
@@ -43,6 +43,8 @@ pub(crate) struct Reception {
     pub(crate) cell: Arc<TrustDomain>,
     /// The rate of handshakes.
     pub(crate) handshakes: Rate,
+    /// The places of those who are.
+    pub(crate) callers: Arc<Places<Arc<str>>>,
 }
 
 impl Mtls {
@@ -60,7 +62,7 @@ impl Mtls {
             if self.bundles.has_changed().unwrap_or(false) {
                 self.follow(&mut config);
             }
-            let place = stream.peer_addr().ok().and_then(|peer| self.strangers.enter(peer.ip()));
+            let place = stream.peer_addr().ok().and_then(|peer| self.strangers.take_from(peer.ip()));
             Arc::clone(&self.desk).receive(stream, place, Arc::clone(&config), stopping.clone())
         })
         .await;
@@ -81,7 +83,7 @@ impl Reception {
     async fn receive(
         self: Arc<Self>,
         stream: TcpStream,
-        place: Option<Place>,
+        place: Option<Place<IpAddr>>,
         config: Arc<ServerConfig>,
         stop: watch::Receiver<bool>,
     ) {
@@ -93,7 +95,10 @@ impl Reception {
         drop(place);
         self.app.metrics.handshake(Handshake::of(&shaken));
         match shaken {
-            Ok((stream, caller)) => Arc::clone(&self.app).serve(stream, caller, stop).await,
+            Ok((stream, caller)) => match self.callers.take(Arc::clone(caller.name())) {
+                Some(_place) => Arc::clone(&self.app).serve(stream, caller, stop).await,
+                None => self.app.metrics.closed(Limit::OfOneCaller),
+            },
             Err(error) => tracing::info!(%error, "handshake refused"),
         }
     }

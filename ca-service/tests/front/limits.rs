@@ -96,6 +96,27 @@ async fn silent_strangers_keep_nobody_else_out() {
 }
 
 #[tokio::test]
+async fn one_caller_has_so_many_connections_and_others_have_theirs() {
+    let limits = Limits { connections_per_caller: 1, ..Limits::default() };
+    let house = House { limits, ..House::new() };
+    let mut front = house.start().await;
+    let one = front.connect(&house, &house.pki.caller("/controller/build")).await;
+    let asked = asking(&one);
+    answer_next(&mut front).await;
+    asked.await.unwrap().unwrap();
+    // In TLS 1.3 the client's handshake is over before the front's: it hears of the end when it reads.
+    let again = house.pki.caller("/controller/build").client(&house.pki.anchors());
+    assert!(shake(&front, again).await.unwrap().read_u8().await.is_err());
+    let other = front.connect(&house, &house.pki.caller("/controller/other")).await;
+    for client in [one, other] {
+        let asked = asking(&client);
+        answer_next(&mut front).await;
+        asked.await.unwrap().unwrap();
+    }
+    front.stop().await;
+}
+
+#[tokio::test]
 async fn a_handshake_waits_for_its_turn_no_longer_than_it_may_last() {
     let limits = Limits { handshakes_per_second: rate(1), handshake_timeout: SHORT * 4, ..Limits::default() };
     let house = House { limits, ..House::new() };

@@ -83,7 +83,11 @@ async fn front_of_its_own() {
         socket: dir.join("front.sock"),
         state_dir: dir.join("state"),
         cell: "cell.example".parse().unwrap(),
-        limits: Limits { handshakes_per_address: 256, ..Limits::default() },
+        limits: Limits {
+            handshakes_per_address: 256,
+            connections_per_caller: 2 * WATCHERS,
+            ..Limits::default()
+        },
         descriptors: 100_000,
     };
     let (doors, incoming) = mpsc::channel(1);

@@ -13,6 +13,7 @@ use crate::spec::Lifetime;
 pub(super) fn read(file: &mut File<'_>) -> Option<Limits> {
     let is = Limits::default();
     let connections = count::<1, 1_000_000>(file, "limits.connections", is.connections);
+    let of_caller = count::<1, 1_000_000>(file, "limits.connections-per-caller", is.connections_per_caller);
     let local_connections = count::<1, 10_000>(file, "limits.local-connections", is.local_connections);
     let handshakes = count::<1, 100_000>(file, "limits.handshakes", is.handshakes);
     let of_one = count::<1, 100_000>(file, "limits.handshakes-per-address", is.handshakes_per_address);
@@ -28,6 +29,7 @@ pub(super) fn read(file: &mut File<'_>) -> Option<Limits> {
     let timeout_most = time(file, "limits.request-timeout-most", is.request_timeout_most);
     Some(Limits {
         connections: connections?,
+        connections_per_caller: of_caller?,
         local_connections: local_connections?,
         handshakes: handshakes?,
         handshakes_per_address: of_one?,

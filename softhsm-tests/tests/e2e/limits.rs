@@ -108,6 +108,27 @@ async fn silent_connections() {
 }
 
 #[tokio::test]
+async fn connections_of_one_caller() {
+    let house = limited("connections-per-caller = 2");
+    let first = house.build().await;
+    still_issues(&first).await;
+    let second = house.credentials().client().await;
+    still_issues(&second).await;
+    // Closed once it is known whose it is: the client hears of it with its first request.
+    if let Ok(third) = house.credentials().try_client().await {
+        assert!(ask(&third, request("build/a", csr())).await.is_err(), "the third is closed");
+    }
+    let other = house.controller("other", "agents=other/*;roles=logger").client().await;
+    issue(&other, "other/a").await;
+    drop(second);
+    eventually("a place is free", async || {
+        let client = house.credentials().try_client().await.ok()?;
+        ask(&client, request("build/a", csr())).await.ok()
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn client_gone_while_the_token_signs() {
     let (house, faults) = House::with_faults();
     let client = house.build().await;
