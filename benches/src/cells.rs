@@ -32,7 +32,7 @@ impl Served {
     /// Founds a cell with SoftHSM2 and serves it.
     pub(crate) fn found() -> Self {
         let cell = Cell::empty(&binary());
-        cell.configure(WARN);
+        cell.configure(BUSY);
         Self::founded(cell, false)
     }
 
@@ -43,7 +43,7 @@ impl Served {
         let profile = cell.path("slow.toml");
         fs::write(&profile, SOFTHSM2.replace("\nsessions = 0\n", &format!("\nsessions = {sessions}\n")))?;
         let configured = fs::read_to_string(cell.config_file())?;
-        cell.configure(&format!("{configured}profile = \"{}\"\n{WARN}", profile.display()));
+        cell.configure(&format!("{configured}profile = \"{}\"\n{BUSY}", profile.display()));
         Ok((Self::founded(cell, true), faults))
     }
 
@@ -114,6 +114,17 @@ impl Served {
         spent_by(self.serving.child(role))
     }
 
+    /// A number of the page of metrics: the line that begins with `name` and its labels.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub(crate) fn metric(&self, name: &str) -> Result<f64, Failed> {
+        let (_, page) = self.serving.ops_get("/metrics");
+        let value =
+            page.lines().find_map(|line| line.strip_prefix(name)).ok_or_else(|| format!("no {name}"))?;
+        Ok(value.trim().parse()?)
+    }
+
     /// Resident memory of a process of the service, in MiB.
     ///
     /// # Errors
@@ -126,8 +137,8 @@ impl Served {
     }
 }
 
-/// The log without a line for each request, as a busy service has it.
-const WARN: &str = "[log]\nlevel = \"warn\"\n";
+/// The log without a line for each request, as a busy service has it; and one caller who may ask as often as it can.
+const BUSY: &str = "[log]\nlevel = \"warn\"\n[limits]\nrequests-per-controller = 1000000\n";
 
 /// The product's program, beside this one.
 fn binary() -> String {

@@ -96,6 +96,16 @@ pub const GROUPS: &[(&str, &[Key])] = &[
         &[key("cpu_client_us", Nothing), key("cpu_front_us", Nothing), key("cpu_keeper_us", Nothing)],
     ),
     (
+        "time in the keeper for one certificate, 64 in flight",
+        &[
+            key("keeper_plan_us", Nothing),
+            key("keeper_record_us", Nothing),
+            key("keeper_sign_us", Nothing),
+            key("keeper_verify_us", Nothing),
+            key("keeper_store_us", Nothing),
+        ],
+    ),
+    (
         "as the journal grows",
         &[
             key("at_1e4_per_s", Nothing),

@@ -23,6 +23,8 @@ pub(crate) const STAYING: &str = "fill";
 pub(crate) const LEAVING: &str = "gone";
 /// Certificates of one agent.
 const PER_AGENT: u64 = 10;
+/// The steps that the keeper measures by itself.
+const KEEPER_STEPS: [&str; 5] = ["plan", "record", "sign", "verify", "store"];
 /// Starts that are timed.
 const STARTS: usize = 3;
 
@@ -68,6 +70,7 @@ async fn in_turn(
 ) -> Result<(Vec<Figures>, Vec<Figures>), Failed> {
     let load = Load { in_flight: 64, connections: CONNECTIONS, time, batch: false };
     let (mut of_full, mut of_empty, mut costs) = (Vec::new(), Vec::new(), [const { Vec::new() }; 3]);
+    let mut times = KEEPER_STEPS.map(|_| Vec::new());
     for _ in 0..rounds {
         let empty = Served::found();
         let spent = || Ok::<_, Failed>([spent(), empty.spent_by("front")?, empty.spent_by("keeper")?]);
@@ -77,6 +80,9 @@ async fn in_turn(
         for ((costs, after), before) in costs.iter_mut().zip(spent()?).zip(before) {
             costs.push(micros(after.saturating_sub(before), issued));
         }
+        for (times, step) in times.iter_mut().zip(KEEPER_STEPS) {
+            times.push(keeper_step_us(&empty, step)?);
+        }
         of_empty.push(figures);
         empty.stop()?;
         of_full.push(full.load(load).await?);
@@ -84,7 +90,16 @@ async fn in_turn(
     for (role, costs) in ["client", "front", "keeper"].into_iter().zip(costs) {
         summary.set(format!("cpu_{role}_us"), median(costs));
     }
+    for (step, times) in KEEPER_STEPS.into_iter().zip(times) {
+        summary.set(format!("keeper_{step}_us"), median(times));
+    }
     Ok((of_full, of_empty))
+}
+
+/// How long a step took in the keeper for one certificate, in microseconds: its own measure since it started.
+fn keeper_step_us(served: &Served, step: &str) -> Result<f64, Failed> {
+    let secs = served.metric(&format!("rootcellar_keeper_step_seconds_sum{{step=\"{step}\"}}"))?;
+    Ok(secs * 1e6 / served.metric("rootcellar_keeper_certificates_issued_total")?)
 }
 
 /// Stops the service, appends the certificates of these numbers, serves it again.
