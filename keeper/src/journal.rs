@@ -5,6 +5,7 @@
 
 mod backup;
 mod error;
+mod file;
 mod format;
 mod memory;
 mod projection;
@@ -14,7 +15,6 @@ mod revocation;
 mod rows;
 
 use std::fs::{self, File};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use ledger::tree::Edge;
@@ -24,6 +24,8 @@ use rusqlite::{Connection, OpenFlags};
 pub(crate) use backup::back_up;
 pub use backup::{Restored, restore};
 pub use error::JournalError;
+pub(crate) use file::move_wal;
+use file::{lock, tune};
 use memory::Memory;
 pub(crate) use reader::{Presented, Reader};
 pub use rebuild::Rebuilt;
@@ -32,11 +34,8 @@ pub(crate) use rows::{AgentRow, CertificateRow, ControllerRow, CrlRow, Granted, 
 
 /// Tables beside the projections that came with format 2.
 const SINCE_2: &str = include_str!("journal/format/since-2.sql");
-/// Octets of the writer's page cache, in KiB: the inner pages of the indexes of some million certificates.
-const CACHE_KIB: i64 = 16 * 1024;
 const FILE_NAME: &str = "journal.sqlite";
 const WAL_NAME: &str = "journal.sqlite-wal";
-const LOCK_NAME: &str = "journal.lock";
 /// Octets of the write-ahead log above which it is started anew.
 const WAL_MAX: u64 = 64 * 1024 * 1024;
 /// Commits between two looks at its length.
@@ -366,44 +365,4 @@ impl std::fmt::Debug for Journal {
             .field("size", &self.edge.size())
             .finish_non_exhaustive()
     }
-}
-
-/// Moves frames of the write-ahead log into the database; whether it reached the end. `mode` is PASSIVE or TRUNCATE
-/// (sqlite.org/pragma.html#pragma_wal_checkpoint).
-///
-/// # Errors
-/// The disk's.
-pub(crate) fn move_wal(connection: &Connection, mode: &str) -> Result<bool, JournalError> {
-    let busy: i64 = connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get(0))?;
-    Ok(busy == 0)
-}
-
-fn tune(connection: &Connection) -> Result<(), JournalError> {
-    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
-    if mode != "wal" {
-        return Err(JournalError::Corrupt("it cannot be put into WAL mode on this file system".into()));
-    }
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    // A checkpointer of its own does this, away from the path of a commit.
-    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    // Negative: in KiB (sqlite.org/pragma.html#pragma_cache_size).
-    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-    connection.pragma_update(None, "cell_size_check", true)?;
-    connection.pragma_update(None, "trusted_schema", false)?;
-    Ok(())
-}
-
-/// Keeps two keepers off one journal by a lock on a file of its own: the database's own locks come and go with its connections.
-fn lock(dir: &Path) -> Result<File, JournalError> {
-    let mode =
-        fs::metadata(dir).map_err(|source| JournalError::File { path: dir.to_owned(), source })?.mode()
-            & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(JournalError::TooWide { path: dir.to_owned(), mode });
-    }
-    let path = dir.join(LOCK_NAME);
-    let opened = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-    let file = opened.map_err(|source| JournalError::File { path, source })?;
-    file.try_lock().map_err(|_| JournalError::Locked(dir.to_owned()))?;
-    Ok(file)
 }

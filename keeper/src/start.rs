@@ -1,49 +1,36 @@
 //! Starts a keeper: what is on the disk is read and checked, the token is opened, what a crash left is finished, then the door opens.
 
+mod assemble;
+
 use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use cell::{DnsNames, TrustDomain};
 use certs::{Blocklist, ObjectIdentifier};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use hsm_config::{PinGuard, TokenConfig, TokenError};
-use proto::door::Ask;
 
-use crate::checkpoints::Checkpoints;
-use crate::crls::{self, Crls};
 use crate::custody::Custody;
-use crate::door::{OpenDoors, Reply, Routes};
-use crate::entropy;
-use crate::journal::{Journal, JournalError, move_wal};
+use crate::door::Routes;
+use crate::journal::{Journal, JournalError};
 use crate::metrics::Metrics;
-use crate::reads::{self, Reads};
-use crate::refused::Refused;
 use crate::requests::Settings;
-use crate::rollback::{self, Newest};
-use crate::scrub;
-use crate::sequencer::{Command, Ended, Sequencer};
-use crate::status::Standing;
-use crate::steps::Recorded;
-use crate::time::Time;
+use crate::sequencer::{Command, Ended};
 use crate::trust::{self, Trust};
-use crate::workers::{self, Job, Pulse};
-use crate::{Clock, Probe, recovery};
+use crate::workers::Pulse;
+use crate::{Clock, Probe, recovery, rollback};
 
-/// Requests that wait for the sequencer; one more is answered QUEUE_FULL.
-const QUEUE: usize = 8192;
-/// Reads that wait; one more is answered QUEUE_FULL.
-const READ_QUEUE: usize = 1024;
+use assemble::Checked;
+
 /// How often calls that hang are looked for, and whether the sequencer turns.
 const LOOK: Duration = Duration::from_millis(500);
 /// A call into the module that lasts longer never comes back.
 const HANG: Duration = Duration::from_secs(10);
-/// How often the write-ahead log is moved into the database.
-const WAL_EVERY: Duration = Duration::from_secs(1);
 
 /// What a keeper is started with.
 #[derive(Clone, Debug)]
@@ -221,123 +208,9 @@ impl Keeper {
     }
 }
 
-/// What a start has read and checked, before anything runs.
-struct Checked {
-    journal: Journal,
-    trust: Trust,
-    custody: Arc<Custody>,
-    settings: Settings,
-    /// What a crash left and is to be signed.
-    left: Vec<Recorded>,
-    metrics: Metrics,
-}
-
-impl Checked {
-    /// Starts the threads.
-    fn assemble(self, config: Config, surroundings: Surroundings) -> Result<Keeper, StartError> {
-        let Surroundings { clock, boot, probe } = surroundings;
-        let Self { journal, trust, custody, settings, left, metrics } = self;
-        let queues = Queues::new();
-        let newest_ms = journal.newest_ms()?;
-        let issuer = Arc::new(trust.issuer);
-        let workers::Started { pulse, threads: mut in_module, own } =
-            workers::start(&custody, &issuer, &queues.jobs.1, &queues.done.0, &metrics, &probe)?;
-        let (newest, turns) = (Newest::default(), Arc::new(AtomicU64::new(0)));
-        let (blocks, entropy) = entropy::store();
-        in_module.push(workers::start_entropy(
-            &custody,
-            blocks,
-            pulse.clone(),
-            queues.done.0.clone(),
-            metrics.clone(),
-            newest.clone(),
-        )?);
-        let reads = Reads {
-            cell: config.cell,
-            origin: settings.origin.clone(),
-            issuers: trust.issuers.clone(),
-            clock: Arc::clone(&clock),
-            dir: config.data_dir.clone(),
-            backup: Mutex::new(()),
-        };
-        reads::start(&Arc::new(reads), &config.data_dir, &queues.reads.1)?;
-        start_checkpointer(&config.data_dir)?;
-        let (orders, ordered) = crossbeam_channel::bounded(1);
-        crls::start(&config.data_dir, &issuer, ordered, queues.done.0.clone())?;
-        let crls = Crls::new(&journal.reader(), &issuer, orders)?;
-        scrub::start(&config.data_dir, queues.done.0.clone())?;
-        let doors = OpenDoors::default();
-        let standing = Standing {
-            custody,
-            issuer_validity: issuer.validity(),
-            root_not_after: trust.root_not_after,
-            started_ms: (clock)(),
-            clock: Arc::clone(&clock),
-        };
-        let routes =
-            Routes { sequencer: queues.asks.0, readers: queues.reads.0.clone(), open: doors.clone() };
-        let sequencer = Sequencer {
-            checkpoints: Checkpoints::new(trust.origin, trust.log_key, trust.checkpoint),
-            crls,
-            newest,
-            doors,
-            pending: recovery::resume(left, &queues.jobs.0),
-            journal,
-            settings,
-            issuer,
-            issuers: trust.issuers,
-            entropy,
-            time: Time::new(clock, boot, newest_ms),
-            probe,
-            refused: Refused::default(),
-            standing,
-            metrics,
-            pulse: pulse.clone(),
-            turns: Arc::clone(&turns),
-            own,
-            asks: queues.asks.1,
-            done: queues.done.1,
-            jobs: queues.jobs.0,
-            readers: queues.reads.0,
-            damaged: None,
-            stopping: false,
-        };
-        let done = queues.done.0;
-        // The only sender: a sequencer that panics is seen as one that is gone.
-        let (end, ended) = crossbeam_channel::bounded(1);
-        thread::spawn(move || {
-            // Whoever waits for it outlives it.
-            let _ = end.send(sequencer.run());
-        });
-        Ok(Keeper { routes, done, in_module, pulse, turns, ended })
-    }
-}
-
 impl std::fmt::Debug for Keeper {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Keeper").finish_non_exhaustive()
-    }
-}
-
-type Queue<T> = (Sender<T>, Receiver<T>);
-
-struct Queues {
-    asks: Queue<Command>,
-    done: Queue<Command>,
-    jobs: Queue<Job>,
-    reads: Queue<(Ask, Reply)>,
-}
-
-impl Queues {
-    /// Only the ends that callers fill are bounded: what the sequencer has begun is bounded by what it takes in, and a bound between it
-    /// and the workers could block both.
-    fn new() -> Self {
-        Self {
-            asks: crossbeam_channel::bounded(QUEUE),
-            done: crossbeam_channel::unbounded(),
-            jobs: crossbeam_channel::unbounded(),
-            reads: crossbeam_channel::bounded(READ_QUEUE),
-        }
     }
 }
 
@@ -350,18 +223,4 @@ fn settings(config: &Config, journal: &Journal) -> Settings {
         service_addresses: config.service_addresses.clone(),
         weak_keys: Arc::clone(&config.weak_keys),
     }
-}
-
-/// The thread that moves the write-ahead log into the database, away from the path of a commit. It ends with the process.
-fn start_checkpointer(dir: &Path) -> Result<(), JournalError> {
-    let connection = Journal::checkpointing_connection(dir)?;
-    let every = crossbeam_channel::tick(WAL_EVERY);
-    thread::spawn(move || {
-        for _ in every {
-            if let Err(error) = move_wal(&connection, "PASSIVE") {
-                tracing::warn!(cause = error.to_string(), "the write-ahead log could not be moved");
-            }
-        }
-    });
-    Ok(())
 }

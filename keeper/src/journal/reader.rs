@@ -1,8 +1,9 @@
 //! Reads the journal: the record and its projections, typed.
 
+mod lists;
+
 use std::sync::Arc;
 
-use certs::crl::Revoked;
 use ledger::tree::TileStore;
 use ledger::{Hash, leaf_hash};
 use prost::Message;
@@ -11,10 +12,9 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::JournalError;
 use super::memory::Memory;
-use super::revocation::Scope;
 use super::rows::{
-    AgentRow, CaRow, CertificateRow, ControllerRow, CrlRow, FreezeRow, GrantRow, Granted, RevokedRow,
-    agent_row, ca_row, certificate_row, controller_row, crl_row, decoded,
+    AgentRow, CaRow, CertificateRow, ControllerRow, FreezeRow, GrantRow, Granted, agent_row, ca_row,
+    certificate_row, controller_row, decoded,
 };
 use crate::convert;
 
@@ -43,7 +43,6 @@ enum Held<'a> {
 type Read<T> = Result<T, JournalError>;
 
 const CERTIFICATE: &str = "SELECT idx, serial, subject, issuer, not_before, not_after, previous, abandoned, controller FROM certificate";
-const CRL: &str = "SELECT idx, number, this_update, next_update, revoked, covers FROM crl";
 
 impl<'a> Reader<'a> {
     /// A view through a connection of its own.
@@ -302,62 +301,6 @@ impl<'a> Reader<'a> {
     pub fn request(&self, caller: &str, request_id: &str) -> Read<Option<(Vec<u8>, u64)>> {
         let sql = "SELECT body_sha256, idx FROM request WHERE caller = ?1 AND request_id = ?2";
         self.one(sql, (caller, request_id), |row| Ok((row.get(0)?, row.get(1)?)))
-    }
-
-    /// The revocation of a certificate, by the index of its entry.
-    pub fn revoked(&self, index: u64) -> Read<Option<RevokedRow>> {
-        self.one("SELECT at, reason, act FROM revoked WHERE idx = ?1", [index], |row| {
-            Ok(RevokedRow { at: row.get(0)?, reason: row.get(1)?, act: row.get(2)? })
-        })
-    }
-
-    /// How many certificates a revocation would end.
-    pub(crate) fn revocable(&self, scope: &Scope) -> Read<u64> {
-        Ok(scope.count(self.connection())?)
-    }
-
-    /// What a CRL of this issuer lists: every certificate revoked and not expired at `since_secs`.
-    pub fn revoked_certificates(&self, issuer: &[u8], since_secs: i64) -> Read<Vec<Revoked>> {
-        let sql = "SELECT serial, at, reason FROM revoked WHERE issuer = ?1 AND not_after >= ?2";
-        let rows: Vec<(Vec<u8>, u64, i32)> =
-            self.many(sql, (issuer, since_secs), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-        let listed = |(serial, revoked_at, reason): (Vec<u8>, u64, i32)| {
-            let reason = reason
-                .try_into()
-                .map_err(|_| JournalError::Corrupt(format!("a revocation for reason {reason}")))?;
-            Ok(Revoked { serial, revoked_at, reason })
-        };
-        rows.into_iter().map(listed).collect()
-    }
-
-    /// Certificates revoked and not expired.
-    pub fn revoked_live(&self, now_secs: i64) -> Read<u64> {
-        let live =
-            self.one("SELECT count(*) FROM revoked WHERE not_after >= ?1", [now_secs], |row| row.get(0))?;
-        Ok(live.unwrap_or_default())
-    }
-
-    /// The newest recorded CRL of an issuer.
-    pub fn crl(&self, issuer: &[u8]) -> Read<Option<CrlRow>> {
-        self.one(&format!("{CRL} WHERE issuer = ?1 ORDER BY number DESC LIMIT 1"), [issuer], crl_row)
-    }
-
-    /// The newest CRL of an issuer that is signed.
-    pub fn signed_crl(&self, issuer: &[u8]) -> Read<Option<CrlRow>> {
-        let sql = format!(
-            "{CRL} WHERE issuer = ?1 AND EXISTS (SELECT 1 FROM signature WHERE signature.idx = crl.idx) ORDER BY number DESC LIMIT 1"
-        );
-        self.one(&sql, [issuer], crl_row)
-    }
-
-    /// Whether anything was revoked by an entry from `index` on.
-    pub fn revoked_since(&self, index: u64) -> Read<bool> {
-        Ok(self.one("SELECT 1 FROM revoked WHERE act >= ?1 LIMIT 1", [index], |_| Ok(()))?.is_some())
-    }
-
-    /// The exact input of a recorded CRL.
-    pub fn crl_input(&self, index: u64) -> Read<Option<Vec<u8>>> {
-        self.one("SELECT tbs FROM crl_input WHERE idx = ?1", [index], |row| row.get(0))
     }
 
     /// What officers stopped.

@@ -1,0 +1,170 @@
+//! The threads of a keeper and what lies between them.
+
+use std::path::Path;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender};
+use proto::door::Ask;
+
+use super::{Config, Keeper, StartError, Surroundings};
+use crate::checkpoints::Checkpoints;
+use crate::crls::{self, Crls};
+use crate::custody::Custody;
+use crate::door::{OpenDoors, Reply, Routes};
+use crate::journal::{Journal, JournalError, move_wal};
+use crate::metrics::Metrics;
+use crate::reads::{self, Reads};
+use crate::refused::Refused;
+use crate::requests::Settings;
+use crate::rollback::Newest;
+use crate::sequencer::{Command, Sequencer};
+use crate::status::Standing;
+use crate::steps::Recorded;
+use crate::time::Time;
+use crate::trust::Trust;
+use crate::workers::{self, Job};
+use crate::{entropy, recovery, scrub};
+
+/// Requests that wait for the sequencer; one more is answered QUEUE_FULL.
+const QUEUE: usize = 8192;
+/// Reads that wait; one more is answered QUEUE_FULL.
+const READ_QUEUE: usize = 1024;
+/// How often the write-ahead log is moved into the database.
+const WAL_EVERY: Duration = Duration::from_secs(1);
+
+/// What a start has read and checked, before anything runs.
+pub(super) struct Checked {
+    pub(super) journal: Journal,
+    pub(super) trust: Trust,
+    pub(super) custody: Arc<Custody>,
+    pub(super) settings: Settings,
+    /// What a crash left and is to be signed.
+    pub(super) left: Vec<Recorded>,
+    pub(super) metrics: Metrics,
+}
+
+impl Checked {
+    /// Starts the threads.
+    pub(super) fn assemble(self, config: Config, surroundings: Surroundings) -> Result<Keeper, StartError> {
+        let Surroundings { clock, boot, probe } = surroundings;
+        let Self { journal, trust, custody, settings, left, metrics } = self;
+        let queues = Queues::new();
+        let newest_ms = journal.newest_ms()?;
+        let issuer = Arc::new(trust.issuer);
+        let workers::Started { pulse, threads: mut in_module, own } =
+            workers::start(&custody, &issuer, &queues.jobs.1, &queues.done.0, &metrics, &probe)?;
+        let (newest, turns) = (Newest::default(), Arc::new(AtomicU64::new(0)));
+        let (blocks, entropy) = entropy::store();
+        in_module.push(workers::start_entropy(
+            &custody,
+            blocks,
+            pulse.clone(),
+            queues.done.0.clone(),
+            metrics.clone(),
+            newest.clone(),
+        )?);
+        let reads = Reads {
+            cell: config.cell,
+            origin: settings.origin.clone(),
+            issuers: trust.issuers.clone(),
+            clock: Arc::clone(&clock),
+            dir: config.data_dir.clone(),
+            backup: Mutex::new(()),
+        };
+        start_beside(reads, &queues)?;
+        let (orders, ordered) = crossbeam_channel::bounded(1);
+        crls::start(&config.data_dir, &issuer, ordered, queues.done.0.clone())?;
+        let crls = Crls::new(&journal.reader(), &issuer, orders)?;
+        let doors = OpenDoors::default();
+        let standing = Standing {
+            custody,
+            issuer_validity: issuer.validity(),
+            root_not_after: trust.root_not_after,
+            started_ms: (clock)(),
+            clock: Arc::clone(&clock),
+        };
+        let routes =
+            Routes { sequencer: queues.asks.0, readers: queues.reads.0.clone(), open: doors.clone() };
+        let sequencer = Sequencer {
+            checkpoints: Checkpoints::new(trust.origin, trust.log_key, trust.checkpoint),
+            crls,
+            newest,
+            doors,
+            pending: recovery::resume(left, &queues.jobs.0),
+            journal,
+            settings,
+            issuer,
+            issuers: trust.issuers,
+            entropy,
+            time: Time::new(clock, boot, newest_ms),
+            probe,
+            refused: Refused::default(),
+            standing,
+            metrics,
+            pulse: pulse.clone(),
+            turns: Arc::clone(&turns),
+            own,
+            asks: queues.asks.1,
+            done: queues.done.1,
+            jobs: queues.jobs.0,
+            readers: queues.reads.0,
+            damaged: None,
+            stopping: false,
+        };
+        let done = queues.done.0;
+        // The only sender: a sequencer that panics is seen as one that is gone.
+        let (end, ended) = crossbeam_channel::bounded(1);
+        thread::spawn(move || {
+            // Whoever waits for it outlives it.
+            let _ = end.send(sequencer.run());
+        });
+        Ok(Keeper { routes, done, in_module, pulse, turns, ended })
+    }
+}
+
+type Queue<T> = (Sender<T>, Receiver<T>);
+
+struct Queues {
+    asks: Queue<Command>,
+    done: Queue<Command>,
+    jobs: Queue<Job>,
+    reads: Queue<(Ask, Reply)>,
+}
+
+impl Queues {
+    /// Only the ends that callers fill are bounded: what the sequencer has begun is bounded by what it takes in, and a bound between it
+    /// and the workers could block both.
+    fn new() -> Self {
+        Self {
+            asks: crossbeam_channel::bounded(QUEUE),
+            done: crossbeam_channel::unbounded(),
+            jobs: crossbeam_channel::unbounded(),
+            reads: crossbeam_channel::bounded(READ_QUEUE),
+        }
+    }
+}
+
+/// The threads that neither decide nor sign.
+fn start_beside(reads: Reads, queues: &Queues) -> Result<(), JournalError> {
+    let reads = Arc::new(reads);
+    reads::start(&reads, &reads.dir, &queues.reads.1)?;
+    start_checkpointer(&reads.dir)?;
+    scrub::start(&reads.dir, queues.done.0.clone())
+}
+
+/// The thread that moves the write-ahead log into the database, away from the path of a commit. It ends with the process.
+fn start_checkpointer(dir: &Path) -> Result<(), JournalError> {
+    let connection = Journal::checkpointing_connection(dir)?;
+    let every = crossbeam_channel::tick(WAL_EVERY);
+    thread::spawn(move || {
+        for _ in every {
+            if let Err(error) = move_wal(&connection, "PASSIVE") {
+                tracing::warn!(cause = error.to_string(), "the write-ahead log could not be moved");
+            }
+        }
+    });
+    Ok(())
+}
