@@ -22,10 +22,21 @@ const SOFTHSM2: &str = include_str!("../../hsm-config/profiles/softhsm2.toml");
 /// A cell with its service running, and the credentials of the controller "load".
 pub(crate) struct Served {
     // Dropped, and so ended, before its directory.
-    serving: Serving,
+    serving: Running,
     cell: Cell,
     /// Whether the fault-injecting module stands before its token.
     faulty: bool,
+}
+
+/// A service that ends as an operator ends it, also where a run is given up: what is killed may still write where its directory goes.
+struct Running(Serving);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.0.ended().is_none() {
+            self.0.stop();
+        }
+    }
 }
 
 impl Served {
@@ -49,7 +60,7 @@ impl Served {
 
     fn founded(cell: Cell, faulty: bool) -> Self {
         cell.run(&["init"]).ok();
-        let served = Self { serving: cell.serve(), cell, faulty };
+        let served = Self { serving: Running(cell.serve()), cell, faulty };
         served.add_controller(LOAD);
         served
     }
@@ -57,18 +68,18 @@ impl Served {
     /// Serves a cell that was stopped; and how long it took until it was ready.
     pub(crate) fn again(cell: Cell) -> (Self, Duration) {
         let began = Instant::now();
-        let serving = cell.serve();
+        let serving = Running(cell.serve());
         (Self { serving, cell, faulty: false }, began.elapsed())
     }
 
     /// Registers a controller for the agents `<name>/…`.
     pub(crate) fn add_controller(&self, name: &str) {
-        self.cell.controller(&self.serving, name, &[&format!("agents={name}/*;{GRANT}")]);
+        self.cell.controller(&self.serving.0, name, &[&format!("agents={name}/*;{GRANT}")]);
     }
 
     /// The directory of a controller's credentials.
     pub(crate) fn credentials(&self, controller: &str) -> PathBuf {
-        self.cell.credentials(&self.serving, controller).dir().to_owned()
+        self.cell.credentials(&self.serving.0, controller).dir().to_owned()
     }
 
     /// The service's directory.
@@ -87,9 +98,9 @@ impl Served {
     /// # Errors
     /// It did not end well.
     pub(crate) fn stop(mut self) -> Result<Cell, Failed> {
-        match self.serving.stop() {
+        match self.serving.0.stop() {
             0 => Ok(self.cell),
-            code => Err(format!("the service ended with {code}\n{}", self.serving.log()).into()),
+            code => Err(format!("the service ended with {code}\n{}", self.serving.0.log()).into()),
         }
     }
 
@@ -111,7 +122,7 @@ impl Served {
     /// # Errors
     /// It is gone.
     pub(crate) fn spent_by(&self, role: &str) -> Result<Duration, Failed> {
-        spent_by(self.serving.child(role))
+        spent_by(self.serving.0.child(role))
     }
 
     /// A number of the page of metrics: the line that begins with `name` and its labels.
@@ -119,7 +130,7 @@ impl Served {
     /// # Errors
     /// It is not there.
     pub(crate) fn metric(&self, name: &str) -> Result<f64, Failed> {
-        let (_, page) = self.serving.ops_get("/metrics");
+        let (_, page) = self.serving.0.ops_get("/metrics");
         let value =
             page.lines().find_map(|line| line.strip_prefix(name)).ok_or_else(|| format!("no {name}"))?;
         Ok(value.trim().parse()?)
@@ -130,7 +141,7 @@ impl Served {
     /// # Errors
     /// It is gone.
     pub(crate) fn resident_mib(&self, role: &str) -> Result<f64, Failed> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.serving.child(role)))?;
+        let status = fs::read_to_string(format!("/proc/{}/status", self.serving.0.child(role)))?;
         // proc_pid_status(5): "VmRSS:  12345 kB".
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
         Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
