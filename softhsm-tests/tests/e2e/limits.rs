@@ -7,7 +7,7 @@ use std::time::Duration;
 use proto::client::MAX_MESSAGE;
 use proto::v1::{CertificateState, GetAgentRequest, ListCertificatesRequest};
 use rcgen::KeyPair;
-use rootcellar_softhsm_tests::{Cell, Faults};
+use rootcellar_softhsm_tests::{Cell, Faults, Serving};
 use tokio::task::JoinSet;
 use tonic::Code;
 use tonic_types::StatusExt as _;
@@ -76,6 +76,45 @@ async fn queue_full() {
     }
     assert!(certificates > 0 && refusals >= REQUESTS - 16, "{certificates} and {refusals}");
     still_issues(&client).await;
+}
+
+/// The keeper's own queue of reads, shorter than what the front lets through: filled while it stands still.
+#[tokio::test(flavor = "multi_thread")]
+async fn queue_of_the_keeper_full() {
+    const READS: usize = 3000;
+    let house = limited("request-timeout = \"40s\"");
+    let mut clients = vec![house.build().await];
+    issue(&clients[0], "build/a").await;
+    while clients.len() < READS.div_ceil(200) {
+        clients.push(house.credentials().client().await);
+    }
+    Serving::signal(house.serving.child("keeper"), "STOP");
+    let mut asked = JoinSet::new();
+    for i in 0..READS {
+        let client = clients[i % clients.len()].clone();
+        let get = GetAgentRequest { name: "agents/build/a".into() };
+        asked.spawn(async move { client.agents().get_agent(get).await });
+    }
+    eventually("all wait", async || {
+        let page = house.serving.ops_get("/metrics").1;
+        let line = page.lines().find_map(|line| line.strip_prefix("rootcellar_front_asks_in_flight "))?;
+        (line.parse::<usize>().ok()? >= READS).then_some(())
+    })
+    .await;
+    Serving::signal(house.serving.child("keeper"), "CONT");
+    let (mut refusals, mut answers) = (0, 0);
+    while let Some(told) = asked.join_next().await {
+        match told.unwrap() {
+            Ok(_) => answers += 1,
+            told => {
+                let status = refused(told, Code::ResourceExhausted, "QUEUE_FULL");
+                assert!(status.get_details_retry_info().is_some(), "it says when to come back");
+                refusals += 1;
+            }
+        }
+    }
+    assert!(refusals > 0 && answers >= 1000, "{refusals} and {answers}");
+    still_issues(&clients[0]).await;
 }
 
 #[tokio::test]
