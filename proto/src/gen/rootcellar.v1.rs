@@ -927,7 +927,7 @@ pub struct BatchIssueCertificatesRequest {
     /// What is asked for.
     #[prost(message, optional, tag = "2")]
     pub request: ::core::option::Option<IssueCertificateRequest>,
-    /// Longest time that this item is worth waiting for. Optional: the stream's deadline.
+    /// Longest time that this item is worth waiting for, at most 60 s and never beyond the stream's deadline. Optional: 10 s.
     #[prost(message, optional, tag = "3")]
     pub timeout: ::core::option::Option<::prost_types::Duration>,
 }

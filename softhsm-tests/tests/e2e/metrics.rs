@@ -93,8 +93,7 @@ async fn every_metric_is_documented_and_every_row_is_served() {
         assert!(labels.is_empty() || labels == named, "{name} has {labels:?}");
     }
     let unserved: Vec<&String> = documented.keys().filter(|name| !served.contains_key(*name)).collect();
-    // Without a token that fails nothing is recovered, and what was never counted is not told.
-    assert_eq!(unserved, ["rootcellar_keeper_token_recoveries_total"]);
+    assert!(unserved.is_empty(), "{unserved:?}");
 }
 
 #[test]
