@@ -148,8 +148,10 @@ impl Served {
     }
 }
 
-/// The log without a line for each request, as a busy service has it; and one caller who may ask as often as it can.
-const BUSY: &str = "[log]\nlevel = \"warn\"\n[limits]\nrequests-per-controller = 1000000\n";
+/// The log without a line for each request, as a busy service has it; and one caller who may ask as often and over as many
+/// connections as it can.
+const BUSY: &str =
+    "[log]\nlevel = \"warn\"\n[limits]\nrequests-per-controller = 1000000\nconnections-per-caller = 2048\n";
 
 /// The product's program, beside this one.
 fn binary() -> String {

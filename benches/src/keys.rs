@@ -127,6 +127,7 @@ pub const GROUPS: &[(&str, &[Key])] = &[
             key("journal_mib_at_1e6", Nothing),
         ],
     ),
+    ("callers who only watch", &[key("watch_kib", Nothing)]),
     (
         "revocation",
         &[

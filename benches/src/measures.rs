@@ -10,3 +10,4 @@ pub(crate) mod record;
 pub(crate) mod slow_token;
 pub(crate) mod steps;
 pub mod token;
+pub(crate) mod watch;

@@ -19,6 +19,8 @@ pub struct Plan {
     pub(crate) certificates: u64,
     /// How many of them are revoked.
     pub(crate) revoked: u64,
+    /// Callers who only watch, each over a connection of its own.
+    pub(crate) watchers: u16,
     /// Whether figures from a file system in memory are refused.
     pub(crate) real_disk: bool,
 }
@@ -33,6 +35,7 @@ impl Plan {
         step_share: 1,
         certificates: 1_000_000,
         revoked: 100_000,
+        watchers: 500,
         real_disk: true,
     };
 
@@ -45,6 +48,7 @@ impl Plan {
         step_share: 100,
         certificates: 1_000,
         revoked: 100,
+        watchers: 20,
         real_disk: false,
     };
 }

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::Failed;
 use crate::cells::{Served, is_in_memory};
 use crate::charts;
-use crate::measures::{crl, disk, door, echo, growth, levels, record, slow_token, steps, token};
+use crate::measures::{crl, disk, door, echo, growth, levels, record, slow_token, steps, token, watch};
 use crate::plan::Plan;
 use crate::summary::Summary;
 
@@ -55,6 +55,8 @@ pub async fn run(plan: Plan, out: &Path) -> Result<Summary, Failed> {
     tell("by callers in flight");
     levels::measure(&plan, &served, &mut summary).await?;
     served.stop()?;
+    tell("who only watch");
+    watch::measure(&plan, &mut summary).await?;
 
     tell("as the journal grows");
     let full = growth::measure(&plan, &mut summary).await?;
