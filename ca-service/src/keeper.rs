@@ -39,6 +39,9 @@ const RESTART_MS: u32 = 500;
 /// When to come back when too much waits.
 const QUEUE_MS: u32 = 100;
 
+/// Asks of the front's own and of the local socket's that wait at a time: an officer who freezes must come through a flood.
+const RESERVED: usize = 128;
+
 /// Time for the front's own reads, and the pause after one that failed.
 const OWN_READ: Duration = Duration::from_secs(2);
 
@@ -60,6 +63,8 @@ struct Near {
     next_id: AtomicU64,
     /// Held by whoever waits for an answer, from its ask to the answer's arrival.
     in_flight: Arc<Semaphore>,
+    /// For the front itself and for people on this machine: no caller can take their places.
+    reserved: Arc<Semaphore>,
     capacity: usize,
 }
 
@@ -79,6 +84,7 @@ impl Keeper {
             present: watch::Sender::new(false),
             next_id: AtomicU64::new(1),
             in_flight: Arc::new(Semaphore::new(in_flight)),
+            reserved: Arc::new(Semaphore::new(RESERVED)),
             capacity: in_flight,
         }))
     }
@@ -93,7 +99,11 @@ impl Keeper {
         time: Duration,
         ask: ask::Ask,
     ) -> Result<answer::Answer, Refused> {
-        let permit = Arc::clone(&self.0.in_flight).try_acquire_owned().map_err(|_| queue_full())?;
+        let places = match caller.caller {
+            Some(caller::Caller::LocalUid(_) | caller::Caller::Front(_)) => &self.0.reserved,
+            Some(caller::Caller::Presented(_)) | None => &self.0.in_flight,
+        };
+        let permit = Arc::clone(places).try_acquire_owned().map_err(|_| queue_full())?;
         let door = self.0.door.load_full().ok_or_else(unavailable)?;
         let id = self.0.next_id.fetch_add(1, Ordering::Relaxed);
         let (_place, answered) = door.waiting.begin(id, permit).ok_or_else(unavailable)?;
@@ -172,7 +182,7 @@ impl Keeper {
     async fn serve(&self, stream: StdUnixStream) -> io::Result<()> {
         stream.set_nonblocking(true)?;
         let (reading, writing) = UnixStream::from_std(stream)?.into_split();
-        let (asks, outgoing) = mpsc::channel(self.0.capacity.max(1));
+        let (asks, outgoing) = mpsc::channel(self.0.capacity + RESERVED);
         let waiting = Waiting::new();
         // Also when this future is dropped: nobody waits at a dead door.
         let _closed_at_end = CloseAtEnd::new(&waiting);

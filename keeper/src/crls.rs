@@ -20,6 +20,8 @@ use crate::steps::crl::{ComposedCrl, CrlOrder, compose};
 const REST: Duration = Duration::from_secs(1);
 /// At most one part in so many of the time is spent on CRLs, however many certificates are on them.
 const SHARE: u32 = 10;
+/// Failures in a row after which the rest doubles no more: at 1 s, an hour.
+const FAILURES_MAX: u32 = 12;
 /// Seconds after which a new one is made though nothing was revoked: three may fail before one expires.
 const REFRESH_SECS: i64 = 6 * 3600;
 
@@ -33,6 +35,8 @@ pub(crate) struct Crls {
     wanted: bool,
     in_flight: Option<Instant>,
     rest_until: Option<Instant>,
+    /// In a row.
+    failures: u32,
 }
 
 impl Crls {
@@ -45,7 +49,7 @@ impl Crls {
     ) -> Result<Self, JournalError> {
         let newest = reader.crl(&issuer.spki_sha256())?;
         // Of an epoch that is over, lists may be lost whose numbers are known elsewhere: they were fewer than its entries.
-        let least = reader.most_lost()? + 1;
+        let least = reader.all_lost()? + 1;
         let wanted = match &newest {
             Some(row) => {
                 row.number < least
@@ -54,7 +58,7 @@ impl Crls {
             }
             None => true,
         };
-        Ok(Self { orders, newest, least, wanted, in_flight: None, rest_until: None })
+        Ok(Self { orders, newest, least, wanted, in_flight: None, rest_until: None, failures: 0 })
     }
 
     /// Something was revoked.
@@ -70,7 +74,9 @@ impl Crls {
     /// Has a CRL composed where one is due; `size` is the number of entries that are durable.
     pub(crate) fn tend(&mut self, now_ms: i64, size: u64, now: Instant) {
         let now_secs = now_ms.div_euclid(1000);
-        let old = self.newest.as_ref().is_none_or(|row| now_secs >= row.this_update + REFRESH_SECS);
+        // One of a time to come was made by a clock that was wrong: verifiers take it for not yet valid.
+        let fresh = |row: &CrlRow| (row.this_update..row.this_update + REFRESH_SECS).contains(&now_secs);
+        let old = !self.newest.as_ref().is_some_and(fresh);
         let resting = self.rest_until.is_some_and(|until| now < until);
         if self.in_flight.is_some() || resting || !(self.wanted || old) {
             return;
@@ -78,8 +84,8 @@ impl Crls {
         let order = CrlOrder {
             // RFC 5280 §5.2.3: monotonically increasing.
             number: self.newest.as_ref().map_or(1, |row| row.number + 1).max(self.least),
-            // RFC 5280 §5.1.2.4: the date of issue. A clock that was set back makes no CRL older than the one before.
-            this_update: now_secs.max(self.newest.as_ref().map_or(0, |row| row.this_update)),
+            // RFC 5280 §5.1.2.4: the date of issue; only the number must grow.
+            this_update: now_secs,
             // One that expired since the CRL before stands on one more (RFC 5280 §3.3).
             expired_since: self.newest.as_ref().map_or(now_secs, |row| row.this_update.min(now_secs)),
             covers: size,
@@ -99,7 +105,9 @@ impl Crls {
     /// It was signed, or it came to nothing and is to be made anew.
     pub(crate) fn ended(&mut self, well: bool, now: Instant) {
         let took = self.in_flight.take().map_or(Duration::ZERO, |began| now.duration_since(began));
-        self.rest_until = Some(now + (took * SHARE).max(REST));
+        let rest = (took * SHARE).max(REST);
+        self.rest_until = Some(now + rest * (1 << self.failures));
+        self.failures = if well { 0 } else { (self.failures + 1).min(FAILURES_MAX) };
         self.wanted |= !well;
     }
 }
@@ -149,7 +157,10 @@ mod tests {
 
     fn crls(newest: Option<CrlRow>) -> (Crls, Receiver<CrlOrder>) {
         let (orders, taken) = crossbeam_channel::bounded(1);
-        (Crls { orders, newest, least: 1, wanted: false, in_flight: None, rest_until: None }, taken)
+        (
+            Crls { orders, newest, least: 1, wanted: false, in_flight: None, rest_until: None, failures: 0 },
+            taken,
+        )
     }
 
     fn made(this_update: i64) -> CrlRow {
@@ -201,11 +212,25 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_set_back_makes_no_older_list() {
+    fn a_list_of_a_time_to_come_is_replaced_at_once() {
         let (mut crls, orders) = crls(Some(made(5_000)));
-        crls.want();
         crls.tend(1_000_000, 10, Instant::now());
         let order = orders.try_recv().unwrap();
-        assert_eq!((order.this_update, order.expired_since), (5_000, 1_000));
+        assert_eq!((order.number, order.this_update, order.expired_since), (5, 1_000, 1_000));
+    }
+
+    #[test]
+    fn one_that_fails_again_and_again_is_tried_less_and_less() {
+        let (mut crls, orders) = crls(Some(made(0)));
+        let mut now = Instant::now();
+        crls.want();
+        for failures in 0..4 {
+            crls.tend(1000, 10, now);
+            assert!(orders.try_recv().is_ok(), "{failures}");
+            crls.ended(false, now);
+            crls.tend(1000, 10, now + REST * (1 << failures) / 2);
+            assert!(orders.try_recv().is_err(), "{failures}");
+            now += REST * (1 << failures);
+        }
     }
 }

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use cell::{Act, LogOrigin, Tree};
 use ledger::bundle::{Bundle, Log};
 use ledger::charter::Charter;
-use ledger::checkpoint::Checkpoint;
 use ledger::entry::entry::Kind;
 use ledger::entry::{self, Actor, ActorKind, Entry, VERSION};
 use ledger::note::Note;
@@ -18,7 +17,7 @@ use ledger::proposal;
 
 use crate::charters;
 use crate::journal::{Durability, Journal, JournalError};
-use crate::rollback::LOST_FILE;
+use crate::rollback::{self, LOST_FILE};
 
 /// Why no epoch is opened. Nothing is recorded then.
 #[derive(Debug, thiserror::Error)]
@@ -60,8 +59,10 @@ impl WentBack {
         let (bundle, _) = charters::bundle(&journal.reader())?;
         let log = bundle.logs().iter().find(|log| log.origin == *journal.origin()).cloned();
         let log = log.ok_or_else(|| corrupt(&"the trust bundle names no key for this log"))?;
-        let lost = Checkpoint::verify(&note, &log.key, &log.origin).map_err(|error| corrupt(&error))?;
-        let origin: LogOrigin = journal.origin().parse().map_err(|error: &str| corrupt(&error))?;
+        // It may be of a later epoch than the journal: then the one after that is opened, so that no origin has two logs.
+        let lost =
+            rollback::ours(&note, &log.key).ok_or_else(|| corrupt(&"its log's key did not sign it"))?;
+        let origin: LogOrigin = lost.origin.as_str().parse().map_err(|error: &str| corrupt(&error))?;
         let lost = Tree { size: lost.size, root: *lost.root.as_bytes() };
         Ok(Self { journal, charter, bundle, lost_file, log, next: origin.next(), lost })
     }

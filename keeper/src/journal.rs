@@ -16,6 +16,7 @@ mod rows;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ledger::tree::Edge;
 use ledger::{Hash, entry, leaf_hash};
@@ -34,6 +35,8 @@ pub(crate) use rows::{AgentRow, CertificateRow, ControllerRow, CrlRow, Granted, 
 
 /// Tables beside the projections that came with format 2.
 const SINCE_2: &str = include_str!("journal/format/since-2.sql");
+/// How long another connection's lock is waited for: the checkpointer's is short.
+const BUSY: Duration = Duration::from_secs(5);
 const FILE_NAME: &str = "journal.sqlite";
 const WAL_NAME: &str = "journal.sqlite-wal";
 /// Octets of the write-ahead log above which it is started anew.
@@ -235,8 +238,11 @@ impl Journal {
             && fs::metadata(&self.wal).is_ok_and(|wal| wal.len() > WAL_MAX)
         {
             // The checkpointer has moved nearly all of it; under load it never reaches the end, so the log would never start anew.
-            // Readers that are busy leave it as it is until the next look.
-            move_wal(&self.connection, "TRUNCATE")?;
+            // Readers that are busy leave it as it is until the next look: nobody waits for them here.
+            self.connection.busy_timeout(Duration::ZERO)?;
+            let moved = move_wal(&self.connection, "TRUNCATE");
+            self.connection.busy_timeout(BUSY)?;
+            moved?;
         }
         Ok(())
     }
@@ -313,6 +319,19 @@ impl Journal {
                 "DELETE FROM crl_input WHERE idx IN (SELECT idx FROM crl WHERE issuer = ?1 AND idx < ?2 ORDER BY idx DESC LIMIT -1 OFFSET 1)",
             )?
             .execute((issuer, index))?;
+        Ok(())
+    }
+
+    /// Lets the inputs of CRLs before `index` go that were never signed.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(crate) fn let_unsigned_crls_go(&self, index: u64) -> Result<(), JournalError> {
+        self.connection
+            .prepare_cached(
+                "DELETE FROM crl_input WHERE idx < ?1 AND NOT EXISTS (SELECT 1 FROM signature WHERE signature.idx = crl_input.idx)",
+            )?
+            .execute([index])?;
         Ok(())
     }
 

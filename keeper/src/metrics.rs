@@ -144,10 +144,10 @@ impl Metrics {
         measured.register();
         // Told from the start: an alert on a metric that is not there does not fire.
         for name in ["key_in_use", "older_certificate_renews", "no_crl", "journal_damaged"] {
-            measured.alarms.get_or_create(&Named { name });
+            let _ = measured.alarms.get_or_create(&Named { name });
         }
         for name in ["session", "login", "key"] {
-            measured.recoveries.get_or_create(&Named { name });
+            let _ = measured.recoveries.get_or_create(&Named { name });
         }
         Self(Arc::new(measured))
     }

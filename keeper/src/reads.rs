@@ -15,6 +15,7 @@ use ledger::tree::{consistency_proof, inclusion_proof};
 use proto::door::answer::Answer;
 use proto::door::{Ask, Recognised, ask};
 use proto::v1;
+use sha2::{Digest, Sha256};
 
 use crate::answers;
 use crate::callers::{self, Kind, Who};
@@ -221,10 +222,14 @@ impl View<'_> {
         let row = self.reader.signed_crl(&issuer.spki_sha256())?.filter(|row| row.number >= get.min_number);
         let row = row.ok_or_else(missing)?;
         let tbs = self.reader.crl_input(row.index)?.ok_or_else(missing)?;
-        let (signature, _) = self.reader.signature(row.index)?.ok_or_else(missing)?;
+        let (signature, sha256) = self.reader.signature(row.index)?.ok_or_else(missing)?;
         let leaf = self.reader.leaf(row.index)?.ok_or_else(missing)?;
+        let crl = certs::compose::join(&tbs, issuer.algorithm(), &signature);
+        if Sha256::digest(&crl).as_slice() != sha256 {
+            return Err(JournalError::Corrupt(format!("the CRL of entry {} is damaged", row.index)).into());
+        }
         Ok(Answer::GetCrl(v1::GetCrlResponse {
-            crl: certs::compose::join(&tbs, issuer.algorithm(), &signature),
+            crl,
             number: row.number,
             this_update: Some(convert::timestamp_secs(row.this_update)),
             next_update: Some(convert::timestamp_secs(row.next_update)),

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use cell::LogOrigin;
 use hsm_config::TokenSession;
 use ledger::checkpoint::Checkpoint;
-use ledger::note::KeyName;
+use ledger::note::{KeyName, VerifierKey};
 use ledger::tree::root_at;
 
 use crate::journal::{Journal, JournalError};
@@ -61,7 +61,7 @@ pub(crate) fn check(
     dir: &Path,
 ) -> Result<(), StartError> {
     for note in session.kept(LABEL)? {
-        let Some(kept) = ours(&note, trust) else {
+        let Some(kept) = ours(&note, &trust.log_key) else {
             tracing::warn!("the token keeps a checkpoint of another log key");
             continue;
         };
@@ -71,13 +71,15 @@ pub(crate) fn check(
             return Err(StartError::WentBack { kept: kept.size, have: journal.edge().size() });
         }
     }
+    // The newer journal was put back: there is nothing to open an epoch for.
+    let _ = fs::remove_file(dir.join(LOST_FILE));
     Ok(())
 }
 
 /// A checkpoint that our log's key signed, in whatever epoch: its name is the origin that the checkpoint begins with.
-fn ours(note: &[u8], trust: &Trust) -> Option<Checkpoint> {
+pub(crate) fn ours(note: &[u8], log_key: &VerifierKey) -> Option<Checkpoint> {
     let origin: KeyName = std::str::from_utf8(note).ok()?.lines().next()?.parse().ok()?;
-    let key = trust.log_key.named(origin.clone()).ok()?;
+    let key = log_key.named(origin.clone()).ok()?;
     Checkpoint::verify(note, &key, &origin).ok()
 }
 

@@ -29,14 +29,29 @@ pub(crate) fn start(dir: &Path, done: Sender<Command>) -> Result<(), JournalErro
         for _ in crossbeam_channel::tick(EVERY) {
             match look(&reader, &mut tree) {
                 Ok(()) => {}
-                Err(damage) => {
+                Err(damage) if is_damage(&damage) => {
                     let _ = done.send(Command::Damaged(damage.to_string()));
                     return;
+                }
+                Err(error) => {
+                    tracing::warn!(cause = error.to_string(), "the log could not be read: trying again");
                 }
             }
         }
     });
     Ok(())
+}
+
+/// Whether the log is damaged, and not only out of reach for now.
+fn is_damage(error: &JournalError) -> bool {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    match error {
+        JournalError::Corrupt(_) => true,
+        JournalError::Sqlite(error) => {
+            matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
+        }
+        _ => false,
+    }
 }
 
 /// Reads the next entries; after the last it begins anew.

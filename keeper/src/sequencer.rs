@@ -15,7 +15,7 @@ mod measure;
 mod outbox;
 mod own;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -65,6 +65,8 @@ pub(crate) struct Sequencer {
     pub(crate) entropy: Entropy,
     pub(crate) time: Time,
     pub(crate) probe: Probe,
+    /// When each controller last revoked everything since a time, in milliseconds since 1970.
+    pub(crate) swept: BTreeMap<String, i64>,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) crls: Crls,
     /// For the thread that keeps it in the token.

@@ -80,7 +80,9 @@ impl Time {
 
     /// Entries were recorded just now.
     pub(crate) fn recorded(&mut self) {
-        self.floor_ms = self.floor_ms.max((self.wall)());
+        if let Ok(now_ms) = self.now_ms() {
+            self.floor_ms = self.floor_ms.max(now_ms);
+        }
     }
 
     /// Officers say that the clock is right as it is.

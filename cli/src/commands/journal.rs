@@ -1,6 +1,7 @@
 //! `rootcellar journal`: copies of the journal, and the way back from one.
 
 use std::fs;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -47,6 +48,9 @@ pub(super) fn run(session: &Session, args: &Journal) -> Result<(), Failure> {
 }
 
 fn backup(session: &Session, args: &Backup) -> Result<(), Failure> {
+    if let Some(out) = args.out.as_ref().filter(|out| out.exists()) {
+        return Err(Failure::new("BACKUP", format!("{} exists: name another file", out.display())));
+    }
     let made = session.block_on(async {
         let client = local::connect(&session.config()?).await?;
         Ok(client.admin().backup_journal(BackupJournalRequest {}).await?.into_inner())
@@ -66,7 +70,7 @@ fn backup(session: &Session, args: &Backup) -> Result<(), Failure> {
 
 /// Also to another file system. What is there already stays.
 fn carry(from: &Path, to: &Path) -> std::io::Result<()> {
-    let mut new = fs::File::create_new(to)?;
+    let mut new = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
     std::io::copy(&mut fs::File::open(from)?, &mut new)?;
     new.sync_all()?;
     fs::remove_file(from)

@@ -199,7 +199,8 @@ impl Audit {
         let next = format!("{}", opened.epoch);
         let before = self.origins.last().and_then(|origin| origin.as_str().parse::<LogOrigin>().ok());
         let head = self.tree.head();
-        let follows = before.is_some_and(|before| before.next() == opened.epoch)
+        let follows = before
+            .is_some_and(|before| before.cell == opened.epoch.cell && before.epoch < opened.epoch.epoch)
             && opened.kept == (Tree { size: head.size, root: *head.root.as_bytes() });
         if !follows {
             return Err(Flaw::OtherEpoch);

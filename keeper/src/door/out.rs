@@ -72,6 +72,7 @@ impl Out {
         match send(&self.socket, &held.octets, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
             Ok(written) => {
                 held.octets.drain(..written);
+                self.room.notify_all();
             }
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(_) => return self.end(held),

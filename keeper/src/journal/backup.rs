@@ -1,8 +1,10 @@
 //! Copies of the journal: made while it is written, and put in the place of one that is lost.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use ledger::Hash;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{FILE_NAME, Journal, JournalError, Rebuilt, WAL_NAME, lock};
@@ -68,30 +70,27 @@ pub fn restore(from: &Path, dir: &Path) -> Result<Restored, JournalError> {
         move |source| JournalError::File { path, source }
     };
     let there = dir.join(FILE_NAME);
+    let left = from.with_file_name(format!("{}-wal", from.file_name().unwrap_or_default().to_string_lossy()));
+    if fs::metadata(&left).is_ok_and(|wal| wal.len() > 0) {
+        return Err(JournalError::NotACopy(left));
+    }
     let new = tempfile::Builder::new().prefix("restore").tempdir_in(dir).map_err(failed(dir))?;
     fs::copy(from, new.path().join(FILE_NAME)).map_err(failed(from))?;
+    fs::set_permissions(new.path().join(FILE_NAME), Permissions::from_mode(0o600)).map_err(failed(from))?;
     let mut journal = Journal::open(new.path())?;
-    if there.exists() {
-        let before = Journal::reading_connection(dir)?;
-        let cell: String = before.query_row("SELECT cell FROM meta", [], |row| row.get(0))?;
-        if cell != journal.cell() {
-            return Err(JournalError::OtherCell { there: cell, copy: journal.cell().to_owned() });
-        }
+    let before = if there.exists() { known(&there) } else { None };
+    if let Some(before) = &before
+        && Some(&before.first) != journal.reader().leaf(0)?.as_ref()
+    {
+        return Err(JournalError::OtherCell { there: before.cell.clone(), copy: journal.cell().to_owned() });
     }
     let checked = journal.rebuild(true)?;
     journal.settle()?;
     let cell = journal.cell().to_owned();
     drop(journal);
-    let replaced = there.exists().then(|| dir.join(format!("journal.replaced-{}.sqlite", checked.entries)));
+    let replaced = there.exists().then(|| free_name(dir));
     if let Some(replaced) = &replaced {
-        // What its write-ahead log holds goes with it.
-        let before = Connection::open(&there)?;
-        super::move_wal(&before, "TRUNCATE")?;
-        drop(before);
-        fs::rename(&there, replaced).map_err(failed(&there))?;
-    }
-    for old in [WAL_NAME, "journal.sqlite-shm"] {
-        let _ = fs::remove_file(dir.join(old));
+        set_aside(&there, replaced, before.is_some())?;
     }
     let made = new.path().join(FILE_NAME);
     File::open(&made).and_then(|file| file.sync_all()).map_err(failed(&made))?;
@@ -99,4 +98,44 @@ pub fn restore(from: &Path, dir: &Path) -> Result<Restored, JournalError> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed(dir))?;
     drop(held);
     Ok(Restored { cell, replaced, checked })
+}
+
+/// What a journal that can be read says of itself.
+struct Known {
+    cell: String,
+    /// Leaf hash of entry 0, the charter: no two cells have the same.
+    first: Hash,
+}
+
+/// `None` where it cannot be read: that may be why a copy is restored.
+fn known(path: &Path) -> Option<Known> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).ok()?;
+    let cell = connection.query_row("SELECT cell FROM meta", [], |row| row.get(0)).ok()?;
+    let first = super::Reader::borrowing(&connection).leaf(0).ok()??;
+    Some(Known { cell, first })
+}
+
+/// A name that no journal set aside before has.
+fn free_name(dir: &Path) -> PathBuf {
+    let name = |number: u32| dir.join(format!("journal.replaced-{number}.sqlite"));
+    (1..u32::MAX).map(name).find(|path| !path.exists()).unwrap_or_else(|| name(0))
+}
+
+/// Moves the journal away with all that its write-ahead log holds.
+fn set_aside(there: &Path, to: &Path, readable: bool) -> Result<(), JournalError> {
+    let failed = |source| JournalError::File { path: to.to_owned(), source };
+    if readable && !super::move_wal(&Connection::open(there)?, "TRUNCATE")? {
+        return Err(JournalError::Locked(there.to_owned()));
+    }
+    for (suffix, keep) in [("-wal", !readable), ("-shm", false)] {
+        let beside = |path: &Path| PathBuf::from(format!("{}{suffix}", path.display()));
+        if keep && beside(there).exists() {
+            fs::rename(beside(there), beside(to)).map_err(failed)?;
+        }
+    }
+    fs::rename(there, to).map_err(failed)?;
+    for left in [WAL_NAME, "journal.sqlite-shm"] {
+        let _ = fs::remove_file(there.with_file_name(left));
+    }
+    Ok(())
 }

@@ -42,6 +42,9 @@ pub enum JournalError {
         /// Whose the copy is.
         copy: String,
     },
+    /// The operator's: a journal that was not closed is no copy.
+    #[error("{} holds what is not in the file: that is no copy. Copy with `rootcellar journal backup`, or stop the service that has it", .0.display())]
+    NotACopy(PathBuf),
     /// Our own, or the disk's: the journal contradicts itself.
     #[error("the journal contradicts itself: {0}. Nothing more is signed; restore a backup")]
     Corrupt(String),

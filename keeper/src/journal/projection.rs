@@ -181,6 +181,9 @@ impl State<'_> {
             "INSERT OR IGNORE INTO identity_key (spki_sha256, subject) VALUES (?1, ?2)",
             (tbs.spki_sha256(), &issuance.subject),
         )?;
+        if issuance.renews.is_some() && issuance.profile() == entry::Profile::Agent {
+            self.spend(&issuance.subject, "")?;
+        }
         match payer {
             Some(controller) => self.spend(&controller, &issuance.grant),
             // The front asks for its own, on nobody's grant.

@@ -31,6 +31,8 @@ CREATE TABLE certificate (
     recorded_ms INTEGER NOT NULL
 );
 CREATE UNIQUE INDEX certificate_serial ON certificate (serial);
+-- Both columns grow: new rows go to the right end. For a revocation of all that lives of a controller.
+CREATE INDEX certificate_controller ON certificate (controller, not_after);
 -- The newest certificate of each subject: the only one that renews.
 CREATE TABLE line (
     subject TEXT PRIMARY KEY,

@@ -323,10 +323,10 @@ impl<'a> Reader<'a> {
         self.one("SELECT lost_size FROM epoch WHERE number = ?1", [u64::from(epoch) + 1], |row| row.get(0))
     }
 
-    /// Entries that any epoch that is over is known to have had, at most; 0 in the first.
-    pub fn most_lost(&self) -> Read<u64> {
+    /// Entries that the epochs that are over are known to have had, all together; 0 in the first.
+    pub fn all_lost(&self) -> Read<u64> {
         Ok(self
-            .one("SELECT max(lost_size) FROM epoch", [], |row| row.get::<_, Option<u64>>(0))?
+            .one("SELECT sum(lost_size) FROM epoch", [], |row| row.get::<_, Option<u64>>(0))?
             .flatten()
             .unwrap_or(0))
     }

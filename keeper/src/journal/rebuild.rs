@@ -89,6 +89,7 @@ struct Signers {
 impl Signers {
     /// Verifies the signature of an entry's certificate, where it has been signed.
     fn verify(&mut self, connection: &Connection, index: u64, kind: Option<&Kind>) -> Result<(), String> {
+        let input;
         let (tbs, signer) = match kind {
             Some(Kind::CaCertificate(ca)) => {
                 let spki = TbsFields::parse(&ca.tbs).map_err(|error| error.to_string())?.spki;
@@ -97,6 +98,17 @@ impl Signers {
                 (&ca.tbs, &ca.signer_spki_sha256)
             }
             Some(Kind::Issuance(issuance)) => (&issuance.tbs, &issuance.issuer_spki_sha256),
+            // Those that a newer one replaced are let go; the entry has the hash of the others.
+            Some(Kind::Crl(crl)) => match crl_input(connection, index)? {
+                None => return Ok(()),
+                Some(tbs) if Sha256::digest(&tbs).as_slice() != crl.tbs_sha256 => {
+                    return Err("the CRL beside it is another".into());
+                }
+                Some(tbs) => {
+                    input = tbs;
+                    (&input, &crl.issuer_spki_sha256)
+                }
+            },
             _ => return Ok(()),
         };
         let kept: Option<(Vec<u8>, Vec<u8>)> = connection
@@ -115,6 +127,13 @@ impl Signers {
         self.verified += 1;
         Ok(())
     }
+}
+
+fn crl_input(connection: &Connection, index: u64) -> Result<Option<Vec<u8>>, String> {
+    connection
+        .query_row("SELECT tbs FROM crl_input WHERE idx = ?1", [index], |row| row.get(0))
+        .optional()
+        .map_err(|error| error.to_string())
 }
 
 type Row = Vec<rusqlite::types::Value>;

@@ -12,6 +12,7 @@ mod serve;
 pub(crate) use renew::LINE_MS;
 pub(crate) use revoke::answered as revoked;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -40,6 +41,8 @@ pub(crate) struct Desk<'a> {
     pub(crate) issuer: &'a Issuer,
     pub(crate) entropy: &'a mut Entropy,
     pub(crate) probe: &'a Probe,
+    /// When each controller last revoked everything since a time.
+    pub(crate) swept: &'a mut BTreeMap<String, i64>,
     pub(crate) now_ms: i64,
     /// Whether that is to be trusted.
     pub(crate) clock: Result<(), ClockWrong>,

@@ -8,6 +8,7 @@ use proto::door::Renew;
 use proto::v1::Reason;
 
 use super::{Desk, Plan, Request, Then, issue};
+use crate::HOUR_MS;
 use crate::callers::{self, Who};
 use crate::convert;
 use crate::journal::CertificateRow;
@@ -18,6 +19,10 @@ use crate::steps::{self, Issuing, Order};
 pub(super) const CONTROLLER_TTL_SECS: u32 = 7 * 86_400;
 /// Least time between two renewals of a controller, in milliseconds.
 const REST_MS: i64 = 60_000;
+/// Renewals that an agent has in an hour whatever its lifetime: restarts and retries.
+const SHARE_PER_HOUR: i64 = 60;
+/// And for each lifetime in an hour: twice as many as one that renews at half needs.
+const SHARE_PER_LIFETIME: i64 = 4;
 /// How long a controller renews on one officer's word, in milliseconds: 90 days (DESIGN §5).
 pub(crate) const LINE_MS: i64 = 90 * 86_400_000;
 
@@ -36,7 +41,10 @@ pub(super) fn plan(desk: &mut Desk<'_>, who: &Who, renew: &Renew) -> Result<Plan
     newest(desk, &presented)?;
     steps::admit::renewals_go_on(&desk.reader, desk.now_ms)?;
     let (order, ttl_secs, mut issuing) = match who.kind() {
-        callers::Kind::Agent(id) => agent(desk, id, renew)?,
+        callers::Kind::Agent(id) => {
+            within_share(desk, &presented)?;
+            agent(desk, id, renew)?
+        }
         callers::Kind::Controller(name) => {
             // A line that is over is not to be waited for.
             let next = controller(desk, name)?;
@@ -73,6 +81,21 @@ fn newest(desk: &Desk<'_>, presented: &CertificateRow) -> Result<(), Refusal> {
             presented.subject
         ),
     ))
+}
+
+/// An agent's renewals draw on its owner's budget, which is for all its agents: one alone, stolen or out of order, is not to spend it. A few
+/// more than its lifetime asks for in an hour.
+fn within_share(desk: &Desk<'_>, presented: &CertificateRow) -> Result<(), Refusal> {
+    let lifetime_secs = (presented.not_after - presented.not_before + 1).max(1);
+    let share = SHARE_PER_HOUR + SHARE_PER_LIFETIME * (HOUR_MS / 1000) / lifetime_secs;
+    let spent = desk.reader.spent(&presented.subject, "", desk.now_ms.div_euclid(HOUR_MS))?;
+    if i64::from(spent) < share {
+        return Ok(());
+    }
+    let wait = u32::try_from(HOUR_MS - desk.now_ms.rem_euclid(HOUR_MS)).unwrap_or(u32::MAX);
+    let message =
+        format!("{} renews at most {share} times an hour: renew at half of the lifetime", presented.subject);
+    Err(Refusal::new(Reason::BudgetExhausted, message).retry(wait))
 }
 
 /// A controller's renewals draw on no grant's budget: one a minute is enough for all that is honest.

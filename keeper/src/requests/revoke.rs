@@ -16,6 +16,9 @@ use crate::refusal::Refusal;
 use crate::steps::release::receipt;
 use crate::steps::{self, Authorised};
 
+/// Least time between two revocations of everything by one controller, in milliseconds.
+const SWEEP_MS: i64 = 60_000;
+
 pub(super) fn plan(
     desk: &mut Desk<'_>,
     who: &Who,
@@ -43,15 +46,17 @@ pub(super) fn plan(
             if name.as_str() != controller {
                 return Err(Refusal::not_allowed(who.path()));
             }
-            (Target::IssuedSince(since(controller, issued)?), any_grant(desk, who)?)
+            let authorised = any_grant(desk, who)?;
+            rested(desk, controller)?;
+            (Target::IssuedSince(since(controller, issued)?), authorised)
         }
     };
+    authorised.within_budget(&desk.reader, desk.now_ms, 1)?;
     let scope = Scope::new(target, Some(controller), desk.now_ms.div_euclid(1000));
     let revoked = desk.reader.revocable(&scope)?;
     if revoked == 0 {
         return Ok(Plan::Answer(Box::new(answered(0, None))));
     }
-    authorised.within_budget(&desk.reader, desk.now_ms, 1)?;
     let revocation = Revocation {
         target: Some(scope.target().clone()),
         reason: reason.code().into(),
@@ -109,6 +114,23 @@ fn one(desk: &Desk<'_>, who: &Who, row: &CertificateRow) -> Result<(Target, Auth
     let id = row.subject.strip_prefix("/agent/").filter(|_| ours).ok_or_else(missing)?;
     let authorised = within_grants(desk, who, id.parse().map_err(Refusal::internal)?)?;
     Ok((Target::Certificate(desk.reference(row.index)), authorised))
+}
+
+/// Counting all that a controller obtained takes as long as that is much: once a minute is enough for all that is honest.
+fn rested(desk: &mut Desk<'_>, controller: &str) -> Result<(), Refusal> {
+    let last = desk.swept.insert(controller.to_owned(), desk.now_ms);
+    match last.map(|last| desk.now_ms - last) {
+        Some(since) if (0..SWEEP_MS).contains(&since) => {
+            let wait = u32::try_from(SWEEP_MS - since).unwrap_or(u32::MAX);
+            if let Some(last) = last {
+                desk.swept.insert(controller.to_owned(), last);
+            }
+            let message =
+                "everything since a time is revoked at most once a minute; officers can at any time";
+            Err(Refusal::new(Reason::BudgetExhausted, message).retry(wait))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn within_grants(desk: &Desk<'_>, who: &Who, id: AgentId) -> Result<Authorised, Refusal> {

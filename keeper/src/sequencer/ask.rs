@@ -51,6 +51,7 @@ impl Sequencer {
             issuer: &self.issuer,
             entropy: &mut self.entropy,
             probe: &self.probe,
+            swept: &mut self.swept,
             now_ms,
             clock,
             next: self.journal.edge().size(),

@@ -11,8 +11,13 @@ use crate::steps::crl::{ComposedCrl, VerifiedCrl};
 impl Sequencer {
     /// Step 7 of a CRL: its entry, and beside it the exact input that the entry has the hash of.
     pub(super) fn record_crl(&mut self, composed: ComposedCrl, outbox: &mut Outbox) -> Result<(), Ended> {
+        if self.damaged.is_some() || self.time.now_ms().is_err() {
+            self.crls.ended(false, Instant::now());
+            return Ok(());
+        }
         let appended = self.journal.append(&self.own_entry(Kind::Crl(composed.entry().clone())))?;
         self.journal.store_crl_input(appended.index, composed.tbs())?;
+        self.journal.let_unsigned_crls_go(appended.index)?;
         self.crls.recorded(crls::row(&composed, appended.index));
         outbox.crl = Some((appended, composed));
         Ok(())

@@ -1,5 +1,6 @@
 //! The threads of a keeper and what lies between them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
@@ -101,6 +102,7 @@ impl Checked {
             entropy,
             time: Time::new(clock, boot, newest_ms),
             probe,
+            swept: BTreeMap::new(),
             refused: Refused::default(),
             standing,
             metrics,

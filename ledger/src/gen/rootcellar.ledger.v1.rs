@@ -325,7 +325,7 @@ pub struct Crl {
     /// SHA-256 of the issuer's SubjectPublicKeyInfo, 32 bytes.
     #[prost(bytes = "vec", tag = "1")]
     pub issuer_spki_sha256: ::prost::alloc::vec::Vec<u8>,
-    /// CRL number, from 1, each one more than the issuer's one before (RFC 5280 section 5.2.3).
+    /// CRL number, each higher than the issuer's one before (RFC 5280 section 5.2.3).
     #[prost(uint64, tag = "2")]
     pub number: u64,
     /// thisUpdate, in seconds since 1970-01-01T00:00:00Z.

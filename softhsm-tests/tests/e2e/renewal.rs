@@ -121,3 +121,27 @@ async fn once_a_minute() {
     inner(client.issuance().renew_certificate(renewal(csr())).await);
     still_issues(&client).await;
 }
+
+#[tokio::test]
+async fn an_agents_share() {
+    let (house, client) = House::with_build().await;
+    let mut holder = Holder::ask(&client, "build/a", |_| {}).await;
+    // The sixty of an hour, and four for its one lifetime in it.
+    for count in 0..64 {
+        let key = KeyPair::generate().unwrap();
+        let next = holder.client(&house).await.issuance().renew_certificate(renewal(csr_of(&key))).await;
+        let certificate = next.unwrap_or_else(|status| panic!("{count}: {status}")).into_inner().certificate;
+        holder = Holder { key, certificate: certificate.unwrap() };
+    }
+    let agent = holder.client(&house).await;
+    let status = refused(
+        agent.issuance().renew_certificate(renewal(csr())).await,
+        Code::ResourceExhausted,
+        "BUDGET_EXHAUSTED",
+    );
+    assert!(status.get_details_retry_info().is_some());
+    // The others of the grant are not the worse for it.
+    still_issues(&client).await;
+    let other = Holder::ask(&client, "build/b", |_| {}).await.client(&house).await;
+    inner(other.issuance().renew_certificate(renewal(csr())).await);
+}

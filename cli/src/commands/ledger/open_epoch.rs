@@ -42,6 +42,7 @@ impl Show for Shown {
         page.field("log", &opened.log);
         page.field("begins with", format!("{} entries", opened.kept));
         page.field("before", format!("the log was known to have {}", opened.lost));
+        page.line("Revocations, removals and a freeze of what is lost are undone: repeat those acts.");
         page.line("Start the service. What was issued after the first and not kept is unknown to it: those certificates");
         page.line("are refused here, and end elsewhere when they expire. Hand the new trust bundle to those who pin the charter.");
     }

@@ -1,6 +1,6 @@
 //! Revocations and CRLs: who ended what, and that the lists follow one another.
 //!
-//! Does not: hold the lists against the revocations. That needs every certificate, and `rootcellar ledger rebuild` does it.
+//! Does not: hold the lists against the revocations. That needs every certificate, and nothing does it yet.
 
 use std::collections::BTreeMap;
 
@@ -15,8 +15,8 @@ use super::Flaw;
 pub(super) struct Revocations {
     /// By the index of the act.
     approved: BTreeMap<u64, (RevocationTarget, RevocationReason)>,
-    /// By SHA-256 of the issuer's public key: number and thisUpdate.
-    crls: BTreeMap<Vec<u8>, (u64, i64)>,
+    /// By SHA-256 of the issuer's public key: its number.
+    crls: BTreeMap<Vec<u8>, u64>,
 }
 
 impl Revocations {
@@ -53,17 +53,16 @@ impl Revocations {
     /// # Errors
     /// [`Flaw::Crl`].
     pub(super) fn crl(&mut self, index: u64, crl: &Crl) -> Result<(), Flaw> {
-        let (number, this_update) = self.crls.get(&crl.issuer_spki_sha256).copied().unwrap_or((0, i64::MIN));
+        let number = self.crls.get(&crl.issuer_spki_sha256).copied().unwrap_or(0);
         // RFC 5280 §5.2.3: it increases; after a loss it leaps.
         let follows = crl.number > number
-            && crl.this_update_unix >= this_update
             && crl.next_update_unix > crl.this_update_unix
             && crl.tbs_sha256.len() == 32
             && crl.covers <= index;
         if !follows {
             return Err(Flaw::Crl);
         }
-        self.crls.insert(crl.issuer_spki_sha256.clone(), (crl.number, crl.this_update_unix));
+        self.crls.insert(crl.issuer_spki_sha256.clone(), crl.number);
         Ok(())
     }
 }

@@ -1,4 +1,6 @@
-//! What officers stopped, as of the entry that is read: nothing of it may stand in the log after.
+//! What officers stopped, as of the entry that is read: no new agent, controller or grant, no certificate that is none of a renewal.
+//!
+//! Does not: judge whether a change of an agent takes away or gives.
 
 use cell::Act;
 
