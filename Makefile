@@ -25,7 +25,7 @@ torture: ## kill -9 of keeper, front and both under load, more than 200 times; e
 	cargo build $(ALL) --lib --bins
 	target/debug/rootcellar-torture
 
-bench: ## What it costs: a table, target/bench/summary.json and charts; some 8 minutes after its build
+bench: ## What it costs: a table, target/bench/summary.json and charts; some 6 minutes after its build
 	@scripts/need softhsm2
 	cargo build $(ALL) --release --lib --bin rootcellar --bin rootcellar-bench
 	target/release/rootcellar-bench

@@ -14,8 +14,8 @@ pub(super) fn draw(summary: &Summary, area: &Area<'_>) -> Result<(), Failed> {
     let empty = ["at_1e4_empty_per_s", "at_1e5_empty_per_s", "at_3e5_empty_per_s", "unary_64_per_s"]
         .map(|key| summary.get(key));
     let lines = [
-        Line { name: "with so many in the journal", colour: BLUE, values: all(full)?, above: -18 },
-        Line { name: "with none, in turn with it", colour: GREY, values: all(empty)?, above: 14 },
+        Line { name: "with so many", colour: BLUE, values: all(full)?, above: -18 },
+        Line { name: "with none, in turn", colour: GREY, values: all(empty)?, above: 14 },
     ];
     Frame {
         title: "Certificates a second, 64 callers in flight",

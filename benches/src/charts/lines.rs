@@ -4,7 +4,7 @@ use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 use plotters::style::text_anchor::HPos;
 
-use super::{Area, GRID, INK, shown, text};
+use super::{Area, FONT, GRID, INK, shown, text};
 use crate::Failed;
 
 /// One line.
@@ -36,7 +36,7 @@ impl Frame<'_> {
     pub(super) fn draw_logarithmic(&self, lines: &[Line], area: &Area<'_>) -> Result<(), Failed> {
         let values = || lines.iter().flat_map(|line| &line.values).copied();
         let (least, most) = (values().fold(f64::MAX, f64::min), values().fold(0.0, f64::max));
-        self.draw_between(lines, ((least / 1.6)..(most * 2.0)).log_scale(), area)
+        self.draw_between(lines, ((least / 2.2)..(most * 2.0)).log_scale(), area)
     }
 
     fn draw_between<Y>(&self, lines: &[Line], range: Y, area: &Area<'_>) -> Result<(), Failed>
@@ -46,7 +46,7 @@ impl Frame<'_> {
     {
         let last = self.places.len().saturating_sub(1);
         let mut chart = ChartBuilder::on(area)
-            .caption(self.title, text(18, INK, HPos::Left))
+            .caption("", (FONT, 18))
             .margin(12)
             .x_label_area_size(44)
             .y_label_area_size(60)
@@ -78,16 +78,20 @@ impl Frame<'_> {
             };
             chart.draw_series(points().map(value))?;
         }
+        area.draw(&Text::new(self.title, (20, 22), text(18, INK, HPos::Left)))?;
         legend(lines, area)
     }
 }
 
-/// Names of the lines, at the right end of the title.
+/// Names of the lines, at the right end of the title's row.
 fn legend(lines: &[Line], area: &Area<'_>) -> Result<(), Failed> {
-    let (right, _) = area.dim_in_pixel();
-    for (number, line) in (0_i32..).zip(lines.iter().rev()) {
-        let place = (i32::try_from(right)? - 24, 22 + 18 * number);
-        area.draw(&Text::new(line.name, place, text(14, line.colour, HPos::Right)))?;
+    /// Pixels of a letter, more or less, and between two names.
+    const LETTER: usize = 7;
+    const GAP: usize = 28;
+    let mut right = usize::try_from(area.dim_in_pixel().0)?.saturating_sub(GAP);
+    for line in lines.iter().rev() {
+        area.draw(&Text::new(line.name, (i32::try_from(right)?, 22), text(14, line.colour, HPos::Right)))?;
+        right = right.saturating_sub(line.name.len() * LETTER + GAP);
     }
     Ok(())
 }
