@@ -5,6 +5,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 use super::JournalError;
 
@@ -38,6 +39,9 @@ pub(super) fn tune(connection: &Connection) -> Result<(), JournalError> {
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
+    // Else a statement that compares with a parameter is planned anew whenever the parameter changes: 4 µs for grants.
+    // (sqlite.org/queryplanner-ng.html#the_query_planner_stability_guarantee)
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(())
 }
 
