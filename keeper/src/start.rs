@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use cell::{DnsNames, TrustDomain};
@@ -31,6 +31,8 @@ use assemble::Checked;
 const LOOK: Duration = Duration::from_millis(500);
 /// A call into the module that lasts longer never comes back.
 const HANG: Duration = Duration::from_secs(10);
+/// How long a process that must end may take for what runs at its exit.
+const EXIT: Duration = Duration::from_millis(500);
 
 /// What a keeper is started with.
 #[derive(Clone, Debug)]
@@ -203,6 +205,8 @@ impl Keeper {
                 // One that panicked has left the module too.
                 let _ = thread.join();
             }
+        } else {
+            thread::spawn(end_for_certain);
         }
         ended
     }
@@ -212,6 +216,13 @@ impl std::fmt::Debug for Keeper {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Keeper").finish_non_exhaustive()
     }
+}
+
+/// Ends a process that does not end of itself: what SoftHSM2 runs when a process exits can wait for ever for a lock of a thread that was
+/// left in there. Nothing is lost by it: what is acknowledged is on the disk.
+fn end_for_certain() {
+    let _ = crossbeam_channel::after(EXIT).recv();
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
 }
 
 fn settings(config: &Config, journal: &Journal) -> Settings {
