@@ -2,13 +2,14 @@
 
 use proto::v1::{Agent, GetControllerRequest, RenewCertificateRequest, UpdateAgentRequest};
 use rcgen::KeyPair;
+use rootcellar_softhsm_tests::Cell;
 use rootcellar_softhsm_tests::judges::openssl_text;
 
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use crate::officer::now_secs;
-use crate::support::{Holder, House, chain_pem, csr, csr_of, inner, refused, still_issues};
+use crate::support::{BINARY, Holder, House, chain_pem, csr, csr_of, inner, refused, still_issues};
 use crate::wire;
 
 const HOUR_SECS: i64 = 3600;
@@ -124,7 +125,11 @@ async fn once_a_minute() {
 
 #[tokio::test]
 async fn an_agents_share() {
-    let (house, client) = House::with_build().await;
+    let cell = Cell::founded(BINARY);
+    // What one agent may ask in a second is another matter.
+    cell.configure("[limits]\nrequests-per-agent = 1000\n");
+    let house = House::of(cell);
+    let client = house.build().await;
     let mut holder = Holder::ask(&client, "build/a", |_| {}).await;
     // The sixty of an hour, and four for its one lifetime in it.
     for count in 0..64 {
