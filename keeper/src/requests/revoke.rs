@@ -118,19 +118,14 @@ fn one(desk: &Desk<'_>, who: &Who, row: &CertificateRow) -> Result<(Target, Auth
 
 /// Counting all that a controller obtained takes as long as that is much: once a minute is enough for all that is honest.
 fn rested(desk: &mut Desk<'_>, controller: &str) -> Result<(), Refusal> {
-    let last = desk.swept.insert(controller.to_owned(), desk.now_ms);
-    match last.map(|last| desk.now_ms - last) {
-        Some(since) if (0..SWEEP_MS).contains(&since) => {
-            let wait = u32::try_from(SWEEP_MS - since).unwrap_or(u32::MAX);
-            if let Some(last) = last {
-                desk.swept.insert(controller.to_owned(), last);
-            }
-            let message =
-                "everything since a time is revoked at most once a minute; officers can at any time";
-            Err(Refusal::new(Reason::BudgetExhausted, message).retry(wait))
-        }
-        _ => Ok(()),
+    let since = desk.swept.get(controller).map(|last| desk.now_ms - last);
+    if let Some(since) = since.filter(|since| (0..SWEEP_MS).contains(since)) {
+        let wait = u32::try_from(SWEEP_MS - since).unwrap_or(u32::MAX);
+        let message = "everything since a time is revoked at most once a minute; officers can at any time";
+        return Err(Refusal::new(Reason::BudgetExhausted, message).retry(wait));
     }
+    desk.swept.insert(controller.to_owned(), desk.now_ms);
+    Ok(())
 }
 
 fn within_grants(desk: &Desk<'_>, who: &Who, id: AgentId) -> Result<Authorised, Refusal> {
