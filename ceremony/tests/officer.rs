@@ -183,12 +183,13 @@ fn officers_hand_over_to_others() {
 #[test]
 fn a_bundle_is_published_under_the_charter_in_force() {
     let charter = charter();
-    let log = Log { origin: name("prod.example/log/1"), key: key("log").key().clone() };
+    let log = Log { origin: name("prod.example/log/1"), keys: vec![key("log").key().clone()] };
     let contents = Contents {
         cell: "prod.example".into(),
         number: 1,
         charter_revision: 1,
         logs: vec![log],
+        issuers: vec![],
         anchors: vec![vec![0x30, 0]],
     };
     let note = publish_bundle(&contents, &charter, &[&key("ada"), &key("bob")]).unwrap();

@@ -57,11 +57,11 @@ impl WentBack {
         let Ok(note) = fs::read(&lost_file) else { return Err(EpochError::NothingLost(lost_file)) };
         let charter = charters::in_force(&journal.reader())?;
         let (bundle, _) = charters::bundle(&journal.reader())?;
-        let log = bundle.logs().iter().find(|log| log.origin == *journal.origin()).cloned();
+        let log = bundle.log(journal.origin()).cloned();
         let log = log.ok_or_else(|| corrupt(&"the trust bundle names no key for this log"))?;
         // It may be of a later epoch than the journal: then the one after that is opened, so that no origin has two logs.
         let lost =
-            rollback::ours(&note, &log.key).ok_or_else(|| corrupt(&"its log's key did not sign it"))?;
+            rollback::ours(&note, &log.keys).ok_or_else(|| corrupt(&"its log's key did not sign it"))?;
         let origin: LogOrigin = lost.origin.as_str().parse().map_err(|error: &str| corrupt(&error))?;
         let lost = Tree { size: lost.size, root: *lost.root.as_bytes() };
         Ok(Self { journal, charter, bundle, lost_file, log, next: origin.next(), lost })
@@ -89,15 +89,15 @@ impl WentBack {
         Act::EpochOpen { epoch: self.next.clone(), kept, lost: self.lost }
     }
 
-    /// The log as it will be: the same key, under the new origin.
+    /// The log as it will be: the same keys, under the new origin.
     ///
     /// # Errors
     /// None of an origin that is one.
     pub fn next_log(&self) -> Result<Log, EpochError> {
         let signed = |error: &dyn std::fmt::Display| EpochError::Signed(error.to_string());
         let origin: ledger::note::KeyName = self.next.to_string().parse().map_err(|error| signed(&error))?;
-        let key = self.log.key.named(origin.clone()).map_err(|error| signed(&error))?;
-        Ok(Log { origin, key })
+        let keys: Result<_, _> = self.log.keys.iter().map(|key| key.named(origin.clone())).collect();
+        Ok(Log { origin, keys: keys.map_err(|error| signed(&error))? })
     }
 
     /// Records what officers signed, checked as a keeper checks it; the log then goes on under its new origin. Gives that origin.

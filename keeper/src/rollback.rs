@@ -61,7 +61,7 @@ pub(crate) fn check(
     dir: &Path,
 ) -> Result<(), StartError> {
     for note in session.kept(LABEL)? {
-        let Some(kept) = ours(&note, &trust.log_key) else {
+        let Some(kept) = ours(&note, &trust.log.keys) else {
             tracing::warn!("the token keeps a checkpoint of another log key");
             continue;
         };
@@ -76,17 +76,17 @@ pub(crate) fn check(
     Ok(())
 }
 
-/// A checkpoint that our log's key signed, in whatever epoch: its name is the origin that the checkpoint begins with.
-pub(crate) fn ours(note: &[u8], log_key: &VerifierKey) -> Option<Checkpoint> {
+/// A checkpoint that one of our log's keys signed, in whatever epoch: its name is the origin that the checkpoint begins with.
+pub(crate) fn ours(note: &[u8], log_keys: &[VerifierKey]) -> Option<Checkpoint> {
     let origin: KeyName = std::str::from_utf8(note).ok()?.lines().next()?.parse().ok()?;
-    let key = log_key.named(origin.clone()).ok()?;
-    Checkpoint::verify(note, &key, &origin).ok()
+    let keys: Option<Vec<VerifierKey>> = log_keys.iter().map(|key| key.named(origin.clone()).ok()).collect();
+    Checkpoint::verify(note, &keys?, &origin).ok()
 }
 
 /// Whether the journal holds what the checkpoint covers, or officers have said that it is lost.
 fn is_known(kept: &Checkpoint, journal: &Journal, trust: &Trust) -> Result<bool, StartError> {
     let reader = journal.reader();
-    if kept.origin != trust.origin {
+    if kept.origin != trust.log.origin {
         let epoch = kept.origin.as_str().parse::<LogOrigin>().map(|origin| origin.epoch);
         let lost = epoch.map_or(Ok(None), |epoch| reader.lost(epoch))?;
         return Ok(lost.is_some_and(|lost| kept.size <= lost));

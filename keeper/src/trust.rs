@@ -1,9 +1,9 @@
 //! Whom the cell trusts: its issuer up to an anchor of the officers' bundle, and the log's key.
 
 use certs::Issuer;
-use ledger::bundle::Bundle;
+use ledger::bundle::{Bundle, Log};
 use ledger::entry::{self, entry::Kind};
-use ledger::note::{Algorithm, KeyName, VerifierKey};
+use ledger::note::{Algorithm, VerifierKey};
 
 use crate::charters;
 use crate::journal::{Journal, JournalError, Reader};
@@ -18,8 +18,7 @@ pub(crate) struct Trust {
     pub(crate) issuers: Vec<Issuer>,
     /// Last second of the anchor that expires first, in seconds since 1970.
     pub(crate) root_not_after: u64,
-    pub(crate) origin: KeyName,
-    pub(crate) log_key: VerifierKey,
+    pub(crate) log: Log,
     /// Entries that the newest checkpoint covers; 0 where there is none.
     pub(crate) checkpoint: u64,
 }
@@ -32,11 +31,12 @@ impl Trust {
         let (bundle, _) = charters::bundle(&reader)?;
         let active = reader.active_issuer()?.ok_or(StartError::Unfounded("no issuer is active"))?;
         let issuer = issuer(&reader, active.index, &bundle)?;
-        let log = bundle.logs().iter().find(|log| log.origin == *journal.origin());
+        let log = bundle.log(journal.origin());
         let log = log.ok_or(StartError::Unfounded("the trust bundle names no key for this log"))?;
         let checkpoint = reader.checkpoint()?;
         if let Some((size, note)) = &checkpoint {
-            let signed = ledger::checkpoint::Checkpoint::verify(note.as_bytes(), &log.key, &log.origin)
+            let signed = log
+                .checkpoint(note.as_bytes())
                 .map_err(|error| JournalError::Corrupt(format!("the newest checkpoint: {error}")))?;
             let root = ledger::tree::root_at(&reader, *size)
                 .map_err(|error| JournalError::Corrupt(error.to_string()))?;
@@ -63,8 +63,7 @@ impl Trust {
                 .min()
                 .unwrap_or_default(),
             issuer,
-            origin: log.origin.clone(),
-            log_key: log.key.clone(),
+            log: log.clone(),
             checkpoint: covered,
         })
     }

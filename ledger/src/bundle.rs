@@ -2,29 +2,25 @@
 //!
 //! Does not: look into certificates. A [`Bundle`] exists only once a quorum's signatures were checked.
 
+mod issuer;
+mod log;
 mod pem;
 
-use std::fmt;
-use std::str::FromStr;
+pub use issuer::{IssuerLine, IssuerState};
+pub use log::Log;
 
 use crate::charter::{Approvals, Charter, NotApproved};
-use crate::note::{KeyName, Note, NoteError, VerifierKey};
+use crate::note::{Note, NoteError};
 use crate::text::{self, Kind, Reader, TextError, Writer};
 
 /// Most trust anchors: a root, the next one, and room for mergers of cells.
 pub const MAX_ANCHORS: usize = 16;
 
-/// Most logs: each epoch of the ledger has one.
+/// Most keys of logs: each epoch of the ledger has a log, and each token that stands ready a key.
 pub const MAX_LOGS: usize = 16;
 
-/// A log whose proofs count.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Log {
-    /// Origin of the log ("prod.example/log/1").
-    pub origin: KeyName,
-    /// The key that signs its checkpoints.
-    pub key: VerifierKey,
-}
+/// Most issuers: those that sign, those that stand ready, and those whose certificates still live.
+pub const MAX_ISSUERS: usize = 16;
 
 /// What a bundle says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,8 +31,10 @@ pub struct Contents {
     pub number: u64,
     /// Revision of the charter whose officers sign it.
     pub charter_revision: u64,
-    /// The logs: 1 to [`MAX_LOGS`], origins distinct.
+    /// The logs: 1 or more, with at most [`MAX_LOGS`] keys in all; origins and keys distinct.
     pub logs: Vec<Log>,
+    /// The issuers: at most [`MAX_ISSUERS`], each once, at most one of them active. Cells founded before bundles named issuers have none.
+    pub issuers: Vec<IssuerLine>,
     /// Trust anchors, each one DER certificate: 1 to [`MAX_ANCHORS`], distinct.
     pub anchors: Vec<Vec<u8>>,
 }
@@ -112,14 +110,25 @@ impl Contents {
         Ok(Self::parse(note.text())?)
     }
 
+    fn active_issuers(&self) -> impl Iterator<Item = [u8; 32]> {
+        let active = self.issuers.iter().filter(|issuer| issuer.state == IssuerState::Active);
+        active.map(|issuer| issuer.spki_sha256)
+    }
+
+    /// The issuer that signs, by the SHA-256 of its SubjectPublicKeyInfo.
+    pub fn active_issuer(&self) -> Option<[u8; 32]> {
+        self.active_issuers().next()
+    }
+
     fn text(&self) -> String {
         let text = Writer::new(Kind::Bundle)
             .line("cell", &self.cell)
             .line("number", self.number)
             .line("charter", self.charter_revision);
-        self.logs
+        let text = self.logs.iter().flat_map(Log::lines).fold(text, |text, line| text.line("log", line));
+        self.issuers
             .iter()
-            .fold(text, |text, log| text.line("log", log))
+            .fold(text, |text, issuer| text.line("issuer", issuer))
             .raw(&pem::encode(&self.anchors))
             .finish()
     }
@@ -129,9 +138,10 @@ impl Contents {
         let cell = lines.cell()?;
         let number = lines.parse("number")?;
         let charter_revision = lines.parse("charter")?;
-        let logs = lines.repeated("log", MAX_LOGS)?;
+        let logs = log::group(lines.repeated("log", MAX_LOGS)?);
+        let issuers = lines.repeated("issuer", MAX_ISSUERS)?;
         let anchors = pem::decode(&mut lines, MAX_ANCHORS)?;
-        let contents = Self { cell, number, charter_revision, logs, anchors };
+        let contents = Self { cell, number, charter_revision, logs, issuers, anchors };
         contents.check_bounds()?;
         if contents.text() == text { Ok(contents) } else { Err(TextError::NotCanonical) }
     }
@@ -141,8 +151,12 @@ impl Contents {
             return Err(TextError::Value { line: 3, key: "number" });
         }
         let origins: Vec<_> = self.logs.iter().map(|log| &log.origin).collect();
-        if origins.is_empty() || !text::distinct(&origins) {
+        if origins.is_empty() || !text::distinct(&origins) || !self.logs.iter().all(Log::is_sound) {
             return Err(TextError::Count("log"));
+        }
+        let issuers: Vec<_> = self.issuers.iter().map(|issuer| issuer.spki_sha256).collect();
+        if !text::distinct(&issuers) || self.active_issuers().count() > 1 {
+            return Err(TextError::Count("issuer"));
         }
         if self.anchors.is_empty() || !text::distinct(&self.anchors) {
             return Err(TextError::Count(pem::BEGIN));
@@ -202,6 +216,16 @@ impl Bundle {
         &self.contents.logs
     }
 
+    /// The log of this origin.
+    pub fn log(&self, origin: &str) -> Option<&Log> {
+        self.contents.logs.iter().find(|log| log.origin == *origin)
+    }
+
+    /// The issuers that the officers know of.
+    pub fn issuers(&self) -> &[IssuerLine] {
+        &self.contents.issuers
+    }
+
     /// Trust anchors, each one DER certificate.
     pub fn anchors(&self) -> &[Vec<u8>] {
         &self.contents.anchors
@@ -220,22 +244,5 @@ impl Bundle {
     /// The officers who published it.
     pub fn approvals(&self) -> &Approvals {
         &self.approvals
-    }
-}
-
-impl FromStr for Log {
-    type Err = TextError;
-
-    fn from_str(value: &str) -> Result<Self, TextError> {
-        let (origin, key) = value.split_once(' ').ok_or(TextError::NotCanonical)?;
-        let origin = origin.parse().map_err(|_| TextError::NotCanonical)?;
-        let key = key.parse().map_err(|_| TextError::NotCanonical)?;
-        Ok(Self { origin, key })
-    }
-}
-
-impl fmt::Display for Log {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.origin, self.key)
     }
 }

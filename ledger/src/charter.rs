@@ -2,6 +2,8 @@
 //!
 //! Does not: decide what needs an approval. A [`Charter`] exists only once its own signatures were checked.
 
+use sha2::{Digest, Sha256};
+
 use crate::note::{KeyName, Note, NoteError, VerifierKey};
 use crate::text::{self, Kind, Reader, TextError, Writer};
 
@@ -100,6 +102,11 @@ impl Terms {
         Ok(Self::parse(note.text())?)
     }
 
+    /// SHA-256 of the text: the charter's name where another note speaks of it.
+    pub fn sha256(&self) -> [u8; 32] {
+        Sha256::digest(self.text()).into()
+    }
+
     fn text(&self) -> String {
         let text = Writer::new(Kind::Charter)
             .line("cell", &self.cell)
@@ -170,6 +177,17 @@ impl Charter {
         Ok(Self { terms })
     }
 
+    /// Opens the charter in force from this one and those after it, each approved by the one before. Notes of this revision and earlier
+    /// ones are skipped: whoever hands the chain out need not know where it is joined.
+    ///
+    /// # Errors
+    /// [`CharterError`], of the first that does not follow.
+    pub fn follow<'a>(self, notes: impl IntoIterator<Item = &'a Note>) -> Result<Self, CharterError> {
+        notes.into_iter().try_fold(self, |charter, note| {
+            if Terms::read(note)?.revision <= charter.revision() { Ok(charter) } else { charter.succeed(note) }
+        })
+    }
+
     /// Checks that a quorum of the officers signed a note, whatever it says. Lines of strangers are ignored.
     ///
     /// # Errors
@@ -225,6 +243,11 @@ impl Charter {
     /// The officers' keys.
     pub fn officers(&self) -> &[VerifierKey] {
         &self.terms.officers
+    }
+
+    /// SHA-256 of its text.
+    pub fn sha256(&self) -> [u8; 32] {
+        self.terms.sha256()
     }
 
     /// What it says.

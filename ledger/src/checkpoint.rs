@@ -44,21 +44,25 @@ impl Checkpoint {
         TreeHead { size: self.size, root: self.root }
     }
 
-    /// Reads a checkpoint and checks that it is this log's, signed by its key. Other signatures, such as witnesses', are
+    /// Reads a checkpoint and checks that it is this log's, signed by one of its keys. Other signatures, such as witnesses', are
     /// not looked at.
     ///
     /// # Errors
     /// [`CheckpointError`].
-    pub fn verify(note: &[u8], key: &VerifierKey, origin: &KeyName) -> Result<Self, CheckpointError> {
-        Self::verify_note(&Note::parse(note)?, key, origin)
+    pub fn verify(note: &[u8], keys: &[VerifierKey], origin: &KeyName) -> Result<Self, CheckpointError> {
+        Self::verify_note(&Note::parse(note)?, keys, origin)
     }
 
     /// The same for a note that is parsed already.
     ///
     /// # Errors
     /// [`CheckpointError`].
-    pub fn verify_note(note: &Note, key: &VerifierKey, origin: &KeyName) -> Result<Self, CheckpointError> {
-        if !note.is_signed_by(key)? {
+    pub fn verify_note(note: &Note, keys: &[VerifierKey], origin: &KeyName) -> Result<Self, CheckpointError> {
+        let mut signed = false;
+        for key in keys {
+            signed |= note.is_signed_by(key)?;
+        }
+        if !signed {
             return Err(CheckpointError::NotByLog);
         }
         let checkpoint = Self::parse(note.text()).ok_or(CheckpointError::Malformed)?;

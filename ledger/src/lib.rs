@@ -11,9 +11,11 @@ pub mod checkpoint;
 pub mod entry;
 mod hash;
 pub mod note;
+pub mod plan;
 pub mod proof;
 pub mod proposal;
 pub mod text;
+pub mod transcript;
 pub mod tree;
 
 pub use hash::{Hash, leaf_hash};

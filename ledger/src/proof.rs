@@ -81,10 +81,10 @@ impl Proof {
     pub fn verify(
         &self,
         entry: &[u8],
-        log_key: &VerifierKey,
+        log_keys: &[VerifierKey],
         origin: &KeyName,
     ) -> Result<Checkpoint, ProofError> {
-        let checkpoint = Checkpoint::verify_note(&self.checkpoint, log_key, origin)?;
+        let checkpoint = Checkpoint::verify_note(&self.checkpoint, log_keys, origin)?;
         verify_inclusion(leaf_hash(entry), self.index, &checkpoint.head(), &self.hashes)?;
         Ok(checkpoint)
     }

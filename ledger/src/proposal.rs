@@ -5,6 +5,7 @@
 
 mod error;
 
+use data_encoding::HEXLOWER;
 use jiff::Timestamp;
 
 use crate::charter::{Approvals, Charter};
@@ -117,12 +118,11 @@ impl Proposal {
     fn text(&self) -> Result<String, TextError> {
         let expires = Timestamp::from_second(self.expires_unix)
             .map_err(|_| TextError::Value { line: 6, key: "expires" })?;
-        let nonce = self.nonce.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
         let text = Writer::new(Kind::Proposal)
             .line("cell", &self.cell)
             .line("log", &self.log)
             .line("charter", self.charter_revision)
-            .line("nonce", nonce)
+            .line("nonce", HEXLOWER.encode(&self.nonce))
             .line("expires", expires)
             .line("act", &self.act_name);
         let fields = self.act_fields.iter();
@@ -135,7 +135,7 @@ impl Proposal {
             cell: lines.cell()?,
             log: lines.parse("log")?,
             charter_revision: lines.parse("charter")?,
-            nonce: parse_nonce(lines.value("nonce")?).ok_or_else(|| lines.bad("nonce"))?,
+            nonce: lines.octets("nonce")?,
             expires_unix: lines.parse::<Timestamp>("expires")?.as_second(),
             act_name: lines.value("act")?.to_owned(),
             act_fields: parse_fields(&mut lines)?,
@@ -183,11 +183,4 @@ fn is_name(name: &str) -> bool {
     let is_word =
         |word: &str| word.starts_with(|c: char| c.is_ascii_lowercase()) && word.bytes().all(allowed);
     name.len() <= MAX_NAME && name.split('.').all(is_word)
-}
-
-fn parse_nonce(hex: &str) -> Option<[u8; 16]> {
-    let (pairs, rest) = hex.as_bytes().as_chunks::<2>();
-    let byte = |pair: &[u8; 2]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
-    let bytes: Vec<u8> = pairs.iter().map(byte).collect::<Option<_>>()?;
-    if rest.is_empty() { bytes.try_into().ok() } else { None }
 }

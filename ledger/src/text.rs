@@ -6,6 +6,8 @@
 use std::fmt::Write as _;
 use std::str::{FromStr, Lines};
 
+use data_encoding::HEXLOWER;
+
 /// What a note is. Its line stands first, and contains a space: no origin can be equal to it, so no note passes for a
 /// checkpoint, nor for a note of another kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,13 +18,15 @@ pub enum Kind {
     Bundle,
     /// An act of administration.
     Proposal,
+    /// What a ceremony is to do.
+    Plan,
     /// What was done in a ceremony.
     Transcript,
 }
 
 impl Kind {
     /// Each of them.
-    pub const ALL: [Self; 4] = [Self::Charter, Self::Bundle, Self::Proposal, Self::Transcript];
+    pub const ALL: [Self; 5] = [Self::Charter, Self::Bundle, Self::Proposal, Self::Plan, Self::Transcript];
 
     /// The first line, without its newline.
     pub const fn line(self) -> &'static str {
@@ -30,6 +34,7 @@ impl Kind {
             Self::Charter => "rootcellar/v1 charter",
             Self::Bundle => "rootcellar/v1 bundle",
             Self::Proposal => "rootcellar/v1 proposal",
+            Self::Plan => "rootcellar/v1 plan",
             Self::Transcript => "rootcellar/v1 transcript",
         }
     }
@@ -131,6 +136,20 @@ impl<'a> Reader<'a> {
     pub(crate) fn cell(&mut self) -> Result<String, TextError> {
         let cell = self.value("cell")?;
         if is_cell(cell) { Ok(cell.to_owned()) } else { Err(self.bad("cell")) }
+    }
+
+    /// The value of the next line, which must be so many octets in lower-case hexadecimal digits.
+    pub(crate) fn octets<const N: usize>(&mut self, key: &'static str) -> Result<[u8; N], TextError> {
+        let octets = HEXLOWER.decode(self.value(key)?.as_bytes()).ok();
+        octets.and_then(|octets| octets.try_into().ok()).ok_or_else(|| self.bad(key))
+    }
+
+    /// Skips lines of comment; whether any line follows them. What they say, the caller compares with what it would write.
+    pub(crate) fn comments(&mut self) -> bool {
+        while self.lines.clone().next().is_some_and(|line| line.starts_with('#')) {
+            self.skip();
+        }
+        self.lines.clone().next().is_some()
     }
 
     /// The next line, whatever it is.

@@ -14,9 +14,9 @@ const CELL: &str = "prod.example";
 const NOW: i64 = 1_767_225_600; // 2026-01-01T00:00:00Z
 
 fn contents(number: u64) -> Contents {
-    let log = Log { origin: name("prod.example/log/1"), key: officer("log").key().clone() };
+    let log = Log { origin: name("prod.example/log/1"), keys: vec![officer("log").key().clone()] };
     let anchors = vec![vec![0x30, 3, 1, 1, 0xff], [&[0x30, 0x81, 200], [7; 200].as_slice()].concat()];
-    Contents { cell: CELL.into(), number, charter_revision: 1, logs: vec![log], anchors }
+    Contents { cell: CELL.into(), number, charter_revision: 1, logs: vec![log], issuers: vec![], anchors }
 }
 
 fn proposal() -> Proposal {

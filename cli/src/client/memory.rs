@@ -34,7 +34,7 @@ impl Memory {
         if !self.path.exists() {
             return Ok(None);
         }
-        let checkpoint = Checkpoint::verify(&files::read(&self.path)?, &log.key, &log.origin);
+        let checkpoint = log.checkpoint(&files::read(&self.path)?);
         checkpoint.map(Some).map_err(|error| Failure::malformed(&self.path, error))
     }
 

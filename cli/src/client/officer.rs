@@ -85,7 +85,7 @@ impl Desk {
         let (trust, bundle_note) = fetch_trust(&client, &charter_note).await?;
         let status = client.admin().get_status(GetStatusRequest {}).await?.into_inner();
         let server = config.server_at(status.listen.parse().ok());
-        let log = trust.bundle().logs().iter().find(|log| log.origin == *status.origin.as_str()).cloned();
+        let log = trust.bundle().log(&status.origin).cloned();
         let log =
             log.ok_or_else(|| Failure::unverified("the service's log", "the bundle does not name it"))?;
         Ok(Self { client, trust, charter_note, bundle_note, log, server })

@@ -123,8 +123,8 @@ impl Trust {
         // tlog-checkpoint, "Note text": the first line is the origin.
         let origin = proof.checkpoint.text().lines().next().unwrap_or_default();
         let log =
-            self.bundle.logs().iter().find(|log| log.origin == *origin).ok_or(EvidenceError::OtherLog)?;
-        Ok(proof.verify(entry, &log.key, &log.origin)?)
+            self.bundle.log(origin).ok_or(EvidenceError::OtherLog)?;
+        Ok(proof.verify(entry, &log.keys, &log.origin)?)
     }
 }
 

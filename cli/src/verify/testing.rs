@@ -170,7 +170,8 @@ impl Tiny {
             cell: CELL.into(),
             number: 1,
             charter_revision: 1,
-            logs: vec![Log { origin: name(ORIGIN), key: log.key().clone() }],
+            logs: vec![Log { origin: name(ORIGIN), keys: vec![log.key().clone()] }],
+            issuers: vec![],
             anchors: vec![root.issuer.certificate_der().to_vec()],
         };
         let bundle = signed(contents.draft().unwrap(), &officer);
@@ -259,7 +260,7 @@ impl Tiny {
 
     /// The checkpoint as a verifier has it.
     pub(crate) fn head(&self) -> Checkpoint {
-        Checkpoint::verify_note(&self.checkpoint(), self.log.key(), &name(ORIGIN)).unwrap()
+        Checkpoint::verify_note(&self.checkpoint(), std::slice::from_ref(self.log.key()), &name(ORIGIN)).unwrap()
     }
 
     /// A proof with its entry beside it.

@@ -29,7 +29,7 @@ fn log_of(house: &House) -> ledger::bundle::Log {
 async fn checkpoint(client: &Client, house: &House, min_size: u64) -> Checkpoint {
     let note = inner(client.ledger().get_checkpoint(GetCheckpointRequest { min_size }).await).checkpoint;
     let log = log_of(house);
-    Checkpoint::verify(note.as_bytes(), &log.key, &log.origin).expect("the log's checkpoint")
+    Checkpoint::verify(note.as_bytes(), &log.keys, &log.origin).expect("the log's checkpoint")
 }
 
 #[tokio::test]
@@ -42,10 +42,10 @@ async fn every_entry_is_in_the_tree() {
         let proof = inner(client.ledger().get_inclusion_proof(request).await).proof;
         let proof = Proof::parse(proof.as_bytes()).unwrap();
         assert_eq!(proof.index, entry.index);
-        proof.verify(&entry.entry, &log.key, &log.origin).expect("it is in the tree");
+        proof.verify(&entry.entry, &log.keys, &log.origin).expect("it is in the tree");
         let mut other = entry.entry.clone();
         *other.last_mut().unwrap() ^= 1;
-        proof.verify(&other, &log.key, &log.origin).expect_err("and no other");
+        proof.verify(&other, &log.keys, &log.origin).expect_err("and no other");
         if entry.index == receipt.index {
             assert_eq!(leaf_hash(&entry.entry).as_bytes(), receipt.leaf_hash.as_slice());
         }
@@ -90,7 +90,7 @@ async fn the_log_only_grows() {
     let request = GetConsistencyProofRequest { old_size: old.size };
     let grown = inner(client.ledger().get_consistency_proof(request).await);
     let log = log_of(&house);
-    let new = Checkpoint::verify(grown.checkpoint.as_bytes(), &log.key, &log.origin).unwrap();
+    let new = Checkpoint::verify(grown.checkpoint.as_bytes(), &log.keys, &log.origin).unwrap();
     let hashes: Vec<Hash> = grown.hashes.iter().map(|hash| hash.as_slice().try_into().unwrap()).collect();
     verify_consistency(&old.head(), &new.head(), &hashes).expect("it begins with what it was");
     house.cell.run(&["ledger", "checkpoint"]).ok();

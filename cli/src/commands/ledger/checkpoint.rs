@@ -58,6 +58,6 @@ async fn follow(session: &Session, client: &Client, log: &Log, note: String) -> 
 }
 
 fn verified(note: &str, log: &Log) -> Result<Checkpoint, Failure> {
-    let checkpoint = Checkpoint::verify(note.as_bytes(), &log.key, &log.origin);
+    let checkpoint = log.checkpoint(note.as_bytes());
     checkpoint.map_err(|error| Failure::unverified("the checkpoint", error))
 }

@@ -30,7 +30,7 @@ pub(super) async fn run(session: &Session, args: &Verify) -> Result<(), Failure>
     let size = client.admin().get_status(GetStatusRequest {}).await?.into_inner().tree_size;
     let request = GetCheckpointRequest { min_size: size };
     let note = client.ledger().get_checkpoint(request).await?.into_inner().checkpoint;
-    let checkpoint = Checkpoint::verify(note.as_bytes(), &log.key, &log.origin)
+    let checkpoint = log.checkpoint(note.as_bytes())
         .map_err(|error| Failure::unverified("the checkpoint", error))?;
     let memory = Memory::of(session, &log)?;
     let seen = not_rolled_back(memory.recall(&log)?, &checkpoint)?;
@@ -63,7 +63,7 @@ fn pinned(session: &Session, args: &Verify) -> Result<Option<String>, Failure> {
 
 async fn log(client: &Client, trust: &Trust) -> Result<Log, Failure> {
     let origin = client.admin().get_status(GetStatusRequest {}).await?.into_inner().origin;
-    let log = trust.bundle().logs().iter().find(|log| log.origin == *origin.as_str()).cloned();
+    let log = trust.bundle().log(origin.as_str()).cloned();
     log.ok_or_else(|| Failure::unverified("the service's log", "the bundle does not name it"))
 }
 

@@ -79,7 +79,7 @@ fn what_was_changed_proves_nothing() {
     let stranger = Ed25519Signer::from_seed(name("prod.example/log/1"), &[9; 32]).unwrap();
     other.checkpoint = Note::unsigned(good.checkpoint.text()).unwrap();
     other.checkpoint.sign_with(&stranger).unwrap();
-    assert_ne!(stranger.key(), &trust(&tiny).bundle().logs()[0].key);
+    assert_ne!(stranger.key(), &trust(&tiny).bundle().logs()[0].keys[0]);
     assert!(matches!(refused(&other), EvidenceError::Proof(ProofError::Checkpoint(_))));
     other.checkpoint = Note::unsigned(&good.checkpoint.text().replace("log/1", "log/2")).unwrap();
     other.checkpoint.sign_with(&stranger).unwrap();
