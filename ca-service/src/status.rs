@@ -106,7 +106,8 @@ fn code(reason: Reason) -> Code {
         | Reason::KeyInUse
         | Reason::Frozen
         | Reason::RenewalsStopped
-        | Reason::StoppedBefore => Code::FailedPrecondition,
+        | Reason::StoppedBefore
+        | Reason::ImportRefused => Code::FailedPrecondition,
         Reason::AgentExists
         | Reason::ControllerExists
         | Reason::ProposalReplayed

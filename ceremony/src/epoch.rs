@@ -76,6 +76,7 @@ fn contents(went_back: &WentBack, seen: Option<&Note>) -> Result<Contents, Epoch
         number: bundle.number().max(seen) + 1,
         charter_revision: charter.revision(),
         logs,
+        issuers: bundle.issuers().to_vec(),
         anchors: bundle.anchors().to_vec(),
     })
 }

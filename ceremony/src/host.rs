@@ -2,41 +2,58 @@
 //!
 //! One line of JSON each way. The PIN is read, or made, in the child and never crosses.
 
+mod child;
+
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use data_encoding::HEXLOWER;
-use hsm_config::{
-    KeyAlgorithm, KeyFound, KeyRequest, Module, PinGuard, PinSource, Token, TokenConfig, TokenError,
-    TokenSession, fresh_pin, sync_files,
-};
-use secrecy::ExposeSecret;
+use hsm_config::TokenConfig;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
-use crate::pin_file;
+pub use child::serve;
 
 /// What a token's process is asked.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ask {
-    /// Initialise the token where there is none, with a new PIN where its file is missing, and log in.
-    Provision,
-    /// Make a key pair; read its attributes back.
-    Generate {
+    /// Open the token and log in.
+    Open {
+        /// Make it where it is not there and may be made by software, with a new PIN where its file is missing.
+        create: bool,
+    },
+    /// Make a key pair, or find the one that was made under this CKA_ID before a crash; read its attributes back.
+    Make {
+        /// CKA_ID, hexadecimal.
+        id: String,
         /// CKA_LABEL.
         label: String,
         /// Kind of key, as `KeyAlgorithm` writes it.
         algorithm: String,
     },
-    /// Sign a TBSCertificate with the key of this SubjectPublicKeyInfo.
+    /// Find the key pair with this public key; read its attributes back.
+    Find {
+        /// SHA-256 of the SubjectPublicKeyInfo, hexadecimal.
+        spki_sha256: String,
+    },
+    /// Sign with the key of this SubjectPublicKeyInfo. The signature is as certificates and notes carry it.
     Sign {
         /// DER, hexadecimal.
         spki: String,
         /// The bytes, hexadecimal.
-        tbs: String,
+        message: String,
     },
-    /// Draw 32 random octets.
-    Random,
+    /// Draw so many random octets, at most 4,096.
+    Random {
+        /// How many.
+        octets: usize,
+    },
+    /// Destroy the key pair under this CKA_ID, and look for it again.
+    Destroy {
+        /// CKA_ID, hexadecimal.
+        id: String,
+    },
 }
 
 /// What it answers.
@@ -44,31 +61,69 @@ pub enum Ask {
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
     /// The token.
-    Provisioned {
-        /// Label.
-        label: String,
-        /// Serial.
-        serial: String,
-    },
-    /// The key made.
-    Generated(GeneratedKey),
-    /// A signature as certificates carry it, or random octets, hexadecimal.
+    Opened(Box<TokenFacts>),
+    /// A key.
+    Key(KeyFacts),
+    /// There is no such key.
+    NoKey,
+    /// There is no such token, and none was to be made.
+    NoToken,
+    /// A signature, or random octets, hexadecimal.
     Octets(String),
+    /// How many objects were destroyed.
+    Destroyed(usize),
     /// Why not.
     Failed(String),
 }
 
-/// A key as the token that made it describes it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct GeneratedKey {
+/// A token and its module, as they describe themselves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenFacts {
+    /// Label.
+    pub label: String,
+    /// Serial.
+    pub serial: String,
+    /// Manufacturer.
+    pub manufacturer: String,
+    /// Model.
+    pub model: String,
+    /// Version of its firmware.
+    pub firmware: String,
+    /// The module's file.
+    pub module: String,
+    /// SHA-256 of that file, hexadecimal.
+    pub module_sha256: String,
+    /// Description and version of the library.
+    pub library: String,
+    /// Mechanisms that the token lists.
+    pub mechanisms: Vec<String>,
+    /// What attests where keys are made, as the token's profile says.
+    pub attestation: String,
+    /// Claims of invariant I1 that the token's profile excuses it from.
+    pub exceptions: Vec<String>,
+}
+
+/// A key as the token that holds it describes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyFacts {
     /// SubjectPublicKeyInfo, DER, hexadecimal.
     pub spki: String,
     /// CKA_ID, hexadecimal.
     pub id: String,
     /// CKA_LABEL.
     pub label: String,
+    /// Kind of key, as `KeyAlgorithm` writes it.
+    pub algorithm: String,
     /// Attributes as read back.
     pub attributes: Vec<(String, String)>,
+}
+
+impl KeyFacts {
+    /// SHA-256 of its SubjectPublicKeyInfo, hexadecimal.
+    pub fn spki_sha256(&self) -> String {
+        let spki = HEXLOWER.decode(self.spki.as_bytes()).unwrap_or_default();
+        HEXLOWER.encode(&Sha256::digest(spki))
+    }
 }
 
 /// A token's process failed.
@@ -119,42 +174,68 @@ impl TokenHost {
         }
     }
 
-    /// Initialises the token and logs in: label and serial.
+    /// Opens the token and logs in; where it is not there, it is made if `create` says so, or there is none.
     ///
     /// # Errors
     /// The token's or the operator's.
-    pub fn provision(&mut self) -> Result<(String, String), HostError> {
-        match self.ask(&Ask::Provision)? {
-            Answer::Provisioned { label, serial } => Ok((label, serial)),
+    pub fn open(&mut self, create: bool) -> Result<Option<TokenFacts>, HostError> {
+        match self.ask(&Ask::Open { create })? {
+            Answer::Opened(facts) => Ok(Some(*facts)),
+            Answer::NoToken => Ok(None),
             _ => Err(HostError::Protocol),
         }
     }
 
-    /// Makes a key pair.
+    /// Makes a key pair, or finds the one that was made under this CKA_ID before.
+    ///
+    /// # Errors
+    /// The token's, or the key is not as a CA key must be: it is then destroyed.
+    pub fn make(&mut self, id: &str, label: &str, algorithm: &str) -> Result<KeyFacts, HostError> {
+        let (id, label, algorithm) = (id.to_owned(), label.to_owned(), algorithm.to_owned());
+        self.key(&Ask::Make { id, label, algorithm })?.ok_or(HostError::Protocol)
+    }
+
+    /// Finds a key pair by the SHA-256 of its SubjectPublicKeyInfo.
     ///
     /// # Errors
     /// The token's, or the key is not as a CA key must be.
-    pub fn generate(&mut self, label: &str, algorithm: KeyAlgorithm) -> Result<GeneratedKey, HostError> {
-        match self.ask(&Ask::Generate { label: label.to_owned(), algorithm: algorithm.to_string() })? {
-            Answer::Generated(key) => Ok(key),
+    pub fn find(&mut self, spki_sha256: [u8; 32]) -> Result<Option<KeyFacts>, HostError> {
+        self.key(&Ask::Find { spki_sha256: HEXLOWER.encode(&spki_sha256) })
+    }
+
+    fn key(&mut self, ask: &Ask) -> Result<Option<KeyFacts>, HostError> {
+        match self.ask(ask)? {
+            Answer::Key(key) => Ok(Some(key)),
+            Answer::NoKey => Ok(None),
             _ => Err(HostError::Protocol),
         }
     }
 
-    /// Signs a TBSCertificate.
+    /// Signs; the signature is as certificates and notes carry it.
     ///
     /// # Errors
     /// The token's.
-    pub fn sign(&mut self, spki: &[u8], tbs: &[u8]) -> Result<Vec<u8>, HostError> {
-        self.octets(&Ask::Sign { spki: HEXLOWER.encode(spki), tbs: HEXLOWER.encode(tbs) })
+    pub fn sign(&mut self, spki: &[u8], message: &[u8]) -> Result<Vec<u8>, HostError> {
+        self.octets(&Ask::Sign { spki: HEXLOWER.encode(spki), message: HEXLOWER.encode(message) })
     }
 
-    /// Draws 32 random octets.
+    /// Draws random octets, at most 4,096.
     ///
     /// # Errors
     /// The token's.
-    pub fn random(&mut self) -> Result<Vec<u8>, HostError> {
-        self.octets(&Ask::Random)
+    pub fn random(&mut self, octets: usize) -> Result<Vec<u8>, HostError> {
+        self.octets(&Ask::Random { octets })
+    }
+
+    /// Destroys a key pair by its CKA_ID, hexadecimal: how many objects it was.
+    ///
+    /// # Errors
+    /// The token's, or it is still there.
+    pub fn destroy(&mut self, id: &str) -> Result<usize, HostError> {
+        match self.ask(&Ask::Destroy { id: id.to_owned() })? {
+            Answer::Destroyed(objects) => Ok(objects),
+            _ => Err(HostError::Protocol),
+        }
     }
 
     fn octets(&mut self, ask: &Ask) -> Result<Vec<u8>, HostError> {
@@ -171,105 +252,4 @@ impl Drop for TokenHost {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// The child's end: answers until its input ends.
-///
-/// # Errors
-/// Its input or output.
-pub fn serve(
-    token: &TokenConfig,
-    guard: &PinGuard,
-    asks: impl BufRead,
-    mut answers: impl Write,
-) -> std::io::Result<()> {
-    let mut open = None;
-    for line in asks.lines() {
-        let answer = match serde_json::from_str(&line?) {
-            Ok(ask) => answer(token, guard, &mut open, ask).unwrap_or_else(Answer::Failed),
-            Err(error) => Answer::Failed(error.to_string()),
-        };
-        serde_json::to_writer(&mut answers, &answer)?;
-        answers.write_all(b"\n")?;
-        answers.flush()?;
-    }
-    Ok(())
-}
-
-fn answer(
-    config: &TokenConfig,
-    guard: &PinGuard,
-    open: &mut Option<TokenSession>,
-    ask: Ask,
-) -> Result<Answer, String> {
-    if let Ask::Provision = ask {
-        let (token, session) = provision(config, guard).map_err(|error| error.to_string())?;
-        *open = Some(session);
-        return Ok(Answer::Provisioned {
-            label: token.info().label.clone(),
-            serial: token.info().serial.clone(),
-        });
-    }
-    let session = open.as_ref().ok_or("the token is not open")?;
-    match ask {
-        Ask::Generate { label, algorithm } => {
-            let algorithm =
-                algorithm.parse().map_err(|error: hsm_config::UnknownAlgorithm| error.to_string())?;
-            let found = session.generate(&KeyRequest { label, algorithm }, &config.profile);
-            let found = found.and_then(|found| {
-                sync_files(&config.profile, &config.dir)?;
-                Ok(found)
-            });
-            Ok(Answer::Generated(described(&found.map_err(|error| error.to_string())?)))
-        }
-        Ask::Sign { spki, tbs } => {
-            let decode = |hex: &str| HEXLOWER.decode(hex.as_bytes()).map_err(|error| error.to_string());
-            let (spki, tbs) = (decode(&spki)?, decode(&tbs)?);
-            let key = session.find_key(&spki).map_err(|error| error.to_string())?.key;
-            let raw = session.sign(&key, &tbs).map_err(|error| error.to_string())?;
-            let signature =
-                keeper::certificate_signature(key.algorithm(), raw).map_err(|error| error.to_string())?;
-            Ok(Answer::Octets(HEXLOWER.encode(&signature)))
-        }
-        Ask::Random => {
-            let mut octets = [0u8; 32];
-            session.random(&mut octets).map_err(|error| error.to_string())?;
-            Ok(Answer::Octets(HEXLOWER.encode(&octets)))
-        }
-        Ask::Provision => Err("the token is open already".into()),
-    }
-}
-
-fn described(found: &KeyFound) -> GeneratedKey {
-    GeneratedKey {
-        spki: HEXLOWER.encode(found.key.public_key()),
-        id: HEXLOWER.encode(found.key.id()),
-        label: found.label.clone(),
-        attributes: found
-            .attributes
-            .iter()
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect(),
-    }
-}
-
-/// Opens the token, having made it where it may be made and is not there, and logs in.
-fn provision(config: &TokenConfig, guard: &PinGuard) -> Result<(Token, TokenSession), TokenError> {
-    config.profile.set_up(&config.dir)?;
-    let module = Module::load(&config.profile.module_path()?)?;
-    let token = match Token::find(&module, &config.uri) {
-        Err(TokenError::NoToken { .. }) if config.profile.initializable => {
-            if let PinSource::File(path) = &config.pin {
-                let pin = fresh_pin().map_err(|_| TokenError::Malformed("no random numbers for a PIN"))?;
-                pin_file::create(path, pin.expose_secret())
-                    .map_err(|source| TokenError::Files { path: path.clone(), source })?;
-            }
-            let token = Token::provision(&module, &config.uri, &config.pin.read()?)?;
-            sync_files(&config.profile, &config.dir)?;
-            token
-        }
-        found => found?,
-    };
-    let session = token.login(&config.pin.read()?, guard)?;
-    Ok((token, session))
 }

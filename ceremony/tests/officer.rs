@@ -139,10 +139,10 @@ fn officers_in_two_places_approve_one_act() {
     let open = |note: &Note| proposal::open(note, &charter, "prod.example", &log, NOW, |_| false);
     assert_eq!(open(&note), Err(ProposalError::NotEnough { have: 1, need: 2 }));
     let travelled = Note::parse(note.to_string().as_bytes()).unwrap();
-    let approved = open(&countersign(travelled, &charter, &key("cyd")).unwrap()).unwrap();
+    let approved = open(&countersign(travelled, charter.officers(), &key("cyd")).unwrap()).unwrap();
     assert_eq!(approved.proposal().act_name, "controller.remove");
     assert_eq!(approved.proposal().act_fields, fields);
-    let again = countersign(note, &charter, &key("ada"));
+    let again = countersign(note, charter.officers(), &key("ada"));
     assert_eq!(again, Err(SigningError::Note(NoteError::SignedAlready(key("ada").key().name().clone()))));
 }
 
@@ -154,7 +154,7 @@ fn only_officers_sign() {
     let proposed = propose("freeze", &[], &terms(&charter, &log), &[&eve]);
     assert_eq!(proposed, Err(stranger.clone()));
     let note = propose("freeze", &[], &terms(&charter, &log), &[&key("ada")]).unwrap();
-    assert_eq!(countersign(note, &charter, &eve), Err(stranger.clone()));
+    assert_eq!(countersign(note, charter.officers(), &eve), Err(stranger.clone()));
     assert_eq!(found_charter("prod.example", &[key("ada").key().clone()], 1, &[&eve]), Err(stranger.clone()));
     assert_eq!(amend_charter(&charter, &[eve.key().clone()], 1, &[&eve]), Err(stranger));
 }
@@ -166,7 +166,7 @@ fn a_changed_note_is_not_countersigned() {
     let changed = note.to_string().replace("act: freeze", "act: thaw");
     let changed = Note::parse(changed.as_bytes()).unwrap();
     let ada = key("ada").key().name().clone();
-    let refused = countersign(changed, &charter, &key("bob"));
+    let refused = countersign(changed, charter.officers(), &key("bob"));
     assert_eq!(refused, Err(SigningError::Note(NoteError::BadSignature(ada))));
 }
 

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::{
-    agent, ca, cert, clock, config, controller, freeze, front, grant, init, issue, journal, keeper, ledger,
-    lint, proposal, renew, serve, shell, status, token,
+    agent, ca, ceremony, cert, clock, config, controller, freeze, front, grant, init, issue, issuer, journal,
+    keeper, ledger, lint, officer, proposal, renew, serve, shell, status, token,
 };
 use crate::output::Format;
 
@@ -62,7 +62,7 @@ pub(crate) enum Command {
     Init(init::Init),
     Serve(serve::Serve),
     #[command(hide = true)]
-    TokenHost(init::Host),
+    TokenHost(ceremony::host::Host),
     #[command(hide = true)]
     Keeper(keeper::Keeper),
     #[command(hide = true)]
@@ -72,6 +72,12 @@ pub(crate) enum Command {
     Thaw(freeze::Thaw),
     #[command(subcommand)]
     Clock(clock::Clock),
+    #[command(subcommand)]
+    Ceremony(ceremony::Ceremony),
+    #[command(subcommand)]
+    Issuer(issuer::Issuer),
+    #[command(subcommand)]
+    Officer(officer::Officer),
     #[command(subcommand)]
     Controller(controller::Controller),
     #[command(subcommand)]

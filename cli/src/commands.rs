@@ -2,6 +2,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod ca;
+pub(crate) mod ceremony;
 pub(crate) mod cert;
 pub(crate) mod clock;
 pub(crate) mod config;
@@ -11,10 +12,12 @@ pub(crate) mod front;
 pub(crate) mod grant;
 pub(crate) mod init;
 pub(crate) mod issue;
+pub(crate) mod issuer;
 pub(crate) mod journal;
 pub(crate) mod keeper;
 pub(crate) mod ledger;
 pub(crate) mod lint;
+pub(crate) mod officer;
 pub(crate) mod proposal;
 pub(crate) mod renew;
 pub(crate) mod serve;
@@ -38,7 +41,7 @@ pub(crate) fn run(session: &Session, command: &Command) -> Result<(), Failure> {
     }
     match command {
         Command::Init(args) => init::run(session, args),
-        Command::TokenHost(args) => init::host(session, args),
+        Command::TokenHost(args) => ceremony::host::run(session, args),
         Command::Serve(args) => serve::run(session, args),
         Command::Keeper(args) => keeper::run(session, args),
         Command::Front(args) => front::run(session, args),
@@ -46,6 +49,9 @@ pub(crate) fn run(session: &Session, command: &Command) -> Result<(), Failure> {
         Command::Clock(args) => clock::run(session, args),
         Command::Freeze(args) => freeze::freeze(session, args),
         Command::Thaw(args) => freeze::thaw(session, args),
+        Command::Ceremony(args) => ceremony::run(session, args),
+        Command::Issuer(args) => issuer::run(session, args),
+        Command::Officer(args) => officer::run(session, args),
         Command::Controller(args) => controller::run(session, args),
         Command::Grant(args) => grant::run(session, args),
         Command::Proposal(args) => proposal::run(session, args),

@@ -38,6 +38,7 @@ pub(crate) struct Config {
     cell: TrustDomain,
     service: service::Service,
     issuing: token::Issuing,
+    standby: token::Standby,
     root: token::Root,
     attributes_oid: ObjectIdentifier,
     weak_keys: Arc<Blocklist>,
@@ -76,17 +77,19 @@ impl Config {
         let cell = file.value("cell", "cell.internal");
         let service = service::Service::read(&mut file);
         let issuing = token::Issuing::read(&mut file);
+        let standby = token::Standby::read(&mut file);
         let root = token::Root::read(&mut file);
         let attributes_oid = certificates::attributes_oid(&mut file);
         let weak_keys = certificates::weak_keys(&mut file);
         let limits = limits::read(&mut file);
         let log = log::Log::read(&mut file);
         let settings = file.finish().map_err(|problems| ConfigError { file: None, problems })?;
-        let all = (cell, service, issuing, root, attributes_oid, limits, log);
+        let all = (cell, service, issuing, standby, root, attributes_oid, limits, log);
         let (
             Some(cell),
             Some(service),
             Some(issuing),
+            Some(standby),
             Some(root),
             Some(attributes_oid),
             Some(limits),
@@ -95,7 +98,19 @@ impl Config {
         else {
             return Err(ConfigError { file: None, problems: vec![Problem::whole("a value is missing")] });
         };
-        Ok(Self { cell, service, issuing, root, attributes_oid, weak_keys, limits, log, places, settings })
+        Ok(Self {
+            cell,
+            service,
+            issuing,
+            standby,
+            root,
+            attributes_oid,
+            weak_keys,
+            limits,
+            log,
+            places,
+            settings,
+        })
     }
 
     /// Trust domain of the cell.
@@ -142,6 +157,11 @@ impl Config {
     /// The service's token.
     pub(crate) fn issuing_token(&self) -> TokenConfig {
         self.issuing.token.clone()
+    }
+
+    /// The service's second token, where it has one.
+    pub(crate) fn standby_token(&self) -> Option<TokenConfig> {
+        self.standby.0.clone()
     }
 
     /// The officer's token with the root key; the service never opens it (invariant I1).

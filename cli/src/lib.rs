@@ -20,6 +20,7 @@ mod output;
 mod processes;
 mod session;
 mod spec;
+mod tokens;
 mod verify;
 
 use std::ffi::OsString;

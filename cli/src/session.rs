@@ -78,7 +78,6 @@ impl Session {
     }
 
     /// The clock, for what outlives the command's own thread.
-    #[allow(dead_code, reason = "for the service's processes")]
     pub(crate) fn clock(&self) -> Clock {
         Clock::clone(&self.surroundings.clock)
     }

@@ -59,6 +59,12 @@ const SHOWN: [(AttributeType, &str); 5] = [
 ];
 
 impl KeyAttributes {
+    /// Attributes that were read before and written down.
+    pub fn written(mut attributes: Vec<(String, String)>) -> Self {
+        attributes.sort();
+        Self(attributes)
+    }
+
     /// Names and values, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
@@ -70,9 +76,18 @@ impl KeyAttributes {
     /// # Errors
     /// The first attribute at fault.
     pub fn require_custody(&self, profile: &Profile) -> Result<(), NotInCustody> {
+        self.require(&profile.exceptions())
+    }
+
+    /// The same for attributes that were written down: `exceptions` are those of the token's profile, as [`Profile::exceptions`] names
+    /// them.
+    ///
+    /// # Errors
+    /// The first attribute at fault.
+    pub fn require(&self, exceptions: &[String]) -> Result<(), NotInCustody> {
         for (_, name, wanted, exception) in REQUIRED {
-            let excused =
-                exception.is_some_and(|exception| profile.provenance_exceptions.contains(&exception));
+            let excused = exception
+                .is_some_and(|exception| exceptions.iter().any(|named| *named == exception.to_string()));
             let found = self.0.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str());
             if !excused && found != Some(if wanted { "true" } else { "false" }) {
                 let found = found.map_or_else(|| format!("no {name}"), |found| format!("{name} = {found}"));
@@ -148,6 +163,20 @@ impl TokenSession {
             }
         }
         Ok(keys)
+    }
+
+    /// Whether the token shows a public key object of this SubjectPublicKeyInfo. Needs no login: for choosing among tokens.
+    ///
+    /// # Errors
+    /// The token fails.
+    pub fn has_public_key(&self, spki: &[u8]) -> Result<bool, TokenError> {
+        let (_, _alone) = self.module().alone();
+        for public in self.raw().find_objects(&[Attribute::Class(ObjectClass::PUBLIC_KEY)])? {
+            if public_key::read(self.raw(), public)?.is_some_and(|(_, found)| found == spki) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The one private key that belongs to `spki`, with its attributes: the public object with that key gives the CKA_ID, and one

@@ -48,6 +48,16 @@ pub(crate) enum Provenance {
     NeverExtractable,
 }
 
+impl std::fmt::Display for Provenance {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Local => "local",
+            Self::AlwaysSensitive => "always-sensitive",
+            Self::NeverExtractable => "never-extractable",
+        })
+    }
+}
+
 /// The operator's: a profile that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
@@ -127,7 +137,7 @@ impl Profile {
 
     /// Names of the I1 claims that this token cannot make.
     pub fn exceptions(&self) -> Vec<String> {
-        self.provenance_exceptions.iter().map(|exception| format!("{exception:?}")).collect()
+        self.provenance_exceptions.iter().map(ToString::to_string).collect()
     }
 
     pub(crate) fn environment(&self, dir: &Path) -> Vec<(String, String)> {

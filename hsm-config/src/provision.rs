@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use cryptoki::object::{Attribute, ObjectHandle};
+use cryptoki::object::{Attribute, ObjectClass, ObjectHandle};
 use cryptoki::session::UserType;
 use secrecy::SecretString;
 use zeroize::Zeroizing;
@@ -20,14 +20,14 @@ use crate::session::TokenSession;
 use crate::token::Token;
 use crate::uri::TokenUri;
 
-/// Octets of a CKA_ID that we give.
-const ID_LEN: usize = 16;
 /// Digits of a PIN that we make: 10²⁴ of them are more than 2⁷⁹.
 const PIN_DIGITS: usize = 24;
 
 /// A key to be made.
 #[derive(Clone, Debug)]
 pub struct KeyRequest {
+    /// CKA_ID, 16 random octets chosen and written down beforehand: by it the key is found again after a crash.
+    pub id: Vec<u8>,
     /// CKA_LABEL.
     pub label: String,
     /// Kind of key.
@@ -85,27 +85,75 @@ impl Token {
 }
 
 impl TokenSession {
-    /// Makes a key pair with the attributes of invariant I1, reads every one back, and has it sign and the token's public half read
-    /// twice before it is returned. Needs a login.
+    /// Makes a key pair with the attributes of invariant I1 and reads every one back, its public half twice. Needs a login. That it
+    /// signs, and that the signature is its own, is for the caller to see, who has a verifier and something that it may sign.
     ///
     /// # Errors
     /// The token fails, or the key it made is not as asked for: it is then destroyed again.
     pub fn generate(&self, request: &KeyRequest, profile: &Profile) -> Result<KeyFound, TokenError> {
-        let mut id = vec![0u8; ID_LEN];
-        self.random(&mut id)?;
-        let (public, private) = self.make(request, &id)?;
-        let checked = self.check_generated(public, &id, profile);
+        let public = self.make(request)?;
+        let checked = self.check_generated(public, &request.id, profile);
         if checked.is_err() {
-            let (_, _alone) = self.module().alone();
             // Best effort: what is reported is why the key is unfit.
-            let _ = self.raw().destroy_object(private);
-            let _ = self.raw().destroy_object(public);
+            let _ = self.destroy(&request.id);
         }
         checked
     }
 
-    fn make(&self, request: &KeyRequest, id: &[u8]) -> Result<(ObjectHandle, ObjectHandle), TokenError> {
-        let named = || [Attribute::Id(id.to_vec()), Attribute::Label(request.label.as_bytes().to_vec())];
+    /// The key pair that was made under this CKA_ID before a crash, checked as a new one is; `None` where there is none. What is left
+    /// of one that was only half made is destroyed: it has signed nothing.
+    ///
+    /// # Errors
+    /// As [`TokenSession::generate`].
+    pub fn made_before(
+        &self,
+        request: &KeyRequest,
+        profile: &Profile,
+    ) -> Result<Option<KeyFound>, TokenError> {
+        let [public, private] = self.objects_of(&request.id)?;
+        if let ([public], [_]) = (public.as_slice(), private.as_slice()) {
+            let checked = self.check_generated(*public, &request.id, profile);
+            if checked.is_err() {
+                let _ = self.destroy(&request.id);
+            }
+            return checked.map(Some);
+        }
+        self.destroy(&request.id).map(|_| None)
+    }
+
+    /// Destroys the key pair under a CKA_ID, both halves, and looks for them again: how many objects it was.
+    ///
+    /// # Errors
+    /// The token fails, or an object is still there.
+    pub fn destroy(&self, id: &[u8]) -> Result<usize, TokenError> {
+        let objects = self.objects_of(id)?.concat();
+        {
+            let (_, _alone) = self.module().alone();
+            objects.iter().try_for_each(|object| self.raw().destroy_object(*object))?;
+        }
+        if self.objects_of(id)?.concat().is_empty() {
+            Ok(objects.len())
+        } else {
+            Err(TokenError::Malformed("a key that it said it had destroyed"))
+        }
+    }
+
+    /// The public and the private objects under a CKA_ID.
+    fn objects_of(&self, id: &[u8]) -> Result<[Vec<ObjectHandle>; 2], TokenError> {
+        let (_, _alone) = self.module().alone();
+        let find = |class| {
+            self.raw().find_objects(&[
+                Attribute::Class(class),
+                Attribute::Token(true),
+                Attribute::Id(id.to_vec()),
+            ])
+        };
+        Ok([find(ObjectClass::PUBLIC_KEY)?, find(ObjectClass::PRIVATE_KEY)?])
+    }
+
+    fn make(&self, request: &KeyRequest) -> Result<ObjectHandle, TokenError> {
+        let named =
+            || [Attribute::Id(request.id.clone()), Attribute::Label(request.label.as_bytes().to_vec())];
         let mut public = vec![
             Attribute::Token(true),
             Attribute::Private(false),
@@ -132,7 +180,8 @@ impl TokenSession {
         ];
         private.extend(named());
         let (_, _alone) = self.module().alone();
-        Ok(self.raw().generate_key_pair(&request.algorithm.generation(), &public, &private)?)
+        let pair = self.raw().generate_key_pair(&request.algorithm.generation(), &public, &private)?;
+        Ok(pair.0)
     }
 
     fn check_generated(
@@ -151,9 +200,6 @@ impl TokenSession {
             return Err(TokenError::Malformed("another key than the one just made"));
         }
         found.attributes.require_custody(profile)?;
-        // It must sign; that the signature verifies is for the caller, who has a verifier. No TBS begins like this: DER's
-        // first octet there is 0x30.
-        self.sign(&found.key, b"rootcellar/v1 key check")?;
         Ok(found)
     }
 }

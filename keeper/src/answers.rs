@@ -79,7 +79,7 @@ pub(crate) fn after(reader: &Reader<'_>, cell: &TrustDomain, then: &Then) -> Res
         }
         Then::Updated(id) => Answer::UpdateAgent(v1::UpdateAgentResponse { agent: Some(read(id)?) }),
         Then::Deleted => deleted(),
-        Then::Certificate | Then::Proposal { .. } | Then::Revoked(_) => {
+        Then::Certificate | Then::Proposal { .. } | Then::Revoked(_) | Then::Imported { .. } => {
             return Err(Refusal::internal("not a change of agents"));
         }
     })

@@ -7,8 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hsm_config::{
-    Fault, KeyFound, Pin, PinGuard, Token, TokenConfig, TokenError, TokenInfo, TokenKey, TokenSession,
+    Fault, KeyFound, PinGuard, Token, TokenConfig, TokenError, TokenInfo, TokenKey, TokenSession,
 };
+
+use sha2::Digest as _;
 
 use crate::metrics::{Call, Metrics};
 use crate::steps::sign::encoded;
@@ -57,20 +59,21 @@ enum Which {
 }
 
 impl Custody {
-    /// Opens the token, logs in once, finds both keys and checks them (invariant I1).
+    /// Opens the token that holds the issuer's key, logs in once, finds it and the log's key and checks both (invariant I1). Of several
+    /// tokens only that one is logged in to: one that is lost, or stands ready, costs no PIN try.
     ///
     /// # Errors
     /// The token, the PIN, or a key that is missing or unfit.
     pub(crate) fn open(
-        config: TokenConfig,
+        configs: &[TokenConfig],
         guard: PinGuard,
-        pin: &Pin,
         issuer_spki: Vec<u8>,
-        log_spki: Vec<u8>,
+        log_spkis: &[Vec<u8>],
         metrics: Metrics,
     ) -> Result<(Arc<Self>, [KeyFound; 2]), TokenError> {
-        let token = config.open()?;
-        let login = token.login(pin, &guard)?;
+        let (config, token) = choose(configs, &issuer_spki)?;
+        let login = token.login(&config.pin.read()?, &guard)?;
+        let log_spki = log_spki(&login, log_spkis)?;
         let custody = Arc::new(Self {
             token,
             config,
@@ -83,6 +86,11 @@ impl Custody {
         });
         let keys = custody.check(&custody.token.session()?)?;
         Ok((custody, keys))
+    }
+
+    /// The log's key, of those that there are.
+    pub(crate) fn log_spki(&self) -> &[u8] {
+        &self.log_spki
     }
 
     /// What the token says of itself.
@@ -206,6 +214,45 @@ impl Session {
         self.custody.metrics.call(Call::Sign, &signed);
         encoded(key.algorithm(), signed?)
     }
+}
+
+/// The token that shows the issuer's public key. A token that is not there is passed over where there is another.
+fn choose(configs: &[TokenConfig], issuer_spki: &[u8]) -> Result<(TokenConfig, Token), TokenError> {
+    let mut first = None;
+    for config in configs {
+        match config.open() {
+            Ok(token) if configs.len() == 1 || token.session()?.has_public_key(issuer_spki)? => {
+                return Ok((config.clone(), token));
+            }
+            Ok(token) => {
+                let spki = data_encoding::HEXLOWER.encode(&sha2::Sha256::digest(issuer_spki));
+                tracing::info!(token = token.info().label, spki, "not the token of the active issuer");
+                first.get_or_insert(TokenError::KeyNotUnique { spki, count: 0 });
+            }
+            Err(error @ (TokenError::NoToken { .. } | TokenError::NoModule(_) | TokenError::Call(_))) => {
+                tracing::warn!(
+                    token = config.uri.to_string(),
+                    cause = error.to_string(),
+                    "a token is not there"
+                );
+                first.get_or_insert(error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(first.unwrap_or(TokenError::Malformed("no token is configured")))
+}
+
+/// The key of the log that this token holds: the first, where it holds several.
+fn log_spki(login: &TokenSession, spkis: &[Vec<u8>]) -> Result<Vec<u8>, TokenError> {
+    for spki in spkis {
+        if login.has_public_key(spki)? {
+            return Ok(spki.clone());
+        }
+    }
+    // It says which key is missing.
+    let first = spkis.first().ok_or(TokenError::Malformed("no key for the log"))?;
+    login.find_key(first).map(|found| found.key.public_key().to_vec())
 }
 
 /// The rung that may help; `None` where only a new process, a person, or no one can.

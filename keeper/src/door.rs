@@ -85,6 +85,7 @@ impl Routes {
                 | ask::Ask::UpdateAgent(_)
                 | ask::Ask::DeleteAgent(_)
                 | ask::Ask::SubmitProposal(_)
+                | ask::Ask::ImportCeremony(_)
                 | ask::Ask::RevokeCertificate(_)
                 // These may need a new checkpoint first.
                 | ask::Ask::GetCheckpoint(_)

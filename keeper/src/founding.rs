@@ -1,62 +1,70 @@
-//! The first entries of a journal, for the ceremony that founds a cell: recorded before they are signed, like all others.
+//! A cell is founded by the import of its first ceremony: its journal is made, and holds what officers did before there was one.
 
 use std::path::Path;
 
-use ledger::entry::entry::Kind;
 use ledger::entry::{Actor, ActorKind, Entry, VERSION};
-use sha2::{Digest, Sha256};
 
-use crate::journal::{Appended, Durability, Journal, JournalError};
+use crate::ceremonies::{Import, ImportError, Imported, InForce, certificate_sha256};
+use crate::journal::{Durability, Journal, JournalError};
+use crate::requests;
 
-/// A journal being founded.
-#[derive(Debug)]
-pub struct Founder {
-    journal: Journal,
+/// A cell could not be founded. There is no journal then, or one that no keeper starts on.
+#[derive(Debug, thiserror::Error)]
+pub enum FoundingError {
+    /// The disk's, or there is a journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The officers': what they did founds no cell.
+    #[error(transparent)]
+    Import(#[from] ImportError),
 }
 
-/// A cell could not be founded.
-pub type FoundingError = JournalError;
+/// Makes the journal of a new cell in `dir`, which must be private and without one, and records its first charter, the ceremony that made
+/// its keys, and its first trust bundle. All of it is durable when this returns. The log's first epoch is `<cell>/log/1`.
+///
+/// # Errors
+/// [`FoundingError`].
+pub fn found(dir: &Path, cell: &str, import: &Import<'_>, now_ms: i64) -> Result<(), FoundingError> {
+    let origin = format!("{cell}/log/1");
+    let accepted = import.judge(&InForce::default(), &origin)?;
+    let mut journal = Journal::create(dir, cell, &origin)?;
+    record(&mut journal, accepted.entries, now_ms)
+}
 
-impl Founder {
-    /// Makes the journal in `dir`, which must be private and without one. The log's first epoch is `<cell>/log/1`.
-    ///
-    /// # Errors
-    /// There is one, or the disk fails.
-    pub fn create(dir: &Path, cell: &str, origin: &str) -> Result<Self, FoundingError> {
-        Ok(Self { journal: Journal::create(dir, cell, origin)? })
+/// Takes an import into a journal whose keeper does not run, such as one whose token is lost: judged as a running keeper judges it.
+/// Durable when this returns. Gives the origin of the log and the index of the first entry.
+///
+/// # Errors
+/// [`FoundingError`]; [`JournalError::Locked`] while a keeper holds the journal.
+pub fn import(dir: &Path, import: &Import<'_>, now_ms: i64) -> Result<(String, u64), FoundingError> {
+    let mut journal = Journal::open(dir)?;
+    let accepted = import.judge(&requests::in_force(&journal.reader())?, journal.origin())?;
+    if let Some(nonce) = accepted.nonce
+        && let Some(index) = journal.reader().proposal(&nonce)?
+    {
+        return Err(ImportError::Replayed(index).into());
     }
+    let (origin, first) = (journal.origin().to_owned(), journal.edge().size());
+    record(&mut journal, accepted.entries, now_ms)?;
+    journal.settle()?;
+    Ok((origin, first))
+}
 
-    /// Records an entry on the officers' word. It is durable when this returns.
-    ///
-    /// # Errors
-    /// The entry is malformed, or the disk fails.
-    pub fn record(&mut self, now_ms: i64, kind: Kind) -> Result<Appended, FoundingError> {
+fn record(journal: &mut Journal, entries: Vec<Imported>, now_ms: i64) -> Result<(), FoundingError> {
+    journal.begin(Durability::Disk)?;
+    for imported in entries {
         let entry = Entry {
             version: VERSION,
-            cell: self.journal.cell().to_owned(),
+            cell: journal.cell().to_owned(),
             time_unix_ms: now_ms,
             actor: Some(Actor { kind: ActorKind::Officers.into(), ..Actor::default() }),
-            kind: Some(kind),
+            kind: Some(imported.kind),
             ..Entry::default()
         };
-        self.journal.begin(Durability::Disk)?;
-        let appended = self.journal.append(&entry)?;
-        self.journal.commit()?;
-        Ok(appended)
+        let appended = journal.append(&entry)?;
+        if let Some((signature, certificate)) = imported.signed {
+            journal.store_signature(appended.index, &signature, &certificate_sha256(&certificate))?;
+        }
     }
-
-    /// Keeps the signature of a recorded CA certificate.
-    ///
-    /// # Errors
-    /// The disk's.
-    pub fn store_signature(
-        &mut self,
-        recorded: Appended,
-        signature: &[u8],
-        certificate: &[u8],
-    ) -> Result<(), FoundingError> {
-        self.journal.begin(Durability::Disk)?;
-        self.journal.store_signature(recorded.index, signature, &Sha256::digest(certificate).into())?;
-        self.journal.commit()
-    }
+    Ok(journal.commit()?)
 }

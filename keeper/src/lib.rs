@@ -7,6 +7,7 @@
 
 mod answers;
 mod callers;
+mod ceremonies;
 mod charters;
 mod checkpoints;
 mod convert;
@@ -37,9 +38,13 @@ mod workers;
 
 use std::sync::Arc;
 
+pub use ceremonies::{
+    CaError, CaOrder, Certified, Evidence, EvidenceError, Import, ImportError, MadeKey, crl, note_key,
+    revoked, step_name,
+};
 pub use entropy::mix as mix_entropy;
 pub use epoch::{EpochError, WentBack};
-pub use founding::{Founder, FoundingError};
+pub use founding::{FoundingError, found, import};
 pub use harden::{harden, raise_descriptors};
 pub use journal::{Durability, Journal, JournalError, Rebuilt, Restored, restore};
 pub use refusal::Refusal;

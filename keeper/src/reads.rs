@@ -121,7 +121,7 @@ impl Reads {
 /// The trust bundle in force.
 pub(crate) fn bundle(reader: &Reader<'_>) -> Result<v1::TrustBundle, Refusal> {
     let (bundle, note) = charters::bundle(reader)?;
-    Ok(v1::TrustBundle { number: bundle.number(), pem: bundle.pem(), note })
+    Ok(v1::TrustBundle { number: bundle.number(), pem: bundle.pem(), note, charters: reader.charters()? })
 }
 
 /// One caller's view of the journal.
@@ -312,7 +312,12 @@ impl View<'_> {
                 self.may_read(&format!("/agent/{}", agent.id))
             }
             // What everybody must be able to check: the officers, the anchors, the issuers.
-            Some(EntryKind::Charter(_) | EntryKind::Bundle(_) | EntryKind::CaCertificate(_)) => Ok(true),
+            Some(
+                EntryKind::Charter(_)
+                | EntryKind::Bundle(_)
+                | EntryKind::CaCertificate(_)
+                | EntryKind::Ceremony(_),
+            ) => Ok(true),
             _ => Ok(false),
         }
     }
@@ -337,7 +342,8 @@ impl View<'_> {
 
     fn charter(&self) -> Answered {
         let (revision, charter) = self.reader.charter()?.ok_or_else(|| Refusal::not_found("charter"))?;
-        Ok(Answer::GetCharter(v1::GetCharterResponse { charter, revision }))
+        let charters = self.reader.charters()?;
+        Ok(Answer::GetCharter(v1::GetCharterResponse { charter, revision, charters }))
     }
 
     fn controller(&self, get: &v1::GetControllerRequest) -> Answered {

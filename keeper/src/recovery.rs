@@ -23,22 +23,31 @@ pub(crate) fn recover(
     issuer: &Issuer,
     now_ms: i64,
 ) -> Result<Vec<Recorded>, JournalError> {
-    let pending = journal.reader().pending()?;
-    let (live, expired): (Vec<CertificateRow>, Vec<CertificateRow>) =
-        pending.into_iter().partition(|row| row.not_after > now_ms.div_euclid(1000));
-    if !expired.is_empty() {
+    let mut live: Vec<CertificateRow> = Vec::new();
+    let mut given_up = Vec::new();
+    for row in journal.reader().pending()? {
+        if row.not_after <= now_ms.div_euclid(1000) {
+            given_up.push((row.index, "EXPIRED_BEFORE_SIGNED"));
+        } else if row.issuer != issuer.spki_sha256() {
+            // Its issuer's token was lost before it signed, and another issuer has taken over.
+            given_up.push((row.index, "ISSUER_REPLACED"));
+        } else {
+            live.push(row);
+        }
+    }
+    if !given_up.is_empty() {
         journal.begin(Durability::Disk)?;
-        for row in &expired {
-            journal.append(&own_entry(
-                settings,
-                now_ms,
-                abandonment(&settings.origin, row.index, "EXPIRED_BEFORE_SIGNED"),
-            ))?;
+        for (index, reason) in &given_up {
+            journal.append(&own_entry(settings, now_ms, abandonment(&settings.origin, *index, reason)))?;
         }
         journal.commit()?;
     }
-    if live.len() + expired.len() > 0 {
-        tracing::warn!(signed_now = live.len(), given_up = expired.len(), "finishing what the last run left");
+    if live.len() + given_up.len() > 0 {
+        tracing::warn!(
+            signed_now = live.len(),
+            given_up = given_up.len(),
+            "finishing what the last run left"
+        );
     }
     let reader = journal.reader();
     live.iter().map(|row| recorded(&reader, row.index, settings, issuer)).collect()

@@ -88,6 +88,8 @@ pub(crate) struct Sequencer {
     pub(crate) doors: OpenDoors,
     /// Why nothing more is recorded.
     pub(crate) damaged: Option<String>,
+    /// Another issuer takes over: nothing more is begun, and this process ends.
+    pub(crate) switching: bool,
     pub(crate) stopping: bool,
 }
 

@@ -41,8 +41,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The trust domain; it must be the journal's.
     pub cell: TrustDomain,
-    /// The token that holds the issuing and the log key.
-    pub token: TokenConfig,
+    /// The tokens that may hold the issuing and the log key: the one with the key of the active issuer is used.
+    pub tokens: Vec<TokenConfig>,
     /// Names in the service's own certificate.
     pub service_dns: DnsNames,
     /// Addresses in it.
@@ -151,13 +151,10 @@ impl Keeper {
             return Err(StartError::WrongCell { journal, configured });
         }
         let (trust, metrics) = (Trust::read(&journal)?, Metrics::new());
-        let pin = config.token.pin.read().map_err(TokenError::from)?;
         let guard = PinGuard::new(&config.data_dir);
-        let log_spki = trust::spki_of(&trust.log_key);
+        let log_spkis: Vec<Vec<u8>> = trust.log.keys.iter().map(trust::spki_of).collect();
         let issuer_spki = trust.issuer.public_key().spki_der().to_vec();
-        let (custody, keys) =
-            Custody::open(config.token.clone(), guard, &pin, issuer_spki, log_spki, metrics.clone())?;
-        drop(pin);
+        let (custody, keys) = Custody::open(&config.tokens, guard, issuer_spki, &log_spkis, metrics.clone())?;
         rollback::check(&custody.bare_session()?, &journal, &trust, &config.data_dir)?;
         for key in &keys {
             tracing::info!(label = key.label, algorithm = key.key.algorithm().to_string(), "key in custody");

@@ -1,8 +1,9 @@
 //! Whom the cell trusts: its issuer up to an anchor of the officers' bundle, and the log's key.
 
-use certs::Issuer;
+use certs::compose::join;
+use certs::{Issuer, PublicKey, SignatureAlgorithm, TbsFields};
 use ledger::bundle::{Bundle, Log};
-use ledger::entry::{self, entry::Kind};
+use ledger::entry::{self, CaRole, entry::Kind};
 use ledger::note::{Algorithm, VerifierKey};
 
 use crate::charters;
@@ -10,7 +11,8 @@ use crate::journal::{Journal, JournalError, Reader};
 use crate::start::StartError;
 
 /// SubjectPublicKeyInfo of an Ed25519 key up to its 32 octets (RFC 8410 §4).
-const ED25519_SPKI: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+pub(crate) const ED25519_SPKI: [u8; 12] =
+    [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 /// Whom the cell trusts, read from the journal and checked against the charter.
 pub(crate) struct Trust {
@@ -30,7 +32,15 @@ impl Trust {
         let reader = journal.reader();
         let (bundle, _) = charters::bundle(&reader)?;
         let active = reader.active_issuer()?.ok_or(StartError::Unfounded("no issuer is active"))?;
-        let issuer = issuer(&reader, active.index, &bundle)?;
+        let issuers = issuers(&reader)?;
+        let issuer = issuers.iter().find(|issuer| issuer.spki_sha256() == *active.spki_sha256).cloned();
+        let issuer = issuer.ok_or(StartError::Unfounded("the issuer's certificate is not signed"))?;
+        if !is_anchored(&issuer, &bundle) {
+            return Err(JournalError::Corrupt(
+                "the active issuer leads to no anchor of the trust bundle".into(),
+            )
+            .into());
+        }
         let log = bundle.log(journal.origin());
         let log = log.ok_or(StartError::Unfounded("the trust bundle names no key for this log"))?;
         let checkpoint = reader.checkpoint()?;
@@ -54,7 +64,7 @@ impl Trust {
             reader.entry(index)?.ok_or_else(gone)?;
         }
         Ok(Self {
-            issuers: vec![issuer.clone()],
+            issuers,
             root_not_after: bundle
                 .anchors()
                 .iter()
@@ -69,25 +79,46 @@ impl Trust {
     }
 }
 
-/// The issuer whose certificate is recorded at `index`; one of the bundle's anchors must have signed it.
-fn issuer(reader: &Reader<'_>, index: u64, bundle: &Bundle) -> Result<Issuer, StartError> {
-    let corrupt = |what: &str| JournalError::Corrupt(format!("the issuer at entry {index}: {what}"));
-    let body = reader.entry(index)?.ok_or_else(|| corrupt("not there"))?;
-    let Some(Kind::CaCertificate(ca)) =
-        entry::decode(&body).map_err(|error| corrupt(&error.to_string()))?.kind
-    else {
-        return Err(corrupt("no CA certificate").into());
-    };
-    let (signature, _) =
-        reader.signature(index)?.ok_or(StartError::Unfounded("the issuer's certificate is not signed"))?;
-    for anchor in bundle.anchors() {
-        let anchor = Issuer::parse(anchor).map_err(|error| corrupt(&error.to_string()))?;
-        if anchor.verify(&ca.tbs, &signature).is_ok() {
-            let der = certs::compose::join(&ca.tbs, anchor.algorithm(), &signature);
-            return Ok(Issuer::parse(&der).map_err(|error| corrupt(&error.to_string()))?);
+/// Every issuer whose certificate the ledger holds with its signature, the oldest first. Each is its signer's.
+///
+/// # Errors
+/// The journal contradicts itself.
+pub(crate) fn issuers(reader: &Reader<'_>) -> Result<Vec<Issuer>, JournalError> {
+    let (mut signers, mut issuers): (Vec<Issuer>, Vec<Issuer>) = (Vec::new(), Vec::new());
+    for row in reader.cas()? {
+        let corrupt =
+            |what: &str| JournalError::Corrupt(format!("the CA certificate at entry {}: {what}", row.index));
+        let body = reader.entry(row.index)?.ok_or_else(|| corrupt("not there"))?;
+        let decoded = entry::decode(&body).map_err(|error| corrupt(&error.to_string()))?;
+        let Some(Kind::CaCertificate(ca)) = decoded.kind else { return Err(corrupt("another entry")) };
+        let Some((signature, _)) = reader.signature(row.index)? else { continue };
+        let parsed = if ca.role() == CaRole::Root {
+            let key = TbsFields::parse(&ca.tbs).map_err(|error| corrupt(&error.to_string()))?.spki;
+            let key = PublicKey::try_from(key.as_slice()).map_err(|error| corrupt(&error.to_string()))?;
+            join(&ca.tbs, SignatureAlgorithm::of(key.kind()), &signature)
+        } else {
+            let signer = signers.iter().find(|signer| signer.spki_sha256() == *ca.signer_spki_sha256);
+            let signer = signer.ok_or_else(|| corrupt("its signer is not there"))?;
+            signer.verify(&ca.tbs, &signature).map_err(|_| corrupt("it is not its signer's"))?;
+            join(&ca.tbs, signer.algorithm(), &signature)
+        };
+        let parsed = Issuer::parse(&parsed).map_err(|error| corrupt(&error.to_string()))?;
+        match ca.role() {
+            CaRole::Issuer => issuers.push(parsed),
+            CaRole::Root => {
+                parsed.verify(&ca.tbs, &signature).map_err(|_| corrupt("it is not its own"))?;
+                signers.push(parsed);
+            }
+            CaRole::Cross | CaRole::Unspecified => {}
         }
     }
-    Err(corrupt("signed by no anchor of the trust bundle").into())
+    Ok(issuers)
+}
+
+/// Whether one of the bundle's anchors signed an issuer's certificate.
+pub(crate) fn is_anchored(issuer: &Issuer, bundle: &Bundle) -> bool {
+    let anchors = bundle.anchors().iter().filter_map(|anchor| Issuer::parse(anchor).ok());
+    anchors.into_iter().any(|anchor| anchor.verify_certificate(issuer.certificate_der()).is_ok())
 }
 
 /// SubjectPublicKeyInfo of a note's key, for finding it in the token.

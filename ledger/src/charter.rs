@@ -2,10 +2,14 @@
 //!
 //! Does not: decide what needs an approval. A [`Charter`] exists only once its own signatures were checked.
 
+mod charters;
+
 use sha2::{Digest, Sha256};
 
 use crate::note::{KeyName, Note, NoteError, VerifierKey};
 use crate::text::{self, Kind, Reader, TextError, Writer};
+
+pub use charters::Charters;
 
 /// Most officers of a cell: more than a security team has, and their signatures fit in every note.
 pub const MAX_OFFICERS: usize = 32;
@@ -159,6 +163,15 @@ impl Charter {
         Ok(charter)
     }
 
+    /// A charter whose terms the caller knows from elsewhere, as one knows a pin: nobody's signature is asked for.
+    ///
+    /// # Errors
+    /// No charter can say this.
+    pub fn known(terms: Terms) -> Result<Self, CharterError> {
+        terms.draft()?;
+        Ok(Self { terms })
+    }
+
     /// Opens the charter that follows this one: of the same cell, its revision one higher, signed by a quorum of the
     /// officers of *this* one.
     ///
@@ -175,17 +188,6 @@ impl Charter {
         }
         self.approvals(note)?;
         Ok(Self { terms })
-    }
-
-    /// Opens the charter in force from this one and those after it, each approved by the one before. Notes of this revision and earlier
-    /// ones are skipped: whoever hands the chain out need not know where it is joined.
-    ///
-    /// # Errors
-    /// [`CharterError`], of the first that does not follow.
-    pub fn follow<'a>(self, notes: impl IntoIterator<Item = &'a Note>) -> Result<Self, CharterError> {
-        notes.into_iter().try_fold(self, |charter, note| {
-            if Terms::read(note)?.revision <= charter.revision() { Ok(charter) } else { charter.succeed(note) }
-        })
     }
 
     /// Checks that a quorum of the officers signed a note, whatever it says. Lines of strangers are ignored.

@@ -16,7 +16,7 @@ use crate::charter::{Approvals, Charter, NotApproved};
 use crate::note::{Note, NoteError};
 use crate::text::{Kind, Reader, TextError, Writer};
 
-pub use step::{Destroy, KeyRef, MakeCrl, MakeKey, Certify, CertifyAs, Revoke, Step};
+pub use step::{Certify, CertifyAs, Destroy, KeyRef, MakeCrl, MakeKey, Revoke, Step};
 
 /// How far ahead a plan may expire, in seconds: 31 days, since officers and tokens have to come together.
 pub const MAX_LIFETIME_SECS: i64 = 31 * 24 * 60 * 60;

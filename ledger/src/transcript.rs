@@ -125,8 +125,14 @@ impl Transcript {
             if key == HASHES {
                 break;
             }
-            let word = key.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-            if !word || key.is_empty() || value.is_empty() || value.trim() != value || fields.len() == MAX_LINES {
+            let word =
+                key.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+            if !word
+                || key.is_empty()
+                || value.is_empty()
+                || value.trim() != value
+                || fields.len() == MAX_LINES
+            {
                 return Err(lines.bad("field"));
             }
             fields.push((key.to_owned(), value.to_owned()));

@@ -8,7 +8,8 @@ use rootcellar_ledger::bundle::{Contents, IssuerLine, IssuerState, Log};
 use rootcellar_ledger::charter::NotApproved;
 use rootcellar_ledger::note::{Note, NoteSigner as _};
 use rootcellar_ledger::plan::{
-    Ceremony, Certify, CertifyAs, Destroy, KeyRef, MAX_LIFETIME_SECS, MakeCrl, MakeKey, Plan, PlanError, Revoke, Step,
+    Ceremony, Certify, CertifyAs, Destroy, KeyRef, MAX_LIFETIME_SECS, MakeCrl, MakeKey, Plan, PlanError,
+    Revoke, Step,
 };
 use rootcellar_ledger::text::TextError;
 use rootcellar_ledger::transcript::{Transcript, altered};
@@ -17,14 +18,17 @@ const NOW: i64 = 1_767_225_600; // 2026-01-01T00:00:00Z
 const TOKEN: &str = "pkcs11:token=root;model=SoftHSM%20v2";
 
 fn plan() -> Plan {
-    let (named, key) = (|name: &str| KeyRef::Named(name.into()), |name: &str| {
-        Step::MakeKey(MakeKey {
-            name: name.into(),
-            algorithm: "p256".into(),
-            token: TOKEN.into(),
-            label: format!("rootcellar {name}"),
-        })
-    });
+    let (named, key) = (
+        |name: &str| KeyRef::Named(name.into()),
+        |name: &str| {
+            Step::MakeKey(MakeKey {
+                name: name.into(),
+                algorithm: "p256".into(),
+                token: TOKEN.into(),
+                label: format!("rootcellar {name}"),
+            })
+        },
+    );
     let certify = |profile, subject: &str| {
         let (subject, signer, token) = (named(subject), named("root"), TOKEN.into());
         Step::Certify(Certify { profile, subject, signer, token, days: 365 })
@@ -119,7 +123,13 @@ fn another_comment_is_another_plan() {
 
 fn transcript() -> Transcript {
     let plan = signed(plan().draft().unwrap(), &["ada", "bob"]).to_string();
-    let fields = [("tool", "rootcellar 0.1.0"), ("key", "root"), ("cka-id", "0a"), ("key", "issuer"), ("cka-id", "0b")];
+    let fields = [
+        ("tool", "rootcellar 0.1.0"),
+        ("key", "root"),
+        ("cka-id", "0a"),
+        ("key", "issuer"),
+        ("cka-id", "0b"),
+    ];
     let fields = fields.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
     Transcript { cell: "prod.example".into(), plan, fields }
 }
@@ -188,7 +198,10 @@ fn a_bundle_names_issuers_and_more_than_one_key_of_a_log() {
     };
     refuses(|contents| contents.issuers[1].state = IssuerState::Active);
     refuses(|contents| contents.issuers[1].spki_sha256 = [1; 32]);
-    refuses(|contents| contents.issuers = (0..17).map(|i| IssuerLine { state: IssuerState::Retired, spki_sha256: [i; 32] }).collect());
+    refuses(|contents| {
+        contents.issuers =
+            (0..17).map(|i| IssuerLine { state: IssuerState::Retired, spki_sha256: [i; 32] }).collect()
+    });
     refuses(|contents| contents.logs[0].keys.clear());
     refuses(|contents| contents.logs[0].keys[1] = contents.logs[0].keys[0].clone());
     refuses(|contents| contents.logs.push(contents.logs[0].clone()));

@@ -201,7 +201,8 @@ fn a_checkpoint_is_the_logs_own() {
     assert_eq!(refused, Err(CheckpointError::OtherLog(origin.clone())));
     let unsigned =
         CHECKPOINT.lines().filter(|line| !line.starts_with("— prod.example/log")).collect::<Vec<_>>();
-    let refused = Checkpoint::verify((unsigned.join("\n") + "\n").as_bytes(), std::slice::from_ref(&log), &origin);
+    let refused =
+        Checkpoint::verify((unsigned.join("\n") + "\n").as_bytes(), std::slice::from_ref(&log), &origin);
     assert_eq!(refused, Err(CheckpointError::NotByLog));
 }
 
@@ -223,7 +224,10 @@ fn a_checkpoint_has_one_form() {
     }
     for kind in Kind::ALL {
         let note = common::forged(&valid.replace("prod.example/log/1", kind.line()), &["ada"]);
-        assert_eq!(Checkpoint::verify_note(&note, std::slice::from_ref(ada.key()), &origin), Err(CheckpointError::Malformed));
+        assert_eq!(
+            Checkpoint::verify_note(&note, std::slice::from_ref(ada.key()), &origin),
+            Err(CheckpointError::Malformed)
+        );
     }
 }
 
@@ -246,9 +250,15 @@ fn a_proof_proves_its_entry_and_no_other() {
     let parsed = Proof::parse(proof.to_string().as_bytes()).unwrap();
     assert_eq!(parsed, proof);
     assert_eq!(parsed.verify(&entry, std::slice::from_ref(&log), &origin).unwrap().size, 2);
-    assert!(matches!(parsed.verify(b"entry 0", std::slice::from_ref(&log), &origin), Err(ProofError::Invalid(_))));
+    assert!(matches!(
+        parsed.verify(b"entry 0", std::slice::from_ref(&log), &origin),
+        Err(ProofError::Invalid(_))
+    ));
     assert!(matches!(parsed.verify(&entry, &[key(LOG_KEY)], &origin), Err(ProofError::Checkpoint(_))));
-    assert!(matches!(parsed.verify(&entry, std::slice::from_ref(&log), &name("b")), Err(ProofError::Checkpoint(_))));
+    assert!(matches!(
+        parsed.verify(&entry, std::slice::from_ref(&log), &name("b")),
+        Err(ProofError::Checkpoint(_))
+    ));
     let moved = Proof { index: 0, ..parsed };
     assert!(matches!(moved.verify(&entry, std::slice::from_ref(&log), &origin), Err(ProofError::Invalid(_))));
 }

@@ -13,9 +13,11 @@ mod credentials;
 mod faults;
 pub mod judges;
 mod program;
+mod proofs;
 pub mod torture;
 
 pub use cell::{Cell, Serving};
 pub use credentials::Credentials;
 pub use faults::Faults;
 pub use program::{Outcome, Program, built};
+pub use proofs::signed_as_proof;

@@ -5,8 +5,8 @@ use proto::{
     v1::{
         BackupJournalRequest, BackupJournalResponse, GetCharterRequest, GetCharterResponse,
         GetControllerRequest, GetControllerResponse, GetStatusRequest, GetStatusResponse,
-        ListControllersRequest, ListControllersResponse, Reason, SubmitProposalRequest,
-        SubmitProposalResponse, admin_service_server::AdminService,
+        ImportCeremonyRequest, ImportCeremonyResponse, ListControllersRequest, ListControllersResponse,
+        Reason, SubmitProposalRequest, SubmitProposalResponse, admin_service_server::AdminService,
     },
 };
 use tonic::{Request, Response, Status};
@@ -26,6 +26,13 @@ impl AdminService for Admin {
         request: Request<SubmitProposalRequest>,
     ) -> Result<Response<SubmitProposalResponse>, Status> {
         self.0.relay(request, Ask::SubmitProposal, pick!(SubmitProposal)).await
+    }
+
+    async fn import_ceremony(
+        &self,
+        request: Request<ImportCeremonyRequest>,
+    ) -> Result<Response<ImportCeremonyResponse>, Status> {
+        self.0.relay(request, Ask::ImportCeremony, pick!(ImportCeremony)).await
     }
 
     async fn get_charter(

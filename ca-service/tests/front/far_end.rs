@@ -40,7 +40,7 @@ struct State {
 impl FarEnd {
     pub(crate) fn new(pki: Arc<Pki>) -> (Self, mpsc::UnboundedReceiver<Ask>) {
         let (asks, receiver) = mpsc::unbounded_channel();
-        let bundle = TrustBundle { number: 1, pem: pki.anchors(), note: "note 1".into() };
+        let bundle = TrustBundle { number: 1, pem: pki.anchors(), note: "note 1".into(), charters: vec![] };
         let state = State {
             pki,
             bundle: Mutex::new(bundle),
@@ -118,7 +118,7 @@ impl FarEnd {
 
     /// Changes the bundle, and says so unasked.
     pub(crate) fn change_bundle(&self, number: u64, pem: String) {
-        let bundle = TrustBundle { number, pem, note: format!("note {number}") };
+        let bundle = TrustBundle { number, pem, note: format!("note {number}"), charters: vec![] };
         *self.0.bundle.lock().unwrap() = bundle.clone();
         self.answer(0, answer::Answer::BundleChanged(bundle));
     }

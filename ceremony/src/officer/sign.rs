@@ -122,11 +122,15 @@ pub fn propose(
 /// # Errors
 /// [`SigningError::NotAnOfficer`]; [`SigningError::Note`] when the officer has signed already, or one of the officers'
 /// signatures is not valid.
-pub fn countersign(mut note: Note, charter: &Charter, signer: &OfficerKey) -> Result<Note, SigningError> {
-    for officer in charter.officers() {
+pub fn countersign(
+    mut note: Note,
+    officers: &[VerifierKey],
+    signer: &OfficerKey,
+) -> Result<Note, SigningError> {
+    for officer in officers {
         note.is_signed_by(officer)?;
     }
-    sign_one(&mut note, charter.officers(), signer)?;
+    sign_one(&mut note, officers, signer)?;
     Ok(note)
 }
 

@@ -4,13 +4,16 @@ use std::str::FromStr;
 
 use cell::TrustDomain;
 use data_encoding::HEXLOWER;
-use der::asn1::Ia5String;
+use der::asn1::{Ia5String, SetOfVec};
+use der::{Decode, Encode};
+use spki::SubjectPublicKeyInfoOwned;
 use x509_cert::{
     ext::{
         Extension,
         pkix::{BasicConstraints, KeyUsage, KeyUsages, SubjectAltName, name::GeneralName},
     },
     name::Name,
+    request::{CertReqInfo, Version},
 };
 
 use super::{
@@ -53,6 +56,35 @@ pub fn issuer(root: &Issuer, ca: &Ca<'_>) -> Result<Tbs, ComposeError> {
     let mut extensions = extensions(ca, Some(0))?;
     extensions.push(authority_key_identifier(root.key_identifier())?);
     encode(shape(ca, root.name().clone(), root.public_key(), name(ca, "issuer")?, extensions))
+}
+
+/// Composes the certificate by which one root vouches for another, under the other's own name: chains to the new root then also lead to
+/// the old one (RFC 4210 §4.4, "newWithOld").
+///
+/// # Errors
+/// [`ComposeError`]: our bug.
+pub fn cross(signer: &Issuer, ca: &Ca<'_>) -> Result<Tbs, ComposeError> {
+    let mut extensions = extensions(ca, None)?;
+    extensions.push(authority_key_identifier(signer.key_identifier())?);
+    encode(shape(ca, signer.name().clone(), signer.public_key(), name(ca, "root")?, extensions))
+}
+
+/// Composes a CertificationRequestInfo (RFC 2986 §4.1) by whose signature a new CA key proves that it is there and signs: it asks for
+/// nothing, and is no TBSCertificate, whatever key signs it.
+///
+/// # Errors
+/// [`ComposeError`]: our bug.
+pub fn request(cell: &TrustDomain, public_key: &PublicKey) -> Result<Vec<u8>, ComposeError> {
+    let tail = HEXLOWER.encode(&public_key.key_identifier()[..4]);
+    let room = MAX_COMMON_NAME - tail.len() - 1;
+    let cell: String = cell.as_str().chars().take(room).collect();
+    let info = CertReqInfo {
+        version: Version::V1,
+        subject: Name::from_str(&format!("CN={cell} {tail}"))?,
+        public_key: SubjectPublicKeyInfoOwned::from_der(public_key.spki_der())?,
+        attributes: SetOfVec::default(),
+    };
+    Ok(info.to_der()?)
 }
 
 fn shape<'a>(

@@ -91,7 +91,11 @@ impl Validity {
         Self::for_lifetime(now, ISSUER_LIFETIME_SECS, root.validity())
     }
 
-    fn starting(now: u64, ttl_secs: u64) -> Result<Self, ValidityError> {
+    /// `ttl_secs` seconds that started up to a minute ago, a tenth of them at most, for what no issuer bounds.
+    ///
+    /// # Errors
+    /// [`ValidityError::Empty`] when they are none, or end beyond the year 9999.
+    pub fn starting(now: u64, ttl_secs: u64) -> Result<Self, ValidityError> {
         let not_before = now.saturating_sub(MAX_BACKDATE_SECS.min(ttl_secs / 10));
         // RFC 5280 §4.1.2.5: the last second is included.
         let end = not_before.saturating_add(ttl_secs);

@@ -42,7 +42,7 @@ impl Caller {
     pub(crate) async fn present(session: &Session, who: &As) -> Result<Self, Failure> {
         let mut credentials = Credentials::load(&directory(session, who)?)?;
         let client = credentials.connect().await?;
-        let (trust, note) = fetch_trust(&client, &credentials.charter_note).await?;
+        let (trust, note) = fetch_trust(&client, credentials.trust.charters()).await?;
         credentials.renew_trust(trust, &note)?;
         Ok(Self { client, credentials })
     }

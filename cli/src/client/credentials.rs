@@ -55,8 +55,6 @@ pub(crate) struct Credentials {
     pub(crate) identity: Identity,
     /// Whom it believes.
     pub(crate) trust: Trust,
-    /// The pinned charter's note.
-    pub(crate) charter_note: String,
     /// Certificate and issuers, DER.
     pub(crate) chain: Vec<Vec<u8>>,
     key: Zeroizing<String>,
@@ -74,13 +72,13 @@ impl Credentials {
         };
         let identity = Identity::load(&dir.join(CLIENT)).map_err(missing)?;
         super::pending::Pair::in_dir(dir).heal()?;
-        let charter_note = files::read_text(&dir.join(CHARTER)).map_err(missing)?;
+        let charters = files::read(&dir.join(CHARTER)).map_err(missing)?;
         let bundle = files::read(&dir.join(BUNDLE)).map_err(missing)?;
-        let trust = Trust::open(charter_note.as_bytes(), &bundle)
-            .map_err(|error| Failure::malformed(&dir.join(BUNDLE), error))?;
+        let trust =
+            Trust::read(&charters, &bundle).map_err(|error| Failure::malformed(&dir.join(BUNDLE), error))?;
         let chain = files::read_certificates(&dir.join(CHAIN)).map_err(missing)?;
         let key = files::read_private(&dir.join(KEY)).map_err(missing)?;
-        Ok(Self { dir: dir.to_owned(), identity, trust, charter_note, chain, key })
+        Ok(Self { dir: dir.to_owned(), identity, trust, chain, key })
     }
 
     /// Connects with them.
@@ -128,14 +126,7 @@ impl Identity {
     ///
     /// # Errors
     /// The file system's.
-    pub(crate) fn write(
-        &self,
-        dir: &Path,
-        trust: &Trust,
-        charter: &str,
-        bundle: &str,
-    ) -> Result<(), Failure> {
-        files::replace(&dir.join(CHARTER), charter.as_bytes(), PUBLIC)?;
+    pub(crate) fn write(&self, dir: &Path, trust: &Trust, bundle: &str) -> Result<(), Failure> {
         write_bundle(dir, trust, bundle)?;
         let Self { server, cell, controller } = self;
         let file =
@@ -146,7 +137,9 @@ impl Identity {
     }
 }
 
+/// The charters first: they are longer than before, or the same, and the older bundle's are among them.
 fn write_bundle(dir: &Path, trust: &Trust, note: &str) -> Result<(), Failure> {
+    files::replace(&dir.join(CHARTER), trust.charters().to_string().as_bytes(), PUBLIC)?;
     files::replace(&dir.join(BUNDLE), note.as_bytes(), PUBLIC)?;
     files::replace(&dir.join(ANCHORS), trust.bundle().pem().as_bytes(), PUBLIC)
 }

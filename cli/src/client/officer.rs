@@ -8,11 +8,11 @@ use clap::Args;
 use ledger::bundle::Log;
 use ledger::note::Note;
 use proto::client::Client;
-use proto::v1::{GetCharterRequest, GetStatusRequest, SubmitProposalRequest, SubmitProposalResponse};
+use proto::v1::{GetStatusRequest, SubmitProposalRequest, SubmitProposalResponse};
 
-use super::{charter, fetch_trust, local};
+use super::{charters, fetch_charters, fetch_trust, local};
 use crate::error::Failure;
-use crate::files::{self, PUBLIC};
+use crate::files::{self, PUBLIC, SECRET};
 use crate::session::Session;
 use crate::spec::Lifetime;
 use crate::verify::evidence::Trust;
@@ -45,8 +45,6 @@ pub(crate) struct Desk {
     client: Client,
     /// Charter and bundle, verified.
     pub(crate) trust: Trust,
-    /// The charter's note.
-    pub(crate) charter_note: String,
     /// The bundle's note.
     pub(crate) bundle_note: String,
     /// The log in force.
@@ -73,22 +71,23 @@ impl Desk {
     pub(crate) async fn open(session: &Session) -> Result<Self, Failure> {
         let config = session.config()?;
         let pinned_path = config.officer_dir().join(CHARTER);
-        let charter_note = files::read_text(&pinned_path).map_err(|failure| {
+        let pinned = files::read(&pinned_path).map_err(|failure| {
             failure.mended_by("the same with --officer-dir DIR, where `rootcellar init` put charter.note")
         })?;
+        let pinned = charters(&pinned)?;
         let client = local::connect(&config).await?;
-        let served = client.admin().get_charter(GetCharterRequest {}).await?.into_inner().charter;
-        if charter(&served)? != charter(&charter_note)? {
-            let path = pinned_path.display();
-            return Err(Failure::unverified("the service's charter", format!("it is another than {path}")));
+        let served = fetch_charters(&client, Some(&pinned)).await?;
+        if served.in_force() != pinned.in_force() {
+            // What is pinned stays the first; the officer's own copy follows.
+            files::replace(&pinned_path, served.to_string().as_bytes(), SECRET)?;
         }
-        let (trust, bundle_note) = fetch_trust(&client, &charter_note).await?;
+        let (trust, bundle_note) = fetch_trust(&client, &served).await?;
         let status = client.admin().get_status(GetStatusRequest {}).await?.into_inner();
         let server = config.server_at(status.listen.parse().ok());
         let log = trust.bundle().log(&status.origin).cloned();
         let log =
             log.ok_or_else(|| Failure::unverified("the service's log", "the bundle does not name it"))?;
-        Ok(Self { client, trust, charter_note, bundle_note, log, server })
+        Ok(Self { client, trust, bundle_note, log, server })
     }
 
     /// The connection.

@@ -1,27 +1,29 @@
 //! `rootcellar init`: a new cell: its tokens, keys, charter and first entries.
 
-use std::io::{BufReader, stdin, stdout};
-
 use cell::TrustDomain;
-use ceremony::host::{self, GeneratedKey, TokenHost};
 use ceremony::init::{self, FoundError, Founded, Plan};
-use certs::CertificateSummary;
+use ceremony::plans::KeyIn;
 use clap::Args;
-use hsm_config::{PinGuard, TokenConfig};
+use data_encoding::HEXLOWER;
 use keeper::{Journal, JournalError};
+use ledger::plan::CertifyAs;
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
-use crate::config::Config;
+use super::ceremony::ground::Tool;
 use crate::error::Failure;
 use crate::files;
 use crate::output::{Page, Show};
 use crate::session::Session;
+use crate::tokens;
 
-/// Make a new cell: tokens and keys, the charter, the first entries of the ledger
+/// Make a new cell: tokens and keys, the charter, the first entries of the ledger. It is a ceremony of one officer
 #[derive(Debug, Args)]
 #[command(after_help = "\
-The service's token, journal and socket go into --data-dir; the root's token with its PIN, the officer's key and the charter go into \
---officer-dir, which the service never opens: move it off this machine.
+The service's token, journal and socket go into --data-dir; the root's token with its PIN, the officer's key, the charter and the \
+ceremony's transcript go into --officer-dir, which the service never opens: move it off this machine. Cut short, the same command goes on.
+
+For a cell of several officers: rootcellar ceremony plan found --help
 
 Examples:
   rootcellar init
@@ -35,60 +37,36 @@ pub(crate) struct Init {
     officer: String,
 }
 
-/// One token, for `init`: commands on standard input, answers on standard output (started by init)
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  rootcellar token-host --root")]
-pub(crate) struct Host {
-    /// The root's token, not the service's
-    #[arg(long)]
-    root: bool,
-}
-
 pub(super) fn run(session: &Session, args: &Init) -> Result<(), Failure> {
     // Files for their owner alone, and nothing of the officer's key in a core dump.
     keeper::harden().map_err(|error| Failure::new("INIT", error))?;
     let config = session.config()?;
+    let (issuing, root) = (config.issuing_token(), config.root_token());
     let plan = Plan {
         cell: args.cell.clone().unwrap_or_else(|| config.cell().clone()),
         data_dir: config.data_dir().to_owned(),
         officer_dir: config.officer_dir().to_owned(),
         officer: args.officer.clone(),
-        root_key: config.root_key(),
-        issuing_key: config.issuing_key(),
-        log_key: config.log_key(),
-        now_ms: session.now_ms(),
+        root: KeyIn { token: &root.uri, algorithm: config.root_key() },
+        issuer: KeyIn { token: &issuing.uri, algorithm: config.issuing_key() },
+        log: KeyIn { token: &issuing.uri, algorithm: config.log_key() },
     };
     init::prepare(&plan)?;
     if plan.cell != *config.cell() {
         remember_cell(session, &plan)?;
     }
-    let mut service = start(session, &config.issuing_token(), false)?;
-    let mut root = start(session, &config.root_token(), true)?;
-    let founded = init::found(&plan, &mut service, &mut root)?;
-    session.output().say(&Report::new(&plan, &config, &founded)?)
-}
-
-/// The other end: this program again, with the module's environment.
-pub(super) fn host(session: &Session, args: &Host) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| Failure::new("TOKEN_HOST", error);
-    keeper::harden().map_err(failed)?;
-    let config = session.config()?;
-    let (token, dir) = if args.root {
-        (config.root_token(), config.officer_dir())
-    } else {
-        (config.issuing_token(), config.data_dir())
-    };
-    host::serve(&token, &PinGuard::new(dir), BufReader::new(stdin().lock()), stdout().lock()).map_err(failed)
-}
-
-fn start(session: &Session, token: &TokenConfig, root: bool) -> Result<TokenHost, Failure> {
-    let mut command = session.again(&[])?;
-    command.arg("token-host").args(root.then_some("--root"));
-    TokenHost::start(command, token).map_err(|error| Failure::new("TOKEN", error))
+    let tool = Tool::own(session)?;
+    let founded = init::found(
+        &plan,
+        |approved| tool.ground(approved, &[], &[]),
+        session.now_ms(),
+        tokens::opener(session, &config, &[]),
+    )?;
+    session.output().say(&Report::new(&plan, &founded)?)
 }
 
 /// What the command line said and no file does is written where `serve` looks for it.
-fn remember_cell(session: &Session, plan: &Plan) -> Result<(), Failure> {
+fn remember_cell(session: &Session, plan: &Plan<'_>) -> Result<(), Failure> {
     if let Some(file) = session.config_file(&session.places()?) {
         return Err(Failure::usage(format!("--cell {} is not what {} says", plan.cell, file.display()))
             .mended_by(format!("set cell = \"{}\" in {}, and leave --cell out", plan.cell, file.display())));
@@ -109,16 +87,15 @@ impl From<FoundError> for Failure {
                 "rootcellar serve; for another cell, rootcellar init --data-dir DIR --officer-dir DIR"
                     .to_owned()
             }
-            FoundError::NotEmpty(_) => {
+            FoundError::NotEmpty(_) | FoundError::Other(_) => {
                 "rootcellar init --data-dir DIR --officer-dir DIR, both empty or not there".to_owned()
             }
             FoundError::TooWide { path, .. } => format!("chmod 0700 {}", path.display()),
-            FoundError::Directory { .. } => {
+            FoundError::Path { .. } => {
                 "the same with --data-dir DIR and --officer-dir DIR where you can write".to_owned()
             }
             FoundError::Internal(_) => return Self::new("INTERNAL", error),
-            _ => "remove the data and the officer directory, mend it, and run `rootcellar init` again"
-                .to_owned(),
+            _ => "mend it, and run `rootcellar init` again: it goes on from where it stopped".to_owned(),
         };
         Self::new("INIT", error).mended_by(remedy)
     }
@@ -134,44 +111,41 @@ struct Report {
     log: String,
     data_dir: String,
     officer_dir: String,
+    ceremony: String,
     keys: Vec<Key>,
 }
 
 #[derive(Debug, Serialize)]
 struct Key {
-    purpose: &'static str,
+    purpose: String,
     token: String,
     spki: String,
     attributes: Vec<(String, String)>,
 }
 
 impl Report {
-    fn new(plan: &Plan, config: &Config, founded: &Founded) -> Result<Self, Failure> {
-        let fingerprint = |der: &[u8]| {
-            let summary = CertificateSummary::parse(der, config.attributes_oid());
-            summary.map(|summary| summary.sha256).map_err(|error| Failure::new("INTERNAL", error))
+    fn new(plan: &Plan<'_>, founded: &Founded) -> Result<Self, Failure> {
+        let fingerprint = |profile| {
+            let found = founded.evidence.certificates.iter().find(|one| one.profile == profile);
+            let found = found.ok_or_else(|| Failure::new("INTERNAL", "a certificate is missing"))?;
+            Ok::<_, Failure>(HEXLOWER.encode(&Sha256::digest(&found.der)))
         };
-        let [root_token, service_token] = &founded.tokens;
-        let [root, issuer, log] = &founded.keys;
-        let key = |purpose, key: &GeneratedKey, (label, serial): &(String, String)| Key {
-            purpose,
-            token: format!("{label} (serial {serial})"),
-            spki: key.spki.clone(),
+        let keys = founded.evidence.keys.iter().map(|key| Key {
+            purpose: key.name.clone(),
+            token: format!("{} (serial {})", key.token.0, key.token.1),
+            spki: HEXLOWER.encode(key.public_key.spki_der()),
             attributes: key.attributes.clone(),
-        };
+        });
         Ok(Self {
             cell: plan.cell.to_string(),
-            root_sha256: fingerprint(&founded.root)?,
-            issuer_sha256: fingerprint(&founded.issuer)?,
+            root_sha256: fingerprint(CertifyAs::Root)?,
+            issuer_sha256: fingerprint(CertifyAs::Issuer)?,
             officer: founded.officer.to_string(),
-            log: founded.origin.clone(),
+            log: founded.bundle.logs.first().map(|log| log.origin.to_string()).unwrap_or_default(),
             data_dir: plan.data_dir.display().to_string(),
             officer_dir: plan.officer_dir.display().to_string(),
-            keys: vec![
-                key("root", root, root_token),
-                key("issuer", issuer, service_token),
-                key("log", log, service_token),
-            ],
+            ceremony: founded.ceremony.display().to_string(),
+            keys: keys.collect(),
         })
     }
 }
@@ -189,6 +163,7 @@ impl Show for Report {
         }
         page.field("data", &self.data_dir);
         page.field("officer", &self.officer_dir);
+        page.field("transcript", format!("{}/transcript.note", self.ceremony));
         page.line("");
         page.line("The officer's directory holds the root's token, its PIN and the officer's key: move it off this machine.");
         page.line("Next: rootcellar serve");

@@ -58,7 +58,7 @@ fn settings(config: &Config) -> Result<keeper::Config, Failure> {
     Ok(keeper::Config {
         data_dir: config.data_dir().to_owned(),
         cell: config.cell().clone(),
-        token: config.issuing_token(),
+        tokens: std::iter::once(config.issuing_token()).chain(config.standby_token()).collect(),
         service_dns: names
             .map_err(|error| Failure::new("CONFIGURATION", error).ending(Exit::Configuration))?,
         service_addresses: config.addresses().to_vec(),

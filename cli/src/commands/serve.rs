@@ -23,7 +23,8 @@ pub(super) fn run(session: &Session, _args: &Serve) -> Result<(), Failure> {
     // Asked here, so that one sentence says it and not each child in its own way; the keeper asks again for itself.
     Journal::is_free(config.data_dir()).map_err(StartError::from)?;
     logging::start(config.log_level(), config.log_format());
-    let environment = config.issuing_token().environment();
+    let mut environment = config.issuing_token().environment();
+    environment.extend(config.standby_token().iter().flat_map(hsm_config::TokenConfig::environment));
     let keeper = || {
         let mut command = session.again(&environment)?;
         command.arg("keeper");

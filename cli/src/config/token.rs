@@ -49,6 +49,27 @@ impl Root {
     }
 }
 
+/// A second token for the service, where there is one: it stands ready for the day when the first is lost.
+#[derive(Clone, Debug)]
+pub(super) struct Standby(pub(super) Option<TokenConfig>);
+
+impl Standby {
+    pub(super) fn read(file: &mut File<'_>) -> Option<Self> {
+        let uri: Option<TokenUri> = file.optional("standby-token.uri");
+        let parts = Parts {
+            uri,
+            profile: file.value("standby-token.profile", "softhsm2"),
+            module: file.optional("standby-token.module"),
+            dir: file.value("standby-token.dir", "{data}/token"),
+            pin: file.value("standby-token.pin", "file:{data}/token/standby-pin"),
+        };
+        if parts.uri.is_none() {
+            return Some(Self(None));
+        }
+        parts.join().map(|token| Self(Some(token)))
+    }
+}
+
 /// A token's values, each of which may be a problem that is noted already.
 struct Parts {
     uri: Option<TokenUri>,

@@ -61,9 +61,9 @@ impl Audit {
         Self { oid, origin, origins, tree: Edge::new(), authority, issuers, report, remembered }
     }
 
-    /// Demands that entry 0 holds this charter.
-    pub(crate) fn pin(&mut self, charter: ledger::charter::Charter) {
-        self.authority.pin(charter);
+    /// Demands that entry 0 holds the first of these charters, and that the log goes on to the last.
+    pub(crate) fn pin(&mut self, charters: &ledger::charter::Charters) {
+        self.authority.pin(charters);
     }
 
     /// Entries read so far, which is the index of the next.
@@ -87,6 +87,7 @@ impl Audit {
         let made = self.tree.head();
         let flaw = match self.remembered {
             _ if self.origins.last() != Some(&self.origin) => Some(Flaw::OtherEpoch),
+            _ if !self.authority.has_pinned() => Some(Flaw::OtherCharter),
             _ if made != checkpoint.head() => Some(Flaw::Root { made: made.root, signed: checkpoint.root }),
             Some(older) => Some(Flaw::Forked(older.size)),
             None => self.issuers.anchored(self.authority.anchors()).err(),
@@ -134,7 +135,9 @@ impl Audit {
                 }
                 Ok("act")
             }
+            Some(Kind::Ceremony(ceremony)) => self.authority.ceremony(ceremony).map(|()| "ceremony"),
             Some(Kind::CaCertificate(ca)) => {
+                self.authority.ca_certificate(ca)?;
                 let signed = self.issuers.add(ca, signature)?;
                 self.count(signed);
                 Ok("ca_certificate")
@@ -165,6 +168,7 @@ impl Audit {
 
     fn issuance(&mut self, entry: &Entry, issuance: &Issuance, signature: &[u8]) -> Result<(), Flaw> {
         let certificate = self.issuers.certificate(issuance, signature)?;
+        self.authority.is_active(&issuance.issuer_spki_sha256)?;
         let summary = CertificateSummary::parse(&certificate, self.oid).map_err(|_| Flaw::Certificate)?;
         if summary.uris != [format!("spiffe://{}{}", entry.cell, issuance.subject)] || summary.is_ca {
             return Err(Flaw::OtherSubject);

@@ -3,7 +3,7 @@
 use certs::ObjectIdentifier;
 use certs::summary::{NotACertificate, tbs_of};
 use ledger::bundle::{Bundle, BundleError};
-use ledger::charter::{Charter, CharterError};
+use ledger::charter::{Charter, CharterError, Charters};
 use ledger::checkpoint::Checkpoint;
 use ledger::entry::entry::Kind;
 use ledger::entry::{self, Entry, EntryError, Issuance};
@@ -15,7 +15,7 @@ use super::chain::{Chain, ChainError};
 /// Whom a verifier believes: a charter that it pinned, and a bundle that the charter's officers published.
 #[derive(Debug)]
 pub(crate) struct Trust {
-    charter: Charter,
+    charters: Charters,
     bundle: Bundle,
 }
 
@@ -71,19 +71,31 @@ pub(crate) enum EvidenceError {
 }
 
 impl Trust {
-    /// Opens a bundle under a charter, both as the bytes of their notes. That it is the right charter, the caller knows.
+    /// Opens a bundle under the last of these charters. That the first is the right one, the caller knows.
+    ///
+    /// # Errors
+    /// It is not what it must be.
+    pub(crate) fn open(charters: Charters, bundle: &[u8]) -> Result<Self, EvidenceError> {
+        let bundle = Bundle::open(&Note::parse(bundle)?, charters.in_force())?;
+        Ok(Self { charters, bundle })
+    }
+
+    /// The same, from the bytes of both files.
     ///
     /// # Errors
     /// Either is not what it must be.
-    pub(crate) fn open(charter: &[u8], bundle: &[u8]) -> Result<Self, EvidenceError> {
-        let charter = Charter::found(&Note::parse(charter)?)?;
-        let bundle = Bundle::open(&Note::parse(bundle)?, &charter)?;
-        Ok(Self { charter, bundle })
+    pub(crate) fn read(charters: &[u8], bundle: &[u8]) -> Result<Self, EvidenceError> {
+        Self::open(Charters::parse(charters)?, bundle)
+    }
+
+    /// The charters, from the pinned one on.
+    pub(crate) fn charters(&self) -> &Charters {
+        &self.charters
     }
 
     /// The charter.
     pub(crate) fn charter(&self) -> &Charter {
-        &self.charter
+        self.charters.in_force()
     }
 
     /// The bundle.
@@ -122,8 +134,7 @@ impl Trust {
     fn checkpoint(&self, proof: &Proof, entry: &[u8]) -> Result<Checkpoint, EvidenceError> {
         // tlog-checkpoint, "Note text": the first line is the origin.
         let origin = proof.checkpoint.text().lines().next().unwrap_or_default();
-        let log =
-            self.bundle.log(origin).ok_or(EvidenceError::OtherLog)?;
+        let log = self.bundle.log(origin).ok_or(EvidenceError::OtherLog)?;
         Ok(proof.verify(entry, &log.keys, &log.origin)?)
     }
 }

@@ -260,7 +260,8 @@ impl Tiny {
 
     /// The checkpoint as a verifier has it.
     pub(crate) fn head(&self) -> Checkpoint {
-        Checkpoint::verify_note(&self.checkpoint(), std::slice::from_ref(self.log.key()), &name(ORIGIN)).unwrap()
+        Checkpoint::verify_note(&self.checkpoint(), std::slice::from_ref(self.log.key()), &name(ORIGIN))
+            .unwrap()
     }
 
     /// A proof with its entry beside it.

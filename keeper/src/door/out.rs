@@ -210,7 +210,7 @@ mod tests {
     use super::*;
 
     fn answer(id: u64, length: usize) -> Answer {
-        let charter = GetCharterResponse { charter: "x".repeat(length), revision: 0 };
+        let charter = GetCharterResponse { charter: "x".repeat(length), ..GetCharterResponse::default() };
         Answer { id, answer: Some(answer::Answer::GetCharter(charter)) }
     }
 

@@ -47,6 +47,7 @@ pub(super) fn apply(connection: &Connection, index: u64, record: &Entry) -> Appl
         Some(Kind::Abandonment(abandonment)) => state.abandonment(abandonment),
         Some(Kind::Revocation(revocation)) => state.revocation(revocation),
         Some(Kind::Crl(crl)) => state.crl(crl),
+        Some(Kind::Ceremony(ceremony)) => state.ceremony(ceremony),
         Some(Kind::Refusals(_) | Kind::Custody(_)) => Ok(()),
         None => Err(corrupt("an entry without a kind")),
     }?;
@@ -73,8 +74,22 @@ impl State<'_> {
 
     fn bundle(&self, bundle: &entry::Bundle) -> Applied {
         let note = note(&bundle.note)?;
-        let number = ledger::bundle::Contents::read(&note).map_err(corrupt)?.number;
-        self.run("INSERT INTO bundle VALUES (?1, ?2, ?3)", (number, self.index, note.to_string()))
+        let contents = ledger::bundle::Contents::read(&note).map_err(corrupt)?;
+        self.run("INSERT INTO bundle VALUES (?1, ?2, ?3)", (contents.number, self.index, note.to_string()))?;
+        match contents.active_issuer() {
+            Some(spki_sha256) => self.run("UPDATE ca SET active = (spki_sha256 = ?1)", [spki_sha256]),
+            // From before bundles named issuers: an act says which is active.
+            None => Ok(()),
+        }
+    }
+
+    /// A plan is carried out once, as a proposal is.
+    fn ceremony(&self, ceremony: &entry::Ceremony) -> Applied {
+        let transcript =
+            ledger::transcript::Transcript::read(&note(&ceremony.transcript)?).map_err(corrupt)?;
+        let plan = transcript.plan_note().map_err(corrupt)?;
+        let nonce = ledger::plan::Plan::read(&plan).map_err(corrupt)?.nonce;
+        self.run("INSERT INTO proposal VALUES (?1, ?2)", (nonce, self.index))
     }
 
     fn ca_certificate(&self, certificate: &entry::CaCertificate) -> Applied {

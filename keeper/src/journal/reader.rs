@@ -146,6 +146,11 @@ impl<'a> Reader<'a> {
         self.one(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
+    /// Every charter's note, the first one first.
+    pub fn charters(&self) -> Read<Vec<String>> {
+        self.many("SELECT note FROM charter ORDER BY revision", [], |row| row.get(0))
+    }
+
     /// The trust bundle in force: number and note.
     pub fn bundle(&self) -> Read<Option<(u64, String)>> {
         let sql = "SELECT number, note FROM bundle ORDER BY number DESC LIMIT 1";

@@ -3,12 +3,14 @@
 //! Planning writes nothing and may refuse; appending refuses nothing. So a request either leaves all of its entries or none.
 
 mod agents;
+mod import;
 mod issue;
 mod proposal;
 mod renew;
 mod revoke;
 mod serve;
 
+pub(crate) use import::{Signed, in_force};
 pub(crate) use renew::LINE_MS;
 pub(crate) use revoke::answered as revoked;
 
@@ -99,6 +101,15 @@ pub(crate) enum Then {
     Deleted,
     /// How many certificates were revoked, and the receipt of the entry.
     Revoked(u64),
+    /// The receipt of the first entry.
+    Imported {
+        /// For each entry the signature of the certificate that it holds, where it holds one.
+        signed: Vec<Option<Signed>>,
+        /// Whether another issuer signs from now on.
+        switches: bool,
+        /// Whether there is a new trust bundle.
+        bundle: bool,
+    },
 }
 
 /// Plans what an ask leads to.
@@ -122,6 +133,7 @@ pub(crate) fn plan(desk: &mut Desk<'_>, ask: &Ask) -> Result<Plan, (Refusal, Str
         Some(ask::Ask::DeleteAgent(delete)) => agents::delete(desk, &who, delete),
         Some(ask::Ask::RevokeCertificate(revoke)) => revoke::plan(desk, &who, revoke),
         Some(ask::Ask::SubmitProposal(submit)) => proposal::plan(desk, &who, submit),
+        Some(ask::Ask::ImportCeremony(import)) => import::plan(desk, &who, import),
         _ => Err(Refusal::internal("an ask that plans nothing")),
     };
     planned.map_err(|refusal| (refusal, who.path().to_owned()))

@@ -56,7 +56,9 @@ impl Sequencer {
             clock,
             next: self.journal.edge().size(),
         };
-        let planned = if self.damaged.is_some() {
+        let planned = if self.switching {
+            Err((switching(), String::new()))
+        } else if self.damaged.is_some() {
             let message = "the journal is damaged: nothing more is recorded until a backup is restored";
             Err((Refusal::new(Reason::Internal, message), String::new()))
         } else if late {
@@ -90,9 +92,14 @@ impl Sequencer {
     ) -> Result<(), Ended> {
         let mut first = None;
         let mut certificate = None;
-        for entry in entries {
+        for (i, entry) in entries.into_iter().enumerate() {
             let appended = self.journal.append(&entry)?;
             first = first.or(Some(appended));
+            if let Then::Imported { signed, .. } = then
+                && let Some(Some((signature, sha256))) = signed.get(i)
+            {
+                self.journal.store_signature(appended.index, signature, sha256)?;
+            }
             match entry.kind {
                 Some(Kind::Issuance(issuance)) => certificate = Some((appended, issuance)),
                 Some(Kind::Revocation(_)) => self.crls.want(),
@@ -101,6 +108,14 @@ impl Sequencer {
         }
         if let Then::Proposal { clock: true, .. } = then {
             self.time.confirm();
+        }
+        if let Then::Imported { switches, bundle, .. } = then {
+            outbox.bundle |= bundle;
+            if *switches {
+                // What has begun is finished under the issuer that it was begun with; nothing more is begun.
+                tracing::info!("another issuer signs from now on: the keeper starts anew");
+                (self.switching, self.stopping) = (true, true);
+            }
         }
         let receipt = || first.map(|first| release::receipt(&self.settings.origin, first.index, first.leaf));
         let answer = match (certificate, then) {
@@ -111,6 +126,12 @@ impl Sequencer {
                 return Ok(());
             }
             (None, Then::Proposal { revoked, .. }) => Ok(proposal_answer(receipt(), None, *revoked)),
+            (None, Then::Imported { switches, .. }) => {
+                Ok(answer::Answer::ImportCeremony(proto::v1::ImportCeremonyResponse {
+                    receipt: receipt(),
+                    switches: *switches,
+                }))
+            }
             (None, Then::Revoked(revoked)) => Ok(requests::revoked(*revoked, receipt())),
             (None, then) => answers::after(&self.journal.reader(), &self.settings.cell, then),
         };
@@ -148,6 +169,11 @@ fn covers(ask: &Ask) -> Option<u64> {
         ask::Ask::GetConsistencyProof(get) => Some(get.old_size.max(1)),
         _ => None,
     }
+}
+
+fn switching() -> Refusal {
+    let message = "another issuer takes over, and the keeper starts anew: try again";
+    Refusal::new(Reason::KeeperUnavailable, message).retry(500)
 }
 
 fn too_late() -> Refusal {

@@ -6,6 +6,7 @@ use proto::door::{Ask, CrlChanged, answer};
 use super::{QUICK, Sequencer};
 use crate::door::Reply;
 use crate::journal::Appended;
+use crate::reads;
 use crate::refusal::Refusal;
 use crate::steps::Recorded;
 use crate::steps::crl::{ComposedCrl, RecordedCrl};
@@ -23,6 +24,8 @@ pub(super) struct Outbox {
     pub(super) reads: Vec<(Ask, Reply)>,
     /// Signed: whoever watches is told its number.
     pub(super) crl_signed: Option<u64>,
+    /// There is a new trust bundle: whoever watches is given it.
+    pub(super) bundle: bool,
 }
 
 impl Sequencer {
@@ -47,6 +50,14 @@ impl Sequencer {
         }
         if let Some(number) = outbox.crl_signed {
             self.doors.tell(&answer::Answer::CrlChanged(CrlChanged { number }));
+        }
+        if outbox.bundle {
+            match reads::bundle(&self.journal.reader()) {
+                Ok(bundle) => self.doors.tell(&answer::Answer::BundleChanged(bundle)),
+                Err(refusal) => {
+                    tracing::error!(cause = refusal.to_string(), "the new trust bundle is told to nobody");
+                }
+            }
         }
         self.doors.flush();
         (self.probe)("10 release");

@@ -25,7 +25,7 @@ use crate::sequencer::{Command, Sequencer};
 use crate::status::Standing;
 use crate::steps::Recorded;
 use crate::time::Time;
-use crate::trust::Trust;
+use crate::trust::{self, Trust};
 use crate::workers::{self, Job};
 use crate::{entropy, recovery, scrub};
 
@@ -54,6 +54,8 @@ impl Checked {
         let Self { journal, trust, custody, settings, left, metrics } = self;
         let queues = Queues::new();
         let newest_ms = journal.newest_ms()?;
+        let log_key = trust.log.keys.iter().find(|key| trust::spki_of(key) == custody.log_spki()).cloned();
+        let log_key = log_key.ok_or(StartError::Unfounded("the trust bundle does not name the log's key"))?;
         let issuer = Arc::new(trust.issuer);
         let workers::Started { pulse, threads: mut in_module, own } =
             workers::start(&custody, &issuer, &queues.jobs.1, &queues.done.0, &metrics, &probe)?;
@@ -90,7 +92,7 @@ impl Checked {
         let routes =
             Routes { sequencer: queues.asks.0, readers: queues.reads.0.clone(), open: doors.clone() };
         let sequencer = Sequencer {
-            checkpoints: Checkpoints::new(trust.origin, trust.log_key, trust.checkpoint),
+            checkpoints: Checkpoints::new(trust.log.origin, log_key, trust.checkpoint),
             crls,
             newest,
             doors,
@@ -114,6 +116,7 @@ impl Checked {
             jobs: queues.jobs.0,
             readers: queues.reads.0,
             damaged: None,
+            switching: false,
             stopping: false,
         };
         let done = queues.done.0;

@@ -21,7 +21,10 @@ pub struct Entry {
     #[prost(bytes = "vec", tag = "6")]
     pub body_sha256: ::prost::alloc::vec::Vec<u8>,
     /// What happened.
-    #[prost(oneof = "entry::Kind", tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26")]
+    #[prost(
+        oneof = "entry::Kind",
+        tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27"
+    )]
     pub kind: ::core::option::Option<entry::Kind>,
 }
 /// Nested message and enum types in `Entry`.
@@ -62,6 +65,9 @@ pub mod entry {
         /// A certificate revocation list about to be signed.
         #[prost(message, tag = "26")]
         Crl(super::Crl),
+        /// A ceremony that officers held.
+        #[prost(message, tag = "27")]
+        Ceremony(super::Ceremony),
     }
 }
 /// On whose word an entry was recorded.
@@ -110,6 +116,13 @@ pub struct CaCertificate {
     /// SHA-256 of the SubjectPublicKeyInfo of the key that signs it, 32 bytes. A root's is its own.
     #[prost(bytes = "vec", tag = "3")]
     pub signer_spki_sha256: ::prost::alloc::vec::Vec<u8>,
+}
+/// A ceremony that officers held. The certificates that it signed are the entries that follow.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Ceremony {
+    /// A signed note whose first line is "rootcellar/v1 transcript"; it holds the plan and its approvals.
+    #[prost(bytes = "vec", tag = "1")]
+    pub transcript: ::prost::alloc::vec::Vec<u8>,
 }
 /// A new trust bundle.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -391,6 +404,8 @@ pub enum CaRole {
     Root = 1,
     /// An issuer of end-entity certificates.
     Issuer = 2,
+    /// A root, vouched for by another root.
+    Cross = 3,
 }
 impl CaRole {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -402,6 +417,7 @@ impl CaRole {
             Self::Unspecified => "CA_ROLE_UNSPECIFIED",
             Self::Root => "CA_ROLE_ROOT",
             Self::Issuer => "CA_ROLE_ISSUER",
+            Self::Cross => "CA_ROLE_CROSS",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -410,6 +426,7 @@ impl CaRole {
             "CA_ROLE_UNSPECIFIED" => Some(Self::Unspecified),
             "CA_ROLE_ROOT" => Some(Self::Root),
             "CA_ROLE_ISSUER" => Some(Self::Issuer),
+            "CA_ROLE_CROSS" => Some(Self::Cross),
             _ => None,
         }
     }

@@ -194,8 +194,12 @@ impl Step {
             Self::Certify(Certify { profile: CertifyAs::Cross, .. }) => {
                 "One root vouches for another: whoever trusts the signer trusts the subject, and all that it issues."
             }
-            Self::MakeCrl(_) => "The signer revokes these certificates of its own, for everyone who looks at its list.",
-            Self::Destroy(_) => "A key is destroyed in this token, then looked for and not found. This cannot be undone.",
+            Self::MakeCrl(_) => {
+                "The signer revokes these certificates of its own, for everyone who looks at its list."
+            }
+            Self::Destroy(_) => {
+                "A key is destroyed in this token, then looked for and not found. This cannot be undone."
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ pub struct Ask {
     /// What.
     #[prost(
         oneof = "ask::Ask",
-        tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41"
+        tags = "16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42"
     )]
     pub ask: ::core::option::Option<ask::Ask>,
 }
@@ -82,6 +82,9 @@ pub mod ask {
         /// What the keeper measures.
         #[prost(message, tag = "41")]
         GetMetrics(super::GetMetrics),
+        /// See rootcellar.v1.
+        #[prost(message, tag = "42")]
+        ImportCeremony(super::super::super::v1::ImportCeremonyRequest),
     }
 }
 /// Who asks, as the front saw it.
@@ -209,7 +212,7 @@ pub struct Answer {
     /// What came of it.
     #[prost(
         oneof = "answer::Answer",
-        tags = "2, 16, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 40, 41, 42, 43, 38, 39"
+        tags = "2, 16, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 40, 41, 42, 43, 44, 38, 39"
     )]
     pub answer: ::core::option::Option<answer::Answer>,
 }
@@ -274,6 +277,9 @@ pub mod answer {
         /// For get_metrics.
         #[prost(message, tag = "43")]
         GetMetrics(super::Metrics),
+        /// As in rootcellar.v1.
+        #[prost(message, tag = "44")]
+        ImportCeremony(super::super::super::v1::ImportCeremonyResponse),
         /// Unasked, with id 0: the trust bundle changed.
         #[prost(message, tag = "38")]
         BundleChanged(super::super::super::v1::TrustBundle),

@@ -2035,6 +2035,29 @@ pub struct SubmitProposalResponse {
     #[prost(uint64, tag = "3")]
     pub revoked: u64,
 }
+/// Hands in what officers signed; each note may be absent, not all.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ImportCeremonyRequest {
+    /// Signed note whose first line is "rootcellar/v1 transcript", at most 48 KiB.
+    #[prost(string, tag = "1")]
+    pub transcript: ::prost::alloc::string::String,
+    /// Signed note whose first line is "rootcellar/v1 bundle", at most 48 KiB: the bundle that follows the one in force.
+    #[prost(string, tag = "2")]
+    pub bundle: ::prost::alloc::string::String,
+    /// Signed note whose first line is "rootcellar/v1 charter": the charter that follows the one in force. It needs a bundle under it.
+    #[prost(string, tag = "3")]
+    pub charter: ::prost::alloc::string::String,
+}
+/// It was recorded.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ImportCeremonyResponse {
+    /// Where the ledger holds the first of it.
+    #[prost(message, optional, tag = "1")]
+    pub receipt: ::core::option::Option<Receipt>,
+    /// True when another issuer signs from now on: the service is back in a moment.
+    #[prost(bool, tag = "2")]
+    pub switches: bool,
+}
 /// Asks for the charter.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetCharterRequest {}
@@ -2047,6 +2070,9 @@ pub struct GetCharterResponse {
     /// Its revision, from 1.
     #[prost(uint64, tag = "2")]
     pub revision: u64,
+    /// Every charter of the cell in order, the first one first, each approved by the one before: whoever pins an earlier one follows them.
+    #[prost(string, repeated, tag = "3")]
+    pub charters: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Software that may ask for certificates.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2332,6 +2358,31 @@ pub mod admin_service_client {
                 .insert(GrpcMethod::new("rootcellar.v1.AdminService", "SubmitProposal"));
             self.inner.unary(req, path, codec).await
         }
+        /// Takes what officers did and signed elsewhere: a ceremony's transcript, a trust bundle, a charter with its bundle. All of it or nothing.
+        pub async fn import_ceremony(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ImportCeremonyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ImportCeremonyResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/rootcellar.v1.AdminService/ImportCeremony",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("rootcellar.v1.AdminService", "ImportCeremony"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Reads the charter: officers and quorum.
         pub async fn get_charter(
             &mut self,
@@ -2483,6 +2534,14 @@ pub mod admin_service_server {
             tonic::Response<super::SubmitProposalResponse>,
             tonic::Status,
         >;
+        /// Takes what officers did and signed elsewhere: a ceremony's transcript, a trust bundle, a charter with its bundle. All of it or nothing.
+        async fn import_ceremony(
+            &self,
+            request: tonic::Request<super::ImportCeremonyRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ImportCeremonyResponse>,
+            tonic::Status,
+        >;
         /// Reads the charter: officers and quorum.
         async fn get_charter(
             &self,
@@ -2631,6 +2690,51 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = SubmitProposalSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/rootcellar.v1.AdminService/ImportCeremony" => {
+                    #[allow(non_camel_case_types)]
+                    struct ImportCeremonySvc<T: AdminService>(pub Arc<T>);
+                    impl<
+                        T: AdminService,
+                    > tonic::server::UnaryService<super::ImportCeremonyRequest>
+                    for ImportCeremonySvc<T> {
+                        type Response = super::ImportCeremonyResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ImportCeremonyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::import_ceremony(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ImportCeremonySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
@@ -3588,6 +3692,8 @@ pub enum Reason {
     RenewalsStopped = 48,
     /// An officer alone has stopped renewals within the last day; the next stop needs the quorum.
     StoppedBefore = 49,
+    /// What officers handed in does not follow from what is in force, or proves nothing.
+    ImportRefused = 50,
     /// The agent exists.
     AgentExists = 60,
     /// The controller exists.
@@ -3659,6 +3765,7 @@ impl Reason {
             Self::Frozen => "REASON_FROZEN",
             Self::RenewalsStopped => "REASON_RENEWALS_STOPPED",
             Self::StoppedBefore => "REASON_STOPPED_BEFORE",
+            Self::ImportRefused => "REASON_IMPORT_REFUSED",
             Self::AgentExists => "REASON_AGENT_EXISTS",
             Self::ControllerExists => "REASON_CONTROLLER_EXISTS",
             Self::ProposalReplayed => "REASON_PROPOSAL_REPLAYED",
@@ -3710,6 +3817,7 @@ impl Reason {
             "REASON_FROZEN" => Some(Self::Frozen),
             "REASON_RENEWALS_STOPPED" => Some(Self::RenewalsStopped),
             "REASON_STOPPED_BEFORE" => Some(Self::StoppedBefore),
+            "REASON_IMPORT_REFUSED" => Some(Self::ImportRefused),
             "REASON_AGENT_EXISTS" => Some(Self::AgentExists),
             "REASON_CONTROLLER_EXISTS" => Some(Self::ControllerExists),
             "REASON_PROPOSAL_REPLAYED" => Some(Self::ProposalReplayed),
@@ -3744,6 +3852,10 @@ pub struct TrustBundle {
     /// key.
     #[prost(string, tag = "3")]
     pub note: ::prost::alloc::string::String,
+    /// Every charter of the cell in order, the first one first, each approved by the one before: whoever pins an earlier one follows them
+    /// to the charter that the note names.
+    #[prost(string, repeated, tag = "4")]
+    pub charters: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Asks for the bundle.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -10,10 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::Tally;
 use super::callers::Acknowledged;
-use crate::{Cell, Faults, Serving};
-
-/// What a new key is tried with, which is no TBS.
-const PROBE: &[u8] = b"rootcellar/v1 key check";
+use crate::{Cell, Faults, Serving, signed_as_proof};
 
 /// The ledger, read once.
 #[derive(Default)]
@@ -79,6 +76,7 @@ impl Ledger {
             Some(Kind::Crl(crl)) => {
                 self.digests.insert(crl.tbs_sha256);
             }
+            Some(Kind::Ceremony(ceremony)) => self.digests.extend(signed_as_proof(&ceremony)),
             Some(Kind::Abandonment(abandonment)) => {
                 self.abandoned.extend(abandonment.certificate.map(|certificate| certificate.index));
             }
@@ -90,7 +88,6 @@ impl Ledger {
         let signed: HashSet<Vec<u8>> = faults
             .signed()
             .into_iter()
-            .filter(|message| message != PROBE && *message != Sha256::digest(PROBE).to_vec())
             .filter(|message| !message.starts_with(b"cell.internal/log/1\n"))
             .collect();
         let serials: HashSet<Vec<u8>> = self

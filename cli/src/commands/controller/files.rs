@@ -117,7 +117,7 @@ fn certify(
         .and_then(|chain| chain.held_by(&identity.spiffe_id(), &pending.key().public_key()))
         .and_then(|chain| chain.valid_at(session.now_secs()))
         .map_err(|error| Failure::unverified("the controller's certificate", error))?;
-    identity.write(&dir, &desk.trust, &desk.charter_note, &desk.bundle_note)?;
+    identity.write(&dir, &desk.trust, &desk.bundle_note)?;
     pending.replace(&certificate.chain)?;
     Ok(Written {
         controller: format!("controllers/{controller}"),

@@ -70,6 +70,7 @@ fn show_kind(kind: &Kind, oid: ObjectIdentifier) -> (&'static str, Value) {
     match kind {
         Kind::Charter(charter) => ("charter", show_note(&charter.note)),
         Kind::Bundle(bundle) => ("bundle", show_note(&bundle.note)),
+        Kind::Ceremony(ceremony) => ("ceremony", show_note(&ceremony.transcript)),
         Kind::Act(act) => ("act", show_note(&act.note)),
         Kind::CaCertificate(ca) => ("ca_certificate", show_ca(ca, oid)),
         Kind::Issuance(issuance) => ("issuance", show_issuance(issuance, oid)),
@@ -94,6 +95,7 @@ fn show_ca(ca: &entry::CaCertificate, oid: ObjectIdentifier) -> Value {
     let role = match ca.role() {
         CaRole::Root => "root",
         CaRole::Issuer => "issuer",
+        CaRole::Cross => "cross",
         CaRole::Unspecified => "unknown",
     };
     let signer = HEXLOWER.encode(&ca.signer_spki_sha256);

@@ -17,7 +17,7 @@ pub(super) fn run(session: &Session, args: &Verify, proof: &Path, certificate: &
     let believed = believed(session, args)?;
     let charter = args.charter.clone().unwrap_or_else(|| believed.join("charter.note"));
     let bundle = args.bundle.clone().unwrap_or_else(|| believed.join("bundle.note"));
-    let trust = Trust::open(&files::read(&charter)?, &files::read(&bundle)?);
+    let trust = Trust::read(&files::read(&charter)?, &files::read(&bundle)?);
     let trust = trust.map_err(|error| Failure::unverified(&bundle.display().to_string(), error))?;
     let chain = files::read_certificates(certificate)?;
     let proven = trust.prove(&chain, &files::read(proof)?, session.config()?.attributes_oid());

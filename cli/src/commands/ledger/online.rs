@@ -1,14 +1,15 @@
 //! The whole ledger of this machine's service.
 
 use ledger::bundle::Log;
+use ledger::charter::Charters;
 use ledger::checkpoint::Checkpoint;
 use proto::client::Client;
-use proto::v1::{GetCharterRequest, GetCheckpointRequest, GetStatusRequest, ListEntriesRequest};
+use proto::v1::{GetCheckpointRequest, GetStatusRequest, ListEntriesRequest};
 use serde::Serialize;
 
 use super::Verify;
 use crate::client::memory::Memory;
-use crate::client::{charter, fetch_trust, officer, open};
+use crate::client::{charters, fetch_charters, fetch_trust, officer, open};
 use crate::error::Failure;
 use crate::files;
 use crate::output::{Page, Show};
@@ -19,24 +20,20 @@ use crate::verify::evidence::Trust;
 pub(super) async fn run(session: &Session, args: &Verify) -> Result<(), Failure> {
     let client = open(session, &args.who).await?;
     let pinned = pinned(session, args)?;
-    let served = client.admin().get_charter(GetCharterRequest {}).await?.into_inner().charter;
-    let believed = pinned.as_deref().unwrap_or(&served);
-    if charter(&served)? != charter(believed)? {
-        return Err(Failure::unverified("the service's charter", "it is another than the pinned one"));
-    }
-    let (trust, _) = fetch_trust(&client, believed).await?;
+    let served = fetch_charters(&client, pinned.as_ref()).await?;
+    let (trust, _) = fetch_trust(&client, &served).await?;
     let log = log(&client, &trust).await?;
     // Everything that is recorded when this begins.
     let size = client.admin().get_status(GetStatusRequest {}).await?.into_inner().tree_size;
     let request = GetCheckpointRequest { min_size: size };
     let note = client.ledger().get_checkpoint(request).await?.into_inner().checkpoint;
-    let checkpoint = log.checkpoint(note.as_bytes())
-        .map_err(|error| Failure::unverified("the checkpoint", error))?;
+    let checkpoint =
+        log.checkpoint(note.as_bytes()).map_err(|error| Failure::unverified("the checkpoint", error))?;
     let memory = Memory::of(session, &log)?;
     let seen = not_rolled_back(memory.recall(&log)?, &checkpoint)?;
     let mut audit =
         Audit::new(log.origin.clone(), session.config()?.attributes_oid(), seen.map(|seen| seen.head()));
-    audit.pin(charter(believed)?);
+    audit.pin(&served);
     read_all(&client, &mut audit, checkpoint.size).await?;
     let report = audit.finish(&checkpoint).map_err(found)?;
     memory.keep(&note)?;
@@ -49,7 +46,7 @@ pub(super) async fn run(session: &Session, args: &Verify) -> Result<(), Failure>
 }
 
 /// The charter that is believed, where there is one.
-fn pinned(session: &Session, args: &Verify) -> Result<Option<String>, Failure> {
+fn pinned(session: &Session, args: &Verify) -> Result<Option<Charters>, Failure> {
     let path = match &args.charter {
         Some(path) => path.clone(),
         None => session.places()?.officer().join(officer::CHARTER),
@@ -58,7 +55,7 @@ fn pinned(session: &Session, args: &Verify) -> Result<Option<String>, Failure> {
     if args.charter.is_none() && !path.exists() {
         return Ok(None);
     }
-    files::read_text(&path).map(Some)
+    charters(&files::read(&path)?).map(Some)
 }
 
 async fn log(client: &Client, trust: &Trust) -> Result<Log, Failure> {

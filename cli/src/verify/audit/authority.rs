@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cell::{Act, AgentSpec, Grant, LogOrigin, Tree};
 use certs::CertificateSummary;
+use certs::summary::tbs_of;
+use keeper::Evidence;
 use ledger::bundle::Bundle;
-use ledger::charter::Charter;
+use ledger::charter::{Charter, Charters};
 use ledger::entry::revocation::Target;
 use ledger::entry::{self, AgentChange, AgentRecord, Change, Entry, Issuance, Reference, Revocation};
 use ledger::note::{KeyName, Note};
@@ -18,12 +20,15 @@ use super::{Flaw, set};
 /// Everything that officers and controllers set, as of the entry that is read.
 #[derive(Default)]
 pub(super) struct Authority {
-    pinned: Option<Charter>,
+    /// The first charter and the last that whoever asks knows.
+    pinned: Option<[Charter; 2]>,
     charter: Option<Charter>,
     bundle: Option<Bundle>,
     /// Anchors of every bundle so far, DER.
     anchors: BTreeSet<Vec<u8>>,
     nonces: BTreeSet<[u8; 16]>,
+    /// The TBSCertificates that ceremonies signed, once one is recorded.
+    certified: Option<BTreeSet<Vec<u8>>>,
     controllers: BTreeMap<String, Controller>,
     agents: BTreeMap<String, AgentRecord>,
     /// What officers stopped.
@@ -47,8 +52,14 @@ struct Controller {
 }
 
 impl Authority {
-    pub(super) fn pin(&mut self, charter: Charter) {
-        self.pinned = Some(charter);
+    pub(super) fn pin(&mut self, charters: &Charters) {
+        self.pinned = Some([charters.first().clone(), charters.in_force().clone()]);
+    }
+
+    /// Whether the charters so far go at least as far as the pinned ones.
+    pub(super) fn has_pinned(&self) -> bool {
+        let have = self.charter.as_ref().map_or(0, Charter::revision);
+        self.pinned.as_ref().is_none_or(|[_, last]| have >= last.revision())
     }
 
     pub(super) fn is_of_cell(&self, cell: &str) -> bool {
@@ -67,7 +78,8 @@ impl Authority {
             (None, _) => return Err(Flaw::NoCharter),
             (Some(before), _) => before.succeed(&note)?,
         };
-        if index == 0 && self.pinned.as_ref().is_some_and(|pinned| *pinned != charter) {
+        let pinned = self.pinned.iter().flatten();
+        if pinned.into_iter().any(|pinned| pinned.revision() == charter.revision() && *pinned != charter) {
             return Err(Flaw::OtherCharter);
         }
         self.charter = Some(charter);
@@ -83,6 +95,35 @@ impl Authority {
         self.anchors.extend(bundle.anchors().iter().cloned());
         self.bundle = Some(bundle);
         Ok(())
+    }
+
+    /// A ceremony whose plan a quorum approved, for the first time, and whose transcript proves what it says.
+    pub(super) fn ceremony(&mut self, ceremony: &entry::Ceremony) -> Result<(), Flaw> {
+        let charter = self.charter.as_ref().ok_or(Flaw::NoCharter)?;
+        let anchors = self.bundle.as_ref().map_or(&[][..], Bundle::anchors);
+        let evidence = Evidence::open(&ceremony.transcript, charter, anchors)?;
+        if !self.nonces.insert(evidence.plan.plan().nonce) {
+            return Err(Flaw::Replayed);
+        }
+        let certified = self.certified.get_or_insert_default();
+        certified
+            .extend(evidence.certificates.iter().filter_map(|one| tbs_of(&one.der).ok()).map(<[u8]>::to_vec));
+        Ok(())
+    }
+
+    /// A CA certificate is one that a ceremony signed. Logs from before ceremonies were recorded have none.
+    pub(super) fn ca_certificate(&self, ca: &entry::CaCertificate) -> Result<(), Flaw> {
+        let known = self.certified.as_ref().is_none_or(|certified| certified.contains(&ca.tbs));
+        if known { Ok(()) } else { Err(Flaw::Unapproved) }
+    }
+
+    /// An issuer signs while the officers' bundle says that it does. Bundles from before they named issuers say nothing.
+    pub(super) fn is_active(&self, spki_sha256: &[u8]) -> Result<(), Flaw> {
+        let bundle = self.bundle.as_ref().filter(|bundle| !bundle.issuers().is_empty());
+        let active = bundle.is_none_or(|bundle| {
+            bundle.contents().active_issuer().is_some_and(|active| active == *spki_sha256)
+        });
+        if active { Ok(()) } else { Err(Flaw::NotActive) }
     }
 
     /// An act that a quorum approved, in time, for this log, and for the first time; the epoch that it opened, where it did.

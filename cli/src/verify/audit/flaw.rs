@@ -58,6 +58,12 @@ pub(crate) enum Flaw {
     /// An act whose fields are none.
     #[error("the act: {0}")]
     Act(#[from] cell::ActError),
+    /// A ceremony that proves nothing.
+    #[error("the ceremony: {0}")]
+    Ceremony(#[from] keeper::EvidenceError),
+    /// An issuer that the officers' bundle does not name as the one that signs.
+    #[error("its issuer is not the one that the trust bundle says is active")]
+    NotActive,
     /// An act for the second time.
     #[error("the act was carried out before")]
     Replayed,

@@ -35,7 +35,9 @@ impl Issuers {
         let own = unsigned.spki_sha256().to_vec();
         let signer = match ca.role() {
             CaRole::Root if own == ca.signer_spki_sha256 => &unsigned,
-            CaRole::Issuer => &self.known.get(&ca.signer_spki_sha256).ok_or(Flaw::UnknownIssuer)?.issuer,
+            CaRole::Issuer | CaRole::Cross => {
+                &self.known.get(&ca.signer_spki_sha256).ok_or(Flaw::UnknownIssuer)?.issuer
+            }
             CaRole::Root | CaRole::Unspecified => return Err(Flaw::UnknownIssuer),
         };
         if !signature.is_empty() {
@@ -44,7 +46,10 @@ impl Issuers {
         let issuer = read(signer.algorithm())?;
         let known =
             Known { issuer, role: ca.role(), tbs: ca.tbs.clone(), signer: ca.signer_spki_sha256.clone() };
-        self.known.insert(own, known);
+        // A root that another vouches for stays the root that it is.
+        if ca.role() != CaRole::Cross {
+            self.known.insert(own, known);
+        }
         Ok(!signature.is_empty())
     }
 

@@ -103,9 +103,9 @@ fn the_charter_is_the_pinned_one() {
     let officers = vec![ledger::note::NoteSigner::key(&signer).clone()];
     let mut note = ledger::charter::Terms { officers, ..terms }.draft().unwrap();
     note.sign_with(&signer).unwrap();
-    for (pinned, passes) in [(charter, true), (ledger::charter::Charter::found(&note).unwrap(), false)] {
+    for (pinned, passes) in [(&tiny.charter, true), (&note, false)] {
         let mut audit = Audit::new(name(ORIGIN), ATTRIBUTES_OID, None);
-        audit.pin(pinned);
+        audit.pin(&ledger::charter::Charters::parse(pinned.to_string().as_bytes()).unwrap());
         assert_eq!(audit.read(0, &tiny.entries[0].0, &[]).is_ok(), passes);
     }
 }

@@ -9,7 +9,7 @@ use super::*;
 use crate::verify::testing::{AGENT, LEAF, NOW, Tiny, agent, name, profile};
 
 fn trust(tiny: &Tiny) -> Trust {
-    Trust::open(tiny.charter.to_string().as_bytes(), tiny.bundle.to_string().as_bytes()).unwrap()
+    Trust::read(tiny.charter.to_string().as_bytes(), tiny.bundle.to_string().as_bytes()).unwrap()
 }
 
 fn prove(tiny: &Tiny, chain: &[Vec<u8>], proof: &Proof) -> Result<Proven, EvidenceError> {
@@ -99,7 +99,7 @@ fn a_chain_leads_to_an_anchor_of_the_officers() {
     assert_eq!(refused(&[]), ChainError::Length(0));
     assert!(matches!(refused(&[tiny.chain[0].clone(), tiny.chain[0].clone()]), ChainError::Issuer(_)));
     let bundle = other.bundle.to_string();
-    let strange = Trust::open(
+    let strange = Trust::read(
         Tiny::new().charter.to_string().as_bytes(),
         bundle.replace("number: 1", "number: 2").as_bytes(),
     );

@@ -1,0 +1,305 @@
+//! Carries a plan out, step by step, from wherever it stands: each thing is written down before it is done and after.
+//!
+//! A crash at any point leaves a record from which the next execution goes on; no key is made that the record does not name beforehand.
+//! - `keys`: make and destroy; `certificates`: certificates and CRLs
+//!
+//! Does not: decide whether a plan may be executed (an `ApprovedPlan` says so), speak to the service.
+
+mod certificates;
+mod keys;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use cell::TrustDomain;
+use certs::{Issuer, PublicKey};
+use data_encoding::HEXLOWER;
+use hsm_config::TokenUri;
+use keeper::{Clock, Probe};
+use ledger::plan::{ApprovedPlan, KeyRef, Step};
+use sha2::{Digest, Sha256};
+
+use crate::host::{HostError, TokenFacts, TokenHost};
+use crate::record::{Event, Record};
+
+/// What an execution stands on.
+pub struct Ground<'a> {
+    /// The plan.
+    pub plan: &'a ApprovedPlan,
+    /// CA certificates of the cell, for signers that the plan does not make: the anchors of its trust bundle.
+    pub anchors: &'a [Vec<u8>],
+    /// Public keys, by SHA-256, that were made on another machine and are accepted here by whoever executes.
+    pub accepted: &'a [[u8; 32]],
+    /// Name and version of the program.
+    pub tool: String,
+    /// SHA-256 of its file.
+    pub binary_sha256: [u8; 32],
+    /// The time.
+    pub clock: Clock,
+    /// Told of each thing written down.
+    pub probe: Probe,
+}
+
+/// How far an execution came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// All is done.
+    Done,
+    /// What is left needs these tokens, which are not of this machine.
+    Elsewhere(Vec<String>),
+}
+
+/// A ceremony stopped. What the record says was done is done; the same command goes on from there.
+#[derive(Debug, thiserror::Error)]
+pub enum ExecuteError {
+    /// The operator's: the record cannot be kept, or was damaged.
+    #[error("the ceremony's record: {0}")]
+    Record(#[from] io::Error),
+    /// The operator's: the record is of another plan.
+    #[error("the directory holds the record of another plan: use an empty one")]
+    OtherPlan,
+    /// The token's, or the operator's.
+    #[error("{uri}: {source}")]
+    Token {
+        /// Which token.
+        uri: String,
+        /// What it reported.
+        source: HostError,
+    },
+    /// The plan's, or the operator's: the token is another than the plan names.
+    #[error("the token for {uri} is {label}, serial {serial}, model {model}: the plan means another")]
+    OtherToken {
+        /// What the plan says.
+        uri: String,
+        /// Its label.
+        label: String,
+        /// Its serial.
+        serial: String,
+        /// Its model.
+        model: String,
+    },
+    /// The plan's: {0}.
+    #[error("step {step} of the plan cannot be done: {why}")]
+    Plan {
+        /// Counted from 1.
+        step: usize,
+        /// Why.
+        why: String,
+    },
+    /// The operator's: a key that another machine made, and that nobody here has said is right.
+    #[error(
+        "step {step} certifies a key that was made on another machine: compare its SHA-256 with what that machine showed, and add --accept {sha256}"
+    )]
+    NotAccepted {
+        /// Counted from 1.
+        step: usize,
+        /// SHA-256 of its SubjectPublicKeyInfo.
+        sha256: String,
+    },
+    /// The token's: a key or signature that is not what it must be.
+    #[error("step {step}: {what}. It is not used")]
+    Unfit {
+        /// Counted from 1.
+        step: usize,
+        /// What is wrong.
+        what: String,
+    },
+    /// The operating system's.
+    #[error("no random numbers from the operating system")]
+    NoRandom,
+    /// Our own.
+    #[error("a fault of our own: {0}")]
+    Internal(String),
+}
+
+/// One execution of a plan.
+struct Execution<'a, Open> {
+    ground: &'a Ground<'a>,
+    cell: TrustDomain,
+    record: Record,
+    open: Open,
+    /// Tokens by their URI in the plan; none where it is not of this machine.
+    tokens: BTreeMap<String, Option<TokenHost>>,
+    /// Tokens of steps that could not be done here.
+    elsewhere: Vec<String>,
+    /// Keys of the plan, by name, that were seen in their token in this execution.
+    seen: Vec<String>,
+}
+
+/// Executes a plan in its directory, or goes on with it. `open` gives the process of the token with this URI, or none where the token is
+/// not of this machine; it is asked once for each.
+///
+/// # Errors
+/// [`ExecuteError`]; the record is kept.
+pub fn execute(
+    dir: &Path,
+    ground: &Ground<'_>,
+    open: impl FnMut(&str) -> Result<Option<TokenHost>, HostError>,
+) -> Result<(Progress, Record), ExecuteError> {
+    let plan = ground.plan.plan();
+    let cell = plan.cell.parse().map_err(internal)?;
+    let record = Record::open(dir)?;
+    let mut execution = Execution {
+        ground,
+        cell,
+        record,
+        open,
+        tokens: BTreeMap::new(),
+        elsewhere: Vec::new(),
+        seen: Vec::new(),
+    };
+    execution.begin()?;
+    for (step, what) in plan.steps.iter().enumerate() {
+        match what {
+            Step::MakeKey(make) => execution.make_key(step, make)?,
+            Step::Certify(certify) => execution.certify(step, certify)?,
+            Step::MakeCrl(crl) => execution.make_crl(step, crl)?,
+            Step::Destroy(destroy) => execution.destroy_key(step, destroy)?,
+        }
+    }
+    let progress = execution.end()?;
+    Ok((progress, execution.record))
+}
+
+fn internal(error: impl ToString) -> ExecuteError {
+    ExecuteError::Internal(error.to_string())
+}
+
+impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Open> {
+    /// Checks that the record is this plan's, and that every certificate the plan orders can be, before any key is made.
+    fn begin(&mut self) -> Result<(), ExecuteError> {
+        let plan = HEXLOWER.encode(&self.ground.plan.sha256());
+        let other = |event: &Event| matches!(event, Event::Began { plan: other, .. } if *other != plan);
+        if self.record.events().iter().any(other) {
+            return Err(ExecuteError::OtherPlan);
+        }
+        if self.is_ended() {
+            return Ok(());
+        }
+        self.rehearse_certificates()?;
+        self.write(Event::Began {
+            plan,
+            at_ms: (self.ground.clock)(),
+            tool: self.ground.tool.clone(),
+            binary_sha256: HEXLOWER.encode(&self.ground.binary_sha256),
+        })
+    }
+
+    fn end(&mut self) -> Result<Progress, ExecuteError> {
+        if !self.elsewhere.is_empty() {
+            self.elsewhere.dedup();
+            return Ok(Progress::Elsewhere(self.elsewhere.clone()));
+        }
+        if !self.is_ended() {
+            self.write(Event::Ended { at_ms: (self.ground.clock)() })?;
+        }
+        Ok(Progress::Done)
+    }
+
+    fn is_ended(&self) -> bool {
+        self.record.events().iter().any(|event| matches!(event, Event::Ended { .. }))
+    }
+
+    /// Writes an event down; only then does what follows happen.
+    fn write(&mut self, event: Event) -> Result<(), ExecuteError> {
+        let told = match &event {
+            Event::Began { .. } => "ceremony began",
+            Event::Token { .. } => "ceremony token",
+            Event::Intended { .. } => "ceremony intended",
+            Event::Made { .. } => "ceremony made",
+            Event::Proved { .. } => "ceremony proved",
+            Event::Composed { .. } => "ceremony composed",
+            Event::Signed { .. } => "ceremony signed",
+            Event::Destroying { .. } => "ceremony destroying",
+            Event::Destroyed { .. } => "ceremony destroyed",
+            Event::Ended { .. } => "ceremony ended",
+        };
+        self.record.write(event)?;
+        (self.ground.probe)(told);
+        Ok(())
+    }
+
+    /// The token's process; none where the token is not of this machine, and the step then waits.
+    fn token(&mut self, uri: &str) -> Result<Option<&mut TokenHost>, ExecuteError> {
+        let failed = |source| ExecuteError::Token { uri: uri.to_owned(), source };
+        if !self.tokens.contains_key(uri) {
+            // A token in which nothing is made is not made either.
+            let creates = |step: &Step| matches!(step, Step::MakeKey(make) if make.token == uri);
+            let create = self.ground.plan.plan().steps.iter().any(creates);
+            let mut opened = None;
+            if let Some(mut host) = (self.open)(uri).map_err(failed)?
+                && let Some(facts) = host.open(create).map_err(failed)?
+            {
+                is_meant(uri, &facts)?;
+                self.write(Event::Token { uri: uri.to_owned(), facts: Box::new(facts) })?;
+                opened = Some(host);
+            }
+            self.tokens.insert(uri.to_owned(), opened);
+        }
+        if let Some(Some(host)) = self.tokens.get_mut(uri) {
+            return Ok(Some(host));
+        }
+        self.elsewhere.push(uri.to_owned());
+        Ok(None)
+    }
+
+    /// The public key that a step made; none where that step waits.
+    fn made(&self, name: &str) -> Result<Option<(usize, PublicKey)>, ExecuteError> {
+        let steps = &self.ground.plan.plan().steps;
+        let step = steps.iter().position(|step| matches!(step, Step::MakeKey(make) if make.name == name));
+        let step = step.ok_or_else(|| internal(format!("no step makes {name}")))?;
+        let key = self.record.last(|event| match event {
+            Event::Made { step: made, key } if *made == step => Some(key),
+            _ => None,
+        });
+        let proved = self
+            .record
+            .events()
+            .iter()
+            .any(|event| matches!(event, Event::Proved { step: of, .. } if *of == step));
+        match key {
+            Some(key) if proved => Ok(Some((step, public_key(&key.spki)?))),
+            _ => Ok(None),
+        }
+    }
+
+    /// The public key that a step speaks of; none where it is not made yet, or is known by its certificate alone.
+    fn key(&self, key: &KeyRef) -> Result<Option<PublicKey>, ExecuteError> {
+        match key {
+            KeyRef::Named(name) => Ok(self.made(name)?.map(|(_, key)| key)),
+            KeyRef::Sha256(hash) => Ok(self.anchor(hash).map(|anchor| anchor.public_key().clone())),
+        }
+    }
+
+    /// The certificate of a root that was there before.
+    fn anchor(&self, spki_sha256: &[u8; 32]) -> Option<Issuer> {
+        let parsed = self.ground.anchors.iter().filter_map(|der| Issuer::parse(der).ok());
+        parsed.into_iter().find(|anchor| anchor.spki_sha256() == *spki_sha256)
+    }
+}
+
+fn is_meant(uri: &str, facts: &TokenFacts) -> Result<(), ExecuteError> {
+    let wanted: TokenUri = uri.parse().map_err(internal)?;
+    if wanted.matches(&facts.label, &facts.serial, &facts.model) {
+        return Ok(());
+    }
+    let TokenFacts { label, serial, model, .. } = facts.clone();
+    Err(ExecuteError::OtherToken { uri: uri.to_owned(), label, serial, model })
+}
+
+fn decoded(hex: &str) -> Result<Vec<u8>, ExecuteError> {
+    HEXLOWER.decode(hex.as_bytes()).map_err(internal)
+}
+
+fn public_key(spki: &str) -> Result<PublicKey, ExecuteError> {
+    PublicKey::try_from(decoded(spki)?.as_slice()).map_err(internal)
+}
+
+/// SHA-256 of a file, such as the program's own.
+///
+/// # Errors
+/// The file system's.
+pub fn file_sha256(path: &Path) -> io::Result<[u8; 32]> {
+    Ok(Sha256::digest(std::fs::read(path)?).into())
+}

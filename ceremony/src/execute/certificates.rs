@@ -1,0 +1,205 @@
+//! Certificates and CRLs: composed, linted, written down, signed, verified, in this order (invariants I2 to I4).
+
+use certs::compose::{Serial, Tbs};
+use certs::crl::TbsCrl;
+use certs::{Issuer, PublicKey, SignatureAlgorithm};
+use data_encoding::HEXLOWER;
+use keeper::CaOrder;
+use ledger::plan::{Certify, CertifyAs, KeyRef, MakeCrl, Step};
+
+use super::{ExecuteError, Execution, decoded, internal, public_key};
+use crate::host::{HostError, TokenHost};
+use crate::record::Event;
+use crate::stand_in::StandIns;
+
+/// A serial number that stands for one in a rehearsal; it is never signed.
+const NO_SERIAL: [u8; 20] = [0x7f; 20];
+
+/// The exact bytes to sign, the moment for which they were composed, and what was made of them where they are signed.
+struct Pending {
+    tbs: Vec<u8>,
+    at_ms: i64,
+    der: Option<Vec<u8>>,
+}
+
+impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Open> {
+    /// Composes and lints every certificate of the plan with stand-in keys: a plan that cannot be is found before a key is made for it.
+    pub(super) fn rehearse_certificates(&self) -> Result<(), ExecuteError> {
+        let now_secs = secs((self.ground.clock)())?;
+        let mut stand_ins = StandIns::default();
+        let mut roots: Vec<(KeyRef, Issuer)> = Vec::new();
+        for (step, what) in self.ground.plan.plan().steps.iter().enumerate() {
+            let failed = |why: String| ExecuteError::Plan { step: step + 1, why };
+            match what {
+                Step::MakeKey(make) => stand_ins.make(&make.name, &make.algorithm).map_err(failed)?,
+                Step::Certify(certify) => {
+                    let key = |key: &KeyRef| match key {
+                        KeyRef::Named(name) => stand_ins.public_key(name),
+                        KeyRef::Sha256(hash) => self.anchor(hash).map(|anchor| anchor.public_key().clone()),
+                    };
+                    let unknown =
+                        || failed("it speaks of a key that no anchor of the trust bundle has".into());
+                    let subject = key(&certify.subject).ok_or_else(unknown)?;
+                    let before =
+                        roots.iter().find(|(key, _)| *key == certify.signer).map(|(_, root)| root.clone());
+                    let signer = match &certify.signer {
+                        _ if certify.profile == CertifyAs::Root => None,
+                        KeyRef::Sha256(hash) => Some(self.anchor(hash).ok_or_else(unknown)?),
+                        KeyRef::Named(_) => Some(before.ok_or_else(unknown)?),
+                    };
+                    let order = self.order(certify, &subject, signer.as_ref(), now_secs);
+                    let serial = Serial::try_from(NO_SERIAL).map_err(internal)?;
+                    let linted = order.compose(serial).map_err(|error| failed(error.to_string()))?;
+                    if certify.profile == CertifyAs::Root {
+                        let algorithm = SignatureAlgorithm::of(subject.kind());
+                        let unsigned = certs::compose::join(linted.tbs().as_bytes(), algorithm, &[0]);
+                        roots.push((certify.subject.clone(), Issuer::parse(&unsigned).map_err(internal)?));
+                    }
+                }
+                Step::MakeCrl(_) | Step::Destroy(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn certify(&mut self, step: usize, certify: &Certify) -> Result<(), ExecuteError> {
+        let (Some(subject), Some(signer)) = (self.key(&certify.subject)?, self.key(&certify.signer)?) else {
+            // The step that makes it waits for its token.
+            return Ok(());
+        };
+        let pending = self.pending(step)?;
+        if pending.as_ref().is_some_and(|pending| pending.der.is_some())
+            || self.token(&certify.token)?.is_none()
+        {
+            return Ok(());
+        }
+        self.is_accepted(step, &certify.subject, &subject)?;
+        let anchor = match certify.profile {
+            CertifyAs::Root => None,
+            _ => Some(
+                self.issuer(&certify.signer)?.ok_or_else(|| internal("a signer without a certificate"))?,
+            ),
+        };
+        let at_ms = pending.as_ref().map_or_else(|| (self.ground.clock)(), |pending| pending.at_ms);
+        let refused = |error: keeper::CaError| ExecuteError::Plan { step: step + 1, why: error.to_string() };
+        let at_secs = secs(at_ms)?;
+        // Whoever wrote the record, these bytes are signed only if they are what the plan orders.
+        let tbs = if let Some(pending) = pending {
+            let order = self.order(certify, &subject, anchor.as_ref(), at_secs);
+            order.lint(Tbs::from_recorded(pending.tbs)).map_err(refused)?.into_tbs()
+        } else {
+            let serial = self.draw::<20>(&certify.token, "rootcellar/v1 serial")?;
+            let order = self.order(certify, &subject, anchor.as_ref(), at_secs);
+            let serial = Serial::try_from(serial).map_err(internal)?;
+            let tbs = order.compose(serial).map_err(refused)?.into_tbs();
+            self.write(Event::Composed { step, tbs: HEXLOWER.encode(tbs.as_bytes()), at_ms })?;
+            tbs
+        };
+        self.sign(step, &certify.token, &signer, tbs.as_bytes())
+    }
+
+    pub(super) fn make_crl(&mut self, step: usize, order: &MakeCrl) -> Result<(), ExecuteError> {
+        let Some(signer) = self.issuer(&order.signer)? else { return Ok(()) };
+        let pending = self.pending(step)?;
+        if pending.as_ref().is_some_and(|pending| pending.der.is_some())
+            || self.token(&order.token)?.is_none()
+        {
+            return Ok(());
+        }
+        let at_ms = pending.as_ref().map_or_else(|| (self.ground.clock)(), |pending| pending.at_ms);
+        let failed = |why: String| ExecuteError::Plan { step: step + 1, why };
+        let revoked = keeper::revoked(order, secs(at_ms)?).map_err(failed)?;
+        let crl = keeper::crl(order, secs(at_ms)?, &revoked);
+        let tbs = match &pending {
+            Some(pending) => TbsCrl::from_recorded(pending.tbs.clone()),
+            None => certs::crl::compose(&signer, &crl).map_err(|error| failed(error.to_string()))?,
+        };
+        let linted = certs::crl::check(tbs, &signer, &crl).map_err(|findings| {
+            failed(findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+        })?;
+        let tbs = linted.into_tbs();
+        if pending.is_none() {
+            self.write(Event::Composed { step, tbs: HEXLOWER.encode(tbs.as_bytes()), at_ms })?;
+        }
+        self.sign(step, &order.token, &signer.public_key().clone(), tbs.as_bytes())
+    }
+
+    fn order<'a>(
+        &'a self,
+        certify: &Certify,
+        public_key: &'a PublicKey,
+        signer: Option<&'a Issuer>,
+        at_secs: u64,
+    ) -> CaOrder<'a> {
+        CaOrder {
+            cell: &self.cell,
+            profile: certify.profile,
+            public_key,
+            signer,
+            days: certify.days,
+            at_secs,
+        }
+    }
+
+    /// A key that this machine did not make is certified only when somebody here says which it is.
+    fn is_accepted(&self, step: usize, subject: &KeyRef, key: &PublicKey) -> Result<(), ExecuteError> {
+        let KeyRef::Named(name) = subject else { return Ok(()) };
+        let sha256 = key.spki_sha256();
+        if self.seen.contains(name) || self.ground.accepted.contains(&sha256) {
+            return Ok(());
+        }
+        Err(ExecuteError::NotAccepted { step: step + 1, sha256: HEXLOWER.encode(&sha256) })
+    }
+
+    /// The certificate of a signer: an anchor, or one that this plan signed.
+    fn issuer(&self, key: &KeyRef) -> Result<Option<Issuer>, ExecuteError> {
+        let name = match key {
+            KeyRef::Sha256(hash) => return Ok(self.anchor(hash)),
+            KeyRef::Named(name) => name,
+        };
+        let steps = &self.ground.plan.plan().steps;
+        let step = steps.iter().position(|step| {
+            matches!(step, Step::Certify(certify) if certify.profile == CertifyAs::Root && certify.subject == KeyRef::Named(name.clone()))
+        });
+        let Some((step, (_, key))) = step.zip(self.made(name)?) else { return Ok(None) };
+        let Some(Pending { der: Some(der), .. }) = self.pending(step)? else { return Ok(None) };
+        let issuer = Issuer::parse(&der).map_err(internal)?;
+        // The record is not believed.
+        if issuer.public_key() != &key || issuer.verify_certificate(&der).is_err() {
+            return Err(internal("the record holds another certificate than was signed"));
+        }
+        Ok(Some(issuer))
+    }
+
+    fn pending(&self, step: usize) -> Result<Option<Pending>, ExecuteError> {
+        let composed = self.record.last(|event| match event {
+            Event::Composed { step: of, tbs, at_ms } if *of == step => Some((tbs, *at_ms)),
+            _ => None,
+        });
+        let Some((tbs, at_ms)) = composed else { return Ok(None) };
+        let der = self.record.last(|event| match event {
+            Event::Signed { step: of, der } if *of == step => Some(der),
+            _ => None,
+        });
+        let der = der.map(|der| decoded(der)).transpose()?;
+        Ok(Some(Pending { tbs: decoded(tbs)?, at_ms, der }))
+    }
+
+    /// Signs what is written down, verifies the signature (invariant I4), and writes that down too.
+    fn sign(&mut self, step: usize, token: &str, signer: &PublicKey, tbs: &[u8]) -> Result<(), ExecuteError> {
+        let spki = signer.spki_der().to_vec();
+        let signature = self.ask(token, |host| host.sign(&spki, tbs))?;
+        let signer = public_key(&HEXLOWER.encode(&spki))?;
+        let what = || "the token returned a signature that does not verify".to_owned();
+        let algorithm = SignatureAlgorithm::of(signer.kind());
+        algorithm
+            .verify_by(&signer, tbs, &signature)
+            .map_err(|_| ExecuteError::Unfit { step: step + 1, what: what() })?;
+        let der = certs::compose::join(tbs, algorithm, &signature);
+        self.write(Event::Signed { step, der: HEXLOWER.encode(&der) })
+    }
+}
+
+fn secs(ms: i64) -> Result<u64, ExecuteError> {
+    u64::try_from(ms.div_euclid(1000)).map_err(internal)
+}

@@ -1,0 +1,173 @@
+//! The child's end: the module is loaded here, and nowhere else in a ceremony.
+
+use std::io::{BufRead, Write};
+
+use data_encoding::HEXLOWER;
+use hsm_config::{
+    KeyFound, KeyRequest, Module, PinGuard, PinSource, Token, TokenConfig, TokenError, TokenSession,
+    fresh_pin, sync_files,
+};
+use keeper::Probe;
+use secrecy::ExposeSecret;
+use sha2::{Digest, Sha256};
+
+use super::{Answer, Ask, KeyFacts, TokenFacts};
+use crate::pin_file;
+
+/// Most random octets in one answer.
+const RANDOM_MAX: usize = 4096;
+
+/// Answers until its input ends. `probe` is told when the token has done what was asked, before that is answered.
+///
+/// # Errors
+/// Its input or output.
+pub fn serve(
+    token: &TokenConfig,
+    guard: &PinGuard,
+    probe: &Probe,
+    asks: impl BufRead,
+    mut answers: impl Write,
+) -> std::io::Result<()> {
+    let mut open = None;
+    for line in asks.lines() {
+        let answer = match serde_json::from_str(&line?) {
+            Ok(ask) => {
+                let answer = answer(token, guard, &mut open, ask).unwrap_or_else(Answer::Failed);
+                (probe)("token did");
+                answer
+            }
+            Err(error) => Answer::Failed(error.to_string()),
+        };
+        serde_json::to_writer(&mut answers, &answer)?;
+        answers.write_all(b"\n")?;
+        answers.flush()?;
+    }
+    Ok(())
+}
+
+fn answer(
+    config: &TokenConfig,
+    guard: &PinGuard,
+    open: &mut Option<TokenSession>,
+    ask: Ask,
+) -> Result<Answer, String> {
+    if let Ask::Open { create } = ask {
+        let Some(token) = provision(config, create).map_err(said)? else { return Ok(Answer::NoToken) };
+        let pin = config.pin.read().map_err(said)?;
+        *open = Some(token.login(&pin, guard).map_err(said)?);
+        return facts(&token, config).map(|facts| Answer::Opened(Box::new(facts)));
+    }
+    let session = open.as_ref().ok_or("the token is not open")?;
+    match ask {
+        Ask::Make { id, label, algorithm } => {
+            let algorithm = algorithm.parse().map_err(said)?;
+            let request = KeyRequest { id: octets(&id)?, label, algorithm };
+            made(session, &request, config).map(|found| Answer::Key(described(&found))).map_err(said)
+        }
+        Ask::Find { spki_sha256 } => find(session, &octets(&spki_sha256)?, config),
+        Ask::Sign { spki, message } => {
+            let key = session.find_key(&octets(&spki)?).map_err(said)?.key;
+            let raw = session.sign(&key, &octets(&message)?).map_err(said)?;
+            let signature = keeper::certificate_signature(key.algorithm(), raw).map_err(said)?;
+            Ok(Answer::Octets(HEXLOWER.encode(&signature)))
+        }
+        Ask::Random { octets } => {
+            let mut block = vec![0u8; octets.min(RANDOM_MAX)];
+            session.random(&mut block).map_err(said)?;
+            Ok(Answer::Octets(HEXLOWER.encode(&block)))
+        }
+        Ask::Destroy { id } => {
+            let destroyed = session.destroy(&octets(&id)?).map_err(said)?;
+            sync_files(&config.profile, &config.dir).map_err(said)?;
+            Ok(Answer::Destroyed(destroyed))
+        }
+        Ask::Open { .. } => Err("the token is open already".into()),
+    }
+}
+
+fn said(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+fn octets(hex: &str) -> Result<Vec<u8>, String> {
+    HEXLOWER.decode(hex.as_bytes()).map_err(said)
+}
+
+/// A key pair under this CKA_ID: the one that is there, or a new one. Durable when this returns.
+fn made(session: &TokenSession, request: &KeyRequest, config: &TokenConfig) -> Result<KeyFound, TokenError> {
+    let found = match session.made_before(request, &config.profile)? {
+        Some(found) if found.key.algorithm() == request.algorithm => found,
+        Some(_) => return Err(TokenError::Malformed("a key of another kind under this CKA_ID")),
+        None => session.generate(request, &config.profile)?,
+    };
+    sync_files(&config.profile, &config.dir)?;
+    Ok(found)
+}
+
+fn find(session: &TokenSession, spki_sha256: &[u8], config: &TokenConfig) -> Result<Answer, String> {
+    let is_it = |found: &KeyFound| Sha256::digest(found.key.public_key()).as_slice() == spki_sha256;
+    let mut found: Vec<KeyFound> = session.keys().map_err(said)?.into_iter().filter(is_it).collect();
+    match (found.pop(), found.len()) {
+        (None, _) => Ok(Answer::NoKey),
+        (Some(only), 0) => {
+            only.attributes.require_custody(&config.profile).map_err(said)?;
+            Ok(Answer::Key(described(&only)))
+        }
+        (Some(_), more) => Err(format!("the token holds {} private keys for this public key", more + 1)),
+    }
+}
+
+fn described(found: &KeyFound) -> KeyFacts {
+    KeyFacts {
+        spki: HEXLOWER.encode(found.key.public_key()),
+        id: HEXLOWER.encode(found.key.id()),
+        label: found.label.clone(),
+        algorithm: found.key.algorithm().to_string(),
+        attributes: found
+            .attributes
+            .iter()
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+    }
+}
+
+fn facts(token: &Token, config: &TokenConfig) -> Result<TokenFacts, String> {
+    let (info, module) = (token.info(), token.module().info().map_err(said)?);
+    let file = std::fs::read(&module.path).map_err(said)?;
+    Ok(TokenFacts {
+        label: info.label.clone(),
+        serial: info.serial.clone(),
+        manufacturer: info.manufacturer.clone(),
+        model: info.model.clone(),
+        firmware: info.firmware.clone(),
+        module: module.path.display().to_string(),
+        module_sha256: HEXLOWER.encode(&Sha256::digest(file)),
+        library: format!("{} {}", module.description, module.version),
+        mechanisms: token.mechanisms().map_err(said)?,
+        attestation: config.profile.attestation.clone(),
+        exceptions: config.profile.exceptions(),
+    })
+}
+
+/// Finds the token; where it is not there and may be made by software, it is made if `create` says so.
+fn provision(config: &TokenConfig, create: bool) -> Result<Option<Token>, TokenError> {
+    if !create && !config.dir.exists() {
+        return Ok(None);
+    }
+    config.profile.set_up(&config.dir)?;
+    let module = Module::load(&config.profile.module_path()?)?;
+    match Token::find(&module, &config.uri) {
+        Err(TokenError::NoToken { .. }) if !create => Ok(None),
+        Err(TokenError::NoToken { .. }) if config.profile.initializable => {
+            if let PinSource::File(path) = &config.pin {
+                let pin = fresh_pin().map_err(|_| TokenError::Malformed("no random numbers for a PIN"))?;
+                pin_file::create(path, pin.expose_secret())
+                    .map_err(|source| TokenError::Files { path: path.clone(), source })?;
+            }
+            let token = Token::provision(&module, &config.uri, &config.pin.read()?)?;
+            sync_files(&config.profile, &config.dir)?;
+            Ok(Some(token))
+        }
+        found => found.map(Some),
+    }
+}

@@ -1,0 +1,188 @@
+//! A ceremony's own durable record: what is about to be done, and what was done, one line of JSON each, on the disk before the next thing
+//! happens. It stands in for the ledger where that is not at hand (invariant I2), and a ceremony that was cut short goes on from it.
+//!
+//! Does not: vouch for itself. What is read back is checked as if a stranger had written it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::host::{KeyFacts, TokenFacts};
+
+/// Name of the file in the ceremony's directory.
+pub const FILE: &str = "record.jsonl";
+
+/// Longest record, in bytes: many times what the longest plan leads to.
+const MAX_LEN: u64 = 4 * 1024 * 1024;
+
+/// What happened. Steps are counted from 0; octets are hexadecimal, times in milliseconds since 1970.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Event {
+    /// An execution of the plan began, or went on.
+    Began {
+        /// SHA-256 of the plan's text.
+        plan: String,
+        /// When.
+        at_ms: i64,
+        /// Name and version of the program.
+        tool: String,
+        /// SHA-256 of its file.
+        binary_sha256: String,
+    },
+    /// A token was opened.
+    Token {
+        /// Its URI in the plan.
+        uri: String,
+        /// What it says of itself.
+        facts: Box<TokenFacts>,
+    },
+    /// A key is about to be made.
+    Intended {
+        /// Step.
+        step: usize,
+        /// Its CKA_ID.
+        id: String,
+    },
+    /// A key was made and read back.
+    Made {
+        /// Step.
+        step: usize,
+        /// The key.
+        key: Box<KeyFacts>,
+    },
+    /// A key signed a request, and the signature is its own.
+    Proved {
+        /// Step.
+        step: usize,
+        /// The certification request (RFC 2986), DER.
+        csr: String,
+    },
+    /// A certificate or CRL was composed and linted, and is about to be signed.
+    Composed {
+        /// Step.
+        step: usize,
+        /// The exact bytes.
+        tbs: String,
+        /// The time for which it was composed.
+        at_ms: i64,
+    },
+    /// It was signed, and the signature is the signer's.
+    Signed {
+        /// Step.
+        step: usize,
+        /// The whole, DER.
+        der: String,
+    },
+    /// A key is about to be destroyed.
+    Destroying {
+        /// Step.
+        step: usize,
+        /// The key.
+        key: Box<KeyFacts>,
+    },
+    /// It was destroyed, looked for, and not found.
+    Destroyed {
+        /// Step.
+        step: usize,
+        /// How many objects it was; 0 where it was gone already.
+        objects: usize,
+    },
+    /// All of the plan is done.
+    Ended {
+        /// When.
+        at_ms: i64,
+    },
+}
+
+/// The record of one ceremony. Held by one process at a time.
+#[derive(Debug)]
+pub struct Record {
+    file: File,
+    events: Vec<Event>,
+}
+
+impl Record {
+    /// Opens the record in a ceremony's directory, or begins it. A last line that a crash cut short never happened: it is removed.
+    ///
+    /// # Errors
+    /// The file system's; another process holds it; a line is no event.
+    pub fn open(dir: &Path) -> io::Result<Self> {
+        let path = dir.join(FILE);
+        let mut options = OpenOptions::new();
+        let mut file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        file.try_lock().map_err(|_| io::Error::other("another process executes this ceremony"))?;
+        let mut text = String::new();
+        Read::by_ref(&mut file).take(MAX_LEN).read_to_string(&mut text)?;
+        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        let events: Result<Vec<Event>, _> = text[..whole].lines().map(serde_json::from_str).collect();
+        file.set_len(whole as u64)?;
+        file.seek(SeekFrom::End(0))?;
+        File::open(dir)?.sync_all()?;
+        Ok(Self { file, events: events? })
+    }
+
+    /// Writes an event down. It is durable when this returns.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn write(&mut self, event: Event) -> io::Result<()> {
+        let mut line = serde_json::to_vec(&event)?;
+        line.push(b'\n');
+        self.file.write_all(&line)?;
+        self.file.sync_all()?;
+        self.events.push(event);
+        Ok(())
+    }
+
+    /// What happened, in order.
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// The newest event for which `pick` has a value.
+    pub fn last<'a, T>(&'a self, pick: impl Fn(&'a Event) -> Option<T>) -> Option<T> {
+        self.events.iter().rev().find_map(pick)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ended(at_ms: i64) -> Event {
+        Event::Ended { at_ms }
+    }
+
+    #[test]
+    fn a_line_cut_short_never_happened() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut record = Record::open(dir.path()).unwrap();
+        record.write(ended(1)).unwrap();
+        record.write(ended(2)).unwrap();
+        drop(record);
+        let path = dir.path().join(FILE);
+        let whole = std::fs::read(&path).unwrap();
+        for cut in whole.len() / 2 + 1..whole.len() {
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            let mut record = Record::open(dir.path()).unwrap();
+            assert_eq!(record.events(), [ended(1)]);
+            record.write(ended(3)).unwrap();
+            drop(record);
+            assert_eq!(Record::open(dir.path()).unwrap().events(), [ended(1), ended(3)]);
+        }
+    }
+
+    #[test]
+    fn one_process_holds_it_and_what_is_no_event_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let held = Record::open(dir.path()).unwrap();
+        Record::open(dir.path()).unwrap_err();
+        drop(held);
+        std::fs::write(dir.path().join(FILE), "{\"event\":\"ended\",\"at_ms\":1,\"more\":2}\n").unwrap();
+        Record::open(dir.path()).unwrap_err();
+    }
+}

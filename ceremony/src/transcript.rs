@@ -1,0 +1,160 @@
+//! The transcript of a ceremony, written from its record.
+
+use data_encoding::{BASE64, HEXLOWER};
+use jiff::Timestamp;
+use keeper::step_name;
+use ledger::note::Note;
+use ledger::plan::{ApprovedPlan, Step};
+use ledger::transcript::Transcript;
+use sha2::{Digest, Sha256};
+
+use crate::host::{KeyFacts, TokenFacts};
+use crate::record::{Event, Record};
+
+/// Why a record makes no transcript.
+#[derive(Debug, thiserror::Error)]
+pub enum TranscriptGap {
+    /// The ceremony is not at its end.
+    #[error("the ceremony is not at its end: execute it first")]
+    NotEnded,
+    /// The record lacks something that the plan leads to, or holds something that is no record's.
+    #[error("the record has no {0}")]
+    Missing(&'static str),
+}
+
+/// Lines of a transcript.
+#[derive(Default)]
+struct Lines(Vec<(String, String)>);
+
+impl Lines {
+    fn line(&mut self, key: &str, value: impl ToString) {
+        // A value that a token left empty is said so: every line has one.
+        let value = value.to_string().trim().to_owned();
+        self.0.push((key.to_owned(), if value.is_empty() { "-".to_owned() } else { value }));
+    }
+}
+
+/// Writes the transcript of a plan that was executed to its end.
+///
+/// # Errors
+/// [`TranscriptGap`].
+pub fn transcript(plan: &ApprovedPlan, note: &Note, record: &Record) -> Result<Transcript, TranscriptGap> {
+    let mut lines = Lines::default();
+    let mut began = record.events().iter().filter_map(|event| match event {
+        Event::Began { at_ms, tool, binary_sha256, .. } => Some((*at_ms, tool, binary_sha256)),
+        _ => None,
+    });
+    let ended = record.last(|event| if let Event::Ended { at_ms } = event { Some(*at_ms) } else { None });
+    let ended = ended.ok_or(TranscriptGap::NotEnded)?;
+    let (at_ms, tool, binary_sha256) = began.next().ok_or(TranscriptGap::Missing("beginning"))?;
+    lines.line("tool", tool);
+    lines.line("binary-sha256", binary_sha256);
+    lines.line("began", time(at_ms)?);
+    for (at_ms, tool, binary_sha256) in began {
+        lines.line("resumed", format!("{} by {tool} {binary_sha256}", time(at_ms)?));
+    }
+    lines.line("ended", time(ended)?);
+    tokens(&mut lines, record);
+    for (step, what) in plan.plan().steps.iter().enumerate() {
+        lines.line("step", format!("{} {}", step + 1, step_name(what)));
+        match what {
+            Step::MakeKey(_) => made(&mut lines, record, step)?,
+            Step::Certify(_) => signed(&mut lines, record, step, "certificate")?,
+            Step::MakeCrl(_) => signed(&mut lines, record, step, "crl")?,
+            Step::Destroy(_) => destroyed(&mut lines, record, step)?,
+        }
+    }
+    Ok(Transcript { cell: plan.plan().cell.clone(), plan: note.to_string(), fields: lines.0 })
+}
+
+/// Every token that was opened, once, as it described itself last.
+fn tokens(lines: &mut Lines, record: &Record) {
+    let mut opened: Vec<(&String, &TokenFacts)> = Vec::new();
+    for event in record.events() {
+        if let Event::Token { uri, facts } = event {
+            match opened.iter_mut().find(|(known, _)| *known == uri) {
+                Some((_, known)) => *known = facts,
+                None => opened.push((uri, facts)),
+            }
+        }
+    }
+    for (uri, facts) in opened {
+        lines.line("token", uri);
+        lines.line("token-label", &facts.label);
+        lines.line("token-serial", &facts.serial);
+        lines.line("token-manufacturer", &facts.manufacturer);
+        lines.line("token-model", &facts.model);
+        lines.line("token-firmware", &facts.firmware);
+        lines.line("module", &facts.module);
+        lines.line("module-sha256", &facts.module_sha256);
+        lines.line("library", &facts.library);
+        lines.line("attestation", &facts.attestation);
+        facts.exceptions.iter().for_each(|exception| lines.line("exception", exception));
+        lines.line("mechanisms", facts.mechanisms.join(" "));
+    }
+}
+
+fn made(lines: &mut Lines, record: &Record, step: usize) -> Result<(), TranscriptGap> {
+    let key: Option<&KeyFacts> = record.last(|event| match event {
+        Event::Made { step: of, key } if *of == step => Some(&**key),
+        _ => None,
+    });
+    let csr = record.last(|event| match event {
+        Event::Proved { step: of, csr } if *of == step => Some(csr),
+        _ => None,
+    });
+    let (key, csr) = key.zip(csr).ok_or(TranscriptGap::Missing("key"))?;
+    let spki = octets(&key.spki)?;
+    lines.line("cka-id", &key.id);
+    lines.line("cka-label", &key.label);
+    lines.line("algorithm", &key.algorithm);
+    lines.line("public-key-sha256", HEXLOWER.encode(&Sha256::digest(&spki)));
+    lines.line("public-key", BASE64.encode(&spki));
+    key.attributes.iter().for_each(|(name, value)| lines.line("attribute", format!("{name} {value}")));
+    lines.line("csr", BASE64.encode(&octets(csr)?));
+    Ok(())
+}
+
+fn signed(lines: &mut Lines, record: &Record, step: usize, kind: &'static str) -> Result<(), TranscriptGap> {
+    let at_ms = record.last(|event| match event {
+        Event::Composed { step: of, at_ms, .. } if *of == step => Some(*at_ms),
+        _ => None,
+    });
+    let der = record.last(|event| match event {
+        Event::Signed { step: of, der } if *of == step => Some(der),
+        _ => None,
+    });
+    let (at_ms, der) = at_ms.zip(der).ok_or(TranscriptGap::Missing(kind))?;
+    let der = octets(der)?;
+    lines.line("composed", time(at_ms)?);
+    lines.line("sha256", HEXLOWER.encode(&Sha256::digest(&der)));
+    lines.line(kind, BASE64.encode(&der));
+    Ok(())
+}
+
+fn destroyed(lines: &mut Lines, record: &Record, step: usize) -> Result<(), TranscriptGap> {
+    let key = record.last(|event| match event {
+        Event::Destroying { step: of, key } if *of == step => Some(key),
+        _ => None,
+    });
+    let objects = record.last(|event| match event {
+        Event::Destroyed { step: of, objects } if *of == step => Some(*objects),
+        _ => None,
+    });
+    let (key, objects) = key.zip(objects).ok_or(TranscriptGap::Missing("destruction"))?;
+    lines.line("cka-id", &key.id);
+    lines.line("cka-label", &key.label);
+    lines.line("public-key-sha256", HEXLOWER.encode(&Sha256::digest(octets(&key.spki)?)));
+    lines.line("objects", objects);
+    lines.line("looked-for", "not found");
+    Ok(())
+}
+
+/// To the second, as the certificates have it.
+fn time(ms: i64) -> Result<Timestamp, TranscriptGap> {
+    Timestamp::from_second(ms.div_euclid(1000)).map_err(|_| TranscriptGap::Missing("time"))
+}
+
+fn octets(hex: &str) -> Result<Vec<u8>, TranscriptGap> {
+    HEXLOWER.decode(hex.as_bytes()).map_err(|_| TranscriptGap::Missing("octets"))
+}

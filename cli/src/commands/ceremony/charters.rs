@@ -1,0 +1,131 @@
+//! Which charter a note is signed under: that of the ceremony's own directory where it founds or amends one, else the officer's own copy.
+
+use ceremony::directory::{self, Directory};
+use ledger::bundle::{Bundle, Contents};
+use ledger::charter::{Charter, Terms};
+use ledger::note::Note;
+use ledger::plan::Plan;
+use ledger::proposal::Proposal;
+use ledger::text::Kind;
+use ledger::transcript::Transcript;
+
+use crate::client::charters;
+use crate::client::officer::CHARTER;
+use crate::error::Failure;
+use crate::files;
+use crate::session::Session;
+
+/// The officer's own copy of the trust bundle.
+const BUNDLE: &str = "bundle.note";
+
+/// The officers who may sign a note, and how many of them must.
+pub(super) struct Signers {
+    pub(super) terms: Terms,
+}
+
+/// The officer's own copy of the charter, where there is one: the first, and those that followed, each approved by the one before.
+///
+/// # Errors
+/// They are none.
+pub(in crate::commands) fn pinned(session: &Session) -> Result<Option<Charter>, Failure> {
+    let path = session.places()?.officer().join(CHARTER);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let first = charters(&files::read(&path)?)?;
+    Ok(Some(first.in_force().clone()))
+}
+
+/// The officer's own copy of the trust bundle.
+///
+/// # Errors
+/// There is none, or it is not the charter's.
+pub(in crate::commands) fn bundle(session: &Session, charter: &Charter) -> Result<Bundle, Failure> {
+    let officer = session.places()?.officer().to_owned();
+    let note = Directory::at(&officer).read(BUNDLE).map_err(|error| Failure::new("FILE_MALFORMED", error))?;
+    let note = note.ok_or_else(|| {
+        Failure::new("NO_BUNDLE", format!("{} is not there", officer.join(BUNDLE).display()))
+            .mended_by(format!("rootcellar ca bundle --note --out {}", officer.join(BUNDLE).display()))
+    })?;
+    Bundle::open(&note, charter)
+        .map_err(|error| Failure::unverified("the officer's copy of the trust bundle", error))
+}
+
+/// The charter in force for a ceremony: the officer's own copy, or the one in its directory for a cell that is being founded.
+///
+/// # Errors
+/// There is none, or it is not approved.
+pub(super) fn in_force(session: &Session, dir: &Directory) -> Result<Charter, Failure> {
+    let own = dir.read(directory::CHARTER).map_err(|error| Failure::new("FILE_MALFORMED", error))?;
+    let first = own.filter(|note| Terms::read(note).is_ok_and(|terms| terms.revision == 1));
+    match (first, pinned(session)?) {
+        (Some(note), _) => Charter::found(&note).map_err(|error| {
+            let remedy = format!("rootcellar ceremony approve {}", dir.path().display());
+            Failure::unverified("the charter", error).mended_by(remedy)
+        }),
+        (None, Some(pinned)) => Ok(pinned),
+        (None, None) => Err(no_charter(session)?),
+    }
+}
+
+fn no_charter(session: &Session) -> Result<Failure, Failure> {
+    let path = session.places()?.officer().join(CHARTER);
+    Ok(Failure::new(
+        "NO_CHARTER",
+        format!("{} is not there: which officers count is not known", path.display()),
+    )
+    .mended_by("the same with --officer-dir DIR, where charter.note lies"))
+}
+
+impl Signers {
+    /// Who may sign this note of a ceremony's directory, or of none.
+    ///
+    /// # Errors
+    /// It is no note that officers sign, or no charter says.
+    pub(super) fn of(session: &Session, note: &Note, dir: Option<&Directory>) -> Result<Self, Failure> {
+        let own = match dir {
+            Some(dir) => {
+                dir.read(directory::CHARTER).map_err(|error| Failure::new("FILE_MALFORMED", error))?
+            }
+            None => None,
+        };
+        let own = own.and_then(|note| Terms::read(&note).ok());
+        let malformed = |error: &dyn std::fmt::Display| Failure::new("FILE_MALFORMED", error);
+        let revision = match note.kind() {
+            // The first is signed by those whom it names, a later one by those before.
+            Some(Kind::Charter) => Terms::read(note).map_err(|error| malformed(&error))?.revision.max(2) - 1,
+            Some(Kind::Bundle) => Contents::read(note).map_err(|error| malformed(&error))?.charter_revision,
+            Some(Kind::Plan) => Plan::read(note).map_err(|error| malformed(&error))?.charter_revision,
+            Some(Kind::Proposal) => Proposal::read(note).map_err(|error| malformed(&error))?.charter_revision,
+            Some(Kind::Transcript) => {
+                let transcript = Transcript::read(note).map_err(|error| malformed(&error))?;
+                let plan = transcript.plan_note().map_err(|error| malformed(&error))?;
+                Plan::read(&plan).map_err(|error| malformed(&error))?.charter_revision
+            }
+            None => return Err(malformed(&"it is nothing that officers sign")),
+        };
+        if let Some(terms) = own.filter(|terms| terms.revision == revision) {
+            return Ok(Self { terms });
+        }
+        match pinned(session)? {
+            Some(charter) if charter.revision() == revision => Ok(Self { terms: charter.terms().clone() }),
+            Some(charter) => Err(Failure::new(
+                "OTHER_CHARTER",
+                format!(
+                    "it is for revision {revision} of the charter, and the officer's copy is revision {}",
+                    charter.revision()
+                ),
+            )),
+            None => Err(no_charter(session)?),
+        }
+    }
+
+    /// Officers who have signed the note, by name.
+    pub(super) fn signed(&self, note: &Note) -> Vec<String> {
+        let officers = self.terms.officers.iter();
+        officers
+            .filter(|officer| note.is_signed_by(officer) == Ok(true))
+            .map(|officer| officer.name().to_string())
+            .collect()
+    }
+}

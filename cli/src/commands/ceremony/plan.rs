@@ -1,0 +1,404 @@
+//! `rootcellar ceremony plan`: writes a plan for officers to approve.
+
+use std::path::{Path, PathBuf};
+
+use cell::RevocationReason;
+use ceremony::directory::{self, Directory};
+use ceremony::plans::{ISSUER_DAYS, KeyIn, ROOT_DAYS, RootIn, Terms, terms_of};
+use certs::Issuer;
+use clap::{Args, Subcommand};
+use data_encoding::HEXLOWER;
+use hsm_config::KeyAlgorithm;
+use ledger::bundle::{Bundle, Contents};
+use ledger::charter::{self, Charter};
+use ledger::note::VerifierKey;
+use ledger::plan::{Ceremony, Plan as CeremonyPlan, Revoke};
+use serde::Serialize;
+
+use super::charters;
+use crate::config::Config;
+use crate::error::Failure;
+use crate::output::{Page, Show};
+use crate::session::Session;
+use crate::spec::Lifetime;
+use crate::tokens::Which;
+
+/// Write a plan, for officers to approve: what is done, in which tokens, by which keys
+#[derive(Debug, Subcommand)]
+pub(crate) enum Plan {
+    Found(Found),
+    Root(Root),
+    Issuer(Issuing),
+    LogKey(LogKey),
+    Cross(Cross),
+    Rotation(Issuing),
+    Retirement(Retirement),
+    RootCrl(RootCrl),
+    Charter(NewCharter),
+}
+
+/// Where a plan goes, and for how long it is good.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Written {
+    /// The ceremony's directory, new or empty
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// How long the plan may be executed, up to 31d
+    #[arg(long, value_name = "TIME", default_value = "7d")]
+    expires: Lifetime,
+}
+
+/// A new cell of several officers: root, issuing and log key, in the tokens of the configuration
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Each officer makes a key with `rootcellar officer create NAME` and hands over the public half.
+
+Example:
+  rootcellar ceremony plan found --quorum 2 --officer KEY --officer KEY --officer KEY --out found")]
+pub(crate) struct Found {
+    /// How many officers an act needs
+    #[arg(long, value_name = "N")]
+    quorum: u8,
+    /// The officers' public keys
+    #[arg(long, value_name = "KEY", required = true)]
+    officer: Vec<VerifierKey>,
+    #[command(flatten)]
+    written: Written,
+}
+
+/// Another root, in a token of the configuration
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  rootcellar ceremony plan root --out root-2")]
+pub(crate) struct Root {
+    /// Kind of its key [default: the configuration's]
+    #[arg(long, value_name = "KIND")]
+    algorithm: Option<KeyAlgorithm>,
+    /// Days for which it is valid
+    #[arg(long, default_value_t = ROOT_DAYS)]
+    days: u32,
+    #[command(flatten)]
+    written: Written,
+}
+
+/// Another issuing key, with a log key beside it where the token is another one
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rootcellar ceremony plan issuer --token standby --out issuer-2     # stands ready in a second token
+  rootcellar ceremony plan rotation --token issuing --out issuer-2   # takes the place of the one in this token")]
+pub(crate) struct Issuing {
+    /// The token for the key
+    #[arg(long, value_enum, default_value_t = Which::Standby)]
+    token: Which,
+    /// Kind of its key [default: the configuration's]
+    #[arg(long, value_name = "KIND")]
+    algorithm: Option<KeyAlgorithm>,
+    /// Days for which its certificate is valid
+    #[arg(long, default_value_t = ISSUER_DAYS)]
+    days: u32,
+    #[command(flatten)]
+    written: Written,
+}
+
+/// Another key for the log
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  rootcellar ceremony plan log-key --token standby --out log-2")]
+pub(crate) struct LogKey {
+    /// The token for the key
+    #[arg(long, value_enum, default_value_t = Which::Standby)]
+    token: Which,
+    #[command(flatten)]
+    written: Written,
+}
+
+/// A certificate by which one root vouches for another, where the trust bundle has two
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  rootcellar ceremony plan cross --subject SHA256 --signer SHA256 --out cross"
+)]
+pub(crate) struct Cross {
+    /// SHA-256 of the public key of the root that is vouched for
+    #[arg(long, value_name = "SHA256")]
+    subject: String,
+    /// SHA-256 of the public key of the root that vouches
+    #[arg(long, value_name = "SHA256")]
+    signer: String,
+    /// Days for which it is valid
+    #[arg(long, default_value_t = ISSUER_DAYS)]
+    days: u32,
+    #[command(flatten)]
+    written: Written,
+}
+
+/// The end of a key: it is destroyed in its token, looked for, and not found
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  rootcellar ceremony plan retirement --key SHA256 --token issuing --out retire-1"
+)]
+pub(crate) struct Retirement {
+    /// SHA-256 of its public key
+    #[arg(long, value_name = "SHA256")]
+    key: String,
+    /// Its token
+    #[arg(long, value_enum)]
+    token: Which,
+    #[command(flatten)]
+    written: Written,
+}
+
+/// A CRL of the root: the certificates of issuers that count no more
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  rootcellar ceremony plan root-crl --number 1 --revoke 1a2b3c=superseded --out root-crl-1")]
+pub(crate) struct RootCrl {
+    /// CRL number, higher than that of the one before
+    #[arg(long)]
+    number: u64,
+    /// Days until the next one
+    #[arg(long, default_value_t = 90)]
+    days: u32,
+    /// A certificate's serial number in hexadecimal digits, and why it is revoked
+    #[arg(long, value_name = "SERIAL=REASON")]
+    revoke: Vec<String>,
+    #[command(flatten)]
+    written: Written,
+}
+
+/// The charter that follows: other officers, or another quorum, with the trust bundle that they sign
+#[derive(Debug, Args)]
+#[command(after_help = "\
+A quorum of the officers before approves the charter, a quorum of those it names the bundle.
+
+Example:
+  rootcellar ceremony plan charter --quorum 2 --officer KEY --officer KEY --officer KEY --out charter-2")]
+pub(crate) struct NewCharter {
+    /// How many officers an act needs from then on
+    #[arg(long, value_name = "N")]
+    quorum: u8,
+    /// The public keys of all officers from then on
+    #[arg(long, value_name = "KEY", required = true)]
+    officer: Vec<VerifierKey>,
+    #[command(flatten)]
+    written: Written,
+}
+
+/// Plans an issuing key in the standby token, good for a day, and says nothing.
+///
+/// # Errors
+/// As the command.
+pub(super) fn standby(session: &Session, dir: &Path) -> Result<(), Failure> {
+    let expires = "1d".parse().map_err(Failure::usage)?;
+    let written = Written { out: dir.to_owned(), expires };
+    let args = Issuing { token: Which::Standby, algorithm: None, days: ISSUER_DAYS, written };
+    let args = Plan::Issuer(args);
+    let config = session.config()?;
+    let charter = charters::pinned(session)?.ok_or_else(|| Failure::new("NO_CHARTER", "there is no cell"))?;
+    let bundle = charters::bundle(session, &charter)?;
+    let terms = terms_of(&charter, nonce()?, session.now_secs() + i64::from(args.written().expires.secs()));
+    let plan = plan(&config, &bundle, &terms, &args)?;
+    keep(args.written(), &[], Some(&plan))
+}
+
+pub(super) fn run(session: &Session, args: &Plan) -> Result<(), Failure> {
+    let config = session.config()?;
+    let written = args.written();
+    let (nonce, expires_unix) = (nonce()?, session.now_secs() + i64::from(written.expires.secs()));
+    if let Plan::Found(args) = args {
+        let cell = config.cell().to_string();
+        let terms = charter::Terms { cell, revision: 1, quorum: args.quorum, officers: args.officer.clone() };
+        let draft = terms.draft().map_err(Failure::usage)?;
+        let plan = found(&config, &Terms { charter: &terms, nonce, expires_unix });
+        return write(session, written, &[(directory::CHARTER, draft)], Some(&plan));
+    }
+    let charter = charters::pinned(session)?.ok_or_else(|| {
+        Failure::new("NO_CHARTER", "there is no cell: charter.note is not in the officer's directory")
+            .mended_by("rootcellar ceremony plan found --help")
+    })?;
+    let bundle = charters::bundle(session, &charter)?;
+    if let Plan::Charter(args) = args {
+        let notes = new_charter(&charter, &bundle, args)?;
+        return write(session, written, &notes, None);
+    }
+    let plan = plan(&config, &bundle, &terms_of(&charter, nonce, expires_unix), args)?;
+    write(session, written, &[], Some(&plan))
+}
+
+impl Plan {
+    fn written(&self) -> &Written {
+        match self {
+            Self::Found(args) => &args.written,
+            Self::Root(args) => &args.written,
+            Self::Issuer(args) | Self::Rotation(args) => &args.written,
+            Self::LogKey(args) => &args.written,
+            Self::Cross(args) => &args.written,
+            Self::Retirement(args) => &args.written,
+            Self::RootCrl(args) => &args.written,
+            Self::Charter(args) => &args.written,
+        }
+    }
+}
+
+fn found(config: &Config, terms: &Terms<'_>) -> CeremonyPlan {
+    let (root, issuing) = (config.root_token(), config.issuing_token());
+    terms.found(
+        KeyIn { token: &root.uri, algorithm: config.root_key() },
+        KeyIn { token: &issuing.uri, algorithm: config.issuing_key() },
+        KeyIn { token: &issuing.uri, algorithm: config.log_key() },
+    )
+}
+
+fn plan(config: &Config, bundle: &Bundle, terms: &Terms<'_>, args: &Plan) -> Result<CeremonyPlan, Failure> {
+    let root = config.root_token();
+    let root_in = |spki_sha256| RootIn { token: &root.uri, spki_sha256 };
+    Ok(match args {
+        Plan::Root(args) => {
+            let algorithm = args.algorithm.unwrap_or(config.root_key());
+            terms.root(KeyIn { token: &root.uri, algorithm }, args.days)
+        }
+        Plan::Issuer(issuing) | Plan::Rotation(issuing) => {
+            let token = token(config, issuing.token)?.uri;
+            let algorithm = issuing.algorithm.unwrap_or(config.issuing_key());
+            // The service's first token has a log key already.
+            let log = (issuing.token != Which::Issuing)
+                .then_some(KeyIn { token: &token, algorithm: config.log_key() });
+            let kind = if matches!(args, Plan::Rotation(_)) { Ceremony::Rotation } else { Ceremony::Issuer };
+            terms.issuer(
+                kind,
+                KeyIn { token: &token, algorithm },
+                log,
+                root_in(newest_root(bundle)?),
+                issuing.days,
+            )
+        }
+        Plan::LogKey(args) => {
+            let token = token(config, args.token)?.uri;
+            terms.log_key(KeyIn { token: &token, algorithm: config.log_key() })
+        }
+        Plan::Cross(args) => terms.cross(hash(&args.subject)?, root_in(hash(&args.signer)?), args.days),
+        Plan::Retirement(args) => {
+            let key = hash(&args.key)?;
+            if bundle.contents().active_issuer() == Some(key) {
+                return Err(Failure::usage("it is the active issuer")
+                    .mended_by("rootcellar issuer activate SHA256, of another"));
+            }
+            terms.retirement(key, &token(config, args.token)?.uri)
+        }
+        Plan::RootCrl(args) => {
+            let revoked: Result<Vec<Revoke>, Failure> = args.revoke.iter().map(|text| revoke(text)).collect();
+            terms.root_crl(root_in(newest_root(bundle)?), args.number, args.days, revoked?)
+        }
+        Plan::Found(_) | Plan::Charter(_) => return Err(Failure::new("INTERNAL", "planned elsewhere")),
+    })
+}
+
+fn new_charter(
+    charter: &Charter,
+    bundle: &Bundle,
+    args: &NewCharter,
+) -> Result<[(&'static str, ledger::note::Note); 2], Failure> {
+    let revision = charter.revision() + 1;
+    let terms = charter::Terms {
+        cell: charter.cell().to_owned(),
+        revision,
+        quorum: args.quorum,
+        officers: args.officer.clone(),
+    };
+    let contents =
+        Contents { number: bundle.number() + 1, charter_revision: revision, ..bundle.contents().clone() };
+    Ok([
+        (directory::CHARTER, terms.draft().map_err(Failure::usage)?),
+        (directory::BUNDLE, contents.draft().map_err(|error| Failure::new("INTERNAL", error))?),
+    ])
+}
+
+/// The root that signs: of several anchors the newest, which stands last.
+fn newest_root(bundle: &Bundle) -> Result<[u8; 32], Failure> {
+    let der =
+        bundle.anchors().last().ok_or_else(|| Failure::new("INTERNAL", "a trust bundle without anchors"))?;
+    let anchor = Issuer::parse(der).map_err(|error| Failure::unverified("the trust bundle", error))?;
+    Ok(anchor.spki_sha256())
+}
+
+fn token(config: &Config, which: Which) -> Result<hsm_config::TokenConfig, Failure> {
+    which.config(config).ok_or_else(|| {
+        Failure::usage("the configuration has no such token")
+            .mended_by("set standby-token.uri in the configuration file")
+    })
+}
+
+fn hash(hex: &str) -> Result<[u8; 32], Failure> {
+    let octets = HEXLOWER.decode(hex.as_bytes()).ok().and_then(|octets| octets.try_into().ok());
+    octets.ok_or_else(|| Failure::usage(format!("{hex}: 64 hexadecimal digits are needed")))
+}
+
+fn revoke(text: &str) -> Result<Revoke, Failure> {
+    let malformed = || Failure::usage(format!("{text}: write SERIAL=REASON, such as 1a2b3c=superseded"));
+    let (serial, reason) = text.split_once('=').ok_or_else(malformed)?;
+    let serial = HEXLOWER.decode(serial.as_bytes()).map_err(|_| malformed())?;
+    let reason: RevocationReason = reason.parse().map_err(|_| malformed())?;
+    let code =
+        RevocationReason::ALL.into_iter().find(|(known, ..)| *known == reason).map(|(_, code, _)| code);
+    Ok(Revoke { serial, reason: code.ok_or_else(malformed)? })
+}
+
+fn nonce() -> Result<[u8; 16], Failure> {
+    let mut nonce = [0; 16];
+    getrandom::fill(&mut nonce).map_err(|error| Failure::new("RANDOM", error))?;
+    Ok(nonce)
+}
+
+/// Writes what officers are to sign into a directory that holds nothing yet.
+fn write(
+    session: &Session,
+    written: &Written,
+    notes: &[(&str, ledger::note::Note)],
+    plan: Option<&CeremonyPlan>,
+) -> Result<(), Failure> {
+    keep(written, notes, plan)?;
+    session.output().say(&Planned {
+        directory: written.out.display().to_string(),
+        steps: plan.map_or(0, |plan| plan.steps.len()),
+    })
+}
+
+fn keep(
+    written: &Written,
+    notes: &[(&str, ledger::note::Note)],
+    plan: Option<&CeremonyPlan>,
+) -> Result<(), Failure> {
+    let dir = Directory::create(&written.out).map_err(|error| Failure::new("FILE", error))?;
+    let holds =
+        std::fs::read_dir(dir.path()).map_err(|error| Failure::file(dir.path(), &error))?.next().is_some();
+    if holds {
+        return Err(Failure::usage(format!(
+            "{} is not empty: each ceremony has a directory of its own",
+            written.out.display()
+        )));
+    }
+    let draft = plan.map(|plan| plan.draft().map_err(Failure::usage)).transpose()?;
+    let plan_note = draft.iter().map(|note| (directory::PLAN, note));
+    for (name, note) in notes.iter().map(|(name, note)| (*name, note)).chain(plan_note) {
+        dir.write(name, note).map_err(|error| Failure::new("FILE", error))?;
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Planned {
+    directory: String,
+    steps: usize,
+}
+
+impl Show for Planned {
+    fn show(&self, page: &mut Page) {
+        page.field("written", &self.directory);
+        page.line("");
+        if self.steps > 0 {
+            page.line("Try it without any of your tokens:");
+            page.line(&format!("  rootcellar ceremony execute --rehearse {}", self.directory));
+        }
+        page.line("Next, each officer:");
+        page.line(&format!("  rootcellar ceremony approve {}", self.directory));
+    }
+}

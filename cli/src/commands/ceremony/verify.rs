@@ -1,0 +1,167 @@
+//! `rootcellar ceremony verify`: a transcript, judged off line.
+
+use std::path::{Path, PathBuf};
+
+use ceremony::directory::Directory;
+use clap::Args;
+use data_encoding::HEXLOWER;
+use keeper::{Evidence, EvidenceError};
+use ledger::charter::{Charter, Terms};
+use ledger::note::{Note, VerifierKey};
+use ledger::plan::Plan;
+use ledger::transcript::Transcript;
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use super::charters;
+use crate::client::charters as charters_of;
+use crate::error::Failure;
+use crate::files;
+use crate::output::{Page, Show};
+use crate::session::Session;
+
+/// Verify a transcript off line: the quorum's approvals, each key's proof and attributes, each certificate. A line that was altered is named
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Give the officers' public keys with --officer and --quorum (they must make the very charter that the plan names), or a charter's note; \
+without either, charter.note beside the transcript counts, and then the officer's own copy.
+
+Examples:
+  rootcellar ceremony verify found/transcript.note
+  rootcellar ceremony verify transcript.note --quorum 2 --officer KEY --officer KEY --officer KEY")]
+pub(crate) struct Verify {
+    /// The transcript
+    transcript: PathBuf,
+    /// The charter's note
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["officer", "quorum"])]
+    charter: Option<PathBuf>,
+    /// The public keys of the charter's officers, in its order
+    #[arg(long, value_name = "KEY", requires = "quorum")]
+    officer: Vec<VerifierKey>,
+    /// How many of them approve
+    #[arg(long, value_name = "N", requires = "officer")]
+    quorum: Option<u8>,
+    /// Certificates of roots that were there before, PEM
+    #[arg(long, value_name = "FILE")]
+    anchors: Option<PathBuf>,
+}
+
+pub(super) fn run(session: &Session, args: &Verify) -> Result<(), Failure> {
+    let bytes = files::read(&args.transcript)?;
+    let charter = charter(session, args, &bytes)?;
+    let anchors = match &args.anchors {
+        Some(path) => files::read_certificates(path)?,
+        None => {
+            charters::bundle(session, &charter).map(|bundle| bundle.anchors().to_vec()).unwrap_or_default()
+        }
+    };
+    let evidence = Evidence::open(&bytes, &charter, &anchors)?;
+    session.output().say(&Verified::new(&evidence, &charter))
+}
+
+/// Whose approvals count. What is wrong with a transcript that was altered so far that it names none, its judge says.
+fn charter(session: &Session, args: &Verify, bytes: &[u8]) -> Result<Charter, Failure> {
+    let unverified = |error: &dyn std::fmt::Display| Failure::unverified("the charter", error);
+    if let Some(path) = &args.charter {
+        return Ok(charters_of(&files::read(path)?)?.in_force().clone());
+    }
+    if let Some(quorum) = args.quorum {
+        let plan = Note::parse(bytes).ok().and_then(|note| Transcript::read(&note).ok());
+        let plan = plan.and_then(|transcript| Plan::read(&transcript.plan_note().ok()?).ok());
+        let (cell, revision) = match plan {
+            Some(plan) => (plan.cell, plan.charter_revision),
+            None => (session.config()?.cell().to_string(), 1),
+        };
+        let terms = Terms { cell, revision, quorum, officers: args.officer.clone() };
+        return Charter::known(terms).map_err(|error| unverified(&error));
+    }
+    let beside = args.transcript.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    charters::in_force(session, &Directory::at(beside))
+}
+
+impl From<EvidenceError> for Failure {
+    fn from(error: EvidenceError) -> Self {
+        Self::new("NOT_VERIFIED", error)
+    }
+}
+
+#[derive(Serialize)]
+struct Verified {
+    cell: String,
+    ceremony: String,
+    approved_by: Vec<String>,
+    quorum: u8,
+    present: Vec<String>,
+    keys: Vec<Key>,
+    certificates: Vec<Certificate>,
+    crls: usize,
+    destroyed: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Key {
+    name: String,
+    sha256: String,
+    token: String,
+}
+
+#[derive(Serialize)]
+struct Certificate {
+    profile: String,
+    sha256: String,
+}
+
+impl Verified {
+    fn new(evidence: &Evidence, charter: &Charter) -> Self {
+        let plan = evidence.plan.plan();
+        Self {
+            cell: plan.cell.clone(),
+            ceremony: plan.ceremony.to_string(),
+            approved_by: evidence.plan.approvals().officers().iter().map(ToString::to_string).collect(),
+            quorum: charter.quorum(),
+            present: evidence.present.iter().map(ToString::to_string).collect(),
+            keys: evidence
+                .keys
+                .iter()
+                .map(|key| Key {
+                    name: key.name.clone(),
+                    sha256: HEXLOWER.encode(&key.public_key.spki_sha256()),
+                    token: format!("{} (serial {})", key.token.0, key.token.1),
+                })
+                .collect(),
+            certificates: evidence
+                .certificates
+                .iter()
+                .map(|one| Certificate {
+                    profile: one.profile.to_string(),
+                    sha256: HEXLOWER.encode(&Sha256::digest(&one.der)),
+                })
+                .collect(),
+            crls: evidence.crls.len(),
+            destroyed: evidence.destroyed.iter().map(|key| HEXLOWER.encode(key)).collect(),
+        }
+    }
+}
+
+impl Show for Verified {
+    fn show(&self, page: &mut Page) {
+        page.field("verified", format!("a ceremony ({}) of the cell {}", self.ceremony, self.cell));
+        page.field("approved", format!("{} ({} needed)", self.approved_by.join(", "), self.quorum));
+        page.field("present", self.present.join(", "));
+        for key in &self.keys {
+            page.field(&format!("{} key", key.name), format!("sha256 {}, made in {}", key.sha256, key.token));
+        }
+        for certificate in &self.certificates {
+            page.field(
+                &format!("{} certificate", certificate.profile),
+                format!("sha256 {}", certificate.sha256),
+            );
+        }
+        if self.crls > 0 {
+            page.field("CRLs", self.crls);
+        }
+        for key in &self.destroyed {
+            page.field("destroyed", format!("the key {key}"));
+        }
+    }
+}

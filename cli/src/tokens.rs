@@ -1,0 +1,107 @@
+//! The tokens that the configuration names, and processes that open them.
+
+use std::path::{Path, PathBuf};
+
+use ceremony::host::{HostError, TokenHost};
+use clap::ValueEnum;
+use hsm_config::{PinSource, Profile, TokenConfig, TokenUri};
+
+use crate::config::Config;
+use crate::error::Failure;
+use crate::session::Session;
+
+/// A token of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Which {
+    /// The service's
+    Issuing,
+    /// The service's second one
+    Standby,
+    /// The officer's, with the root key
+    Root,
+}
+
+impl Which {
+    /// Its configuration; none where there is no such token.
+    pub(crate) fn config(self, config: &Config) -> Option<TokenConfig> {
+        match self {
+            Self::Issuing => Some(config.issuing_token()),
+            Self::Standby => config.standby_token(),
+            Self::Root => Some(config.root_token()),
+        }
+    }
+
+    /// Where the record of refused PINs is: one for each token, whoever logs in.
+    pub(crate) fn guarded(self, config: &Config) -> &Path {
+        match self {
+            Self::Issuing | Self::Standby => config.data_dir(),
+            Self::Root => config.officer_dir(),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Issuing => "issuing",
+            Self::Standby => "standby",
+            Self::Root => "root",
+        }
+    }
+
+    /// The token that a plan's URI means.
+    fn meant(config: &Config, uri: &TokenUri) -> Option<(Self, TokenConfig)> {
+        let same = |token: &TokenConfig| {
+            token.uri == *uri || uri.label().is_some() && token.uri.label() == uri.label()
+        };
+        let all = Self::value_variants().iter().filter_map(|which| Some((*which, which.config(config)?)));
+        all.into_iter().find(|(_, token)| same(token))
+    }
+}
+
+/// Gives the process of the token that a plan's URI means: none where the configuration has no such token, or it is not among `only`.
+pub(crate) fn opener<'a>(
+    session: &'a Session,
+    config: &'a Config,
+    only: &'a [Which],
+) -> impl FnMut(&str) -> Result<Option<TokenHost>, HostError> + 'a {
+    move |uri| {
+        let uri: TokenUri =
+            uri.parse().map_err(|error: hsm_config::UriError| HostError::Reported(error.to_string()))?;
+        let Some((which, token)) = Which::meant(config, &uri) else { return Ok(None) };
+        if !only.is_empty() && !only.contains(&which) {
+            return Ok(None);
+        }
+        start(session, &token, &["--token", which.name()]).map(Some)
+    }
+}
+
+/// Gives processes of throw-away SoftHSM2 tokens below a directory, one for each URI.
+pub(crate) fn rehearsal<'a>(
+    session: &'a Session,
+    dir: &'a Path,
+) -> impl FnMut(&str) -> Result<Option<TokenHost>, HostError> + 'a {
+    move |uri| {
+        let reported = |error: &dyn std::fmt::Display| HostError::Reported(error.to_string());
+        let label = uri.parse::<TokenUri>().ok().and_then(|uri| uri.label().map(ToOwned::to_owned));
+        let label = label.ok_or_else(|| reported(&"a rehearsal names tokens by label"))?;
+        let token = throw_away(dir, &label).map_err(|error| reported(&error))?;
+        let dir = dir.display().to_string();
+        start(session, &token, &["--rehearsal", &dir, "--label", &label]).map(Some)
+    }
+}
+
+/// A throw-away token below a directory.
+///
+/// # Errors
+/// The label is none.
+pub(crate) fn throw_away(dir: &Path, label: &str) -> Result<TokenConfig, Failure> {
+    let dir: PathBuf = dir.join(label);
+    let uri = TokenUri::with_label(label).map_err(Failure::usage)?;
+    let profile = Profile::load("softhsm2").map_err(|error| Failure::new("INTERNAL", error))?;
+    Ok(TokenConfig { uri, profile, pin: PinSource::File(dir.join("pin")), dir })
+}
+
+fn start(session: &Session, token: &TokenConfig, arguments: &[&str]) -> Result<TokenHost, HostError> {
+    let mut command = session.again(&[]).map_err(|failure| HostError::Reported(failure.to_string()))?;
+    command.arg("token-host").args(arguments);
+    TokenHost::start(command, token)
+}

@@ -1,0 +1,230 @@
+//! What officers hand in beside proposals: a new trust bundle, a new charter with the bundle under it, the transcript of a ceremony. Judged
+//! as a whole against what is in force, then recorded as a whole.
+
+use certs::Issuer;
+use ledger::bundle::{Bundle, BundleError, IssuerState};
+use ledger::charter::{Charter, CharterError};
+use ledger::entry::entry::Kind;
+use ledger::entry::{self, Attribute, CaCertificate, CaRole, Custody, KeyCustody};
+use ledger::note::{KeyError, KeyName, Note, VerifierKey};
+use ledger::plan::CertifyAs;
+use sha2::{Digest, Sha256};
+
+use super::evidence::{Evidence, EvidenceError, MadeKey};
+use crate::trust;
+
+/// The notes, as they were handed in; any may be absent, not all.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Import<'a> {
+    /// A charter: the first, or the one that follows.
+    pub charter: Option<&'a Note>,
+    /// The bytes of a transcript's note.
+    pub transcript: Option<&'a [u8]>,
+    /// A trust bundle.
+    pub bundle: Option<&'a Note>,
+}
+
+/// What is in force before; nothing of a cell that is being founded.
+#[derive(Debug, Default)]
+pub(crate) struct InForce {
+    pub(crate) charter: Option<Charter>,
+    pub(crate) bundle: Option<Bundle>,
+    /// The issuers that the ledger holds.
+    pub(crate) issuers: Vec<Issuer>,
+}
+
+/// One entry to be recorded, with the signature of the certificate that it holds and that certificate.
+#[derive(Debug)]
+pub(crate) struct Imported {
+    pub(crate) kind: Kind,
+    pub(crate) signed: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+/// What an import leads to.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) entries: Vec<Imported>,
+    /// The nonce of the ceremony's plan: it is used up.
+    pub(crate) nonce: Option<[u8; 16]>,
+    /// The issuer that the new trust bundle names as the one that signs, where there is a new one and it names one.
+    pub(crate) active: Option<[u8; 32]>,
+}
+
+/// Why an import is not taken. Nothing is recorded then.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// It brings nothing.
+    #[error("nothing was handed in: a bundle, a charter with its bundle, or a transcript")]
+    Nothing,
+    /// The charter is none, or does not follow.
+    #[error("the charter: {0}")]
+    Charter(#[from] CharterError),
+    /// A charter without a trust bundle under it: clients could check none.
+    #[error("a new charter needs a trust bundle under it, signed by the officers that it names")]
+    CharterAlone,
+    /// A charter and a ceremony at once.
+    #[error(
+        "a new charter and a ceremony are handed in one after the other: which charter approved the plan must be plain"
+    )]
+    CharterAndCeremony,
+    /// The transcript proves nothing.
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
+    /// The bundle is none of the charter's.
+    #[error("the trust bundle: {0}")]
+    Bundle(#[from] BundleError),
+    /// The bundle is not the next.
+    #[error("trust bundle {offered} does not follow bundle {have}: write it anew from the one in force")]
+    NotNext {
+        /// Number of the one in force.
+        have: u64,
+        /// Number of the one that was handed in.
+        offered: u64,
+    },
+    /// The plan was carried out before.
+    #[error("the plan of this ceremony was carried out before, as entry {0}")]
+    Replayed(u64),
+    /// The bundle would leave the cell without what it needs.
+    #[error("the trust bundle cannot be in force: {0}")]
+    Unusable(String),
+}
+
+impl Import<'_> {
+    /// Judges what was handed in for the log of this origin.
+    ///
+    /// # Errors
+    /// [`ImportError`].
+    pub(crate) fn judge(&self, before: &InForce, origin: &str) -> Result<Accepted, ImportError> {
+        let mut entries = Vec::new();
+        let charter = match (self.charter, &before.charter) {
+            (Some(note), Some(in_force)) => Some(in_force.succeed(note)?),
+            (Some(note), None) => Some(Charter::found(note)?),
+            (None, in_force) => in_force.clone(),
+        };
+        if let Some(note) = self.charter {
+            if self.bundle.is_none() {
+                return Err(ImportError::CharterAlone);
+            }
+            if before.charter.is_some() && self.transcript.is_some() {
+                return Err(ImportError::CharterAndCeremony);
+            }
+            entries.push(plain(Kind::Charter(entry::Charter { note: note.to_string().into_bytes() })));
+        }
+        // A ceremony is approved by the charter in force when it was planned: before one that comes with it, but for a founding.
+        let planned_under = before.charter.as_ref().or(charter.as_ref()).ok_or(ImportError::Nothing)?;
+        let mut issuers = before.issuers.clone();
+        let (mut nonce, mut active) = (None, None);
+        if let Some(bytes) = self.transcript {
+            let anchors = before.bundle.as_ref().map_or(&[][..], Bundle::anchors);
+            let evidence = Evidence::open(bytes, planned_under, anchors)?;
+            nonce = Some(evidence.plan.plan().nonce);
+            entries.push(plain(Kind::Ceremony(entry::Ceremony { transcript: bytes.to_vec() })));
+            entries.extend(certificates(&evidence)?);
+            if before.charter.is_none() {
+                entries.push(plain(custody(&evidence)));
+            }
+            let issuing = evidence.certificates.iter().filter(|one| one.profile == CertifyAs::Issuer);
+            issuers.extend(issuing.map(|one| one.issuer.clone()));
+        }
+        if let Some(note) = self.bundle {
+            let bundle = Bundle::open(note, charter.as_ref().unwrap_or(planned_under))?;
+            let have = before.bundle.as_ref().map_or(0, Bundle::number);
+            if bundle.number() != have + 1 {
+                return Err(ImportError::NotNext { have, offered: bundle.number() });
+            }
+            is_usable(&bundle, before.bundle.as_ref(), &issuers, origin)?;
+            active = bundle.contents().active_issuer();
+            entries.push(plain(Kind::Bundle(entry::Bundle { note: note.to_string().into_bytes() })));
+        }
+        if entries.is_empty() { Err(ImportError::Nothing) } else { Ok(Accepted { entries, nonce, active }) }
+    }
+}
+
+fn plain(kind: Kind) -> Imported {
+    Imported { kind, signed: None }
+}
+
+/// Every CA certificate of a ceremony, with its signature.
+fn certificates(evidence: &Evidence) -> Result<Vec<Imported>, ImportError> {
+    let one = |certified: &super::Certified| {
+        let unusable = |error: certs::summary::NotACertificate| ImportError::Unusable(error.to_string());
+        let tbs = certs::summary::tbs_of(&certified.der).map_err(unusable)?.to_vec();
+        let signature = certs::summary::signature_of(&certified.der).map_err(unusable)?.to_vec();
+        let role = match certified.profile {
+            CertifyAs::Root => CaRole::Root,
+            CertifyAs::Issuer => CaRole::Issuer,
+            CertifyAs::Cross => CaRole::Cross,
+        };
+        let kind = Kind::CaCertificate(CaCertificate {
+            role: role.into(),
+            tbs,
+            signer_spki_sha256: certified.signer_spki_sha256.to_vec(),
+        });
+        Ok(Imported { kind, signed: Some((signature, certified.der.clone())) })
+    };
+    evidence.certificates.iter().map(one).collect()
+}
+
+/// The keys of a founding as their tokens described them.
+fn custody(evidence: &Evidence) -> Kind {
+    let one = |key: &MadeKey| KeyCustody {
+        purpose: key.name.clone(),
+        spki_sha256: key.public_key.spki_sha256().to_vec(),
+        cka_id: key.cka_id.clone(),
+        token_label: key.token.0.clone(),
+        token_serial: key.token.1.clone(),
+        attributes: key
+            .attributes
+            .iter()
+            .map(|(name, value)| Attribute { name: name.clone(), value: value.clone() })
+            .collect(),
+    };
+    Kind::Custody(Custody { keys: evidence.keys.iter().map(one).collect() })
+}
+
+/// Whatever officers sign, a bundle that names no key of the log or no issuer that leads to one of its anchors would stop the cell.
+fn is_usable(
+    bundle: &Bundle,
+    before: Option<&Bundle>,
+    issuers: &[Issuer],
+    origin: &str,
+) -> Result<(), ImportError> {
+    let unusable = |why: String| ImportError::Unusable(why);
+    if bundle.log(origin).is_none() {
+        return Err(unusable(format!("it names no key of the log {origin}")));
+    }
+    for der in bundle.anchors() {
+        Issuer::parse(der).map_err(|error| unusable(format!("an anchor: {error}")))?;
+    }
+    let named_before = before.is_some_and(|before| !before.issuers().is_empty());
+    if bundle.contents().active_issuer().is_none() && (before.is_none() || named_before) {
+        return Err(unusable("it names no active issuer".into()));
+    }
+    for line in bundle.issuers().iter().filter(|line| line.state != IssuerState::Retired) {
+        let hex = data_encoding::HEXLOWER.encode(&line.spki_sha256);
+        let issuer = issuers.iter().find(|issuer| issuer.spki_sha256() == line.spki_sha256);
+        let issuer = issuer.ok_or_else(|| {
+            unusable(format!("the ledger holds no issuer {hex}: import its ceremony first"))
+        })?;
+        if !trust::is_anchored(issuer, bundle) {
+            return Err(unusable(format!("the issuer {hex} leads to none of its anchors")));
+        }
+    }
+    Ok(())
+}
+
+/// A key of a token as signed notes name it: Ed25519 or ECDSA on P-256, by its SubjectPublicKeyInfo.
+///
+/// # Errors
+/// It is of another kind.
+pub fn note_key(name: KeyName, spki: &[u8]) -> Result<VerifierKey, KeyError> {
+    match spki.strip_prefix(&trust::ED25519_SPKI) {
+        Some(octets) => VerifierKey::ed25519(name, octets.try_into().map_err(|_| KeyError::Key)?),
+        None => VerifierKey::ecdsa_p256(name, spki),
+    }
+}
+
+/// SHA-256 of a certificate, as signatures are kept beside it.
+pub(crate) fn certificate_sha256(der: &[u8]) -> [u8; 32] {
+    Sha256::digest(der).into()
+}
