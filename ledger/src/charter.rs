@@ -56,6 +56,9 @@ pub enum NotApproved {
         /// Officers needed.
         need: u8,
     },
+    /// Somebody else's signature stands beside the officers', or one of theirs was altered until it was nobody's.
+    #[error("a signature under it is no officer's, or is there twice")]
+    Others,
     /// A line in an officer's name is not that officer's signature: the note was changed, or the line made up.
     #[error("the signature of {0} is not valid")]
     BadSignature(KeyName),
@@ -196,6 +199,19 @@ impl Charter {
     /// [`NotApproved`].
     pub fn approvals(&self, note: &Note) -> Result<Approvals, NotApproved> {
         self.approved_by(note, self.terms.quorum)
+    }
+
+    /// The same, for notes under which nobody else's line may stand: each byte of such a note is an officer's word.
+    ///
+    /// # Errors
+    /// [`NotApproved`].
+    pub fn approvals_alone(&self, note: &Note, need: u8) -> Result<Approvals, NotApproved> {
+        let approvals = self.approved_by(note, need)?;
+        if note.signatures().len() == approvals.officers.len() {
+            Ok(approvals)
+        } else {
+            Err(NotApproved::Others)
+        }
     }
 
     /// Checks that one officer at least signed a note: for acts that any one of them can do.

@@ -148,7 +148,7 @@ impl Plan {
         if plan.expires_unix.saturating_sub(now_unix) > MAX_LIFETIME_SECS {
             return Err(PlanError::TooFar);
         }
-        let approvals = charter.approvals(note)?;
+        let approvals = charter.approvals_alone(note, charter.quorum())?;
         Ok(ApprovedPlan { plan, sha256: sha256(note), approvals })
     }
 

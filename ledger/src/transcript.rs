@@ -77,7 +77,7 @@ impl Transcript {
     /// [`TranscriptError`].
     pub fn open(note: &Note, charter: &Charter) -> Result<(Self, Approvals), TranscriptError> {
         let transcript = Self::parse(note.text())?;
-        Ok((transcript, charter.approvals_of_one(note)?))
+        Ok((transcript, charter.approvals_alone(note, 1)?))
     }
 
     /// The plan's note.

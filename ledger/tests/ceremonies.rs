@@ -200,7 +200,7 @@ fn a_bundle_names_issuers_and_more_than_one_key_of_a_log() {
     refuses(|contents| contents.issuers[1].spki_sha256 = [1; 32]);
     refuses(|contents| {
         contents.issuers =
-            (0..17).map(|i| IssuerLine { state: IssuerState::Retired, spki_sha256: [i; 32] }).collect()
+            (0..17).map(|i| IssuerLine { state: IssuerState::Retired, spki_sha256: [i; 32] }).collect();
     });
     refuses(|contents| contents.logs[0].keys.clear());
     refuses(|contents| contents.logs[0].keys[1] = contents.logs[0].keys[0].clone());

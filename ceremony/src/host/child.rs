@@ -32,8 +32,9 @@ pub fn serve(
     for line in asks.lines() {
         let answer = match serde_json::from_str(&line?) {
             Ok(ask) => {
+                let did = what(&ask);
                 let answer = answer(token, guard, &mut open, ask).unwrap_or_else(Answer::Failed);
-                (probe)("token did");
+                (probe)(did);
                 answer
             }
             Err(error) => Answer::Failed(error.to_string()),
@@ -43,6 +44,18 @@ pub fn serve(
         answers.flush()?;
     }
     Ok(())
+}
+
+/// What the token does, for whoever watches.
+fn what(ask: &Ask) -> &'static str {
+    match ask {
+        Ask::Open { .. } => "token opened",
+        Ask::Make { .. } => "token made",
+        Ask::Find { .. } => "token found",
+        Ask::Sign { .. } => "token signed",
+        Ask::Random { .. } => "token drew",
+        Ask::Destroy { .. } => "token destroyed",
+    }
 }
 
 fn answer(

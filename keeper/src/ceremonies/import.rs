@@ -203,6 +203,13 @@ fn is_usable(
     for line in bundle.issuers().iter().filter(|line| line.state != IssuerState::Retired) {
         let hex = data_encoding::HEXLOWER.encode(&line.spki_sha256);
         let issuer = issuers.iter().find(|issuer| issuer.spki_sha256() == line.spki_sha256);
+        let was =
+            before.and_then(|before| before.issuers().iter().find(|was| was.spki_sha256 == line.spki_sha256));
+        if was.is_some_and(|was| was.state == IssuerState::Retired) {
+            return Err(unusable(format!(
+                "the issuer {hex} is retired, and signs no more: its key may be gone"
+            )));
+        }
         let issuer = issuer.ok_or_else(|| {
             unusable(format!("the ledger holds no issuer {hex}: import its ceremony first"))
         })?;

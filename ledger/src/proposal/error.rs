@@ -66,7 +66,7 @@ impl From<NotApproved> for ProposalError {
     fn from(error: NotApproved) -> Self {
         match error {
             NotApproved::Unsigned => Self::Unsigned,
-            NotApproved::Stranger => Self::Stranger,
+            NotApproved::Stranger | NotApproved::Others => Self::Stranger,
             NotApproved::NotEnough { have, need } => Self::NotEnough { have, need },
             NotApproved::BadSignature(officer) => Self::BadSignature(officer),
         }

@@ -2,18 +2,24 @@
 //!
 //! `ROOTCELLAR_TEST_CLOCK` names a file with the milliseconds to add to the time, as if they had passed, and behind them those by which
 //! the clock alone jumps. `ROOTCELLAR_TEST_KILL` names a file with a step ("8 sign"):
-//! the process that reaches it takes the file away and kills itself.
+//! the process that reaches it takes the file away and kills itself. "8 sign#3" is the third time that one process reaches it.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 fn main() -> ExitCode {
     let order = std::env::var_os("ROOTCELLAR_TEST_KILL");
+    let reached = Mutex::new(HashMap::new());
     let probe = move |step: &'static str| {
         if let Some(order) = &order {
-            end_where_told(Path::new(order), step);
+            let count = {
+                let mut reached = reached.lock().unwrap_or_else(PoisonError::into_inner);
+                *reached.entry(step).and_modify(|count| *count += 1).or_insert(1)
+            };
+            end_where_told(Path::new(order), step, count);
         }
     };
     let surroundings = cli::Surroundings {
@@ -37,8 +43,9 @@ fn moved_ms(place: usize) -> i64 {
 }
 
 /// Ends the process as `kill -9` does, where the order says this step.
-fn end_where_told(order: &Path, step: &str) {
-    if !std::fs::read_to_string(order).is_ok_and(|wanted| wanted == step) {
+fn end_where_told(order: &Path, step: &str, count: usize) {
+    let wanted = std::fs::read_to_string(order).unwrap_or_default();
+    if wanted != step && wanted != format!("{step}#{count}") {
         return;
     }
     // Of several threads, and processes, one takes the order.

@@ -6,6 +6,7 @@
 mod agents;
 mod batch;
 mod callers;
+mod ceremonies;
 mod clock;
 mod config;
 mod csr;
@@ -34,6 +35,7 @@ mod revocation;
 mod secrets;
 mod shutdown;
 mod support;
+mod takeover;
 mod tokens;
 mod torture;
 mod trust;

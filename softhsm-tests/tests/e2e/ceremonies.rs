@@ -1,0 +1,374 @@
+//! Ceremonies of several officers, on SoftHSM2: approved, refused, cut short at every step, altered.
+
+use std::fs;
+use std::path::Path;
+
+use ledger::bundle::{Bundle, Contents};
+use ledger::charter::Charters;
+use ledger::note::Note;
+use rootcellar_softhsm_tests::{Cell, Outcome};
+
+use crate::support::{BINARY, House, issue, still_issues};
+
+/// Everything that a ceremony writes down and that its tokens do, as the program under test tells it.
+const STEPS: [&str; 12] = [
+    "ceremony began",
+    "ceremony token",
+    "ceremony intended",
+    "ceremony made",
+    "ceremony proved",
+    "ceremony composed",
+    "ceremony signed",
+    "ceremony ended",
+    "token opened",
+    "token drew",
+    "token made",
+    "token signed",
+];
+
+/// A cell's officers, each with a directory of their own.
+struct Officers<'a> {
+    cell: &'a Cell,
+}
+
+impl Officers<'_> {
+    /// Makes alice's, bob's and carol's keys.
+    fn of(cell: &Cell) -> Officers<'_> {
+        let officers = Officers { cell };
+        for name in ["alice", "bob", "carol"] {
+            officers.run(name, &["officer", "create", name]).ok();
+        }
+        officers
+    }
+
+    /// Runs a command as one of them.
+    fn run(&self, officer: &str, arguments: &[&str]) -> Outcome {
+        let dir = self.cell.path(officer).display().to_string();
+        let all: Vec<&str> = ["--officer-dir", &dir].into_iter().chain(arguments.iter().copied()).collect();
+        self.cell.run(&all)
+    }
+
+    fn key(&self, officer: &str) -> String {
+        let shown = self.run(officer, &["officer", "show", "--output", "json"]).json();
+        shown["officer"].as_str().unwrap().to_owned()
+    }
+
+    /// Plans a cell of two of three.
+    fn plan(&self) {
+        let keys = ["alice", "bob", "carol"].map(|name| self.key(name));
+        let mut arguments = vec!["ceremony", "plan", "found", "--quorum", "2", "--out", "found"];
+        arguments.extend(keys.iter().flat_map(|key| ["--officer", key]));
+        self.run("alice", &arguments).ok();
+    }
+
+    fn approve(&self, officer: &str) {
+        self.run(officer, &["ceremony", "approve", "--yes", "found"]).ok();
+    }
+
+    /// The root's token is one that only the officers have: it lies in the directory of the one who executes.
+    fn execute(&self) -> Outcome {
+        self.run("alice", &["ceremony", "execute", "found"])
+    }
+
+    fn verify(&self, transcript: &str) -> Outcome {
+        self.run("alice", &["ceremony", "verify", transcript])
+    }
+}
+
+/// Key objects in the tokens: two for each pair.
+fn objects(cell: &Cell) -> usize {
+    let tokens = [cell.path("share/rootcellar/token/tokens"), cell.path("alice/token/tokens")];
+    let objects = tokens.iter().filter(|dir| dir.exists()).flat_map(|dir| crate::support::files_below(dir));
+    objects
+        .filter(|path| path.extension().is_some_and(|extension| extension == "object"))
+        .filter(|path| path.file_name().is_some_and(|name| name != "token.object"))
+        .count()
+}
+
+#[tokio::test]
+async fn two_of_three_found_a_cell_that_serves() {
+    let cell = Cell::empty(BINARY);
+    let officers = Officers::of(&cell);
+    officers.plan();
+    let rehearsed = officers.run("alice", &["ceremony", "execute", "--rehearse", "found"]).ok();
+    assert!(rehearsed.contains("5 steps"), "{rehearsed}");
+    assert_eq!(objects(&cell), 0, "a rehearsal leaves nothing");
+    officers.approve("alice");
+    officers.approve("bob");
+    officers.execute().ok();
+    // The transcript needs an officer who was present, the bundle a quorum.
+    let said = officers.run("alice", &["ceremony", "import", "found"]).fails(1);
+    assert!(said.contains("signed"), "{said}");
+    officers.approve("alice");
+    officers.approve("carol");
+    let verified =
+        officers.run("carol", &["ceremony", "verify", "found/transcript.note", "--output", "json"]).json();
+    assert_eq!(verified["approved_by"].as_array().unwrap().len(), 2, "{verified}");
+    assert_eq!(verified["keys"].as_array().unwrap().len(), 3);
+    // With nothing but the file and the officers' public keys.
+    let keys = ["alice", "bob", "carol"].map(|name| officers.key(name));
+    let mut arguments = vec!["ceremony", "verify", "found/transcript.note", "--quorum", "2"];
+    arguments.extend(keys.iter().flat_map(|key| ["--officer", key]));
+    officers.run("nobody", &arguments).ok();
+    arguments.truncate(arguments.len() - 2);
+    officers.run("nobody", &arguments).fails(1);
+    officers.run("alice", &["ceremony", "import", "found"]).ok();
+    let again = officers.run("alice", &["ceremony", "import", "found"]).fails(75);
+    assert!(again.contains("does not run"), "a cell that is founded is not founded again: {again}");
+
+    let serving = cell.serve();
+    let add = ["controller", "add", "build", "--grant", crate::support::GRANT, "--proposal-out", "add.note"];
+    officers.run("alice", &add).ok();
+    let said = officers.run("alice", &["proposal", "submit", "add.note"]).fails(1);
+    assert!(said.contains("1 of 2 officers"), "{said}");
+    officers.run("bob", &["ceremony", "approve", "--yes", "add.note"]).fails(1);
+    fs::copy(cell.path("alice/charter.note"), cell.path("bob/charter.note")).unwrap();
+    officers.run("bob", &["ceremony", "approve", "--yes", "add.note"]).ok();
+    officers.run("alice", &["proposal", "submit", "add.note"]).ok();
+    let client = cell.credentials(&serving, "build").client().await;
+    issue(&client, "build/a").await;
+    officers.run("alice", &["ledger", "verify"]).ok();
+    let any = officers.run("carol", &["freeze"]).fails(1);
+    assert!(any.contains("charter.note"), "{any}");
+    fs::copy(cell.path("alice/charter.note"), cell.path("carol/charter.note")).unwrap();
+    officers.run("carol", &["freeze"]).ok();
+}
+
+#[test]
+fn one_of_three_is_refused_before_any_key_is_made() {
+    let cell = Cell::empty(BINARY);
+    let officers = Officers::of(&cell);
+    officers.plan();
+    let nobody = officers.execute().fails(1);
+    assert!(nobody.contains("signed"), "{nobody}");
+    officers.approve("alice");
+    let said = officers.execute().fails(1);
+    assert!(said.contains("1 of 2 officers have signed"), "{said}");
+    // Signing twice makes no second officer, nor does a stranger.
+    officers.approve("alice");
+    officers.run("eve", &["officer", "create", "eve"]).ok();
+    let stranger = officers.run("eve", &["ceremony", "approve", "--yes", "found"]).fails(1);
+    assert!(stranger.contains("not an officer"), "{stranger}");
+    officers.execute().fails(1);
+    assert_eq!(objects(&cell), 0);
+    assert!(!cell.path("found/record.jsonl").exists(), "nothing was begun");
+}
+
+#[test]
+fn a_plan_that_cannot_be_makes_no_key() {
+    let cell = Cell::empty(BINARY);
+    let officers = Officers::of(&cell);
+    officers.plan();
+    let plan = fs::read_to_string(cell.path("found/plan.note")).unwrap();
+    fs::write(cell.path("found/plan.note"), plan.replace("days: 365\n", "days: 3650\n")).unwrap();
+    officers.approve("alice");
+    officers.approve("bob");
+    let said = officers.execute().fails(1);
+    assert!(said.contains("step 5 of the plan"), "an issuer is valid for a year: {said}");
+    assert_eq!(objects(&cell), 0);
+}
+
+#[test]
+fn cut_short_at_every_step_it_goes_on() {
+    let cell = Cell::empty(BINARY);
+    let officers = Officers::of(&cell);
+    officers.plan();
+    officers.approve("alice");
+    officers.approve("bob");
+    let mut kills = 0;
+    for step in STEPS {
+        // At the first, the second, … time that a process comes by, until none does.
+        for time in 1.. {
+            afresh(&cell);
+            fs::write(cell.path("kill"), format!("{step}#{time}")).unwrap();
+            let outcome = officers.execute();
+            if fs::remove_file(cell.path("kill")).is_ok() {
+                outcome.ok();
+                break;
+            }
+            kills += 1;
+            assert_ne!(outcome.code, 0, "{step}#{time}: it was killed");
+            officers.execute().ok();
+            assert_eq!(objects(&cell), 6, "{step}#{time}: three key pairs, and none that nobody knows of");
+            let written = fs::read_to_string(cell.path("found/transcript.note")).unwrap();
+            assert!(step == "ceremony ended" || written.contains("\nresumed: "), "{step}#{time}: it says so");
+        }
+    }
+    assert!(kills >= 25, "{kills} kills");
+    officers.approve("alice");
+    officers.approve("bob");
+    officers.verify("found/transcript.note").ok();
+    officers.run("alice", &["ceremony", "import", "found"]).ok();
+    let mut serving = cell.serve();
+    assert_eq!(serving.stop(), 0);
+}
+
+/// As it was before the ceremony was first executed.
+fn afresh(cell: &Cell) {
+    for dir in ["share/rootcellar", "alice/token"] {
+        let _ = fs::remove_dir_all(cell.path(dir));
+    }
+    for file in ["found/record.jsonl", "found/transcript.note", "found/bundle.note", "alice/root.pin"] {
+        let _ = fs::remove_file(cell.path(file));
+    }
+}
+
+/// Each byte of a file, changed in one bit; every so many of them.
+fn flips(path: &Path, every: usize) -> impl Iterator<Item = (usize, Vec<u8>)> {
+    let whole = fs::read(path).unwrap();
+    (0..whole.len()).step_by(every).map(move |i| {
+        let mut changed = whole.clone();
+        changed[i] ^= 1;
+        (i, changed)
+    })
+}
+
+#[test]
+fn an_altered_byte_is_caught_and_an_altered_record_is_not_believed() {
+    let cell = Cell::empty(BINARY);
+    let officers = Officers::of(&cell);
+    officers.plan();
+    officers.approve("alice");
+    officers.approve("bob");
+    // The plan: whatever is changed, there is no quorum for it.
+    let plan = cell.path("found/plan.note");
+    let kept = fs::read(&plan).unwrap();
+    for (i, changed) in flips(&plan, 101) {
+        fs::write(&plan, changed).unwrap();
+        assert_ne!(officers.execute().code, 0, "byte {i} of the plan");
+    }
+    fs::write(&plan, kept).unwrap();
+    assert_eq!(objects(&cell), 0);
+    // The record: a certificate for a key of somebody else's is not signed.
+    fs::write(cell.path("kill"), "ceremony composed").unwrap();
+    officers.execute();
+    let record = cell.path("found/record.jsonl");
+    let text = fs::read_to_string(&record).unwrap();
+    assert!(text.contains("\"composed\""), "it was cut short behind the first certificate's record");
+    let forged = text.replace("\"tbs\":\"308201", "\"tbs\":\"308202");
+    assert_ne!(forged, text);
+    fs::write(&record, forged).unwrap();
+    officers.execute().fails(1);
+    fs::write(&record, text).unwrap();
+    officers.execute().ok();
+    officers.approve("alice");
+    officers.approve("bob");
+    officers.verify("found/transcript.note").ok();
+    let transcript = cell.path("found/transcript.note");
+    fs::copy(cell.path("found/charter.note"), cell.path("charter.note")).unwrap();
+    for (i, changed) in flips(&transcript, 149) {
+        fs::write(cell.path("altered.note"), changed).unwrap();
+        assert_ne!(officers.verify("altered.note").code, 0, "byte {i} of the transcript");
+    }
+    let text = fs::read_to_string(&transcript).unwrap();
+    fs::write(cell.path("altered.note"), text.replacen("CKA_EXTRACTABLE false", "CKA_EXTRACTABLE true", 1))
+        .unwrap();
+    let said = officers.verify("altered.note").fails(1);
+    assert!(said.contains("(attribute)"), "the line is named: {said}");
+}
+
+#[tokio::test]
+async fn a_cell_of_one_officer_moves_to_a_quorum() {
+    let (mut house, client) = House::with_build().await;
+    let charter = house.cell.officer_dir().join("charter.note");
+    let first = fs::read_to_string(&charter).unwrap();
+    let officers = Officers::of(&house.cell);
+    let own = officers.cell.run(&["officer", "show", "--output", "json"]).json();
+    let own = own["officer"].as_str().unwrap().to_owned();
+    let keys = [own, officers.key("alice"), officers.key("bob")];
+    let mut arguments = vec!["ceremony", "plan", "charter", "--quorum", "2", "--out", "charter-2"];
+    arguments.extend(keys.iter().flat_map(|key| ["--officer", key]));
+    house.cell.run(&arguments).ok();
+    house.cell.run(&["ceremony", "approve", "--yes", "charter-2"]).ok();
+    // The officer before approved the charter; the bundle under it needs two of the new ones.
+    let said = house.cell.run(&["ceremony", "import", "charter-2"]).fails(1);
+    assert!(said.contains("1 of 2 officers"), "{said}");
+    officers.run("alice", &["ceremony", "approve", "--yes", "charter-2/bundle.note"]).ok();
+    let mut watched =
+        client.trust().watch_trust_bundle(proto::v1::WatchTrustBundleRequest {}).await.unwrap().into_inner();
+    watched.message().await.unwrap().unwrap();
+    house.cell.run(&["ceremony", "import", "charter-2"]).ok();
+    let seen = watched.message().await.unwrap().unwrap().bundle.unwrap();
+    assert_eq!((seen.number, seen.charters.len()), (2, 2), "whoever watches sees it, and how it follows");
+    still_issues(&client).await;
+
+    // One officer alone does nothing more that widens trust, nor does an older act.
+    let said = house.cell.run(&["grant", "set", "build", "name=ci;agents=ci/*;roles=logger"]).fails(1);
+    assert!(said.contains("1 of 2 officers"), "{said}");
+    house.restart().await;
+    house.cell.run(&["ledger", "verify"]).ok();
+    // Its port is another now.
+    house.credentials();
+    house.cell.run(&["ca", "bundle", "--controller", "build"]).ok();
+    let followed = Charters::parse(&fs::read(&charter).unwrap()).unwrap();
+    assert_eq!(
+        (followed.in_force().revision(), followed.in_force().quorum()),
+        (2, 2),
+        "the officer's copy follows"
+    );
+    // A service that says that nothing followed is not believed any more, by anyone who has seen it.
+    let older = Bundle::open(
+        &Note::parse(seen.note.as_bytes()).unwrap(),
+        Charters::parse(first.as_bytes()).unwrap().in_force(),
+    );
+    older.expect_err("the new bundle is not the old charter's");
+}
+
+#[tokio::test]
+async fn a_forged_root_and_an_old_bundle_are_refused() {
+    let (house, client) = House::with_build().await;
+    let stranger = Cell::founded(BINARY);
+    let foreign =
+        Contents::read(&Note::parse(&fs::read(stranger.officer_dir().join("bundle.note")).unwrap()).unwrap())
+            .unwrap();
+    let own = house.cell.officer_dir().join("bundle.note");
+    let ours = Note::parse(&fs::read(&own).unwrap()).unwrap();
+    let contents = Contents::read(&ours).unwrap();
+    let import = async |note: &Note| {
+        let request = proto::v1::ImportCeremonyRequest { bundle: note.to_string(), ..Default::default() };
+        client.admin().import_ceremony(request).await
+    };
+    // Another root that nobody signed, that a stranger signed, and under our officers' own signatures of something else.
+    let mut forged = contents.clone();
+    (forged.number, forged.anchors) = (2, [contents.anchors.clone(), foreign.anchors.clone()].concat());
+    let unsigned = forged.draft().unwrap();
+    let mut by_stranger = unsigned.clone();
+    let key = ceremony::officer::OfficerKey::load(&stranger.officer_dir().join("officer.key")).unwrap();
+    by_stranger.sign_with(&key).unwrap();
+    let moved = ours.to_string().replace("number: 1\n", "number: 2\n");
+    for note in [by_stranger, Note::parse(moved.as_bytes()).unwrap()] {
+        let refused = import(&note).await.expect_err("not the officers'");
+        assert_eq!(refused.code(), tonic::Code::PermissionDenied, "{refused}");
+    }
+    // The same again, and an older one.
+    let again = import(&ours).await.expect_err("not the next");
+    assert_eq!(again.code(), tonic::Code::FailedPrecondition, "{again}");
+    // The officers themselves cannot publish one that names no issuer of theirs, nor skip a number.
+    let officer = ceremony::officer::OfficerKey::load(&house.cell.officer_dir().join("officer.key")).unwrap();
+    let signed = |contents: &Contents| {
+        let mut note = contents.draft().unwrap();
+        note.sign_with(&officer).unwrap();
+        note
+    };
+    let unusable = [
+        Contents { number: 3, ..contents.clone() },
+        Contents { number: 2, issuers: vec![], ..contents.clone() },
+        Contents { number: 2, anchors: foreign.anchors.clone(), ..contents.clone() },
+        Contents { number: 2, issuers: foreign.issuers.clone(), ..contents.clone() },
+        Contents { number: 2, logs: foreign.logs.clone(), ..contents.clone() },
+    ];
+    for (i, contents) in unusable.iter().enumerate().take(4) {
+        let refused = import(&signed(contents)).await.expect_err("it would stop the cell");
+        assert_eq!(refused.code(), tonic::Code::FailedPrecondition, "{i}: {refused}");
+    }
+    // What they mean they can.
+    forged.anchors.rotate_left(0);
+    import(&signed(&forged)).await.expect("a bundle with another root");
+    house.cell.run(&["ledger", "verify"]).ok();
+    // A client that has seen bundle 2 does not go back.
+    house.cell.run(&["ca", "bundle", "--controller", "build"]).ok();
+    let credentials = house.credentials();
+    let kept = fs::read_to_string(credentials.dir().join("bundle.note")).unwrap();
+    assert!(kept.contains("number: 2\n"), "{kept}");
+    still_issues(&client).await;
+}
