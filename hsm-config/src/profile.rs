@@ -6,11 +6,16 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use cryptoki::object::AttributeType;
 use serde::Deserialize;
 
 use crate::error::TokenError;
 
-const SOFTHSM2: &str = include_str!("../profiles/softhsm2.toml");
+/// The profiles that ship, by name: one for each token that our tests run.
+const SHIPPED: [(&str, &str); 2] = [
+    ("softhsm2", include_str!("../profiles/softhsm2.toml")),
+    ("tpm2", include_str!("../profiles/tpm2.toml")),
+];
 /// The template that ships for every token without a profile of its own.
 const TEMPLATE: &str = include_str!("../profiles/template.toml");
 /// Most sessions that a profile may ask for.
@@ -31,6 +36,8 @@ pub struct Profile {
     pub attestation: String,
     pub(crate) provenance_exceptions: Vec<Provenance>,
     #[serde(default)]
+    pub(crate) generation_omits: Vec<Omitted>,
+    #[serde(default)]
     environment: BTreeMap<String, String>,
     #[serde(default)]
     setup: BTreeMap<String, String>,
@@ -48,11 +55,66 @@ pub(crate) enum Provenance {
     NeverExtractable,
 }
 
+/// An attribute that some tokens refuse in the template of a new key, and set by themselves. What a CA's key must report is read back
+/// all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) enum Omitted {
+    /// Of the public key.
+    #[serde(rename = "CKA_VERIFY")]
+    Verify,
+    /// Of the public key.
+    #[serde(rename = "CKA_ENCRYPT")]
+    Encrypt,
+    /// Of the public key.
+    #[serde(rename = "CKA_WRAP")]
+    Wrap,
+    /// Of the private key.
+    #[serde(rename = "CKA_SIGN_RECOVER")]
+    SignRecover,
+    /// Of the private key.
+    #[serde(rename = "CKA_DECRYPT")]
+    Decrypt,
+    /// Of the private key.
+    #[serde(rename = "CKA_UNWRAP")]
+    Unwrap,
+    /// Of the private key.
+    #[serde(rename = "CKA_DERIVE")]
+    Derive,
+    /// Of both.
+    #[serde(rename = "CKA_MODIFIABLE")]
+    Modifiable,
+    /// Of the private key.
+    #[serde(rename = "CKA_COPYABLE")]
+    Copyable,
+    /// Of the private key.
+    #[serde(rename = "CKA_ALLOWED_MECHANISMS")]
+    AllowedMechanisms,
+}
+
+impl Omitted {
+    /// The attribute's number.
+    pub(crate) fn kind(self) -> AttributeType {
+        match self {
+            Self::Verify => AttributeType::Verify,
+            Self::Encrypt => AttributeType::Encrypt,
+            Self::Wrap => AttributeType::Wrap,
+            Self::SignRecover => AttributeType::SignRecover,
+            Self::Decrypt => AttributeType::Decrypt,
+            Self::Unwrap => AttributeType::Unwrap,
+            Self::Derive => AttributeType::Derive,
+            Self::Modifiable => AttributeType::Modifiable,
+            Self::Copyable => AttributeType::Copyable,
+            Self::AllowedMechanisms => AttributeType::AllowedMechanisms,
+        }
+    }
+}
+
 /// The operator's: a profile that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
     /// No file, and no profile of that name.
-    #[error("`{name}` is no profile that ships with rootcellar (softhsm2), and {source}")]
+    #[error("`{name}` is no profile that ships with rootcellar ({names}), and {source}",
+        names = shipped().collect::<Vec<_>>().join(", "))]
     Unreadable {
         /// Name or path.
         name: String,
@@ -75,8 +137,8 @@ impl Profile {
     /// # Errors
     /// There is none, or it is malformed.
     pub fn load(name: &str) -> Result<Self, ProfileError> {
-        if name == "softhsm2" {
-            return Self::parse(name, SOFTHSM2);
+        if let Some((_, text)) = SHIPPED.iter().find(|(shipped, _)| *shipped == name) {
+            return Self::parse(name, text);
         }
         let text = fs::read_to_string(name)
             .map_err(|source| ProfileError::Unreadable { name: name.to_owned(), source })?;
@@ -169,6 +231,11 @@ impl Profile {
     }
 }
 
+/// Names of the profiles that ship.
+fn shipped() -> impl Iterator<Item = &'static str> {
+    SHIPPED.iter().map(|(name, _)| *name)
+}
+
 fn fill(text: &str, dir: &Path) -> String {
     text.replace("{dir}", &dir.to_string_lossy())
 }
@@ -179,13 +246,15 @@ mod tests {
 
     #[test]
     fn the_profiles_that_ship_parse() {
-        assert_eq!(Profile::load("softhsm2").unwrap().name, "softhsm2");
+        for name in shipped() {
+            assert_eq!(Profile::load(name).unwrap().name, name);
+        }
         Profile::parse("template", TEMPLATE).unwrap();
     }
 
     #[test]
     fn an_unknown_key_is_refused_with_its_name() {
-        let error = Profile::parse("x", &format!("pin = \"1234\"\n{SOFTHSM2}")).unwrap_err();
+        let error = Profile::parse("x", &format!("pin = \"1234\"\n{}", SHIPPED[0].1)).unwrap_err();
         assert!(error.to_string().contains("pin"), "{error}");
     }
 

@@ -93,7 +93,7 @@ impl TokenSession {
     pub fn generate(&self, request: &KeyRequest, profile: &Profile) -> Result<KeyFound, TokenError> {
         let mut id = vec![0u8; ID_LEN];
         self.random(&mut id)?;
-        let (public, private) = self.make(request, &id)?;
+        let (public, private) = self.make(request, &id, profile)?;
         let checked = self.check_generated(public, &id, profile);
         if checked.is_err() {
             let (_, _alone) = self.module().alone();
@@ -104,7 +104,12 @@ impl TokenSession {
         checked
     }
 
-    fn make(&self, request: &KeyRequest, id: &[u8]) -> Result<(ObjectHandle, ObjectHandle), TokenError> {
+    fn make(
+        &self,
+        request: &KeyRequest,
+        id: &[u8],
+        profile: &Profile,
+    ) -> Result<(ObjectHandle, ObjectHandle), TokenError> {
         let named = || [Attribute::Id(id.to_vec()), Attribute::Label(request.label.as_bytes().to_vec())];
         let mut public = vec![
             Attribute::Token(true),
@@ -131,6 +136,11 @@ impl TokenSession {
             Attribute::AllowedMechanisms(vec![request.algorithm.signing().mechanism_type()]),
         ];
         private.extend(named());
+        for template in [&mut public, &mut private] {
+            template.retain(|attribute| {
+                !profile.generation_omits.iter().any(|omitted| omitted.kind() == attribute.attribute_type())
+            });
+        }
         let (_, _alone) = self.module().alone();
         Ok(self.raw().generate_key_pair(&request.algorithm.generation(), &public, &private)?)
     }

@@ -84,7 +84,8 @@ impl Token {
                 label: info.label().to_owned(),
                 serial: info.serial_number().to_owned(),
                 manufacturer: info.manufacturer_id().to_owned(),
-                model: info.model().to_owned(),
+                // tpm2-pkcs11 1.9 pads it with NUL, where the standard says blanks.
+                model: info.model().trim_end_matches('\0').to_owned(),
                 firmware: info.firmware_version().to_string(),
                 initialized: info.token_initialized(),
                 rng: info.rng(),
