@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 # The same packages and features everywhere: what one recipe builds, the next one uses.
 ALL := --locked --workspace --all-features
+# A TPM in software, its resource manager and the bus between the two, and the PKCS#11 module before them.
+TPM := swtpm tpm2-abrmd libtss2-tcti-swtpm0 libtss2-tcti-tabrmd0 dbus-daemon dbus-bin libtpm2-pkcs11-1
 
 .PHONY: help demo test torture bench ci fmt clippy doc build proto generate deny advisories house-rules clean
 
@@ -14,7 +16,7 @@ demo: ## The main job, end to end, in a throw-away directory
 	@scripts/demo
 
 test: ## Every test; installs what they need
-	@scripts/need softhsm2 opensc openssl gcc python3 python3-grpcio python3-grpc-tools
+	@scripts/need softhsm2 opensc openssl gcc python3 python3-grpcio python3-grpc-tools $(TPM)
 	@scripts/cargo-tool cargo-nextest nextest
 	cargo build $(ALL) --lib --bins
 	cargo nextest run $(ALL)

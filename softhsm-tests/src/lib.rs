@@ -14,8 +14,10 @@ mod faults;
 pub mod judges;
 mod program;
 pub mod torture;
+mod tpm;
 
 pub use cell::{Cell, Serving};
 pub use credentials::Credentials;
 pub use faults::Faults;
 pub use program::{Outcome, Program, built};
+pub use tpm::Tpm;

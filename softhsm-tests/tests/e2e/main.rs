@@ -36,5 +36,6 @@ mod shutdown;
 mod support;
 mod tokens;
 mod torture;
+mod tpm;
 mod trust;
 mod wire;
