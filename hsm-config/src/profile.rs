@@ -12,8 +12,9 @@ use serde::Deserialize;
 use crate::error::TokenError;
 
 /// The profiles that ship, by name: one for each token that our tests run.
-const SHIPPED: [(&str, &str); 2] = [
+const SHIPPED: [(&str, &str); 3] = [
     ("softhsm2", include_str!("../profiles/softhsm2.toml")),
+    ("kryoptic", include_str!("../profiles/kryoptic.toml")),
     ("tpm2", include_str!("../profiles/tpm2.toml")),
 ];
 /// The template that ships for every token without a profile of its own.

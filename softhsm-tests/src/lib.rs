@@ -12,6 +12,7 @@ mod cell;
 mod credentials;
 mod faults;
 pub mod judges;
+pub mod kryoptic;
 mod program;
 pub mod torture;
 mod tpm;

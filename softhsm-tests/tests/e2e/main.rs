@@ -18,6 +18,7 @@ mod idempotency;
 mod invariants;
 mod issue;
 mod journal;
+mod kryoptic;
 mod limits;
 mod lint;
 mod metrics;
