@@ -42,7 +42,7 @@ pub fn check(der: &[u8]) -> Result<VerifiedCsr, CsrError> {
     let info = CertReqInfo::from_der(parts.tbs).map_err(|_| CsrError::Malformed)?;
     let fields = raw::fields(parts.tbs).map_err(|_| CsrError::Malformed)?;
     let [_version, _subject, spki, _attributes] = fields[..] else { return Err(CsrError::Malformed) };
-    let public_key = PublicKey::try_from(spki)?;
+    let public_key = PublicKey::of_holder(spki)?;
     let scheme = Scheme::from_identifier_der(parts.algorithm)
         .filter(|scheme| scheme.fits(public_key.kind()))
         .ok_or(CsrError::UnsupportedSignatureAlgorithm)?;
