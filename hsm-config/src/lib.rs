@@ -7,6 +7,7 @@
 
 mod algorithm;
 mod attempt;
+mod conformance;
 mod data;
 mod error;
 mod key;
@@ -21,6 +22,7 @@ mod uri;
 
 pub use algorithm::{KeyAlgorithm, UnknownAlgorithm};
 pub use attempt::{PinGuard, PinRefused};
+pub use conformance::{Check, Conformance, Rate, Surroundings, Verdict, examine};
 pub use error::{Fault, TokenError};
 pub use key::{KeyAttributes, KeyFound, NotInCustody};
 pub use module::{Module, ModuleInfo};

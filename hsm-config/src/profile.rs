@@ -6,10 +6,13 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use cryptoki::object::AttributeType;
 use serde::Deserialize;
 
 use crate::error::TokenError;
+
+mod quirks;
+
+pub(crate) use quirks::{Omitted, Provenance};
 
 /// The profiles that ship, by name: one for each token that our tests run.
 const SHIPPED: [(&str, &str); 3] = [
@@ -28,86 +31,20 @@ const SESSIONS_MAX: u16 = 256;
 pub struct Profile {
     /// Name for lists and reports.
     pub name: String,
-    module: Vec<PathBuf>,
+    pub(crate) module: Vec<PathBuf>,
     sessions: u16,
     /// Whether software may initialise a token here.
     pub initializable: bool,
-    files: String,
+    pub(crate) files: String,
     /// What attests that a key was made in hardware.
     pub attestation: String,
     pub(crate) provenance_exceptions: Vec<Provenance>,
     #[serde(default)]
     pub(crate) generation_omits: Vec<Omitted>,
     #[serde(default)]
-    environment: BTreeMap<String, String>,
+    pub(crate) environment: BTreeMap<String, String>,
     #[serde(default)]
-    setup: BTreeMap<String, String>,
-}
-
-/// A claim about a key's origin that some tokens cannot report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Provenance {
-    /// `CKA_LOCAL`.
-    Local,
-    /// `CKA_ALWAYS_SENSITIVE`.
-    AlwaysSensitive,
-    /// `CKA_NEVER_EXTRACTABLE`.
-    NeverExtractable,
-}
-
-/// An attribute that some tokens refuse in the template of a new key, and set by themselves. What a CA's key must report is read back
-/// all the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub(crate) enum Omitted {
-    /// Of the public key.
-    #[serde(rename = "CKA_VERIFY")]
-    Verify,
-    /// Of the public key.
-    #[serde(rename = "CKA_ENCRYPT")]
-    Encrypt,
-    /// Of the public key.
-    #[serde(rename = "CKA_WRAP")]
-    Wrap,
-    /// Of the private key.
-    #[serde(rename = "CKA_SIGN_RECOVER")]
-    SignRecover,
-    /// Of the private key.
-    #[serde(rename = "CKA_DECRYPT")]
-    Decrypt,
-    /// Of the private key.
-    #[serde(rename = "CKA_UNWRAP")]
-    Unwrap,
-    /// Of the private key.
-    #[serde(rename = "CKA_DERIVE")]
-    Derive,
-    /// Of both.
-    #[serde(rename = "CKA_MODIFIABLE")]
-    Modifiable,
-    /// Of the private key.
-    #[serde(rename = "CKA_COPYABLE")]
-    Copyable,
-    /// Of the private key.
-    #[serde(rename = "CKA_ALLOWED_MECHANISMS")]
-    AllowedMechanisms,
-}
-
-impl Omitted {
-    /// The attribute's number.
-    pub(crate) fn kind(self) -> AttributeType {
-        match self {
-            Self::Verify => AttributeType::Verify,
-            Self::Encrypt => AttributeType::Encrypt,
-            Self::Wrap => AttributeType::Wrap,
-            Self::SignRecover => AttributeType::SignRecover,
-            Self::Decrypt => AttributeType::Decrypt,
-            Self::Unwrap => AttributeType::Unwrap,
-            Self::Derive => AttributeType::Derive,
-            Self::Modifiable => AttributeType::Modifiable,
-            Self::Copyable => AttributeType::Copyable,
-            Self::AllowedMechanisms => AttributeType::AllowedMechanisms,
-        }
-    }
+    pub(crate) setup: BTreeMap<String, String>,
 }
 
 /// The operator's: a profile that cannot be used.
@@ -163,6 +100,39 @@ impl Profile {
         Ok(profile)
     }
 
+    /// A profile for a module of which nothing is known: it may not be initialised, has no files and no quirks.
+    pub fn plain(module: &[PathBuf]) -> Self {
+        Self {
+            name: "plain".into(),
+            module: module.to_vec(),
+            sessions: 1,
+            initializable: false,
+            files: String::new(),
+            attestation: "none".into(),
+            provenance_exceptions: Vec::new(),
+            generation_omits: Vec::new(),
+            environment: BTreeMap::new(),
+            setup: BTreeMap::new(),
+        }
+    }
+
+    /// The same profile with these variables in the environment of its module.
+    #[must_use]
+    pub fn with_environment(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.environment.extend(variables);
+        self
+    }
+
+    pub(crate) fn excepting(mut self, exceptions: &[Provenance]) -> Self {
+        self.provenance_exceptions = exceptions.to_vec();
+        self
+    }
+
+    pub(crate) fn omitting(mut self, omitted: &[Omitted]) -> Self {
+        self.generation_omits = omitted.to_vec();
+        self
+    }
+
     /// The same profile with another module.
     #[must_use]
     pub fn with_module(mut self, module: PathBuf) -> Self {
@@ -193,7 +163,8 @@ impl Profile {
         self.provenance_exceptions.iter().map(|exception| format!("{exception:?}")).collect()
     }
 
-    pub(crate) fn environment(&self, dir: &Path) -> Vec<(String, String)> {
+    /// Environment of the process that loads the module, with `{dir}` filled in.
+    pub fn environment(&self, dir: &Path) -> Vec<(String, String)> {
         self.environment.iter().map(|(name, value)| (name.clone(), fill(value, dir))).collect()
     }
 

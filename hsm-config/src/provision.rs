@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use cryptoki::object::{Attribute, ObjectHandle};
+use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
 use cryptoki::session::UserType;
 use secrecy::SecretString;
 use zeroize::Zeroizing;
@@ -104,7 +104,7 @@ impl TokenSession {
         checked
     }
 
-    fn make(
+    pub(crate) fn make(
         &self,
         request: &KeyRequest,
         id: &[u8],
@@ -143,6 +143,24 @@ impl TokenSession {
         }
         let (_, _alone) = self.module().alone();
         Ok(self.raw().generate_key_pair(&request.algorithm.generation(), &public, &private)?)
+    }
+
+    /// Destroys every key whose label begins so.
+    ///
+    /// # Errors
+    /// The token fails.
+    pub(crate) fn forget_keys(&self, label: &str) -> Result<(), TokenError> {
+        let (_, _alone) = self.module().alone();
+        for class in [ObjectClass::PRIVATE_KEY, ObjectClass::PUBLIC_KEY] {
+            for object in self.raw().find_objects(&[Attribute::Class(class)])? {
+                let read = self.raw().get_attributes(object, &[AttributeType::Label])?;
+                let ours = matches!(read.first(), Some(Attribute::Label(found)) if found.starts_with(label.as_bytes()));
+                if ours {
+                    self.raw().destroy_object(object)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn check_generated(
