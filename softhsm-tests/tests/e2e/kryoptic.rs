@@ -3,6 +3,7 @@
 use rootcellar_softhsm_tests::judges::webpki_verifies;
 use rootcellar_softhsm_tests::{Cell, kryoptic};
 
+use crate::conformance::verdict;
 use crate::issue::judged;
 use crate::officer::now_secs;
 use crate::support::{BINARY, House, issue, still_issues};
@@ -24,6 +25,21 @@ async fn p256() {
     house.restart().await;
     still_issues(&house.credentials().client().await).await;
     house.cell.run(&["ledger", "verify"]).ok();
+}
+
+#[test]
+#[ignore = "needs Kryoptic, which `make tokens` builds"]
+fn conformance() {
+    let cell = Cell::empty(BINARY);
+    kryoptic::configure(&cell, "p256");
+    cell.run(&["init"]).ok();
+    let (token, module) = (cell.data_dir().join("token"), kryoptic::module().display().to_string());
+    let (dir, pin) = (token.display().to_string(), format!("file:{}", token.join("pin").display()));
+    let mut arguments = vec!["token", "conformance", &module, "--token", "rootcellar-issuing", "--pin", &pin];
+    arguments.extend(["--profile", "kryoptic", "--dir", &dir, "--no-rates", "--output", "json"]);
+    let report = cell.run(&arguments).json();
+    assert_eq!((&report["failed"], &report["unsupported"]), (&0.into(), &0.into()), "{report}");
+    assert_eq!(verdict(&report, "ml-dsa-65 signature"), "pass", "{report}");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod batch;
 mod callers;
 mod clock;
 mod config;
+mod conformance;
 mod csr;
 mod disk;
 mod documentation;

@@ -3,6 +3,7 @@
 use proto::client::Client;
 use rootcellar_softhsm_tests::{Cell, Serving, Tpm};
 
+use crate::conformance::verdict;
 use crate::issue::judged;
 use crate::support::{BINARY, House, ask, csr, eventually, issue, request};
 
@@ -61,4 +62,26 @@ async fn killed_in_the_middle() {
         })
         .await;
     }
+}
+
+#[tokio::test]
+async fn conformance() {
+    let (house, _client, _tpm) = house().await;
+    let token = house.cell.data_dir().join("token");
+    let (dir, pin) = (token.display().to_string(), format!("file:{}", token.join("pin").display()));
+    let written = house.cell.path("found.toml").display().to_string();
+    let module = "/usr/lib/x86_64-linux-gnu/libtpm2_pkcs11.so.1";
+    let mut arguments = vec!["token", "conformance", module, "--token", "rootcellar-issuing", "--pin", &pin];
+    arguments.extend(["--profile", "tpm2", "--dir", &dir, "--no-rates", "--output", "json"]);
+    arguments.extend(["--write-profile", &written]);
+    let report = house.cell.run(&arguments).json();
+    assert_eq!(report["log_keys"], serde_json::json!(["p256"]), "{report}");
+    assert_eq!(verdict(&report, "ed25519 key"), "unsupported", "{report}");
+    // Its attributes can be set by whoever is logged in: they are no proof, and this is where one learns of it.
+    assert_eq!(verdict(&report, "p256 fixed attributes"), "fail", "{report}");
+    assert_eq!(verdict(&report, "another process"), "pass", "{report}");
+    let written = std::fs::read_to_string(written).unwrap();
+    let omits =
+        |text: &str| text.lines().find(|line| line.starts_with("generation_omits")).map(str::to_owned);
+    assert!(omits(&written).expect("a line").contains("\"CKA_VERIFY\", \"CKA_ENCRYPT\""), "{written}");
 }
