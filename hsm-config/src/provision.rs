@@ -13,7 +13,7 @@ use crate::algorithm::KeyAlgorithm;
 use crate::error::TokenError;
 use crate::key::KeyFound;
 use crate::module::Module;
-use crate::pin::Pin;
+use crate::pin::{Pin, PinError};
 use crate::profile::Profile;
 use crate::public_key;
 use crate::session::TokenSession;
@@ -78,7 +78,7 @@ impl Token {
         let session = token.session()?;
         let (_, _alone) = module.alone();
         session.raw().login(UserType::So, Some(&so_pin))?;
-        session.raw().init_pin(pin.secret())?;
+        session.raw().init_pin(pin.secret().ok_or(PinError::NotToBeSetHere)?)?;
         session.raw().logout()?;
         Ok(token)
     }

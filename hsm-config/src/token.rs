@@ -42,6 +42,8 @@ pub struct TokenInfo {
     pub rng: bool,
     /// CKF_WRITE_PROTECTED.
     pub write_protected: bool,
+    /// CKF_PROTECTED_AUTHENTICATION_PATH.
+    pub protected_path: bool,
     /// CKF_USER_PIN_COUNT_LOW.
     pub pin_count_low: bool,
     /// CKF_USER_PIN_FINAL_TRY.
@@ -133,7 +135,7 @@ impl Token {
         Ok(TokenSession::new(library.open_rw_session(self.slot)?, Arc::clone(&self.module)))
     }
 
-    /// Logs the process in, trying the PIN once (invariant I7). The login lasts while the session returned lives; there is no logout.
+    /// Logs the process in, trying the PIN once (invariant I7); where it is entered at the token, none is sent. The login lasts while the session returned lives; there is no logout.
     ///
     /// # Errors
     /// The PIN is wrong, was refused before, or one more try could lock the token: then none is made.
@@ -146,6 +148,9 @@ impl Token {
                 PinError::Locked("would be locked by one more wrong PIN (CKF_USER_PIN_FINAL_TRY)").into()
             );
         }
+        if pin.secret().is_none() && !self.info.protected_path {
+            return Err(PinError::NoPinPad.into());
+        }
         if self.info.pin_count_low {
             tracing::warn!(
                 token = self.info.label,
@@ -157,7 +162,7 @@ impl Token {
         let outcome = guard.attempt(
             &self.info.serial,
             pin,
-            || session.raw().login(UserType::User, Some(pin.secret())),
+            || session.raw().login(UserType::User, pin.secret()),
             |error| {
                 use RvError::{PinExpired, PinIncorrect, PinInvalid, PinLenRange, PinLocked};
                 matches!(
@@ -186,6 +191,7 @@ fn read(info: &cryptoki::slot::TokenInfo) -> TokenInfo {
         initialized: info.token_initialized(),
         rng: info.rng(),
         write_protected: info.write_protected(),
+        protected_path: info.protected_authentication_path(),
         pin_count_low: info.user_pin_count_low(),
         pin_final_try: info.user_pin_final_try(),
         pin_locked: info.user_pin_locked(),

@@ -37,7 +37,7 @@ pub(crate) struct Conformance {
     /// Number of its slot, for a token that does not tell its label
     #[arg(long, value_name = "NUMBER", conflicts_with = "token")]
     slot: Option<u64>,
-    /// Where its PIN comes from: credential:NAME, file:PATH, fd:N, prompt or env:NAME
+    /// Where its PIN comes from: credential:NAME, file:PATH, fd:N, prompt, protected or env:NAME
     #[arg(long, value_name = "SOURCE", default_value = "prompt")]
     pin: PinSource,
     /// What is known of it beforehand: a profile's name or file
