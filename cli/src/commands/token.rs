@@ -4,6 +4,7 @@
 //! the token's profile; that child opens the module and prints JSON, and the parent renders it.
 
 mod child;
+mod clear;
 mod conformance;
 mod view;
 
@@ -26,6 +27,7 @@ const REPORT_MAX: u64 = 4 * 1024 * 1024;
 pub(crate) enum Token {
     List(Which),
     Inspect(Inspect),
+    ClearPinFailure(clear::ClearPinFailure),
     Conformance(Box<conformance::Conformance>),
 }
 
@@ -53,6 +55,7 @@ pub(super) fn run(session: &Session, args: &Token) -> Result<(), Failure> {
     match args {
         Token::List(which) => list(session, which),
         Token::Inspect(inspect) => self::inspect(session, &inspect.which),
+        Token::ClearPinFailure(args) => clear::run(session, args),
         Token::Conformance(args) => conformance::run(session, args),
     }
 }
