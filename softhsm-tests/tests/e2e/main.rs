@@ -26,6 +26,7 @@ mod metrics;
 mod modes;
 mod officer;
 mod parallel;
+mod pins;
 mod proofs;
 mod proposals;
 mod python;
