@@ -2,8 +2,10 @@
 .DEFAULT_GOAL := help
 # The same packages and features everywhere: what one recipe builds, the next one uses.
 ALL := --locked --workspace --all-features
+# A TPM in software, its resource manager and the bus between the two, and the PKCS#11 module before them.
+TPM := swtpm tpm2-abrmd libtss2-tcti-swtpm0 libtss2-tcti-tabrmd0 dbus-daemon dbus-bin libtpm2-pkcs11-1
 
-.PHONY: help demo test torture bench ci fmt clippy doc build proto generate deny advisories house-rules clean
+.PHONY: help demo test tokens torture bench ci fmt clippy doc build proto generate deny advisories house-rules clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -14,11 +16,18 @@ demo: ## The main job, end to end, in a throw-away directory
 	@scripts/demo
 
 test: ## Every test; installs what they need
-	@scripts/need softhsm2 opensc openssl gcc python3 python3-grpcio python3-grpc-tools
+	@scripts/need softhsm2 opensc openssl gcc python3 python3-grpcio python3-grpc-tools $(TPM)
 	@scripts/cargo-tool cargo-nextest nextest
 	cargo build $(ALL) --lib --bins
 	cargo nextest run $(ALL)
 	cargo test $(ALL) --doc
+
+tokens: ## The end-to-end tests on SoftHSM2, on a TPM and on Kryoptic; builds the last, some five minutes
+	@scripts/need softhsm2 opensc openssl gcc perl libclang-dev python3 python3-grpcio python3-grpc-tools $(TPM)
+	@scripts/cargo-tool cargo-nextest nextest
+	cargo build --locked --release --manifest-path softhsm-tests/kryoptic/Cargo.toml --target-dir target/kryoptic
+	cargo build $(ALL) --lib --bins
+	cargo nextest run $(ALL) --run-ignored all --filterset 'package(rootcellar-softhsm-tests)'
 
 torture: ## kill -9 of keeper, front and both under load, more than 200 times; ends with zeros
 	@scripts/need softhsm2

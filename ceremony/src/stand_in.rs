@@ -29,10 +29,18 @@ impl StandIns {
             KeyAlgorithm::Ed25519 => KeyPair::generate_for(&PKCS_ED25519),
             KeyAlgorithm::RsaPss(2048) => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048),
             KeyAlgorithm::RsaPss(3072) => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_3072),
+            // Every string of its length is such a key, and this one is nobody's.
+            KeyAlgorithm::MlDsa65 => {
+                let spki = hsm_config::nobodys_ml_dsa_65().map_err(|error| error.to_string())?;
+                return self.keep(name, &spki);
+            }
             KeyAlgorithm::RsaPss(_) => KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_4096),
         };
-        let spki = pair.map_err(said)?.subject_public_key_info();
-        let key = PublicKey::try_from(spki.as_slice()).map_err(|error| error.to_string())?;
+        self.keep(name, &pair.map_err(said)?.subject_public_key_info())
+    }
+
+    fn keep(&mut self, name: &str, spki: &[u8]) -> Result<(), String> {
+        let key = PublicKey::try_from(spki).map_err(|error| error.to_string())?;
         self.0.insert(name.to_owned(), key);
         Ok(())
     }

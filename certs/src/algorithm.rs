@@ -18,6 +18,9 @@ pub enum SignatureAlgorithm {
     Ed25519,
     /// RSASSA-PSS with SHA-256, MGF1 with SHA-256 and a salt of 32 bytes; keys of 2048 to 4096 bits.
     RsaPssSha256,
+    /// ML-DSA-65 (FIPS 204), pure and with an empty context. Verified with AWS-LC, which shares no code with the tokens that make such
+    /// signatures today (they use OpenSSL), and which the house verifies everything else with.
+    MlDsa65,
 }
 
 /// A signature that is not one: over these bytes, by this key, in this algorithm.
@@ -33,6 +36,7 @@ impl SignatureAlgorithm {
             KeyKind::P384 => Self::EcdsaP384Sha384,
             KeyKind::Ed25519 => Self::Ed25519,
             KeyKind::Rsa { .. } => Self::RsaPssSha256,
+            KeyKind::MlDsa65 => Self::MlDsa65,
         }
     }
 
@@ -43,7 +47,7 @@ impl SignatureAlgorithm {
 
     /// The algorithm of this AlgorithmIdentifier, byte for byte; none for any other.
     pub fn from_identifier_der(der: &[u8]) -> Option<Self> {
-        [Self::EcdsaP256Sha256, Self::EcdsaP384Sha384, Self::Ed25519, Self::RsaPssSha256]
+        [Self::EcdsaP256Sha256, Self::EcdsaP384Sha384, Self::Ed25519, Self::RsaPssSha256, Self::MlDsa65]
             .into_iter()
             .find(|algorithm| algorithm.identifier_der() == der)
     }
@@ -74,6 +78,7 @@ impl SignatureAlgorithm {
             Self::EcdsaP384Sha384 => Scheme::EcdsaSha384,
             Self::Ed25519 => Scheme::Ed25519,
             Self::RsaPssSha256 => Scheme::PssSha256,
+            Self::MlDsa65 => Scheme::MlDsa65,
         }
     }
 }
@@ -85,6 +90,7 @@ impl std::fmt::Display for SignatureAlgorithm {
             Self::EcdsaP384Sha384 => "ECDSA P-384 SHA-384",
             Self::Ed25519 => "Ed25519",
             Self::RsaPssSha256 => "RSA-PSS SHA-256",
+            Self::MlDsa65 => "ML-DSA-65",
         })
     }
 }
@@ -102,10 +108,11 @@ pub(crate) enum Scheme {
     PssSha256,
     PssSha384,
     PssSha512,
+    MlDsa65,
 }
 
 impl Scheme {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::EcdsaSha256,
         Self::EcdsaSha384,
         Self::EcdsaSha512,
@@ -116,6 +123,7 @@ impl Scheme {
         Self::PssSha256,
         Self::PssSha384,
         Self::PssSha512,
+        Self::MlDsa65,
     ];
 
     /// The scheme of this AlgorithmIdentifier, byte for byte: parameters are part of it.
@@ -157,6 +165,8 @@ impl Scheme {
                   \x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x03\x05\x00\
                   \xa2\x03\x02\x01\x40"
             }
+            // RFC 9881 §2: id-ml-dsa-65, parameters absent.
+            Self::MlDsa65 => b"\x30\x0b\x06\x09\x60\x86\x48\x01\x65\x03\x04\x03\x12",
         }
     }
 
@@ -191,6 +201,7 @@ impl Scheme {
             (KeyKind::Rsa { .. }, Self::PssSha256) => &aws::RSA_PSS_2048_8192_SHA256,
             (KeyKind::Rsa { .. }, Self::PssSha384) => &aws::RSA_PSS_2048_8192_SHA384,
             (KeyKind::Rsa { .. }, Self::PssSha512) => &aws::RSA_PSS_2048_8192_SHA512,
+            (KeyKind::MlDsa65, Self::MlDsa65) => &aws::ML_DSA_65,
             _ => return None,
         })
     }
@@ -232,6 +243,25 @@ mod tests {
             assert_eq!(Scheme::from_identifier_der(scheme.identifier_der()), Some(scheme));
         }
         assert_eq!(Scheme::from_identifier_der(b"\x30\x00"), None);
+    }
+
+    #[test]
+    fn ml_dsa_65_verifies_pure_signatures_by_the_key_as_it_stands_in_certificates() {
+        use aws::{KeyPair as _, ML_DSA_65_SIGNING, PqdsaKeyPair};
+
+        let key = PqdsaKeyPair::generate(&ML_DSA_65_SIGNING).unwrap();
+        let (mut signature, message) = (vec![0; 3309], b"a TBS");
+        key.sign(message, &mut signature).unwrap();
+        let bits = crate::raw::element(3, &[&[0], key.public_key().as_ref()]);
+        let spki = crate::raw::element(0x30, &[Scheme::MlDsa65.identifier_der(), &bits]);
+        let verify = |algorithm: SignatureAlgorithm, message: &[u8], signature: &[u8]| {
+            algorithm.verify(&spki, message, signature)
+        };
+        assert_eq!(verify(SignatureAlgorithm::MlDsa65, message, &signature), Ok(()));
+        assert_eq!(verify(SignatureAlgorithm::MlDsa65, b"another", &signature), Err(BadSignature));
+        assert_eq!(verify(SignatureAlgorithm::Ed25519, message, &signature), Err(BadSignature));
+        signature[9] ^= 1;
+        assert_eq!(verify(SignatureAlgorithm::MlDsa65, message, &signature), Err(BadSignature));
     }
 
     #[test]

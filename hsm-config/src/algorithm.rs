@@ -3,10 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use cryptoki::mechanism::dsa::{HedgeType, SignAdditionalContext};
 use cryptoki::mechanism::eddsa::{EddsaParams, EddsaSignatureScheme};
 use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsPssParams};
 use cryptoki::mechanism::{Mechanism, MechanismType};
-use cryptoki::object::Attribute;
+use cryptoki::object::{Attribute, MlDsaParameterSetType, ParameterSetType};
 use sha2::{Digest, Sha256, Sha384};
 
 /// secp256r1, as `CKA_EC_PARAMS` (RFC 5480 §2.1.1.1).
@@ -29,11 +30,13 @@ pub enum KeyAlgorithm {
     Ed25519,
     /// RSA-PSS over SHA-256 with a modulus of this many bits: 2048, 3072 or 4096.
     RsaPss(u16),
+    /// ML-DSA-65 (FIPS 204), pure and with an empty context (RFC 9881 §3): for the keys of CAs.
+    MlDsa65,
 }
 
 /// Not one of the algorithms that we know.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is no key algorithm: use p256, p384, ed25519, rsa-2048, rsa-3072 or rsa-4096")]
+#[error("`{0}` is no key algorithm: use p256, p384, ed25519, rsa-2048, rsa-3072, rsa-4096 or ml-dsa-65")]
 pub struct UnknownAlgorithm(String);
 
 impl FromStr for KeyAlgorithm {
@@ -47,6 +50,7 @@ impl FromStr for KeyAlgorithm {
             "rsa-2048" => Self::RsaPss(2048),
             "rsa-3072" => Self::RsaPss(3072),
             "rsa-4096" => Self::RsaPss(4096),
+            "ml-dsa-65" => Self::MlDsa65,
             _ => return Err(UnknownAlgorithm(text.to_owned())),
         })
     }
@@ -59,17 +63,19 @@ impl fmt::Display for KeyAlgorithm {
             Self::EcdsaP384 => f.write_str("p384"),
             Self::Ed25519 => f.write_str("ed25519"),
             Self::RsaPss(bits) => write!(f, "rsa-{bits}"),
+            Self::MlDsa65 => f.write_str("ml-dsa-65"),
         }
     }
 }
 
 impl KeyAlgorithm {
-    /// Mechanism that makes such a key pair (PKCS#11 v3.1 §6.1.4, §6.3.4).
+    /// Mechanism that makes such a key pair (PKCS#11 v3.1 §6.1.4, §6.3.4; v3.2 for ML-DSA).
     pub(crate) fn generation(self) -> Mechanism<'static> {
         match self {
             Self::EcdsaP256 | Self::EcdsaP384 => Mechanism::EccKeyPairGen,
             Self::Ed25519 => Mechanism::EccEdwardsKeyPairGen,
             Self::RsaPss(_) => Mechanism::RsaPkcsKeyPairGen,
+            Self::MlDsa65 => Mechanism::MlDsaKeyPairGen,
         }
     }
 
@@ -83,6 +89,7 @@ impl KeyAlgorithm {
                 Attribute::ModulusBits(u64::from(bits).into()),
                 Attribute::PublicExponent(vec![0x01, 0x00, 0x01]),
             ],
+            Self::MlDsa65 => vec![Attribute::ParameterSet(MlDsaParameterSetType::ML_DSA_65.into())],
         }
     }
 
@@ -96,6 +103,11 @@ impl KeyAlgorithm {
         }
     }
 
+    /// The parameter set that `CKA_PARAMETER_SET` of an ML-DSA key names.
+    pub(crate) fn from_ml_dsa(set: ParameterSetType) -> Option<Self> {
+        (set == MlDsaParameterSetType::ML_DSA_65.into()).then_some(Self::MlDsa65)
+    }
+
     /// The one mechanism that the key is allowed. The hash is made in software: not all tokens hash, all of these sign digests.
     pub(crate) fn signing(self) -> Mechanism<'static> {
         match self {
@@ -106,15 +118,17 @@ impl KeyAlgorithm {
                 mgf: PkcsMgfType::MGF1_SHA256,
                 s_len: (SHA256_LEN as u64).into(),
             }),
+            // FIPS 204 §3.4: hedged where the token can. No context, which cryptoki 0.12 would not tie to its life.
+            Self::MlDsa65 => Mechanism::MlDsa(SignAdditionalContext::new(HedgeType::Preferred, None)),
         }
     }
 
-    /// What the mechanism is given for a message: a digest, or for Ed25519 the message itself (RFC 8032 §5.1).
+    /// What the mechanism is given for a message: a digest, or for Ed25519 (RFC 8032 §5.1) and ML-DSA the message itself.
     pub(crate) fn input(self, message: &[u8]) -> Vec<u8> {
         match self {
             Self::EcdsaP256 | Self::RsaPss(_) => Sha256::digest(message).to_vec(),
             Self::EcdsaP384 => Sha384::digest(message).to_vec(),
-            Self::Ed25519 => message.to_vec(),
+            Self::Ed25519 | Self::MlDsa65 => message.to_vec(),
         }
     }
 
@@ -124,6 +138,8 @@ impl KeyAlgorithm {
             Self::EcdsaP256 | Self::Ed25519 => 64,
             Self::EcdsaP384 => 96,
             Self::RsaPss(bits) => usize::from(bits) / 8,
+            // FIPS 204 §4, table 2.
+            Self::MlDsa65 => 3309,
         }
     }
 }

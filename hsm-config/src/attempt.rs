@@ -26,17 +26,14 @@ pub struct PinGuard {
 #[derive(Debug, thiserror::Error)]
 #[error(
     "token {serial} refused this PIN{before}. It is not tried again, restarts included: correct the PIN, or, if it is right after \
-     all, remove {record}",
+     all, have an officer clear it (`rootcellar token clear-pin-failure {serial}`)",
     before = if *.earlier { " in an earlier attempt" } else { "" },
-    record = .record.display()
 )]
 pub struct PinRefused {
     /// Serial of the token.
     pub serial: String,
     /// Whether it was refused before this process tried.
     pub earlier: bool,
-    /// The record that says so.
-    pub record: PathBuf,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -74,7 +71,7 @@ impl PinGuard {
             attempts.iter().find(|attempt| attempt.serial == serial && same_pin(&attempt.pin_hash, pin));
         let unresolved = match earlier {
             Some(attempt) if attempt.refused || attempt.unresolved >= UNRESOLVED_MAX => {
-                return Err(self.refusal(serial, true));
+                return Err(Self::refusal(serial, true));
             }
             Some(attempt) => attempt.unresolved + 1,
             None => 1,
@@ -97,13 +94,32 @@ impl PinGuard {
         }
         self.save(&attempts)?;
         match &outcome {
-            Err(error) if refused(error) => Err(self.refusal(serial, false)),
+            Err(error) if refused(error) => Err(Self::refusal(serial, false)),
             _ => Ok(outcome),
         }
     }
 
-    fn refusal(&self, serial: &str, earlier: bool) -> PinError {
-        PinRefused { serial: serial.to_owned(), earlier, record: self.path.clone() }.into()
+    /// Serials of the tokens of which a refused PIN is remembered, or a try whose end is not known.
+    ///
+    /// # Errors
+    /// The record cannot be read.
+    pub fn remembered(&self) -> Result<Vec<String>, PinError> {
+        Ok(self.load()?.into_iter().map(|attempt| attempt.serial).collect())
+    }
+
+    /// Forgets what is remembered of a token: the same PIN is then tried once more. Whose word that takes, the caller decides.
+    ///
+    /// # Errors
+    /// The record cannot be kept.
+    pub fn clear(&self, serial: &str) -> Result<(), PinError> {
+        let _alone = self.lock()?;
+        let mut attempts = self.load()?;
+        attempts.retain(|attempt| attempt.serial != serial);
+        self.save(&attempts)
+    }
+
+    fn refusal(serial: &str, earlier: bool) -> PinError {
+        PinRefused { serial: serial.to_owned(), earlier }.into()
     }
 
     fn failed(&self, cause: io::Error) -> PinError {

@@ -39,6 +39,16 @@ impl TokenSession {
         before.into_iter().try_for_each(|old| self.raw().destroy_object(old)).map_err(TokenError::from)
     }
 
+    /// Removes what the token keeps under this label.
+    ///
+    /// # Errors
+    /// The token fails.
+    pub(crate) fn forget(&self, label: &str) -> Result<(), TokenError> {
+        let _alone = self.module().alone();
+        let objects = self.objects(label)?;
+        objects.into_iter().try_for_each(|object| self.raw().destroy_object(object)).map_err(TokenError::from)
+    }
+
     fn objects(&self, label: &str) -> Result<Vec<ObjectHandle>, TokenError> {
         Ok(self.raw().find_objects(&template(label))?)
     }

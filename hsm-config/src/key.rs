@@ -58,6 +58,18 @@ const SHOWN: [(AttributeType, &str); 5] = [
     (AttributeType::AllowedMechanisms, "CKA_ALLOWED_MECHANISMS"),
 ];
 
+/// Whether a CA's key must report this attribute.
+pub(crate) fn is_required(kind: AttributeType) -> bool {
+    REQUIRED.iter().any(|(required, ..)| *required == kind)
+}
+
+impl NotInCustody {
+    /// What the token reports: "CKA_LOCAL = false".
+    pub(crate) fn found(&self) -> &str {
+        &self.found
+    }
+}
+
 impl KeyAttributes {
     /// Attributes that were read before and written down.
     pub fn written(mut attributes: Vec<(String, String)>) -> Self {

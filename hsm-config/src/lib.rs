@@ -7,6 +7,7 @@
 
 mod algorithm;
 mod attempt;
+mod conformance;
 mod data;
 mod error;
 mod key;
@@ -21,12 +22,14 @@ mod uri;
 
 pub use algorithm::{KeyAlgorithm, UnknownAlgorithm};
 pub use attempt::{PinGuard, PinRefused};
+pub use conformance::{Check, Conformance, Rate, Surroundings, Verdict, examine};
 pub use error::{Fault, TokenError};
 pub use key::{KeyAttributes, KeyFound, NotInCustody};
 pub use module::{Module, ModuleInfo};
 pub use pin::{Pin, PinError, PinSource};
 pub use profile::{Profile, ProfileError};
 pub use provision::{KeyRequest, fresh_pin, sync_files};
+pub use public_key::nobodys_ml_dsa_65;
 pub use session::{TokenKey, TokenSession};
 pub use token::{Token, TokenInfo};
 pub use uri::{TokenUri, UriError};

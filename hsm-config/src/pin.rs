@@ -15,8 +15,8 @@ use crate::attempt::PinRefused;
 /// Longest PIN: more than any token takes.
 const PIN_MAX: usize = 256;
 
-/// A PIN. Wiped when dropped; `Debug` shows nothing of it.
-pub struct Pin(SecretString);
+/// A PIN, or that it is entered at the token itself. Wiped when dropped; `Debug` shows nothing of it.
+pub struct Pin(Option<SecretString>);
 
 /// Where a PIN comes from, in the order of preference.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub enum PinSource {
     Fd(u32),
     /// Asked for on the terminal.
     Prompt,
+    /// Entered at the token, on its own PIN pad: this program never has it (PKCS#11 v3.1 §5.6.8, CKF_PROTECTED_AUTHENTICATION_PATH).
+    Protected,
     /// An environment variable. Others of the same user can read it: every use logs a warning.
     Environment(String),
 }
@@ -37,7 +39,7 @@ pub enum PinSource {
 #[derive(Debug, thiserror::Error)]
 pub enum PinError {
     /// The operator's: no such source.
-    #[error("`{0}` is no PIN source: write credential:NAME, file:PATH, fd:N, prompt or env:NAME")]
+    #[error("`{0}` is no PIN source: write credential:NAME, file:PATH, fd:N, prompt, protected or env:NAME")]
     Source(String),
     /// The operator's: it could not be read.
     #[error("the PIN could not be read from {source_name}: {cause}")]
@@ -66,6 +68,15 @@ pub enum PinError {
         "the token {0}: unlock it with the vendor's tool and the SO PIN, then start again. No login was tried"
     )]
     Locked(&'static str),
+    /// The operator's: the PIN is to be entered at a token that has nothing to enter it at.
+    #[error(
+        "`protected` means a PIN that is entered at the token, and this one has nothing to enter it at \
+         (no CKF_PROTECTED_AUTHENTICATION_PATH): name another PIN source. No login was tried"
+    )]
+    NoPinPad,
+    /// The operator's: a PIN that is entered at the token cannot be set from here.
+    #[error("a token whose PIN is entered at it is initialised with its vendor's tool: do so, and try again")]
+    NotToBeSetHere,
     /// The operator's: the record of PIN attempts could not be written, so none was made.
     #[error("the record of PIN attempts {path} cannot be kept ({cause}): no login was tried", path = .path.display())]
     Record {
@@ -79,15 +90,17 @@ pub enum PinError {
 impl Pin {
     /// Takes a secret as a PIN.
     pub fn new(secret: SecretString) -> Self {
-        Self(secret)
+        Self(Some(secret))
     }
 
-    pub(crate) fn secret(&self) -> &SecretString {
-        &self.0
+    /// The secret; none where it is entered at the token.
+    pub(crate) fn secret(&self) -> Option<&SecretString> {
+        self.0.as_ref()
     }
 
+    /// The secret's octets; none at all where it is entered at the token, so that one refused entry there stands for every later one.
     pub(crate) fn expose(&self) -> &[u8] {
-        self.0.expose_secret().as_bytes()
+        self.0.as_ref().map_or(&[], |secret| secret.expose_secret().as_bytes())
     }
 }
 
@@ -106,6 +119,7 @@ impl PinSource {
     pub fn read(&self) -> Result<Pin, PinError> {
         let unreadable = |cause| PinError::Unreadable { source_name: self.to_string(), cause };
         let text = match self {
+            Self::Protected => return Ok(Pin(None)),
             Self::Credential(name) => {
                 let dir = std::env::var_os("CREDENTIALS_DIRECTORY")
                     .ok_or_else(|| unreadable(std::io::Error::other("CREDENTIALS_DIRECTORY is not set")))?;
@@ -133,12 +147,12 @@ impl PinSource {
         if pin.is_empty() || pin.len() > PIN_MAX {
             return Err(PinError::Length(self.to_string()));
         }
-        Ok(Pin(SecretString::from(pin)))
+        Ok(Pin::new(SecretString::from(pin)))
     }
 
     /// Whether a restart can read it again without a person.
     pub fn unattended(&self) -> bool {
-        !matches!(self, Self::Fd(_) | Self::Prompt)
+        !matches!(self, Self::Fd(_) | Self::Prompt | Self::Protected)
     }
 }
 
@@ -162,6 +176,7 @@ impl FromStr for PinSource {
             Some(("fd", number)) => number.parse().map(Self::Fd).map_err(|_| unknown()),
             Some(("env", name)) if !name.is_empty() => Ok(Self::Environment(name.to_owned())),
             None if text == "prompt" => Ok(Self::Prompt),
+            None if text == "protected" => Ok(Self::Protected),
             _ => Err(unknown()),
         }
     }
@@ -174,6 +189,7 @@ impl fmt::Display for PinSource {
             Self::File(path) => write!(f, "file:{}", path.display()),
             Self::Fd(number) => write!(f, "fd:{number}"),
             Self::Prompt => f.write_str("prompt"),
+            Self::Protected => f.write_str("protected"),
             Self::Environment(name) => write!(f, "env:{name}"),
         }
     }
@@ -215,7 +231,7 @@ mod tests {
 
     #[test]
     fn sources_are_written_as_they_are_read_and_a_bare_pin_is_not_repeated() {
-        for text in ["credential:pin", "file:/run/pin", "fd:3", "prompt", "env:PIN"] {
+        for text in ["credential:pin", "file:/run/pin", "fd:3", "prompt", "protected", "env:PIN"] {
             assert_eq!(text.parse::<PinSource>().unwrap().to_string(), text);
         }
         let error = "s3cret".parse::<PinSource>().unwrap_err().to_string();

@@ -10,7 +10,16 @@ use serde::Deserialize;
 
 use crate::error::TokenError;
 
-const SOFTHSM2: &str = include_str!("../profiles/softhsm2.toml");
+mod quirks;
+
+pub(crate) use quirks::{Omitted, Provenance};
+
+/// The profiles that ship, by name: one for each token that our tests run.
+const SHIPPED: [(&str, &str); 3] = [
+    ("softhsm2", include_str!("../profiles/softhsm2.toml")),
+    ("kryoptic", include_str!("../profiles/kryoptic.toml")),
+    ("tpm2", include_str!("../profiles/tpm2.toml")),
+];
 /// The template that ships for every token without a profile of its own.
 const TEMPLATE: &str = include_str!("../profiles/template.toml");
 /// Most sessions that a profile may ask for.
@@ -22,30 +31,20 @@ const SESSIONS_MAX: u16 = 256;
 pub struct Profile {
     /// Name for lists and reports.
     pub name: String,
-    module: Vec<PathBuf>,
+    pub(crate) module: Vec<PathBuf>,
     sessions: u16,
     /// Whether software may initialise a token here.
     pub initializable: bool,
-    files: String,
+    pub(crate) files: String,
     /// What attests that a key was made in hardware.
     pub attestation: String,
     pub(crate) provenance_exceptions: Vec<Provenance>,
     #[serde(default)]
-    environment: BTreeMap<String, String>,
+    pub(crate) generation_omits: Vec<Omitted>,
     #[serde(default)]
-    setup: BTreeMap<String, String>,
-}
-
-/// A claim about a key's origin that some tokens cannot report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Provenance {
-    /// `CKA_LOCAL`.
-    Local,
-    /// `CKA_ALWAYS_SENSITIVE`.
-    AlwaysSensitive,
-    /// `CKA_NEVER_EXTRACTABLE`.
-    NeverExtractable,
+    pub(crate) environment: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(crate) setup: BTreeMap<String, String>,
 }
 
 impl std::fmt::Display for Provenance {
@@ -62,7 +61,8 @@ impl std::fmt::Display for Provenance {
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
     /// No file, and no profile of that name.
-    #[error("`{name}` is no profile that ships with rootcellar (softhsm2), and {source}")]
+    #[error("`{name}` is no profile that ships with rootcellar ({names}), and {source}",
+        names = shipped().collect::<Vec<_>>().join(", "))]
     Unreadable {
         /// Name or path.
         name: String,
@@ -85,8 +85,8 @@ impl Profile {
     /// # Errors
     /// There is none, or it is malformed.
     pub fn load(name: &str) -> Result<Self, ProfileError> {
-        if name == "softhsm2" {
-            return Self::parse(name, SOFTHSM2);
+        if let Some((_, text)) = SHIPPED.iter().find(|(shipped, _)| *shipped == name) {
+            return Self::parse(name, text);
         }
         let text = fs::read_to_string(name)
             .map_err(|source| ProfileError::Unreadable { name: name.to_owned(), source })?;
@@ -108,6 +108,39 @@ impl Profile {
             return Err(malformed(format!("`sessions` is above {SESSIONS_MAX}")));
         }
         Ok(profile)
+    }
+
+    /// A profile for a module of which nothing is known: it may not be initialised, has no files and no quirks.
+    pub fn plain(module: &[PathBuf]) -> Self {
+        Self {
+            name: "plain".into(),
+            module: module.to_vec(),
+            sessions: 1,
+            initializable: false,
+            files: String::new(),
+            attestation: "none".into(),
+            provenance_exceptions: Vec::new(),
+            generation_omits: Vec::new(),
+            environment: BTreeMap::new(),
+            setup: BTreeMap::new(),
+        }
+    }
+
+    /// The same profile with these variables in the environment of its module.
+    #[must_use]
+    pub fn with_environment(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.environment.extend(variables);
+        self
+    }
+
+    pub(crate) fn excepting(mut self, exceptions: &[Provenance]) -> Self {
+        self.provenance_exceptions = exceptions.to_vec();
+        self
+    }
+
+    pub(crate) fn omitting(mut self, omitted: &[Omitted]) -> Self {
+        self.generation_omits = omitted.to_vec();
+        self
     }
 
     /// The same profile with another module.
@@ -140,7 +173,8 @@ impl Profile {
         self.provenance_exceptions.iter().map(ToString::to_string).collect()
     }
 
-    pub(crate) fn environment(&self, dir: &Path) -> Vec<(String, String)> {
+    /// Environment of the process that loads the module, with `{dir}` filled in.
+    pub fn environment(&self, dir: &Path) -> Vec<(String, String)> {
         self.environment.iter().map(|(name, value)| (name.clone(), fill(value, dir))).collect()
     }
 
@@ -179,6 +213,11 @@ impl Profile {
     }
 }
 
+/// Names of the profiles that ship.
+fn shipped() -> impl Iterator<Item = &'static str> {
+    SHIPPED.iter().map(|(name, _)| *name)
+}
+
 fn fill(text: &str, dir: &Path) -> String {
     text.replace("{dir}", &dir.to_string_lossy())
 }
@@ -189,13 +228,15 @@ mod tests {
 
     #[test]
     fn the_profiles_that_ship_parse() {
-        assert_eq!(Profile::load("softhsm2").unwrap().name, "softhsm2");
+        for name in shipped() {
+            assert_eq!(Profile::load(name).unwrap().name, name);
+        }
         Profile::parse("template", TEMPLATE).unwrap();
     }
 
     #[test]
     fn an_unknown_key_is_refused_with_its_name() {
-        let error = Profile::parse("x", &format!("pin = \"1234\"\n{SOFTHSM2}")).unwrap_err();
+        let error = Profile::parse("x", &format!("pin = \"1234\"\n{}", SHIPPED[0].1)).unwrap_err();
         assert!(error.to_string().contains("pin"), "{error}");
     }
 

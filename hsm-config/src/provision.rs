@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use cryptoki::object::{Attribute, ObjectClass, ObjectHandle};
+use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
 use cryptoki::session::UserType;
 use secrecy::SecretString;
 use zeroize::Zeroizing;
@@ -13,7 +13,7 @@ use crate::algorithm::KeyAlgorithm;
 use crate::error::TokenError;
 use crate::key::KeyFound;
 use crate::module::Module;
-use crate::pin::Pin;
+use crate::pin::{Pin, PinError};
 use crate::profile::Profile;
 use crate::public_key;
 use crate::session::TokenSession;
@@ -78,7 +78,7 @@ impl Token {
         let session = token.session()?;
         let (_, _alone) = module.alone();
         session.raw().login(UserType::So, Some(&so_pin))?;
-        session.raw().init_pin(pin.secret())?;
+        session.raw().init_pin(pin.secret().ok_or(PinError::NotToBeSetHere)?)?;
         session.raw().logout()?;
         Ok(token)
     }
@@ -91,7 +91,7 @@ impl TokenSession {
     /// # Errors
     /// The token fails, or the key it made is not as asked for: it is then destroyed again.
     pub fn generate(&self, request: &KeyRequest, profile: &Profile) -> Result<KeyFound, TokenError> {
-        let public = self.make(request)?;
+        let (public, _) = self.make(request, profile)?;
         let checked = self.check_generated(public, &request.id, profile);
         if checked.is_err() {
             // Best effort: what is reported is why the key is unfit.
@@ -151,7 +151,11 @@ impl TokenSession {
         Ok([find(ObjectClass::PUBLIC_KEY)?, find(ObjectClass::PRIVATE_KEY)?])
     }
 
-    fn make(&self, request: &KeyRequest) -> Result<ObjectHandle, TokenError> {
+    pub(crate) fn make(
+        &self,
+        request: &KeyRequest,
+        profile: &Profile,
+    ) -> Result<(ObjectHandle, ObjectHandle), TokenError> {
         let named =
             || [Attribute::Id(request.id.clone()), Attribute::Label(request.label.as_bytes().to_vec())];
         let mut public = vec![
@@ -179,9 +183,31 @@ impl TokenSession {
             Attribute::AllowedMechanisms(vec![request.algorithm.signing().mechanism_type()]),
         ];
         private.extend(named());
+        for template in [&mut public, &mut private] {
+            template.retain(|attribute| {
+                !profile.generation_omits.iter().any(|omitted| omitted.kind() == attribute.attribute_type())
+            });
+        }
         let (_, _alone) = self.module().alone();
-        let pair = self.raw().generate_key_pair(&request.algorithm.generation(), &public, &private)?;
-        Ok(pair.0)
+        Ok(self.raw().generate_key_pair(&request.algorithm.generation(), &public, &private)?)
+    }
+
+    /// Destroys every key whose label begins so.
+    ///
+    /// # Errors
+    /// The token fails.
+    pub(crate) fn forget_keys(&self, label: &str) -> Result<(), TokenError> {
+        let (_, _alone) = self.module().alone();
+        for class in [ObjectClass::PRIVATE_KEY, ObjectClass::PUBLIC_KEY] {
+            for object in self.raw().find_objects(&[Attribute::Class(class)])? {
+                let read = self.raw().get_attributes(object, &[AttributeType::Label])?;
+                let ours = matches!(read.first(), Some(Attribute::Label(found)) if found.starts_with(label.as_bytes()));
+                if ours {
+                    self.raw().destroy_object(object)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn check_generated(

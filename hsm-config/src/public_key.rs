@@ -15,6 +15,10 @@ const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 /// rsaEncryption (RFC 3279 §2.3.1).
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+/// id-ml-dsa-65 (RFC 9881 §2).
+const ML_DSA_65: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.18");
+/// Octets of an ML-DSA-65 public key (FIPS 204 §4, table 2).
+const ML_DSA_65_LEN: usize = 1952;
 
 const MALFORMED: TokenError = TokenError::Malformed("a public key that is not of its own type's form");
 
@@ -37,6 +41,11 @@ pub(crate) fn read(
         AttributeType::Modulus,
         AttributeType::PublicExponent,
     ];
+    if let Some(Attribute::KeyType(KeyType::ML_DSA)) =
+        session.get_attributes(object, &[AttributeType::KeyType])?.first()
+    {
+        return ml_dsa(session, object);
+    }
     let (mut kind, mut params, mut point, mut modulus, mut exponent) = (None, None, None, None, None);
     for attribute in session.get_attributes(object, &wanted)? {
         match attribute {
@@ -95,6 +104,30 @@ fn rsa(modulus: &[u8], exponent: &[u8]) -> Result<Vec<u8>, TokenError> {
     // RFC 3279 §2.3.1: the parameters are NULL.
     let algorithm = AlgorithmIdentifier { oid: RSA_ENCRYPTION, parameters: Some(Any::null()) };
     encode(algorithm, &key.to_der().map_err(|_| MALFORMED)?)
+}
+
+/// `CKA_PARAMETER_SET` and, as it is, `CKA_VALUE` (PKCS#11 v3.2, CKK_ML_DSA; RFC 9881 §4: the parameters are absent).
+fn ml_dsa(session: &Session, object: ObjectHandle) -> Result<Option<(KeyAlgorithm, Vec<u8>)>, TokenError> {
+    let (mut set, mut value) = (None, None);
+    for attribute in session.get_attributes(object, &[AttributeType::ParameterSet, AttributeType::Value])? {
+        match attribute {
+            Attribute::ParameterSet(found) => set = Some(found),
+            Attribute::Value(found) => value = Some(found),
+            _ => {}
+        }
+    }
+    let Some(algorithm) = set.and_then(KeyAlgorithm::from_ml_dsa) else { return Ok(None) };
+    let key = value.filter(|key| key.len() == ML_DSA_65_LEN).ok_or(MALFORMED)?;
+    Ok(Some((algorithm, encode(AlgorithmIdentifier { oid: ML_DSA_65, parameters: None }, &key)?)))
+}
+
+/// The SubjectPublicKeyInfo of an ML-DSA-65 key that nobody has: every string of its length is one (FIPS 204 §7.2, algorithm 22). For
+/// composing what such a key will stand in.
+///
+/// # Errors
+/// None of a length that is the right one.
+pub fn nobodys_ml_dsa_65() -> Result<Vec<u8>, TokenError> {
+    encode(AlgorithmIdentifier { oid: ML_DSA_65, parameters: None }, &[7; ML_DSA_65_LEN])
 }
 
 fn encode(algorithm: AlgorithmIdentifier<Any>, key: &[u8]) -> Result<Vec<u8>, TokenError> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cryptoki::error::{Error, RvError};
+use cryptoki::mechanism::MechanismType;
 use cryptoki::session::UserType;
 use cryptoki::slot::Slot;
 
@@ -22,7 +23,7 @@ pub struct Token {
 }
 
 /// What a token says of itself (PKCS#11 v3.1 §3.2, CK_TOKEN_INFO).
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, Default, serde::Serialize)]
 #[expect(clippy::struct_excessive_bools, reason = "they are the token's flags, each under its own name")]
 pub struct TokenInfo {
     /// Label, without its padding.
@@ -41,6 +42,8 @@ pub struct TokenInfo {
     pub rng: bool,
     /// CKF_WRITE_PROTECTED.
     pub write_protected: bool,
+    /// CKF_PROTECTED_AUTHENTICATION_PATH.
+    pub protected_path: bool,
     /// CKF_USER_PIN_COUNT_LOW.
     pub pin_count_low: bool,
     /// CKF_USER_PIN_FINAL_TRY.
@@ -79,20 +82,7 @@ impl Token {
         let (library, _alone) = module.alone();
         let mut tokens = Vec::new();
         for slot in library.get_slots_with_token()? {
-            let info = library.get_token_info(slot)?;
-            let info = TokenInfo {
-                label: info.label().to_owned(),
-                serial: info.serial_number().to_owned(),
-                manufacturer: info.manufacturer_id().to_owned(),
-                model: info.model().to_owned(),
-                firmware: info.firmware_version().to_string(),
-                initialized: info.token_initialized(),
-                rng: info.rng(),
-                write_protected: info.write_protected(),
-                pin_count_low: info.user_pin_count_low(),
-                pin_final_try: info.user_pin_final_try(),
-                pin_locked: info.user_pin_locked(),
-            };
+            let info = read(&library.get_token_info(slot)?);
             tokens.push(Self { module: Arc::clone(module), slot, info });
         }
         Ok(tokens)
@@ -106,6 +96,25 @@ impl Token {
     /// The module that it belongs to.
     pub fn module(&self) -> &Arc<Module> {
         &self.module
+    }
+
+    /// The token in a slot of this number, for one that cannot be named: what it says of itself may be missing.
+    ///
+    /// # Errors
+    /// There is no token in it.
+    pub fn in_slot(module: &Arc<Module>, number: u64) -> Result<Self, TokenError> {
+        let (library, alone) = module.alone();
+        let slot = library.get_slots_with_token()?.into_iter().find(|slot| slot.id() == number);
+        let slot = slot.ok_or(TokenError::Malformed("no slot of that number"))?;
+        let info = library.get_token_info(slot).map_or_else(|_| TokenInfo::default(), |info| read(&info));
+        drop(alone);
+        Ok(Self { module: Arc::clone(module), slot, info })
+    }
+
+    /// The mechanisms that it lists.
+    pub(crate) fn mechanism_types(&self) -> Result<Vec<MechanismType>, TokenError> {
+        let (library, _alone) = self.module.alone();
+        Ok(library.get_mechanism_list(self.slot)?)
     }
 
     /// Names of the mechanisms that it lists.
@@ -126,7 +135,7 @@ impl Token {
         Ok(TokenSession::new(library.open_rw_session(self.slot)?, Arc::clone(&self.module)))
     }
 
-    /// Logs the process in, trying the PIN once (invariant I7). The login lasts while the session returned lives; there is no logout.
+    /// Logs the process in, trying the PIN once (invariant I7); where it is entered at the token, none is sent. The login lasts while the session returned lives; there is no logout.
     ///
     /// # Errors
     /// The PIN is wrong, was refused before, or one more try could lock the token: then none is made.
@@ -139,6 +148,9 @@ impl Token {
                 PinError::Locked("would be locked by one more wrong PIN (CKF_USER_PIN_FINAL_TRY)").into()
             );
         }
+        if pin.secret().is_none() && !self.info.protected_path {
+            return Err(PinError::NoPinPad.into());
+        }
         if self.info.pin_count_low {
             tracing::warn!(
                 token = self.info.label,
@@ -150,7 +162,7 @@ impl Token {
         let outcome = guard.attempt(
             &self.info.serial,
             pin,
-            || session.raw().login(UserType::User, Some(pin.secret())),
+            || session.raw().login(UserType::User, pin.secret()),
             |error| {
                 use RvError::{PinExpired, PinIncorrect, PinInvalid, PinLenRange, PinLocked};
                 matches!(
@@ -165,5 +177,23 @@ impl Token {
             Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(session),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+fn read(info: &cryptoki::slot::TokenInfo) -> TokenInfo {
+    TokenInfo {
+        label: info.label().to_owned(),
+        serial: info.serial_number().to_owned(),
+        manufacturer: info.manufacturer_id().to_owned(),
+        // tpm2-pkcs11 1.9 pads it with NUL, where the standard says blanks.
+        model: info.model().trim_end_matches('\0').to_owned(),
+        firmware: info.firmware_version().to_string(),
+        initialized: info.token_initialized(),
+        rng: info.rng(),
+        write_protected: info.write_protected(),
+        protected_path: info.protected_authentication_path(),
+        pin_count_low: info.user_pin_count_low(),
+        pin_final_try: info.user_pin_final_try(),
+        pin_locked: info.user_pin_locked(),
     }
 }

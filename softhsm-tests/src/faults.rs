@@ -31,6 +31,28 @@ impl Faults {
         fs::read_to_string(self.dir.join("logins")).map_or(0, |text| text.lines().count())
     }
 
+    /// How often C_Login was called without a PIN, for it to be entered at the token.
+    pub fn entered_there(&self) -> usize {
+        let text = fs::read_to_string(self.dir.join("logins")).unwrap_or_default();
+        text.lines().filter(|line| *line == "entered at the token").count()
+    }
+
+    /// From now on the token shows these flags beside its own (CK_TOKEN_INFO.flags).
+    ///
+    /// # Panics
+    /// The disk's.
+    pub fn show_flags(&self, flags: u32) {
+        self.write("flags", &flags.to_string());
+    }
+
+    /// From now on this is entered at the token, where a login brings no PIN.
+    ///
+    /// # Panics
+    /// The disk's.
+    pub fn enter(&self, pin: &str) {
+        self.write("keypad", pin);
+    }
+
     /// What C_Sign was given to sign so far, in every process: digests for ECDSA and RSA, whole messages for Ed25519.
     ///
     /// # Panics
@@ -46,8 +68,13 @@ impl Faults {
     /// # Panics
     /// The disk's.
     pub fn set(&self, fault: &str) {
-        let beside = self.dir.join("fault.new");
-        fs::write(&beside, fault).expect("the fault is written");
-        fs::rename(beside, self.dir.join("fault")).expect("the fault is written");
+        self.write("fault", fault);
+    }
+
+    /// Replaces a file as a whole: the module reads it at any time.
+    fn write(&self, name: &str, text: &str) {
+        let beside = self.dir.join(format!("{name}.new"));
+        fs::write(&beside, text).expect("it is written");
+        fs::rename(beside, self.dir.join(name)).expect("it is written");
     }
 }

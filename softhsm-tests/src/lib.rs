@@ -12,12 +12,15 @@ mod cell;
 mod credentials;
 mod faults;
 pub mod judges;
+pub mod kryoptic;
 mod program;
 mod proofs;
 pub mod torture;
+mod tpm;
 
 pub use cell::{Cell, Serving};
 pub use credentials::Credentials;
 pub use faults::Faults;
 pub use program::{Outcome, Program, built};
 pub use proofs::signed_as_proof;
+pub use tpm::Tpm;

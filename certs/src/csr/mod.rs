@@ -11,7 +11,11 @@ use der::Decode;
 use sha2::{Digest, Sha256};
 use x509_cert::{ext::Extension, request::CertReqInfo};
 
-use crate::{algorithm::Scheme, key::PublicKey, raw};
+use crate::{
+    algorithm::Scheme,
+    key::{KeyError, PublicKey},
+    raw,
+};
 
 pub use demand::RequestedName;
 pub use error::CsrError;
@@ -34,6 +38,21 @@ pub struct VerifiedCsr {
 /// # Errors
 /// See [`CsrError`]; what it demands is looked at by [`VerifiedCsr::demand_within`].
 pub fn check(der: &[u8]) -> Result<VerifiedCsr, CsrError> {
+    verified(der, PublicKey::of_holder)
+}
+
+/// The same for the request by which a new CA key proves itself ([`crate::compose::request`]): of any kind that a CA may have.
+///
+/// # Errors
+/// See [`CsrError`].
+pub fn check_of_ca(der: &[u8]) -> Result<VerifiedCsr, CsrError> {
+    verified(der, |spki| PublicKey::try_from(spki))
+}
+
+fn verified(
+    der: &[u8],
+    read: impl Fn(&[u8]) -> Result<PublicKey, KeyError>,
+) -> Result<VerifiedCsr, CsrError> {
     if der.len() > MAX_CSR_BYTES {
         return Err(CsrError::TooLarge);
     }
@@ -42,7 +61,7 @@ pub fn check(der: &[u8]) -> Result<VerifiedCsr, CsrError> {
     let info = CertReqInfo::from_der(parts.tbs).map_err(|_| CsrError::Malformed)?;
     let fields = raw::fields(parts.tbs).map_err(|_| CsrError::Malformed)?;
     let [_version, _subject, spki, _attributes] = fields[..] else { return Err(CsrError::Malformed) };
-    let public_key = PublicKey::try_from(spki)?;
+    let public_key = read(spki)?;
     let scheme = Scheme::from_identifier_der(parts.algorithm)
         .filter(|scheme| scheme.fits(public_key.kind()))
         .ok_or(CsrError::UnsupportedSignatureAlgorithm)?;

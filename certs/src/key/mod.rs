@@ -15,8 +15,10 @@ use crate::raw;
 
 pub use blocklist::{Blocklist, BlocklistError};
 
-/// The longest key that is looked at, in bytes of its DER: RSA 4096 takes 550.
-const MAX_SPKI_BYTES: usize = 1024;
+/// The longest key that is looked at, in bytes of its DER: ML-DSA-65 takes 1974, RSA 4096 550.
+const MAX_SPKI_BYTES: usize = 2048;
+/// An ML-DSA-65 key, in bytes (FIPS 204 §4, table 2).
+const ML_DSA_65_BYTES: usize = 1952;
 
 // AlgorithmIdentifiers as RFC 5480 §2.1.1 (named curves only), RFC 8410 §3 and RFC 3279 §2.3.1 demand them.
 const ID_P256: &[u8] =
@@ -24,6 +26,8 @@ const ID_P256: &[u8] =
 const ID_P384: &[u8] = b"\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22";
 const ID_ED25519: &[u8] = b"\x30\x05\x06\x03\x2b\x65\x70";
 const ID_RSA: &[u8] = b"\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00";
+// RFC 9881 §4.
+const ID_ML_DSA_65: &[u8] = b"\x30\x0b\x06\x09\x60\x86\x48\x01\x65\x03\x04\x03\x12";
 
 /// The kinds of keys that are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,6 +43,8 @@ pub enum KeyKind {
         /// The modulus, in bits, 2048 to 4096.
         bits: usize,
     },
+    /// ML-DSA-65 (FIPS 204): for CAs alone.
+    MlDsa65,
 }
 
 impl std::fmt::Display for KeyKind {
@@ -48,6 +54,7 @@ impl std::fmt::Display for KeyKind {
             Self::P384 => f.write_str("P-384"),
             Self::Ed25519 => f.write_str("Ed25519"),
             Self::Rsa { bits } => write!(f, "RSA {bits}"),
+            Self::MlDsa65 => f.write_str("ML-DSA-65"),
         }
     }
 }
@@ -92,6 +99,8 @@ impl TryFrom<&[u8]> for PublicKey {
             ID_P384 => ec_kind(KeyKind::P384, key)?,
             ID_ED25519 => ed25519_kind(key)?,
             ID_RSA => rsa::kind(key)?,
+            // Every string of that length is a key: a seed and packed 10-bit integers (FIPS 204 §7.2, algorithm 22).
+            ID_ML_DSA_65 if key.len() == ML_DSA_65_BYTES => KeyKind::MlDsa65,
             _ => return Err(KeyError::Unsupported),
         };
         Ok(Self { der: der.to_vec(), kind, key_len: key.len() })
@@ -122,6 +131,17 @@ fn ed25519_kind(key: &[u8]) -> Result<KeyKind, KeyError> {
 }
 
 impl PublicKey {
+    /// As `try_from`, for the key of one who is no CA: ML-DSA is not taken, since few TLS peers would take it from an agent.
+    ///
+    /// # Errors
+    /// See [`KeyError`].
+    pub fn of_holder(spki_der: &[u8]) -> Result<Self, KeyError> {
+        match Self::try_from(spki_der)? {
+            Self { kind: KeyKind::MlDsa65, .. } => Err(KeyError::Unsupported),
+            key => Ok(key),
+        }
+    }
+
     /// The exact DER of the SubjectPublicKeyInfo.
     pub fn spki_der(&self) -> &[u8] {
         &self.der
@@ -179,6 +199,18 @@ mod tests {
     }
 
     #[test]
+    fn ml_dsa_is_for_cas_alone() {
+        let spki = |length: usize| element(0x30, &[ID_ML_DSA_65, &element(3, &[&[0], &vec![7; length]])]);
+        let kind = |der: &[u8]| PublicKey::try_from(der).map(|key| key.kind());
+        assert_eq!(kind(&spki(1952)), Ok(KeyKind::MlDsa65));
+        assert_eq!(kind(&spki(1951)), Err(KeyError::Unsupported));
+        assert_eq!(PublicKey::of_holder(&spki(1952)), Err(KeyError::Unsupported));
+        let point = data_encoding::HEXLOWER.decode(P256_G.as_bytes()).unwrap();
+        let p256 = element(0x30, &[ID_P256, &element(3, &[&[0], &point])]);
+        assert_eq!(PublicKey::of_holder(&p256).map(|key| key.kind()), Ok(KeyKind::P256));
+    }
+
+    #[test]
     fn the_form_is_strict() {
         let point = data_encoding::HEXLOWER.decode(P256_G.as_bytes()).unwrap();
         let bits = element(3, &[&[0], &point]);
@@ -197,7 +229,7 @@ mod tests {
             refused(&element(0x30, &[ID_ED25519, &element(3, &[&[0; 34]])])),
             Err(KeyError::Malformed)
         );
-        assert_eq!(refused(&[0x30; 1025]), Err(KeyError::Malformed));
+        assert_eq!(refused(&[0x30; 2049]), Err(KeyError::Malformed));
         assert_eq!(refused(&[]), Err(KeyError::Malformed));
     }
 }

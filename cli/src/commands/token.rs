@@ -4,11 +4,13 @@
 //! the token's profile; that child opens the module and prints JSON, and the parent renders it.
 
 mod child;
+mod clear;
+mod conformance;
 mod view;
 
 use std::io::Read as _;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use clap::{Args, Subcommand};
 use hsm_config::{PinGuard, TokenConfig};
@@ -25,6 +27,8 @@ const REPORT_MAX: u64 = 4 * 1024 * 1024;
 pub(crate) enum Token {
     List(Which),
     Inspect(Inspect),
+    ClearPinFailure(clear::ClearPinFailure),
+    Conformance(Box<conformance::Conformance>),
 }
 
 /// List the tokens that the module shows (no login)
@@ -48,33 +52,36 @@ pub(crate) struct Inspect {
 }
 
 pub(super) fn run(session: &Session, args: &Token) -> Result<(), Failure> {
-    let (verb, which) = match args {
-        Token::List(which) => ("list", which),
-        Token::Inspect(inspect) => ("inspect", &inspect.which),
-    };
+    match args {
+        Token::List(which) => list(session, which),
+        Token::Inspect(inspect) => self::inspect(session, &inspect.which),
+        Token::ClearPinFailure(args) => clear::run(session, args),
+        Token::Conformance(args) => conformance::run(session, args),
+    }
+}
+
+fn list(session: &Session, which: &Which) -> Result<(), Failure> {
+    let token = which.token(&session.config()?);
+    if which.in_child {
+        let tokens = child::list(&token).map_err(|failure| {
+            // Without its directory a software module does not even begin.
+            if token.dir.exists() { failure } else { failure.mended_by("rootcellar init") }
+        })?;
+        return session.output().raw(&json(&tokens)?);
+    }
+    let tokens: Vec<view::Token> = in_child(session, "list", which, &token)?;
+    session.output().say(&view::Tokens { profile: token.profile.name.clone(), tokens })
+}
+
+fn inspect(session: &Session, which: &Which) -> Result<(), Failure> {
     let config = session.config()?;
     let token = which.token(&config);
-    match (args, which.in_child) {
-        (Token::List(_), true) => {
-            let tokens = child::list(&token).map_err(|failure| {
-                // Without its directory a software module does not even begin.
-                if token.dir.exists() { failure } else { failure.mended_by("rootcellar init") }
-            })?;
-            session.output().raw(&json(&tokens)?)
-        }
-        (Token::Inspect(_), true) => {
-            let guard = PinGuard::new(which.guarded(&config));
-            session.output().raw(&json(&child::inspect(&token, &guard, session.verbose() > 0)?)?)
-        }
-        (Token::List(_), false) => {
-            let tokens: Vec<view::Token> = in_child(session, verb, which, &token)?;
-            session.output().say(&view::Tokens { profile: token.profile.name.clone(), tokens })
-        }
-        (Token::Inspect(_), false) => {
-            let inspected: view::Inspected = in_child(session, verb, which, &token)?;
-            session.output().say(&inspected)
-        }
+    if which.in_child {
+        let guard = PinGuard::new(which.guarded(&config));
+        return session.output().raw(&json(&child::inspect(&token, &guard, session.verbose() > 0)?)?);
     }
+    let inspected: view::Inspected = in_child(session, "inspect", which, &token)?;
+    session.output().say(&inspected)
 }
 
 impl Which {
@@ -100,10 +107,15 @@ fn in_child<T: serde::de::DeserializeOwned>(
     which: &Which,
     token: &TokenConfig,
 ) -> Result<T, Failure> {
-    let failed = |error: std::io::Error| Failure::new("CHILD_FAILED", error);
     let mut command = session.again(&token.environment())?;
     command.args(["token", verb, "--in-child"]).args(which.root.then_some("--root"));
     command.args(session.output().is_json().then_some("--output=json"));
+    report_of(command)
+}
+
+/// Runs a child and reads its report, JSON on its standard output.
+fn report_of<T: serde::de::DeserializeOwned>(mut command: Command) -> Result<T, Failure> {
+    let failed = |error: std::io::Error| Failure::new("CHILD_FAILED", error);
     let mut child = command.stdout(Stdio::piped()).spawn().map_err(failed)?;
     let mut report = Vec::new();
     if let Some(out) = child.stdout.take() {

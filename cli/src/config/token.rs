@@ -118,7 +118,9 @@ impl FromStr for LogKey {
     fn from_str(text: &str) -> Result<Self, LogKeyError> {
         match text.parse()? {
             key @ (KeyAlgorithm::Ed25519 | KeyAlgorithm::EcdsaP256) => Ok(Self(key)),
-            KeyAlgorithm::EcdsaP384 | KeyAlgorithm::RsaPss(_) => Err(LogKeyError::NotForNotes),
+            KeyAlgorithm::EcdsaP384 | KeyAlgorithm::RsaPss(_) | KeyAlgorithm::MlDsa65 => {
+                Err(LogKeyError::NotForNotes)
+            }
         }
     }
 }

@@ -178,7 +178,7 @@ impl Evidence {
         if section.value("public-key-sha256")? != HEXLOWER.encode(&public_key.spki_sha256()) {
             return Err(section.bad("public-key-sha256", "it is not that of the public key"));
         }
-        let proved = csr::check(&section.base64("csr")?).map_err(|error| section.bad("csr", error))?;
+        let proved = csr::check_of_ca(&section.base64("csr")?).map_err(|error| section.bad("csr", error))?;
         if proved.public_key() != &public_key {
             return Err(section.bad("csr", "it is another key's"));
         }

@@ -27,7 +27,7 @@ pub(crate) fn key(
     spki: &[u8],
     subject: &str,
 ) -> Result<PublicKey, Refusal> {
-    let key = PublicKey::try_from(spki).and_then(|key| weak_keys.check(&key).map(|()| key));
+    let key = PublicKey::of_holder(spki).and_then(|key| weak_keys.check(&key).map(|()| key));
     let key = key.map_err(|error| {
         let reason =
             if matches!(error, KeyError::Weak(_)) { Reason::KeyWeak } else { Reason::KeyUnsupported };

@@ -33,6 +33,6 @@ pub fn encoded(algorithm: KeyAlgorithm, raw: Vec<u8>) -> Result<Vec<u8>, TokenEr
     match algorithm {
         KeyAlgorithm::EcdsaP256 | KeyAlgorithm::EcdsaP384 => certs::ecdsa_der(&raw)
             .map_err(|_| TokenError::Malformed("a signature that is no pair of numbers")),
-        KeyAlgorithm::Ed25519 | KeyAlgorithm::RsaPss(_) => Ok(raw),
+        KeyAlgorithm::Ed25519 | KeyAlgorithm::RsaPss(_) | KeyAlgorithm::MlDsa65 => Ok(raw),
     }
 }

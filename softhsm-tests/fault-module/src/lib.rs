@@ -1,7 +1,8 @@
 //! A PKCS#11 module that passes every call to another module, counts some of them, and misbehaves on command.
 //!
 //! `FAULT_MODULE` names the real module. `FAULT_DIR` names a directory: each `C_Login` and `C_Sign` adds a line to the file `logins` or
-//! `signs` there (`C_Sign` what it is to sign, in hexadecimal), and `C_Sign` does what the first line of its file `fault` says, read anew
+//! `signs` there (`C_Login` whether a PIN was sent, `C_Sign` what it is to sign, in hexadecimal). `C_GetTokenInfo` adds the flags in its file
+//! `flags`, a decimal number; a `C_Login` without a PIN takes it from the file `keypad`, as if it were entered at the token. And `C_Sign` does what the first line of its file `fault` says, read anew
 //! for each call:
 //! `flip` (another signature than the key's), `rv=N` (returns N, decimal, without signing), `delay=N` (waits N milliseconds first),
 //! `lasts=N` (answers after N milliseconds in all).
@@ -14,7 +15,8 @@ use std::time::{Duration, Instant};
 
 use cryptoki_sys::{
     CK_BYTE_PTR, CK_FUNCTION_LIST, CK_FUNCTION_LIST_PTR, CK_FUNCTION_LIST_PTR_PTR, CK_RV, CK_SESSION_HANDLE,
-    CK_ULONG, CK_ULONG_PTR, CK_USER_TYPE, CK_UTF8CHAR_PTR, CKR_ARGUMENTS_BAD, CKR_GENERAL_ERROR, CKR_OK,
+    CK_SLOT_ID, CK_TOKEN_INFO_PTR, CK_ULONG, CK_ULONG_PTR, CK_USER_TYPE, CK_UTF8CHAR_PTR, CKR_ARGUMENTS_BAD,
+    CKR_GENERAL_ERROR, CKR_OK,
 };
 use libloading::{Library, Symbol};
 
@@ -52,6 +54,7 @@ fn load() -> Option<Loaded> {
     let real = unsafe { *list };
     let mut ours = real;
     ours.C_GetFunctionList = Some(C_GetFunctionList);
+    ours.C_GetTokenInfo = Some(token_info);
     ours.C_Login = Some(login);
     ours.C_Sign = Some(sign);
     Some(Loaded { _library: library, real, ours })
@@ -78,12 +81,27 @@ unsafe extern "C" fn login(
     pin: CK_UTF8CHAR_PTR,
     length: CK_ULONG,
 ) -> CK_RV {
-    record("logins", "");
-    match loaded().and_then(|loaded| loaded.real.C_Login) {
+    record("logins", if pin.is_null() { "entered at the token" } else { "sent" });
+    let Some(real) = loaded().and_then(|loaded| loaded.real.C_Login) else { return CKR_GENERAL_ERROR };
+    if !pin.is_null() {
         // SAFETY: the caller's own arguments, passed on.
-        Some(real) => unsafe { real(session, user, pin, length) },
-        None => CKR_GENERAL_ERROR,
+        return unsafe { real(session, user, pin, length) };
     }
+    let mut entered = read("keypad").into_bytes();
+    let length = CK_ULONG::try_from(entered.len()).unwrap_or_default();
+    // SAFETY: `entered` lives until the call returns, and is as long as is said.
+    unsafe { real(session, user, entered.as_mut_ptr(), length) }
+}
+
+unsafe extern "C" fn token_info(slot: CK_SLOT_ID, info: CK_TOKEN_INFO_PTR) -> CK_RV {
+    let Some(real) = loaded().and_then(|loaded| loaded.real.C_GetTokenInfo) else { return CKR_GENERAL_ERROR };
+    // SAFETY: the caller's own arguments, passed on.
+    let rv = unsafe { real(slot, info) };
+    if rv == CKR_OK {
+        // SAFETY: the module has just written a CK_TOKEN_INFO there.
+        unsafe { (*info).flags |= read("flags").trim().parse().unwrap_or(0) };
+    }
+    rv
 }
 
 unsafe extern "C" fn sign(
@@ -104,9 +122,7 @@ unsafe extern "C" fn sign(
     let message =
         unsafe { std::slice::from_raw_parts(data, usize::try_from(data_length).unwrap_or_default()) };
     record("signs", &message.iter().map(|octet| format!("{octet:02x}")).collect::<String>());
-    let fault = directory()
-        .and_then(|directory| fs::read_to_string(directory.join("fault")).ok())
-        .unwrap_or_default();
+    let fault = read("fault");
     let (kind, value) = fault.trim().split_once('=').unwrap_or((fault.trim(), ""));
     match kind {
         "rv" => return value.parse().unwrap_or(CKR_GENERAL_ERROR),
@@ -136,6 +152,12 @@ fn wait(time: Duration) {
 
 fn directory() -> Option<PathBuf> {
     std::env::var_os("FAULT_DIR").map(PathBuf::from)
+}
+
+/// A file of the directory; empty where there is none.
+fn read(name: &str) -> String {
+    let file = directory().map(|directory| fs::read_to_string(directory.join(name)));
+    file.and_then(Result::ok).unwrap_or_default()
 }
 
 fn record(name: &str, line: &str) {

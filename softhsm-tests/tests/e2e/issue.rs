@@ -13,7 +13,7 @@ use crate::officer::now_secs;
 use crate::support::{BINARY, GRANT, House, ask, csr, issue, request};
 
 /// OpenSSL, for both purposes and strictly, and webpki accept the chain.
-fn judged(house: &House, certificate: &Certificate) {
+pub(crate) fn judged(house: &House, certificate: &Certificate) {
     let (dir, anchors) = (house.scratch(), house.anchors());
     for purpose in ["sslclient", "sslserver"] {
         openssl_verifies(&dir, &anchors, &certificate.chain, purpose);

@@ -1,0 +1,75 @@
+//! `rootcellar token clear-pin-failure`: an officer's word that a refused PIN may be tried once more (invariant I7).
+
+use ceremony::officer::{OfficerKey, countersign};
+use clap::Args;
+use hsm_config::{PinGuard, TokenError};
+use ledger::note::Note;
+use serde::Serialize;
+
+use crate::client::officer::{CHARTER, KEY};
+use crate::error::{Exit, Failure};
+use crate::files::{self, PUBLIC};
+use crate::output::{Page, Show, rfc3339};
+use crate::session::Session;
+
+/// First line of the note: its type, which no note of another kind has.
+const KIND: &str = "rootcellar/v1 pin-failure-cleared";
+/// The note's file, beside the record of refused PINs.
+const NOTE: &str = "pin-failure-cleared.note";
+
+/// Let a PIN that was refused be tried once more, on an officer's word
+///
+/// For a PIN that is right after all: the token was reset to it, or it was mistyped at the token. Naming the token confirms it. The officer's key
+/// must be one of the charter's, both in --officer-dir; what it signs is kept beside the record. A PIN that was changed needs none of this.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  rootcellar token clear-pin-failure 7bf27022b8a6fd38")]
+pub(crate) struct ClearPinFailure {
+    /// Serial of the token, as the refusal and `token list` tell it
+    #[arg(value_name = "SERIAL")]
+    serial: String,
+    /// The officer's token with the root key instead of the service's
+    #[arg(long)]
+    root: bool,
+}
+
+pub(super) fn run(session: &Session, args: &ClearPinFailure) -> Result<(), Failure> {
+    let config = session.config()?;
+    let dir = if args.root { config.officer_dir() } else { config.data_dir() };
+    let guard = PinGuard::new(dir);
+    let remembered = guard.remembered().map_err(TokenError::from)?;
+    if !remembered.contains(&args.serial) {
+        let others = if remembered.is_empty() { "none".to_owned() } else { remembered.join(", ") };
+        let said = format!("no refused PIN of token {} is remembered; there are: {others}", args.serial);
+        return Err(Failure::new("NOT_REMEMBERED", said).mended_by("rootcellar token list"));
+    }
+    let (charter_path, key_path) = (config.officer_dir().join(CHARTER), config.officer_dir().join(KEY));
+    let charter = crate::client::charters(&files::read(&charter_path)?)?.in_force().clone();
+    let key = OfficerKey::load(&key_path).map_err(|error| Failure::malformed(&key_path, error))?;
+    let time = rfc3339(session.now_secs());
+    let text = format!("{KIND}\ncell: {}\ntoken: {}\ntime: {time}\n", charter.cell(), args.serial);
+    let note = Note::unsigned(&text).map_err(|error| Failure::new("NOT_SIGNED", error))?;
+    let note = countersign(note, &charter, &key).map_err(|error| Failure::new("NOT_SIGNED", error))?;
+    let approved = charter.approvals_of_one(&note).map_err(|error| Failure::unverified("the note", error))?;
+    if charter.cell() != config.cell().as_ref() {
+        let said = format!("{} is the charter of another cell, {}", charter_path.display(), charter.cell());
+        return Err(Failure::new("WRONG_CELL", said).ending(Exit::Configuration));
+    }
+    files::write(&dir.join(NOTE), note.to_string().as_bytes(), PUBLIC)?;
+    guard.clear(&args.serial).map_err(TokenError::from)?;
+    let officers = approved.officers().iter().map(ToString::to_string).collect();
+    session.output().say(&Cleared { token: args.serial.clone(), officers })
+}
+
+#[derive(Debug, Serialize)]
+struct Cleared {
+    token: String,
+    officers: Vec<String>,
+}
+
+impl Show for Cleared {
+    fn show(&self, page: &mut Page) {
+        page.field("token", &self.token);
+        page.field("cleared by", self.officers.join(", "));
+        page.line("Its PIN is tried once with the next login.");
+    }
+}

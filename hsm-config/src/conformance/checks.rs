@@ -1,0 +1,144 @@
+//! The checks of a token as a whole, and the sheet that every check is written on.
+
+use crate::error::TokenError;
+use crate::session::TokenSession;
+use crate::token::{Token, TokenInfo};
+
+use super::keys::Examined;
+use super::making;
+use super::opened::Opened;
+use super::{Check, LABEL, Surroundings, Verdict};
+
+/// Sessions that a keeper has open at the least: one signs, one is the login, one reads attributes back and draws random numbers.
+const SESSIONS_NEEDED: usize = 3;
+/// Sessions that are tried: more than a keeper opens for any token that is not the busiest.
+const SESSIONS_TRIED: usize = 32;
+
+/// The sheet that checks are written on.
+#[derive(Default)]
+pub(super) struct Sheet {
+    pub(super) checks: Vec<Check>,
+}
+
+impl Sheet {
+    pub(super) fn note(
+        &mut self,
+        name: impl Into<String>,
+        verdict: Verdict,
+        found: impl ToString,
+        means: &str,
+    ) {
+        self.checks.push(Check {
+            name: name.into(),
+            verdict,
+            found: found.to_string(),
+            means: means.to_owned(),
+        });
+    }
+
+    /// A check that either passes or fails.
+    pub(super) fn outcome(&mut self, name: &str, outcome: Result<String, String>, good: &str, bad: &str) {
+        match outcome {
+            Ok(found) => self.note(name, Verdict::Pass, found, good),
+            Err(found) => self.note(name, Verdict::Fail, found, bad),
+        }
+    }
+
+    pub(super) fn token(&mut self, info: &TokenInfo) {
+        let outcome = if info.label.is_empty() {
+            Err("it is not told, or cannot be read".to_owned())
+        } else {
+            Ok(format!("label {}, serial {}", info.label, info.serial))
+        };
+        self.outcome(
+            "token information",
+            outcome,
+            "the configuration can name it",
+            "no configuration can name it: a cell cannot use it",
+        );
+    }
+
+    pub(super) fn random(&mut self, session: &TokenSession) {
+        let (mut first, mut second) = ([0u8; 32], [0u8; 32]);
+        let drawn = session.random(&mut first).and_then(|()| session.random(&mut second));
+        let outcome = match drawn {
+            Ok(()) if first == second => Err("twice the same 32 octets".to_owned()),
+            Ok(()) => Ok("32 octets, twice".to_owned()),
+            Err(error) => Err(error.to_string()),
+        };
+        self.outcome(
+            "random",
+            outcome,
+            "serial numbers are mixed from its random numbers and the system's",
+            "serial numbers need a second source of random numbers: a cell cannot use it",
+        );
+    }
+
+    pub(super) fn sessions(&mut self, token: &Token) {
+        let opened: Vec<_> = (0..SESSIONS_TRIED).map_while(|_| token.session().ok()).collect();
+        let found = format!("{} of {SESSIONS_TRIED} at once", opened.len());
+        let outcome = if opened.len() >= SESSIONS_NEEDED { Ok(found) } else { Err(found) };
+        self.outcome(
+            "sessions",
+            outcome,
+            "one for each that signs, and two",
+            "a keeper opens three at the least",
+        );
+    }
+
+    /// An error, and then whether a new session signs. Whether the old one still does is nobody's concern: it is dropped.
+    pub(super) fn recovers(&mut self, opened: &mut Opened<'_>, keys: &[Examined]) {
+        let Some(key) = keys.iter().find(|key| key.good) else { return };
+        let mut attempt = || -> Result<String, TokenError> {
+            let stale = making::stale(opened, key)?;
+            let (broken, message) = (opened.token()?.session()?, b"rootcellar/v1 conformance after an error");
+            let refused = broken.sign(&stale, message).is_err();
+            drop(broken);
+            opened.token()?.session()?.sign(&opened.again(key)?, message)?;
+            Ok(if refused { "a key that was destroyed is refused" } else { "a key that was destroyed signs" }
+                .to_owned())
+        };
+        self.outcome(
+            "after an error",
+            attempt().map_err(|error| error.to_string()),
+            "another session signs: the keeper goes on",
+            "no session signs after an error: the keeper is started anew each time",
+        );
+    }
+
+    pub(super) fn other_process(&mut self, surroundings: &Surroundings<'_>) {
+        let Some(outcome) = (surroundings.other_process)() else {
+            let means = "not tried: give a PIN source that can be read twice, as file:PATH";
+            self.note("another process", Verdict::Unsupported, "the PIN can be read once", means);
+            return;
+        };
+        self.outcome(
+            "another process",
+            outcome.map(|()| "logs in while this one is".to_owned()),
+            "`token inspect` works while the service runs, and a keeper that was killed can be started anew",
+            "only the service may use it, and what a killed one left there stands in its way. A TPM needs a resource manager",
+        );
+    }
+
+    pub(super) fn data_objects(&mut self, session: &TokenSession) {
+        let value = b"rootcellar/v1 conformance";
+        let attempt = || -> Result<bool, TokenError> {
+            session.keep(LABEL, value)?;
+            Ok(session.kept(LABEL)?.iter().any(|kept| kept == value))
+        };
+        let outcome = attempt();
+        // Best effort: what was made is in nobody's way.
+        let _ = session.forget(LABEL);
+        let (verdict, found) = match outcome {
+            Ok(true) => (Verdict::Pass, "kept and read back".to_owned()),
+            Ok(false) => (Verdict::Fail, "another value was read back".to_owned()),
+            Err(error) => (Verdict::Unsupported, error.to_string()),
+        };
+        let means = if verdict == Verdict::Pass {
+            "it keeps the newest checkpoint: a journal that went back is refused"
+        } else {
+            "a journal that went back is seen by witnesses and receipts alone"
+        };
+        self.note("data objects", verdict, found, means);
+    }
+}

@@ -1,0 +1,115 @@
+//! PINs: what a token says of them, those that are entered at it, and an officer's word. The logins are counted (invariant I7).
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use rootcellar_softhsm_tests::{Cell, Faults};
+
+use crate::support::{BINARY, House, still_issues};
+
+// PKCS#11 v3.1 §3.2, table 8.
+const PROTECTED_AUTHENTICATION_PATH: u32 = 0x0000_0100;
+const USER_PIN_COUNT_LOW: u32 = 0x0001_0000;
+const USER_PIN_FINAL_TRY: u32 = 0x0002_0000;
+const USER_PIN_LOCKED: u32 = 0x0004_0000;
+
+fn founded() -> (Cell, Faults) {
+    let mut cell = Cell::empty(BINARY);
+    let faults = Faults::between(&mut cell);
+    cell.run(&["init"]).ok();
+    (cell, faults)
+}
+
+/// Adds a line to `[token]`, which is the configuration's last section.
+fn configure(cell: &Cell, line: &str) {
+    let text = fs::read_to_string(cell.config_file()).unwrap();
+    fs::write(cell.config_file(), format!("{text}{line}\n")).unwrap();
+}
+
+fn serial(cell: &Cell) -> String {
+    let tokens = cell.run(&["token", "list", "--output", "json"]).json();
+    let ours = tokens["tokens"].as_array().unwrap().iter().find(|token| token["configured"] == true);
+    ours.expect("the configured token")["serial"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn the_last_try_is_left_alone() {
+    let (cell, faults) = founded();
+    let before = faults.logins();
+    for (flag, said) in [(USER_PIN_FINAL_TRY, "FINAL_TRY"), (USER_PIN_LOCKED, "LOCKED")] {
+        faults.show_flags(flag);
+        let refusal = cell.try_serve().expect_err("it does not serve").fails(77);
+        assert!(refusal.contains(said) && refusal.contains("No login was tried"), "{refusal}");
+        cell.run(&["token", "inspect"]).fails(77);
+        assert_eq!(faults.logins(), before, "no login at all");
+    }
+    // A wrong PIN since the last login is no reason to stop: it is told.
+    faults.show_flags(USER_PIN_COUNT_LOW);
+    let house = House::of(cell);
+    assert!(house.serving.log().contains("CKF_USER_PIN_COUNT_LOW"), "{}", house.serving.log());
+    still_issues(&house.build().await).await;
+}
+
+#[tokio::test]
+async fn entered_at_the_token() {
+    let (cell, faults) = founded();
+    let pin = fs::read_to_string(cell.data_dir().join("token/pin")).unwrap();
+    configure(&cell, "pin = \"protected\"");
+    let before = faults.logins();
+    let said = cell.try_serve().expect_err("no PIN pad").fails(77);
+    assert!(said.contains("CKF_PROTECTED_AUTHENTICATION_PATH"), "{said}");
+    assert_eq!(faults.logins(), before, "no login at all");
+
+    faults.show_flags(PROTECTED_AUTHENTICATION_PATH);
+    faults.enter("87654321");
+    for _ in 0..2 {
+        cell.try_serve().expect_err("it does not serve").fails(77);
+        assert_eq!((faults.logins() - before, faults.entered_there()), (1, 1), "one entry, and no PIN sent");
+    }
+    // What was entered is not known here, so that a right entry needs an officer's word.
+    faults.enter(pin.trim());
+    cell.run(&["token", "clear-pin-failure", &serial(&cell)]).ok();
+    let house = House::of(cell);
+    assert_eq!(faults.logins() - before, faults.entered_there(), "no PIN was sent");
+    still_issues(&house.build().await).await;
+}
+
+#[test]
+fn an_officer_clears_what_is_remembered() {
+    let (cell, faults) = founded();
+    let (pin, right) = (cell.data_dir().join("token/pin"), cell.path("right"));
+    fs::rename(&pin, &right).unwrap();
+    fs::write(&pin, "12345678").unwrap();
+    fs::set_permissions(&pin, fs::Permissions::from_mode(0o400)).unwrap();
+    let (before, serial) = (faults.logins(), serial(&cell));
+    let clear = || cell.run(&["token", "clear-pin-failure", &serial]);
+    assert!(clear().fails(1).contains("no refused PIN"), "there is nothing to clear");
+    let refusal = cell.run(&["token", "inspect"]).fails(77);
+    assert!(refusal.contains(&format!("clear-pin-failure {serial}")), "{refusal}");
+
+    // Another cell's officer, or none, is nobody here.
+    let key = cell.officer_dir().join("officer.key");
+    let kept = fs::read(&key).unwrap();
+    let stranger = Cell::founded(BINARY);
+    fs::remove_file(&key).unwrap();
+    clear().fails(1);
+    fs::copy(stranger.officer_dir().join("officer.key"), &key).unwrap();
+    assert!(clear().fails(1).contains("not an officer of the charter"));
+    cell.run(&["token", "inspect"]).fails(77);
+    assert_eq!(faults.logins() - before, 1, "nothing was cleared");
+    fs::remove_file(&key).unwrap();
+    fs::write(&key, kept).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o400)).unwrap();
+
+    clear().ok();
+    let note = fs::read_to_string(cell.data_dir().join("pin-failure-cleared.note")).unwrap();
+    assert!(note.contains(&format!("token: {serial}\n")) && note.contains("/officer/officer-1 "), "{note}");
+    // It is one more try, not a pardon for ever.
+    cell.run(&["token", "inspect"]).fails(77);
+    cell.run(&["token", "inspect"]).fails(77);
+    assert_eq!(faults.logins() - before, 2);
+    clear().ok();
+    fs::remove_file(&pin).unwrap();
+    fs::rename(&right, &pin).unwrap();
+    cell.run(&["token", "inspect"]).ok();
+}
