@@ -6,6 +6,7 @@
 //! Does not: speak to a network, parse a CSR, or take a byte to sign from anyone.
 
 mod answers;
+mod attendant;
 mod callers;
 mod charters;
 mod checkpoints;

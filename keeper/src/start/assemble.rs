@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender};
 use proto::door::Ask;
 
 use super::{Config, Keeper, StartError, Surroundings};
+use crate::attendant::Attendant;
 use crate::checkpoints::Checkpoints;
 use crate::crls::{self, Crls};
 use crate::custody::Custody;
@@ -59,14 +60,15 @@ impl Checked {
             workers::start(&custody, &issuer, &queues.jobs.1, &queues.done.0, &metrics, &probe)?;
         let (newest, turns) = (Newest::default(), Arc::new(AtomicU64::new(0)));
         let (blocks, entropy) = entropy::store();
-        in_module.push(workers::start_entropy(
-            &custody,
+        let attendant = Attendant {
+            custody: Arc::clone(&custody),
             blocks,
-            pulse.clone(),
-            queues.done.0.clone(),
-            metrics.clone(),
-            newest.clone(),
-        )?);
+            pulse: pulse.clone(),
+            done: queues.done.0.clone(),
+            metrics: metrics.clone(),
+            newest: newest.clone(),
+        };
+        in_module.push(attendant.start()?);
         let reads = Reads {
             cell: config.cell,
             origin: settings.origin.clone(),
