@@ -9,6 +9,7 @@ mod algorithm;
 mod attempt;
 mod data;
 mod error;
+pub mod health;
 mod key;
 mod module;
 mod pin;
