@@ -10,7 +10,7 @@ use hsm_config::{TokenError, TokenSession};
 use zeroize::Zeroizing;
 
 use crate::custody::Custody;
-use crate::entropy::{BLOCK, Block};
+use crate::entropy::{BLOCK, Block, NotDrawn, Source, Tested};
 use crate::metrics::{Call, Metrics};
 use crate::rollback::Newest;
 use crate::sequencer::Command;
@@ -45,12 +45,13 @@ impl Attendant {
     }
 
     fn run(&self, session: &TokenSession) -> Result<(), TokenError> {
+        let mut tested = Tested::new(Source::Token, self.metrics.clone());
         let mut checked = Instant::now();
         let mut block = None;
         loop {
             let filled = match block.take() {
                 Some(kept) => kept,
-                None => self.calling(|| self.draw(session))?,
+                None => self.calling(|| self.draw(session, &mut tested))?,
             };
             if checked.elapsed() >= RECHECK_EVERY {
                 self.calling(|| self.check(session))?;
@@ -68,11 +69,22 @@ impl Attendant {
         }
     }
 
-    fn draw(&self, session: &TokenSession) -> Result<Block, TokenError> {
+    /// A tested block. Of a source that failed its tests an empty one comes: nobody draws from it any more.
+    fn draw(&self, session: &TokenSession, tested: &mut Tested) -> Result<Block, TokenError> {
         let mut fresh: Block = Zeroizing::new(vec![0u8; BLOCK]);
-        let drawn = session.random(&mut fresh);
-        self.metrics.call(Call::Random, &drawn);
-        drawn.map(|()| fresh)
+        let filled = tested.fill(&mut fresh, |out| {
+            let drawn = session.random(out);
+            self.metrics.call(Call::Random, &drawn);
+            drawn
+        });
+        match filled {
+            Ok(()) => Ok(fresh),
+            Err(NotDrawn::Silent(error)) => Err(error),
+            Err(NotDrawn::Unhealthy(failed)) => {
+                let _ = self.done.send(Command::Unhealthy(failed));
+                Ok(Block::default())
+            }
+        }
     }
 
     fn check(&self, session: &TokenSession) -> Result<(), TokenError> {

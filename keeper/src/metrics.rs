@@ -82,6 +82,7 @@ struct Measured {
     alarms: Family<Named, Counter>,
     issued: Counter,
     signed_again: Counter,
+    discarded: Family<Named, Counter>,
     gauges: Gauges,
 }
 
@@ -139,15 +140,20 @@ impl Metrics {
             alarms: Family::default(),
             issued: Counter::default(),
             signed_again: Counter::default(),
+            discarded: Family::default(),
             gauges: Gauges::default(),
         };
         measured.register();
         // Told from the start: an alert on a metric that is not there does not fire.
-        for name in ["key_in_use", "older_certificate_renews", "no_crl", "journal_damaged"] {
+        for name in ["key_in_use", "older_certificate_renews", "no_crl", "journal_damaged", "entropy_failed"]
+        {
             let _ = measured.alarms.get_or_create(&Named { name });
         }
         for name in ["session", "login", "key"] {
             let _ = measured.recoveries.get_or_create(&Named { name });
+        }
+        for name in ["token", "system"] {
+            let _ = measured.discarded.get_or_create(&Named { name });
         }
         Self(Arc::new(measured))
     }
@@ -204,6 +210,11 @@ impl Metrics {
         self.0.alarms.get_or_create(&Named { name }).inc();
     }
 
+    /// Random numbers of a source were discarded.
+    pub(crate) fn discarded(&self, name: &'static str) {
+        self.0.discarded.get_or_create(&Named { name }).inc();
+    }
+
     /// A certificate was signed and stored.
     pub(crate) fn issued(&self) {
         self.0.issued.inc();
@@ -226,8 +237,18 @@ impl Metrics {
 
 impl Measured {
     fn register(&mut self) {
-        let Self { registry, steps, calls, recoveries, refusals, alarms, issued, signed_again, gauges } =
-            self;
+        let Self {
+            registry,
+            steps,
+            calls,
+            recoveries,
+            refusals,
+            alarms,
+            issued,
+            signed_again,
+            discarded,
+            gauges,
+        } = self;
         registry.register_with_unit(
             "step",
             "Time of a step: plan (3 to 6), record (7, a batch), sign (8), verify (9), store (10, a batch)",
@@ -243,6 +264,11 @@ impl Measured {
             "certificates_signed_again",
             "Certificates that a crash left and a start signed",
             signed_again.clone(),
+        );
+        registry.register(
+            "entropy_discarded",
+            "Random numbers discarded because a health test of their source failed",
+            discarded.clone(),
         );
         gauges.register(registry);
     }

@@ -63,6 +63,8 @@ pub(crate) struct Sequencer {
     pub(crate) issuer: Arc<Issuer>,
     pub(crate) issuers: Vec<Issuer>,
     pub(crate) entropy: Entropy,
+    /// It was said that a source of it failed.
+    pub(crate) entropy_told: bool,
     pub(crate) time: Time,
     pub(crate) probe: Probe,
     /// When each controller last revoked everything since a time, in milliseconds since 1970.
@@ -129,7 +131,10 @@ impl Sequencer {
             self.batch(vec![report])?;
         }
         self.tend_checkpoint();
-        if let (false, None, Ok(now_ms)) = (self.stopping, &self.damaged, self.time.now_ms()) {
+        self.tend_entropy();
+        if let (false, None, None, Ok(now_ms)) =
+            (self.stopping, &self.damaged, self.entropy.failed(), self.time.now_ms())
+        {
             self.crls.tend(now_ms, self.journal.edge().size(), Instant::now());
         }
         let finished = self.pending.is_empty() && self.asks.is_empty() && self.done.is_empty();
@@ -217,6 +222,7 @@ impl Sequencer {
                 self.metrics.alarm("journal_damaged");
                 self.damaged = Some(cause);
             }
+            Command::Unhealthy(failed) => self.entropy.fail(failed),
             Command::TokenLost(cause) => return Err(Ended::Token(cause)),
             Command::Stop => self.stopping = true,
         }
@@ -225,6 +231,15 @@ impl Sequencer {
 
     fn own_entry(&self, kind: Kind) -> Entry {
         own_entry(&self.settings, self.time.untrusted_ms(), kind)
+    }
+
+    /// Says once that a source failed: the token's is told by who draws from it, the system's shows in a draw.
+    fn tend_entropy(&mut self) {
+        if let Some(failed) = self.entropy.failed().filter(|_| !self.entropy_told) {
+            self.entropy_told = true;
+            self.metrics.alarm("entropy_failed");
+            tracing::error!(alarm = "entropy-failed", cause = %failed, "nothing is issued, and no CRL is made");
+        }
     }
 
     fn tend_checkpoint(&mut self) {

@@ -23,7 +23,7 @@ use crate::requests::Settings;
 use crate::sequencer::{Command, Ended};
 use crate::trust::{self, Trust};
 use crate::workers::Pulse;
-use crate::{Clock, Probe, recovery, rollback};
+use crate::{Clock, Probe, Random, recovery, rollback};
 
 use assemble::Checked;
 
@@ -97,6 +97,8 @@ pub struct Surroundings {
     pub clock: Clock,
     /// Milliseconds since the machine started, suspends included.
     pub boot: Clock,
+    /// The operating system's random octets.
+    pub random: Random,
     /// Who is told of each step.
     pub probe: Probe,
 }
@@ -144,7 +146,7 @@ impl Keeper {
     /// # Errors
     /// The journal, the PIN, the token or a key; nothing is left running.
     pub fn start(config: Config, surroundings: Surroundings) -> Result<Self, StartError> {
-        let Surroundings { clock, boot, probe } = surroundings;
+        let clock = Arc::clone(&surroundings.clock);
         let mut journal = Journal::open(&config.data_dir)?;
         if journal.cell() != config.cell.as_ref() {
             let (journal, configured) = (journal.cell().to_owned(), config.cell.to_string());
@@ -165,8 +167,7 @@ impl Keeper {
         let settings = settings(&config, &journal);
         let left = recovery::recover(&mut journal, &settings, &trust.issuer, (clock)())?;
         metrics.signed_again(left.len());
-        Checked { journal, trust, custody, settings, left, metrics }
-            .assemble(config, Surroundings { clock, boot, probe })
+        Checked { journal, trust, custody, settings, left, metrics }.assemble(config, surroundings)
     }
 
     /// Where fronts are served.

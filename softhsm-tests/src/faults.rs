@@ -46,8 +46,20 @@ impl Faults {
     /// # Panics
     /// The disk's.
     pub fn set(&self, fault: &str) {
-        let beside = self.dir.join("fault.new");
+        self.write("fault", fault);
+    }
+
+    /// From now on each C_GenerateRandom does this: `stuck`, `bias`, `repeat`, or one of them `once-`; empty for nothing.
+    ///
+    /// # Panics
+    /// The disk's.
+    pub fn set_random(&self, fault: &str) {
+        self.write("random", fault);
+    }
+
+    fn write(&self, name: &str, fault: &str) {
+        let beside = self.dir.join(format!("{name}.new"));
         fs::write(&beside, fault).expect("the fault is written");
-        fs::rename(beside, self.dir.join("fault")).expect("the fault is written");
+        fs::rename(beside, self.dir.join(name)).expect("the fault is written");
     }
 }

@@ -3,6 +3,7 @@
 use proto::door::Ask;
 
 use crate::door::Reply;
+use crate::entropy::Unhealthy;
 use crate::journal::JournalError;
 use crate::steps::Verified;
 use crate::steps::crl::{ComposedCrl, VerifiedCrl};
@@ -38,6 +39,8 @@ pub(crate) enum Command {
     CrlFailed(String),
     /// The journal is damaged: what is recorded is not what the tree says.
     Damaged(String),
+    /// A source of random numbers failed its health tests: nothing is issued any more.
+    Unhealthy(Unhealthy),
     /// The token is lost to this process.
     TokenLost(String),
     /// Finish what has begun, then end.

@@ -51,7 +51,7 @@ pub(super) struct Checked {
 impl Checked {
     /// Starts the threads.
     pub(super) fn assemble(self, config: Config, surroundings: Surroundings) -> Result<Keeper, StartError> {
-        let Surroundings { clock, boot, probe } = surroundings;
+        let Surroundings { clock, boot, random, probe } = surroundings;
         let Self { journal, trust, custody, settings, left, metrics } = self;
         let queues = Queues::new();
         let newest_ms = journal.newest_ms()?;
@@ -59,7 +59,7 @@ impl Checked {
         let workers::Started { pulse, threads: mut in_module, own } =
             workers::start(&custody, &issuer, &queues.jobs.1, &queues.done.0, &metrics, &probe)?;
         let (newest, turns) = (Newest::default(), Arc::new(AtomicU64::new(0)));
-        let (blocks, entropy) = entropy::store();
+        let (blocks, entropy) = entropy::store(random, metrics.clone());
         let attendant = Attendant {
             custody: Arc::clone(&custody),
             blocks,
@@ -102,6 +102,7 @@ impl Checked {
             issuer,
             issuers: trust.issuers,
             entropy,
+            entropy_told: false,
             time: Time::new(clock, boot, newest_ms),
             probe,
             swept: BTreeMap::new(),

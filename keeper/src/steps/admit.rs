@@ -91,13 +91,10 @@ pub(crate) fn admit(
     public_key: PublicKey,
     ttl_secs: u32,
 ) -> Result<Admitted, Refusal> {
-    let no_entropy = |error: crate::entropy::NoEntropy| {
-        Refusal::new(Reason::TokenUnavailable, error.to_string()).retry(1000)
-    };
     // RFC 5280 §4.1.2.2: positive, at most 20 octets. 159 bits of chance.
-    let serial = Serial::try_from(entropy.draw::<20>("rootcellar/v1 serial").map_err(no_entropy)?);
+    let serial = Serial::try_from(entropy.draw::<20>("rootcellar/v1 serial")?);
     let serial = serial.map_err(Refusal::internal)?;
-    let jitter = u16::from_be_bytes(entropy.draw::<2>("rootcellar/v1 jitter").map_err(no_entropy)?);
+    let jitter = u16::from_be_bytes(entropy.draw::<2>("rootcellar/v1 jitter")?);
     let shorter = u64::from(ttl_secs) * u64::from(jitter) / (10 * u64::from(u16::MAX));
     let now = u64::try_from(now_ms.div_euclid(1000)).map_err(Refusal::internal)?;
     let validity = Validity::for_lifetime(now, u64::from(ttl_secs) - shorter, issuer.validity());

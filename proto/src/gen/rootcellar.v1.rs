@@ -3622,6 +3622,8 @@ pub enum Reason {
     NotServed = 94,
     /// The clock is not to be trusted.
     ClockWrong = 95,
+    /// A source of random numbers failed its health tests.
+    EntropyFailed = 96,
 }
 impl Reason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -3676,6 +3678,7 @@ impl Reason {
             Self::Internal => "REASON_INTERNAL",
             Self::NotServed => "REASON_NOT_SERVED",
             Self::ClockWrong => "REASON_CLOCK_WRONG",
+            Self::EntropyFailed => "REASON_ENTROPY_FAILED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -3727,6 +3730,7 @@ impl Reason {
             "REASON_INTERNAL" => Some(Self::Internal),
             "REASON_NOT_SERVED" => Some(Self::NotServed),
             "REASON_CLOCK_WRONG" => Some(Self::ClockWrong),
+            "REASON_ENTROPY_FAILED" => Some(Self::EntropyFailed),
             _ => None,
         }
     }

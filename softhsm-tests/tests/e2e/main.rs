@@ -11,6 +11,7 @@ mod config;
 mod csr;
 mod disk;
 mod documentation;
+mod entropy;
 mod freeze;
 mod grants;
 mod health;
