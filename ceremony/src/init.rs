@@ -168,6 +168,7 @@ pub fn found(plan: &Plan, service: &mut TokenHost, root: &mut TokenHost) -> Resu
     ];
     founding.record(Kind::Custody(Custody {
         keys: custody.map(|(purpose, key, token)| key_custody(purpose, key, token)).to_vec(),
+        ..Custody::default()
     }))?;
     let log =
         Log { origin: origin.parse().map_err(internal)?, key: note_key(&origin, &log_key, plan.log_key)? };
@@ -348,6 +349,7 @@ fn key_custody(purpose: &str, key: &GeneratedKey, (label, serial): &(String, Str
         token_label: label.clone(),
         token_serial: serial.clone(),
         attributes: key.attributes.iter().map(attribute).collect(),
+        ..KeyCustody::default()
     }
 }
 

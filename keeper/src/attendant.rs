@@ -1,16 +1,15 @@
-//! The attendant: the thread that calls the token for all that is no signature. It draws random numbers, and every minute it reads the
-//! keys' attributes back and keeps the newest checkpoint.
+//! The attendant: the thread that calls the token for all that is no signature. It draws random numbers; every minute it reads the keys'
+//! attributes back and keeps the newest checkpoint; and it observes what a custody manifest says.
 
-use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{SendTimeoutError, Sender};
+use crossbeam_channel::{Receiver, Sender, select};
 use hsm_config::{TokenError, TokenSession};
 use zeroize::Zeroizing;
 
-use crate::custody::Custody;
 use crate::entropy::{BLOCK, Block, NotDrawn, Source, Tested};
+use crate::manifest::Observer;
 use crate::metrics::{Call, Metrics};
 use crate::rollback::Newest;
 use crate::sequencer::Command;
@@ -21,7 +20,9 @@ const RECHECK_EVERY: Duration = Duration::from_secs(60);
 
 /// What the attendant is given.
 pub(crate) struct Attendant {
-    pub(crate) custody: Arc<Custody>,
+    pub(crate) observer: Observer,
+    /// Each asks for a manifest.
+    pub(crate) orders: Receiver<()>,
     pub(crate) blocks: Sender<Block>,
     pub(crate) pulse: Pulse,
     pub(crate) done: Sender<Command>,
@@ -30,12 +31,13 @@ pub(crate) struct Attendant {
 }
 
 impl Attendant {
-    /// Starts it. It ends when the blocks' other end is gone, or the token is lost.
+    /// Starts it, once it has observed a first manifest. It ends when the blocks' other end is gone, or the token is lost.
     ///
     /// # Errors
-    /// A session cannot be opened.
+    /// A session cannot be opened, or a key is not as a CA key must be.
     pub(crate) fn start(self) -> Result<JoinHandle<()>, TokenError> {
-        let session = self.custody.bare_session()?;
+        let session = self.observer.custody.bare_session()?;
+        self.observe(&session)?;
         Ok(thread::spawn(move || {
             if let Err(error) = self.run(&session) {
                 // Whoever reads this ends the process; if no one does, it has ended.
@@ -47,26 +49,37 @@ impl Attendant {
     fn run(&self, session: &TokenSession) -> Result<(), TokenError> {
         let mut tested = Tested::new(Source::Token, self.metrics.clone());
         let mut checked = Instant::now();
-        let mut block = None;
+        let mut block: Option<Block> = None;
         loop {
-            let filled = match block.take() {
-                Some(kept) => kept,
-                None => self.calling(|| self.draw(session, &mut tested))?,
-            };
+            if block.is_none() {
+                block = Some(self.calling(|| self.draw(session, &mut tested))?);
+            }
             if checked.elapsed() >= RECHECK_EVERY {
                 self.calling(|| self.check(session))?;
                 checked = Instant::now();
             }
-            match self.blocks.send_timeout(filled, RECHECK_EVERY) {
-                Ok(()) => {}
-                Err(SendTimeoutError::Timeout(kept)) => block = Some(kept),
-                Err(SendTimeoutError::Disconnected(_)) => {
+            let ordered = select! {
+                send(self.blocks, block.take().unwrap_or_default()) -> sent => sent.map(|()| false).ok(),
+                recv(self.orders) -> order => order.map(|()| true).ok(),
+                default(RECHECK_EVERY) => Some(false),
+            };
+            match ordered {
+                Some(true) => self.calling(|| self.observe(session))?,
+                Some(false) => {}
+                None => {
                     // The sequencer has ended.
                     self.newest.keep(session);
                     return Ok(());
                 }
             }
         }
+    }
+
+    fn observe(&self, session: &TokenSession) -> Result<(), TokenError> {
+        let observed = self.observer.observe(session);
+        self.metrics.call(Call::Observe, &observed);
+        let _ = self.done.send(Command::Observed(Box::new(observed?)));
+        Ok(())
     }
 
     /// A tested block. Of a source that failed its tests an empty one comes: nobody draws from it any more.
@@ -88,7 +101,7 @@ impl Attendant {
     }
 
     fn check(&self, session: &TokenSession) -> Result<(), TokenError> {
-        let checked = self.custody.check(session);
+        let checked = self.observer.custody.check(session);
         self.metrics.call(Call::Check, &checked);
         checked?;
         self.newest.keep(session);

@@ -19,6 +19,7 @@ mod epoch;
 mod founding;
 mod harden;
 mod journal;
+mod manifest;
 mod metrics;
 mod page;
 mod reads;

@@ -49,6 +49,8 @@ pub(crate) enum Call {
     Random,
     /// The attributes of the keys read back.
     Check,
+    /// What a custody manifest says.
+    Observe,
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -145,8 +147,15 @@ impl Metrics {
         };
         measured.register();
         // Told from the start: an alert on a metric that is not there does not fire.
-        for name in ["key_in_use", "older_certificate_renews", "no_crl", "journal_damaged", "entropy_failed"]
-        {
+        for name in [
+            "key_in_use",
+            "older_certificate_renews",
+            "no_crl",
+            "journal_damaged",
+            "entropy_failed",
+            "custody_differs",
+            "root_token_visible",
+        ] {
             let _ = measured.alarms.get_or_create(&Named { name });
         }
         for name in ["session", "login", "key"] {
@@ -187,6 +196,7 @@ impl Metrics {
             Call::Sign => "sign",
             Call::Random => "random",
             Call::Check => "check",
+            Call::Observe => "observe",
         };
         self.0.calls.get_or_create(&OfCall { call, result }).inc();
     }

@@ -5,12 +5,13 @@
 
 //!
 //! - `ask`: one ask, planned, refused or recorded; `certificate`, `crl`: what becomes of what was recorded
-//! - `outbox`: what leaves after the commit; `command`, `own`, `measure`: what it is told, what it says itself, what it tells of itself
+//! - `custody`: manifests; `outbox`: what leaves after the commit; `command`, `own`, `measure`: what it is told, what it says itself, what it tells of itself
 
 mod ask;
 mod certificate;
 mod command;
 mod crl;
+mod custody;
 mod measure;
 mod outbox;
 mod own;
@@ -33,6 +34,7 @@ use crate::crls::Crls;
 use crate::door::{OpenDoors, Reply};
 use crate::entropy::Entropy;
 use crate::journal::{Durability, Journal};
+use crate::manifest::Manifests;
 use crate::metrics::{Metrics, Step};
 use crate::refused::Refused;
 use crate::requests::Settings;
@@ -73,6 +75,7 @@ pub(crate) struct Sequencer {
     pub(crate) crls: Crls,
     /// For the thread that keeps it in the token.
     pub(crate) newest: Newest,
+    pub(crate) manifests: Manifests,
     pub(crate) refused: Refused,
     pub(crate) standing: Standing,
     pub(crate) metrics: Metrics,
@@ -132,10 +135,11 @@ impl Sequencer {
         }
         self.tend_checkpoint();
         self.tend_entropy();
-        if let (false, None, None, Ok(now_ms)) =
-            (self.stopping, &self.damaged, self.entropy.failed(), self.time.now_ms())
-        {
-            self.crls.tend(now_ms, self.journal.edge().size(), Instant::now());
+        if let (false, None, Ok(now_ms)) = (self.stopping, &self.damaged, self.time.now_ms()) {
+            self.manifests.tend(now_ms);
+            if self.entropy.failed().is_none() {
+                self.crls.tend(now_ms, self.journal.edge().size(), Instant::now());
+            }
         }
         let finished = self.pending.is_empty() && self.asks.is_empty() && self.done.is_empty();
         // A log that stops in order leaves no entry without a checkpoint over it.
@@ -149,7 +153,8 @@ impl Sequencer {
         let refusals = now_ms.and_then(|now_ms| self.refused.due(now_ms));
         let entries = refusals.is_some()
             || batch.iter().any(|command| {
-                matches!(command, Command::Ask(..) | Command::Unsignable { .. } | Command::CrlComposed(_))
+                use Command::{Ask, CrlComposed, Observed, Unsignable};
+                matches!(command, Ask(..) | Unsignable { .. } | CrlComposed(_) | Observed(_))
             });
         if batch.is_empty() && !entries {
             return Ok(None);
@@ -222,6 +227,7 @@ impl Sequencer {
                 self.metrics.alarm("journal_damaged");
                 self.damaged = Some(cause);
             }
+            Command::Observed(observed) => self.record_manifest(*observed)?,
             Command::Unhealthy(failed) => self.entropy.fail(failed),
             Command::TokenLost(cause) => return Err(Ended::Token(cause)),
             Command::Stop => self.stopping = true,

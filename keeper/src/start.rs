@@ -18,6 +18,7 @@ use hsm_config::{PinGuard, TokenConfig, TokenError};
 use crate::custody::Custody;
 use crate::door::Routes;
 use crate::journal::{Journal, JournalError};
+use crate::manifest::LoadedModule;
 use crate::metrics::Metrics;
 use crate::requests::Settings;
 use crate::sequencer::{Command, Ended};
@@ -155,6 +156,7 @@ impl Keeper {
         let (trust, metrics) = (Trust::read(&journal)?, Metrics::new());
         let pin = config.token.pin.read().map_err(TokenError::from)?;
         let guard = PinGuard::new(&config.data_dir);
+        let module = LoadedModule::about_to_be(&config.token, &journal.reader())?;
         let log_spki = trust::spki_of(&trust.log_key);
         let issuer_spki = trust.issuer.public_key().spki_der().to_vec();
         let (custody, keys) =
@@ -167,7 +169,7 @@ impl Keeper {
         let settings = settings(&config, &journal);
         let left = recovery::recover(&mut journal, &settings, &trust.issuer, (clock)())?;
         metrics.signed_again(left.len());
-        Checked { journal, trust, custody, settings, left, metrics }.assemble(config, surroundings)
+        Checked { journal, trust, custody, module, settings, left, metrics }.assemble(config, surroundings)
     }
 
     /// Where fronts are served.

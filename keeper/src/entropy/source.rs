@@ -1,7 +1,7 @@
 //! A source of random octets whose every draw is health-tested (SP 800-90B §4.4) before a bit of it is used.
 //!
 //! A failure discards the draw and runs the start-up test again; a second failure ends the use of the source. A chance failure, which a busy
-//! cell sees every few weeks, thus costs one block and stops nothing: two in a row come by chance once in a hundred million years.
+//! cell sees every few weeks, thus costs one block and stops nothing: two in a row come by chance once in tens of millions of years.
 
 use std::fmt;
 

@@ -17,6 +17,7 @@ use crate::crls::{self, Crls};
 use crate::custody::Custody;
 use crate::door::{OpenDoors, Reply, Routes};
 use crate::journal::{Journal, JournalError, move_wal};
+use crate::manifest::{self, LoadedModule, Manifests, Observer};
 use crate::metrics::Metrics;
 use crate::reads::{self, Reads};
 use crate::refused::Refused;
@@ -42,6 +43,7 @@ pub(super) struct Checked {
     pub(super) journal: Journal,
     pub(super) trust: Trust,
     pub(super) custody: Arc<Custody>,
+    pub(super) module: LoadedModule,
     pub(super) settings: Settings,
     /// What a crash left and is to be signed.
     pub(super) left: Vec<Recorded>,
@@ -52,7 +54,7 @@ impl Checked {
     /// Starts the threads.
     pub(super) fn assemble(self, config: Config, surroundings: Surroundings) -> Result<Keeper, StartError> {
         let Surroundings { clock, boot, random, probe } = surroundings;
-        let Self { journal, trust, custody, settings, left, metrics } = self;
+        let Self { journal, trust, custody, module, settings, left, metrics } = self;
         let queues = Queues::new();
         let newest_ms = journal.newest_ms()?;
         let issuer = Arc::new(trust.issuer);
@@ -60,8 +62,16 @@ impl Checked {
             workers::start(&custody, &issuer, &queues.jobs.1, &queues.done.0, &metrics, &probe)?;
         let (newest, turns) = (Newest::default(), Arc::new(AtomicU64::new(0)));
         let (blocks, entropy) = entropy::store(random, metrics.clone());
+        let (observe, orders) = crossbeam_channel::bounded(1);
         let attendant = Attendant {
-            custody: Arc::clone(&custody),
+            observer: Observer {
+                custody: Arc::clone(&custody),
+                module,
+                root: journal.reader().founding_custody()?.as_ref().and_then(manifest::root_of),
+                issuer_validity: issuer.validity(),
+                clock: Arc::clone(&clock),
+            },
+            orders,
             blocks,
             pulse: pulse.clone(),
             done: queues.done.0.clone(),
@@ -95,6 +105,7 @@ impl Checked {
             checkpoints: Checkpoints::new(trust.origin, trust.log_key, trust.checkpoint),
             crls,
             newest,
+            manifests: Manifests::new(observe),
             doors,
             pending: recovery::resume(left, &queues.jobs.0),
             journal,

@@ -2195,6 +2195,9 @@ pub struct GetStatusResponse {
     /// What each grant has left of this hour's budget.
     #[prost(message, repeated, tag = "20")]
     pub budgets: ::prost::alloc::vec::Vec<BudgetLeft>,
+    /// Entry with the newest custody manifest; 0 before the first.
+    #[prost(uint64, tag = "21")]
+    pub custody_index: u64,
 }
 /// What a grant has left of this hour's budget.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
