@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::{
-    agent, ca, cert, clock, config, controller, freeze, front, grant, init, issue, journal, keeper, ledger,
-    lint, proposal, renew, serve, shell, status, token,
+    agent, ca, cert, clock, config, controller, custody, freeze, front, grant, init, issue, journal, keeper,
+    ledger, lint, proposal, renew, serve, shell, status, token,
 };
 use crate::output::Format;
 
@@ -90,6 +90,8 @@ pub(crate) enum Command {
     Journal(journal::Journal),
     #[command(subcommand)]
     Ledger(ledger::Ledger),
+    #[command(subcommand)]
+    Custody(custody::Custody),
     Lint(lint::Lint),
     #[command(subcommand)]
     Token(token::Token),

@@ -6,6 +6,7 @@ pub(crate) mod cert;
 pub(crate) mod clock;
 pub(crate) mod config;
 pub(crate) mod controller;
+pub(crate) mod custody;
 pub(crate) mod freeze;
 pub(crate) mod front;
 pub(crate) mod grant;
@@ -47,6 +48,7 @@ pub(crate) fn run(session: &Session, command: &Command) -> Result<(), Failure> {
         Command::Freeze(args) => freeze::freeze(session, args),
         Command::Thaw(args) => freeze::thaw(session, args),
         Command::Controller(args) => controller::run(session, args),
+        Command::Custody(args) => custody::run(session, args),
         Command::Grant(args) => grant::run(session, args),
         Command::Proposal(args) => proposal::run(session, args),
         Command::Issue(args) => issue::run(session, args),

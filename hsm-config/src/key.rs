@@ -1,5 +1,7 @@
 //! Keys in a token: bound by their public key, and their attributes read back (invariant I1).
 
+use std::collections::BTreeMap;
+
 use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
 use sha2::{Digest, Sha256};
@@ -64,15 +66,27 @@ impl KeyAttributes {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
+    /// Attributes as someone reports them, by name.
+    pub fn reported(attributes: BTreeMap<String, String>) -> Self {
+        Self(attributes.into_iter().collect())
+    }
+
     /// Refuses a key that is not as a CA key must be. An attribute that the token does not report fails too, unless the profile
     /// names it as an exception.
     ///
     /// # Errors
     /// The first attribute at fault.
     pub fn require_custody(&self, profile: &Profile) -> Result<(), NotInCustody> {
+        self.require_but(&profile.exceptions())
+    }
+
+    /// The same, with the exceptions by name, as [`Profile::exceptions`] gives them and a custody manifest keeps them.
+    ///
+    /// # Errors
+    /// The first attribute at fault.
+    pub fn require_but(&self, exceptions: &[String]) -> Result<(), NotInCustody> {
         for (_, name, wanted, exception) in REQUIRED {
-            let excused =
-                exception.is_some_and(|exception| profile.provenance_exceptions.contains(&exception));
+            let excused = exception.is_some_and(|exception| exceptions.contains(&format!("{exception:?}")));
             let found = self.0.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str());
             if !excused && found != Some(if wanted { "true" } else { "false" }) {
                 let found = found.map_or_else(|| format!("no {name}"), |found| format!("{name} = {found}"));

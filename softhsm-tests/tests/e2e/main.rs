@@ -9,6 +9,7 @@ mod callers;
 mod clock;
 mod config;
 mod csr;
+mod custody;
 mod disk;
 mod documentation;
 mod entropy;
