@@ -4,6 +4,7 @@
 
 use certs::compose::{Serial, Validity};
 use certs::{Blocklist, Issuer, KeyError, PublicKey};
+use ledger::entry::KeyClash;
 use proto::v1::Reason;
 
 use crate::entropy::Entropy;
@@ -34,13 +35,20 @@ pub(crate) fn key(
         Refusal::new(reason, error.to_string()).on("csr")
     })?;
     let hash = key.spki_sha256();
-    let another = reader.key_subject(&hash)?.is_some_and(|owner| owner != subject);
-    if another || reader.is_ca_key(&hash)? {
+    let another = reader.key_subject(&hash)?.filter(|owner| owner != subject);
+    if another.is_some() || reader.is_ca_key(&hash)? {
+        let clash = KeyClash {
+            spki_sha256: hash.to_vec(),
+            holder: another.unwrap_or_default(),
+            claimant: subject.to_owned(),
+            count: 1,
+        };
         return Err(Refusal::new(
             Reason::KeyInUse,
             "this public key belongs to another identity: make a new key. If you did not copy it, someone cloned a machine",
         )
-        .on("csr"));
+        .on("csr")
+        .clashing(clash));
     }
     Ok(key)
 }

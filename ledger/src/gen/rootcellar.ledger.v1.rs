@@ -209,6 +209,26 @@ pub struct Refusals {
     /// Refusals that had no place among those.
     #[prost(uint64, tag = "3")]
     pub others: u64,
+    /// Public keys that were presented for a second identity: a machine was cloned, or a key copied. At most 64; the first is recorded at
+    /// once.
+    #[prost(message, repeated, tag = "4")]
+    pub key_clashes: ::prost::alloc::vec::Vec<KeyClash>,
+}
+/// A public key that was presented for another identity than the one that holds it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeyClash {
+    /// SHA-256 of the SubjectPublicKeyInfo, 32 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub spki_sha256: ::prost::alloc::vec::Vec<u8>,
+    /// SPIFFE path of the identity that holds it; empty where it is a CA's own.
+    #[prost(string, tag = "2")]
+    pub holder: ::prost::alloc::string::String,
+    /// SPIFFE path of the identity that it was presented for.
+    #[prost(string, tag = "3")]
+    pub claimant: ::prost::alloc::string::String,
+    /// How often.
+    #[prost(uint64, tag = "4")]
+    pub count: u64,
 }
 /// One caller's refusals for one reason.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

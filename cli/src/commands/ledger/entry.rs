@@ -200,5 +200,15 @@ fn show_refusals(refusals: &entry::Refusals) -> Value {
         "since": rfc3339(refusals.since_unix_ms.div_euclid(1000)),
         "refusals": each.collect::<Vec<_>>(),
         "others": refusals.others,
+        "key_clashes": refusals.key_clashes.iter().map(show_clash).collect::<Vec<_>>(),
+    })
+}
+
+fn show_clash(clash: &entry::KeyClash) -> Value {
+    json!({
+        "spki_sha256": HEXLOWER.encode(&clash.spki_sha256),
+        "holder": clash.holder,
+        "claimant": clash.claimant,
+        "count": clash.count,
     })
 }
