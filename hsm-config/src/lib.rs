@@ -18,6 +18,7 @@ mod provision;
 mod public_key;
 mod session;
 mod token;
+mod trial;
 mod uri;
 
 pub use algorithm::{KeyAlgorithm, UnknownAlgorithm};
