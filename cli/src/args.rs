@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::{
-    agent, ca, cert, clock, config, controller, custody, freeze, front, grant, init, issue, journal, keeper,
-    ledger, lint, proposal, renew, serve, shell, status, token,
+    agent, ca, cert, clock, config, controller, custody, doctor, freeze, front, grant, init, issue, journal,
+    keeper, ledger, lint, proposal, renew, serve, shell, status, token,
 };
 use crate::output::Format;
 
@@ -68,6 +68,7 @@ pub(crate) enum Command {
     #[command(hide = true)]
     Front(front::Front),
     Status(status::Status),
+    Doctor(doctor::Doctor),
     Freeze(freeze::Freeze),
     Thaw(freeze::Thaw),
     #[command(subcommand)]

@@ -11,6 +11,7 @@ mod config;
 mod csr;
 mod custody;
 mod disk;
+mod doctor;
 mod documentation;
 mod entropy;
 mod freeze;
