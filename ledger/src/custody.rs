@@ -1,4 +1,5 @@
-//! Custody manifests, held against each other.
+//! Custody manifests, held against each other. An auditor makes the differences of old manifests anew: how a fact is named and told does not
+//! change.
 //!
 //! Does not: judge whether a key is fit. A manifest says what a token reported, and that is evidence, not proof (docs/custody.md).
 
