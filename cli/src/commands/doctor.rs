@@ -40,6 +40,8 @@ pub(crate) struct Doctor {
 pub(super) fn run(session: &Session, args: &Doctor) -> Result<(), Failure> {
     let config = session.config()?;
     if args.in_child {
+        // Before the PIN is read.
+        keeper::harden().map_err(|error| Failure::new("DOCTOR", error))?;
         let facts = probe::look(session, &config)?;
         let facts = serde_json::to_string(&facts).map_err(|error| Failure::new("OUTPUT", error))?;
         return session.output().raw(&facts);
@@ -55,6 +57,7 @@ pub(super) fn run(session: &Session, args: &Doctor) -> Result<(), Failure> {
     checkup.note("service", failed.map(|failure| mute(&failure)));
     checkup.note("journal", files::journal(&config, session.now_secs()));
     checkup.note("backup", files::backup(&config, session.now_secs()));
+    checkup.note("own certificate", files::own_certificate(&config, session.now_secs()));
     checkup.note("officer", files::officer(&config));
     let facts = look_at_token(session, &config);
     let facts = facts.map_err(|failure| checkup.note("token", [unreachable(&failure)])).ok();

@@ -7,7 +7,7 @@ use std::process::Command;
 use rootcellar_softhsm_tests::Cell;
 use serde_json::Value;
 
-use crate::support::{BINARY, House, issue};
+use crate::support::{BINARY, House, ask, csr, issue, request};
 
 const SOFTHSM2: &str = "/usr/lib/softhsm/libsofthsm2.so";
 const DAY_MS: i64 = 86_400_000;
@@ -62,6 +62,8 @@ async fn a_sound_cell_has_nothing_above_info() {
     assert_eq!(house.stop().await, 0);
     let findings = doctor(&house.cell, 1);
     assert_eq!(checks(&findings), ["service.stopped", "token.attestation", "capacity"], "{findings:#?}");
+    house.cell.set_clock(30 * DAY_MS);
+    found(&house.cell, "critical", "certificate.service");
 }
 
 #[test]
@@ -101,12 +103,15 @@ fn a_token_that_is_too_slow() {
 #[tokio::test]
 async fn bad_chance_and_a_bad_clock() {
     let (house, faults) = House::with_faults();
+    let client = house.build().await;
     faults.set_random("bias");
     let biased = found(&house.cell, "critical", "entropy.token");
     assert!(biased["evidence"].as_str().unwrap().contains("SP 800-90B"), "{biased}");
     faults.set_random("");
     fs::write(house.cell.path("random-stuck"), "").unwrap();
     found(&house.cell, "critical", "entropy.system");
+    ask(&client, request("build/a", csr())).await.unwrap_err();
+    found(&house.cell, "critical", "entropy.failed");
     fs::remove_file(house.cell.path("random-stuck")).unwrap();
     house.cell.jump_clock(0, -DAY_MS);
     found(&house.cell, "critical", "clock.behind");

@@ -34,7 +34,7 @@ const TABLE: [Refused; 8] = [
     },
     Refused {
         algorithm: "ml-dsa",
-        by: "web browsers, Java before 24, Go's crypto/x509",
+        by: "web browsers, and Java before 24",
         source: "openjdk.org/jeps/497; RFC 9881 is of 2025",
     },
     Refused { algorithm: "ml-dsa", by: "OpenSSL before 3.5", source: "OpenSSL's NEWS, 3.5" },

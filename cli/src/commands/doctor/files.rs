@@ -3,11 +3,14 @@
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 
+use certs::CertificateSummary;
 use keeper::{Journal, JournalError};
 
 use super::finding::Finding;
+use crate::commands::front;
 use crate::commands::journal::{self, Newest};
 use crate::config::Config;
+use crate::files;
 use crate::output::{duration, rfc3339};
 
 /// A backup that is older is old, in seconds.
@@ -100,6 +103,26 @@ pub(super) fn backup(config: &Config, now_secs: i64) -> Vec<Finding> {
         Some(_) => None,
     };
     found.map(|finding| finding.mended_by(fix)).into_iter().collect()
+}
+
+/// The service's own certificate, which it renews at half of its life.
+pub(super) fn own_certificate(config: &Config, now_secs: i64) -> Vec<Finding> {
+    let chain = files::read_certificates(&front::own_dir(config).join("chain.pem")).ok();
+    let leaf =
+        chain.and_then(|chain| CertificateSummary::parse(chain.first()?, config.attributes_oid()).ok());
+    let Some(leaf) = leaf else { return Vec::new() };
+    let (check, seen) = ("certificate.service", format!("notAfter {}", rfc3339(leaf.not_after)));
+    let quarter = (leaf.not_after - leaf.not_before) / 4;
+    let found = match leaf.not_after - now_secs {
+        left if left < 0 => {
+            Some(Finding::critical(check, "the service's own certificate is over: no client connects", seen))
+        }
+        left if left < quarter => {
+            Some(Finding::warning(check, "the service's own certificate was not renewed in time", seen))
+        }
+        _ => None,
+    };
+    found.map(|finding| finding.mended_by("rootcellar status; rootcellar serve")).into_iter().collect()
 }
 
 /// What is the officer's and lies on the service's machine.

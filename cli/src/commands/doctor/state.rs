@@ -25,13 +25,13 @@ pub(super) fn readiness(service: &Service) -> Vec<Finding> {
         .map(|reason| {
             // The clock has a line of its own that mends it.
             let (check, fix) = match reason {
-                clock if clock.contains("the clock") => {
+                clock if clock.starts_with("the clock") => {
                     ("clock.wrong", "set the clock; where it is right: rootcellar clock confirm")
                 }
-                entropy if entropy.contains("health tests") => {
+                entropy if entropy.starts_with("the random numbers") => {
                     ("entropy.failed", "look at the source (docs/custody.md), then start the service again")
                 }
-                damage if damage.contains("journal") => {
+                damage if damage.starts_with("the journal is damaged") => {
                     ("journal.damaged", "rootcellar journal restore FILE")
                 }
                 _ => ("service.not-ready", "rootcellar status"),
