@@ -122,7 +122,8 @@ fn code(reason: Reason) -> Code {
         Reason::KeeperUnavailable
         | Reason::TokenUnavailable
         | Reason::IssuerNotValid
-        | Reason::ClockWrong => Code::Unavailable,
+        | Reason::ClockWrong
+        | Reason::EntropyFailed => Code::Unavailable,
         Reason::Unspecified | Reason::Internal => Code::Internal,
         Reason::NotServed => Code::Unimplemented,
     }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::{
-    agent, ca, ceremony, cert, clock, config, controller, freeze, front, grant, init, issue, issuer, journal,
-    keeper, ledger, lint, officer, proposal, renew, serve, shell, status, token,
+    agent, ca, ceremony, cert, clock, config, controller, custody, doctor, freeze, front, grant, init, issue,
+    issuer, journal, keeper, ledger, lint, officer, proposal, renew, serve, shell, status, token,
 };
 use crate::output::Format;
 
@@ -68,6 +68,7 @@ pub(crate) enum Command {
     #[command(hide = true)]
     Front(front::Front),
     Status(status::Status),
+    Doctor(doctor::Doctor),
     Freeze(freeze::Freeze),
     Thaw(freeze::Thaw),
     #[command(subcommand)]
@@ -96,6 +97,8 @@ pub(crate) enum Command {
     Journal(journal::Journal),
     #[command(subcommand)]
     Ledger(ledger::Ledger),
+    #[command(subcommand)]
+    Custody(custody::Custody),
     Lint(lint::Lint),
     #[command(subcommand)]
     Token(token::Token),

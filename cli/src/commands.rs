@@ -7,6 +7,8 @@ pub(crate) mod cert;
 pub(crate) mod clock;
 pub(crate) mod config;
 pub(crate) mod controller;
+pub(crate) mod custody;
+pub(crate) mod doctor;
 pub(crate) mod freeze;
 pub(crate) mod front;
 pub(crate) mod grant;
@@ -53,6 +55,8 @@ pub(crate) fn run(session: &Session, command: &Command) -> Result<(), Failure> {
         Command::Issuer(args) => issuer::run(session, args),
         Command::Officer(args) => officer::run(session, args),
         Command::Controller(args) => controller::run(session, args),
+        Command::Custody(args) => custody::run(session, args),
+        Command::Doctor(args) => doctor::run(session, args),
         Command::Grant(args) => grant::run(session, args),
         Command::Proposal(args) => proposal::run(session, args),
         Command::Issue(args) => issue::run(session, args),

@@ -35,6 +35,9 @@ use session::Session;
 /// Tells the time: milliseconds since 1970-01-01T00:00:00Z.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
+/// Fills what it is given with the operating system's random octets.
+pub type Random = Arc<dyn Fn(&mut [u8]) -> std::io::Result<()> + Send + Sync>;
+
 /// Told when a numbered step of a certificate is done, so that a test can end the process there.
 pub type Probe = Arc<dyn Fn(&'static str) + Send + Sync>;
 
@@ -45,6 +48,8 @@ pub struct Surroundings {
     pub clock: Clock,
     /// Milliseconds since the machine started, suspends included.
     pub boot: Clock,
+    /// The operating system's random octets.
+    pub random: Random,
     /// Who is told of each step.
     pub probe: Probe,
 }

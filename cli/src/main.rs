@@ -11,6 +11,7 @@ fn main() -> ExitCode {
     let surroundings = Surroundings {
         clock: Arc::new(now_unix_ms),
         boot: Arc::new(since_start_ms),
+        random: Arc::new(|out| getrandom::fill(out).map_err(std::io::Error::other)),
         probe: Arc::new(|_step| {}),
     };
     rootcellar_cli::main(std::env::args_os(), surroundings)

@@ -4,6 +4,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod chain;
+pub(crate) mod custody;
 pub(crate) mod evidence;
 #[cfg(test)]
 mod testing;

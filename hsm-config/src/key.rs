@@ -1,5 +1,7 @@
 //! Keys in a token: bound by their public key, and their attributes read back (invariant I1).
 
+use std::collections::BTreeMap;
+
 use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
 use sha2::{Digest, Sha256};
@@ -71,15 +73,14 @@ impl NotInCustody {
 }
 
 impl KeyAttributes {
-    /// Attributes that were read before and written down.
-    pub fn written(mut attributes: Vec<(String, String)>) -> Self {
-        attributes.sort();
-        Self(attributes)
-    }
-
     /// Names and values, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Attributes as someone reports them, by name.
+    pub fn reported(attributes: BTreeMap<String, String>) -> Self {
+        Self(attributes.into_iter().collect())
     }
 
     /// Refuses a key that is not as a CA key must be. An attribute that the token does not report fails too, unless the profile

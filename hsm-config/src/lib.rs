@@ -10,6 +10,7 @@ mod attempt;
 mod conformance;
 mod data;
 mod error;
+pub mod health;
 mod key;
 mod module;
 mod pin;
@@ -18,6 +19,7 @@ mod provision;
 mod public_key;
 mod session;
 mod token;
+mod trial;
 mod uri;
 
 pub use algorithm::{KeyAlgorithm, UnknownAlgorithm};

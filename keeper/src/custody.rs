@@ -98,6 +98,16 @@ impl Custody {
         self.token.info()
     }
 
+    /// The token.
+    pub(crate) fn token(&self) -> &Token {
+        &self.token
+    }
+
+    /// How it was opened.
+    pub(crate) fn config(&self) -> &TokenConfig {
+        &self.config
+    }
+
     /// Sessions that sign at once on this machine.
     pub(crate) fn sessions(&self) -> usize {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);

@@ -6,6 +6,7 @@
 //! Does not: speak to a network, parse a CSR, or take a byte to sign from anyone.
 
 mod answers;
+mod attendant;
 mod callers;
 mod ceremonies;
 mod charters;
@@ -19,6 +20,7 @@ mod epoch;
 mod founding;
 mod harden;
 mod journal;
+mod manifest;
 mod metrics;
 mod page;
 mod reads;
@@ -54,6 +56,9 @@ pub use steps::sign::encoded as certificate_signature;
 
 /// Milliseconds since 1970-01-01T00:00:00Z. Passed in, so that a test decides the time.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// Fills what it is given with the operating system's random octets. Passed in, so that a test decides them.
+pub type Random = Arc<dyn Fn(&mut [u8]) -> std::io::Result<()> + Send + Sync>;
 
 /// Told when a numbered step of a certificate is done, so that a test can end the process there. The product's does nothing.
 pub type Probe = Arc<dyn Fn(&'static str) + Send + Sync>;

@@ -1,6 +1,7 @@
 //! Why a request is refused: a reason for programs, a sentence for people.
 
 use cell::NotCovered;
+use ledger::entry::KeyClash;
 use ledger::proposal::ProposalError;
 use proto::door;
 use proto::v1::Reason;
@@ -15,12 +16,13 @@ pub struct Refusal {
     message: String,
     field: &'static str,
     retry_after_ms: u32,
+    clash: Option<Box<KeyClash>>,
 }
 
 impl Refusal {
     /// Refuses with a sentence that says whose fault it is, what happened and what to do.
     pub(crate) fn new(reason: Reason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into(), field: "", retry_after_ms: 0 }
+        Self { reason, message: message.into(), field: "", retry_after_ms: 0, clash: None }
     }
 
     /// Names the field of the request at fault.
@@ -33,6 +35,17 @@ impl Refusal {
     pub(crate) fn retry(mut self, after_ms: u32) -> Self {
         self.retry_after_ms = after_ms;
         self
+    }
+
+    /// Says that a key was presented for a second identity, for the ledger.
+    pub(crate) fn clashing(mut self, clash: KeyClash) -> Self {
+        self.clash = Some(Box::new(clash));
+        self
+    }
+
+    /// The key that was presented for a second identity, where that is why.
+    pub(crate) fn clash(&self) -> Option<&KeyClash> {
+        self.clash.as_deref()
     }
 
     /// The reason.
@@ -101,7 +114,7 @@ impl From<JournalError> for Refusal {
 
 impl From<Refusal> for door::Refused {
     fn from(refusal: Refusal) -> Self {
-        let Refusal { reason, message, field, retry_after_ms } = refusal;
+        let Refusal { reason, message, field, retry_after_ms, clash: _ } = refusal;
         Self { reason: reason.into(), message, field: field.to_owned(), retry_after_ms }
     }
 }

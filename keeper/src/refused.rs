@@ -1,14 +1,17 @@
-//! Refusals, summed by the minute: they are recorded, and a flood of them makes no flood of entries.
+//! Refusals, summed by the minute: they are recorded, and a flood of them makes no flood of entries. A key of two identities does not wait for
+//! the minute's end, unless an entry was made within it.
 
 use std::collections::BTreeMap;
 
-use ledger::entry::{Refusal, Refusals};
+use ledger::entry::{KeyClash, Refusal, Refusals};
 use proto::v1::Reason;
 
 /// How long they are summed, in milliseconds.
 const EVERY_MS: i64 = 60_000;
 /// Most callers and reasons in one entry.
 const KINDS_MAX: usize = 256;
+/// Most keys of two identities in one entry.
+const CLASHES_MAX: usize = 64;
 
 /// Refusals since the last entry.
 #[derive(Default)]
@@ -16,9 +19,25 @@ pub(crate) struct Refused {
     since_ms: Option<i64>,
     counts: BTreeMap<(String, &'static str), u64>,
     others: u64,
+    clashes: Vec<KeyClash>,
+    /// When the sum was taken last.
+    last_ms: Option<i64>,
 }
 
 impl Refused {
+    /// A key was presented for a second identity; the refusal itself is counted as any other.
+    pub(crate) fn clash(&mut self, clash: &KeyClash, now_ms: i64) {
+        self.since_ms.get_or_insert(now_ms);
+        let same = |known: &&mut KeyClash| KeyClash { count: known.count, ..clash.clone() } == **known;
+        let full = self.clashes.len() >= CLASHES_MAX;
+        match self.clashes.iter_mut().find(same) {
+            Some(known) => known.count += 1,
+            None if !full => self.clashes.push(clash.clone()),
+            // It is in the sum of its caller.
+            None => {}
+        }
+    }
+
     pub(crate) fn count(&mut self, caller: String, reason: Reason, now_ms: i64) {
         self.since_ms.get_or_insert(now_ms);
         let full = self.counts.len() >= KINDS_MAX;
@@ -31,15 +50,18 @@ impl Refused {
         }
     }
 
-    /// The sum, once a minute has passed since the first.
+    /// The sum: once a minute has passed since the first, and for a key of two identities at once where the last is a minute ago.
     pub(crate) fn due(&mut self, now_ms: i64) -> Option<Refusals> {
-        let since_ms = self.since_ms.filter(|since| now_ms - since >= EVERY_MS)?;
-        let Self { counts, others, .. } = std::mem::take(self);
+        let rested = self.last_ms.is_none_or(|last_ms| now_ms - last_ms >= EVERY_MS);
+        let urgent = rested && !self.clashes.is_empty();
+        let since_ms = self.since_ms.filter(|since| urgent || now_ms - since >= EVERY_MS)?;
+        let next = Self { last_ms: Some(now_ms), ..Self::default() };
+        let Self { counts, others, clashes, .. } = std::mem::replace(self, next);
         let refusals = counts
             .into_iter()
             .map(|((identity, reason), count)| Refusal { identity, reason: reason.to_owned(), count })
             .collect();
-        Some(Refusals { since_unix_ms: since_ms, refusals, others })
+        Some(Refusals { since_unix_ms: since_ms, refusals, others, key_clashes: clashes })
     }
 }
 
@@ -58,5 +80,24 @@ mod tests {
         assert_eq!(sum.refusals.len(), KINDS_MAX);
         assert_eq!(sum.refusals.iter().map(|refusal| refusal.count).sum::<u64>() + sum.others, 10_000);
         assert_eq!(refused.due(EVERY_MS * 2), None);
+    }
+
+    #[test]
+    fn a_key_of_two_identities_is_told_at_once_and_a_flood_of_them_by_the_minute() {
+        let clash = |number: usize| KeyClash {
+            spki_sha256: vec![7; 32],
+            holder: "/agent/a".into(),
+            claimant: format!("/agent/{number}"),
+            count: 1,
+        };
+        let mut refused = Refused::default();
+        refused.clash(&clash(0), 5);
+        assert_eq!(refused.due(5).unwrap().key_clashes, [clash(0)]);
+        for number in 0..1000 {
+            refused.clash(&clash(number % 200), 6);
+        }
+        assert_eq!(refused.due(EVERY_MS), None);
+        let sum = refused.due(EVERY_MS + 6).unwrap();
+        assert_eq!((sum.key_clashes.len(), sum.key_clashes[0].count), (CLASHES_MAX, 5));
     }
 }

@@ -5,12 +5,13 @@
 
 //!
 //! - `ask`: one ask, planned, refused or recorded; `certificate`, `crl`: what becomes of what was recorded
-//! - `outbox`: what leaves after the commit; `command`, `own`, `measure`: what it is told, what it says itself, what it tells of itself
+//! - `custody`: manifests; `outbox`: what leaves after the commit; `command`, `own`, `measure`: what it is told, what it says itself, what it tells of itself
 
 mod ask;
 mod certificate;
 mod command;
 mod crl;
+mod custody;
 mod measure;
 mod outbox;
 mod own;
@@ -33,6 +34,7 @@ use crate::crls::Crls;
 use crate::door::{OpenDoors, Reply};
 use crate::entropy::Entropy;
 use crate::journal::{Durability, Journal};
+use crate::manifest::Manifests;
 use crate::metrics::{Metrics, Step};
 use crate::refused::Refused;
 use crate::requests::Settings;
@@ -63,6 +65,8 @@ pub(crate) struct Sequencer {
     pub(crate) issuer: Arc<Issuer>,
     pub(crate) issuers: Vec<Issuer>,
     pub(crate) entropy: Entropy,
+    /// It was said that a source of it failed.
+    pub(crate) entropy_told: bool,
     pub(crate) time: Time,
     pub(crate) probe: Probe,
     /// When each controller last revoked everything since a time, in milliseconds since 1970.
@@ -71,6 +75,7 @@ pub(crate) struct Sequencer {
     pub(crate) crls: Crls,
     /// For the thread that keeps it in the token.
     pub(crate) newest: Newest,
+    pub(crate) manifests: Manifests,
     pub(crate) refused: Refused,
     pub(crate) standing: Standing,
     pub(crate) metrics: Metrics,
@@ -131,8 +136,12 @@ impl Sequencer {
             self.batch(vec![report])?;
         }
         self.tend_checkpoint();
+        self.tend_entropy();
         if let (false, None, Ok(now_ms)) = (self.stopping, &self.damaged, self.time.now_ms()) {
-            self.crls.tend(now_ms, self.journal.edge().size(), Instant::now());
+            self.manifests.tend(now_ms);
+            if self.entropy.failed().is_none() {
+                self.crls.tend(now_ms, self.journal.edge().size(), Instant::now());
+            }
         }
         let finished = self.pending.is_empty() && self.asks.is_empty() && self.done.is_empty();
         // A log that stops in order leaves no entry without a checkpoint over it.
@@ -146,7 +155,8 @@ impl Sequencer {
         let refusals = now_ms.and_then(|now_ms| self.refused.due(now_ms));
         let entries = refusals.is_some()
             || batch.iter().any(|command| {
-                matches!(command, Command::Ask(..) | Command::Unsignable { .. } | Command::CrlComposed(_))
+                use Command::{Ask, CrlComposed, Observed, Unsignable};
+                matches!(command, Ask(..) | Unsignable { .. } | CrlComposed(_) | Observed(_))
             });
         if batch.is_empty() && !entries {
             return Ok(None);
@@ -219,6 +229,8 @@ impl Sequencer {
                 self.metrics.alarm("journal_damaged");
                 self.damaged = Some(cause);
             }
+            Command::Observed(observed) => self.record_manifest(*observed)?,
+            Command::Unhealthy(failed) => self.entropy.fail(failed),
             Command::TokenLost(cause) => return Err(Ended::Token(cause)),
             Command::Stop => self.stopping = true,
         }
@@ -227,6 +239,15 @@ impl Sequencer {
 
     fn own_entry(&self, kind: Kind) -> Entry {
         own_entry(&self.settings, self.time.untrusted_ms(), kind)
+    }
+
+    /// Says once that a source failed: the token's is told by who draws from it, the system's shows in a draw.
+    fn tend_entropy(&mut self) {
+        if let Some(failed) = self.entropy.failed().filter(|_| !self.entropy_told) {
+            self.entropy_told = true;
+            self.metrics.alarm("entropy_failed");
+            tracing::error!(alarm = "entropy-failed", cause = %failed, "nothing is issued, and no CRL is made");
+        }
     }
 
     fn tend_checkpoint(&mut self) {

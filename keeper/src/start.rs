@@ -18,12 +18,13 @@ use hsm_config::{PinGuard, TokenConfig, TokenError};
 use crate::custody::Custody;
 use crate::door::Routes;
 use crate::journal::{Journal, JournalError};
+use crate::manifest::LoadedModule;
 use crate::metrics::Metrics;
 use crate::requests::Settings;
 use crate::sequencer::{Command, Ended};
 use crate::trust::{self, Trust};
 use crate::workers::Pulse;
-use crate::{Clock, Probe, recovery, rollback};
+use crate::{Clock, Probe, Random, recovery, rollback};
 
 use assemble::Checked;
 
@@ -97,6 +98,8 @@ pub struct Surroundings {
     pub clock: Clock,
     /// Milliseconds since the machine started, suspends included.
     pub boot: Clock,
+    /// The operating system's random octets.
+    pub random: Random,
     /// Who is told of each step.
     pub probe: Probe,
 }
@@ -144,7 +147,7 @@ impl Keeper {
     /// # Errors
     /// The journal, the PIN, the token or a key; nothing is left running.
     pub fn start(config: Config, surroundings: Surroundings) -> Result<Self, StartError> {
-        let Surroundings { clock, boot, probe } = surroundings;
+        let clock = Arc::clone(&surroundings.clock);
         let mut journal = Journal::open(&config.data_dir)?;
         if journal.cell() != config.cell.as_ref() {
             let (journal, configured) = (journal.cell().to_owned(), config.cell.to_string());
@@ -152,9 +155,11 @@ impl Keeper {
         }
         let (trust, metrics) = (Trust::read(&journal)?, Metrics::new());
         let guard = PinGuard::new(&config.data_dir);
+        let modules = LoadedModule::about_to_be(&config.tokens, &journal.reader())?;
         let log_spkis: Vec<Vec<u8>> = trust.log.keys.iter().map(trust::spki_of).collect();
         let issuer_spki = trust.issuer.public_key().spki_der().to_vec();
         let (custody, keys) = Custody::open(&config.tokens, guard, issuer_spki, &log_spkis, metrics.clone())?;
+        let module = LoadedModule::of(modules, custody.config())?;
         rollback::check(&custody.bare_session()?, &journal, &trust, &config.data_dir)?;
         for key in &keys {
             tracing::info!(label = key.label, algorithm = key.key.algorithm().to_string(), "key in custody");
@@ -162,8 +167,7 @@ impl Keeper {
         let settings = settings(&config, &journal);
         let left = recovery::recover(&mut journal, &settings, &trust.issuer, (clock)())?;
         metrics.signed_again(left.len());
-        Checked { journal, trust, custody, settings, left, metrics }
-            .assemble(config, Surroundings { clock, boot, probe })
+        Checked { journal, trust, custody, module, settings, left, metrics }.assemble(config, surroundings)
     }
 
     /// Where fronts are served.

@@ -68,6 +68,7 @@ impl Standing {
             crl_number: crls.newest().map_or(0, |row| row.number),
             crl_next_update: crls.newest().map(|row| convert::timestamp_secs(row.next_update)),
             budgets: budgets(&reader, now_ms)?,
+            custody_index: reader.newest_custody_index()?.unwrap_or_default(),
         })
     }
 

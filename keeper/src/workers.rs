@@ -1,4 +1,4 @@
-//! The token's workers: one thread and one session each; they sign, verify and report. And the thread that draws random numbers.
+//! The token's workers: one thread and one session each; they sign, verify and report.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,19 +8,13 @@ use std::time::{Duration, Instant};
 use certs::Issuer;
 use crossbeam_channel::{Receiver, Sender};
 use hsm_config::{Fault, TokenError};
-use zeroize::Zeroizing;
 
 use crate::Probe;
 use crate::custody::{Custody, Session};
-use crate::entropy::{BLOCK, Block};
-use crate::metrics::{Call, Metrics, Step};
-use crate::rollback::Newest;
+use crate::metrics::{Metrics, Step};
 use crate::sequencer::Command;
 use crate::steps::crl::{NotSigned, RecordedCrl};
 use crate::steps::{self, Recorded};
-
-/// How often the keys' attributes are read back while running.
-const RECHECK_EVERY: Duration = Duration::from_secs(60);
 
 /// What a worker is given.
 #[derive(Debug)]
@@ -44,7 +38,7 @@ pub(crate) struct Pulse(Arc<Beats>);
 
 struct Beats {
     started: Instant,
-    /// One for each worker, the sequencer's own, and the thread that draws random numbers.
+    /// One for each worker, the sequencer's own, and the attendant.
     busy_since: Vec<AtomicU64>,
     /// Nanoseconds of a signature with its verification, smoothed; 0 before the first.
     signature: AtomicU64,
@@ -59,12 +53,19 @@ impl Pulse {
         Self(Arc::new(Beats { started: Instant::now(), busy_since, signature: AtomicU64::new(0) }))
     }
 
-    fn begin(&self, worker: usize) {
+    /// The attendant's place.
+    pub(crate) fn attendant(&self) -> usize {
+        self.0.busy_since.len() - 1
+    }
+
+    /// Whoever has this place calls the module now.
+    pub(crate) fn begin(&self, worker: usize) {
         let now = u64::try_from(self.0.started.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
         self.0.busy_since[worker].store(now, Ordering::Relaxed);
     }
 
-    fn end(&self, worker: usize) {
+    /// It has come back.
+    pub(crate) fn end(&self, worker: usize) {
         self.0.busy_since[worker].store(u64::MAX, Ordering::Relaxed);
     }
 
@@ -87,7 +88,7 @@ impl Pulse {
 
     /// How long so many certificates take with all workers at it; nothing is known before the first.
     pub(crate) fn time_for(&self, certificates: usize) -> Duration {
-        // The sequencer's own hand and the thread that draws random numbers are none.
+        // The sequencer's own hand and the attendant are none.
         let workers = self.0.busy_since.len().saturating_sub(2).max(1);
         let rounds = u32::try_from(certificates.div_ceil(workers)).unwrap_or(u32::MAX);
         self.signature_time().unwrap_or_default().saturating_mul(rounds)
@@ -212,63 +213,4 @@ impl Worker {
             Err(lost) => Command::TokenLost(lost.to_string()),
         }
     }
-}
-
-/// Starts the thread that draws random numbers from the token and, every minute, reads the keys' attributes back.
-///
-/// # Errors
-/// A session cannot be opened.
-pub(crate) fn start_entropy(
-    custody: &Arc<Custody>,
-    blocks: Sender<Block>,
-    pulse: Pulse,
-    done: Sender<Command>,
-    metrics: Metrics,
-    newest: Newest,
-) -> Result<JoinHandle<()>, TokenError> {
-    let (custody, session) = (Arc::clone(custody), custody.bare_session()?);
-    let place = pulse.0.busy_since.len() - 1;
-    Ok(thread::spawn(move || {
-        let mut checked = Instant::now();
-        let mut block = None;
-        loop {
-            pulse.begin(place);
-            let filled = block.take().map_or_else(
-                || {
-                    let mut fresh: Block = Zeroizing::new(vec![0u8; BLOCK]);
-                    let drawn = session.random(&mut fresh);
-                    metrics.call(Call::Random, &drawn);
-                    drawn.map(|()| fresh)
-                },
-                Ok,
-            );
-            let outcome = filled.and_then(|filled| {
-                if checked.elapsed() >= RECHECK_EVERY {
-                    let checked_now = custody.check(&session);
-                    metrics.call(Call::Check, &checked_now);
-                    checked_now?;
-                    newest.keep(&session);
-                    checked = Instant::now();
-                }
-                Ok(filled)
-            });
-            pulse.end(place);
-            match outcome {
-                Ok(filled) => match blocks.send_timeout(filled, RECHECK_EVERY) {
-                    Ok(()) => {}
-                    Err(crossbeam_channel::SendTimeoutError::Timeout(kept)) => block = Some(kept),
-                    Err(crossbeam_channel::SendTimeoutError::Disconnected(_)) => {
-                        // The sequencer has ended.
-                        newest.keep(&session);
-                        return;
-                    }
-                },
-                Err(error) => {
-                    // Whoever reads this ends the process; if no one does, it has ended.
-                    let _ = done.send(Command::TokenLost(error.to_string()));
-                    return;
-                }
-            }
-        }
-    }))
 }

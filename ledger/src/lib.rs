@@ -8,6 +8,7 @@
 pub mod bundle;
 pub mod charter;
 pub mod checkpoint;
+pub mod custody;
 pub mod entry;
 mod hash;
 pub mod note;

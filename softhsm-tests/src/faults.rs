@@ -71,10 +71,17 @@ impl Faults {
         self.write("fault", fault);
     }
 
-    /// Replaces a file as a whole: the module reads it at any time.
-    fn write(&self, name: &str, text: &str) {
+    /// From now on each C_GenerateRandom does this: `stuck`, `bias`, `repeat`, or one of them `once-`; empty for nothing.
+    ///
+    /// # Panics
+    /// The disk's.
+    pub fn set_random(&self, fault: &str) {
+        self.write("random", fault);
+    }
+
+    fn write(&self, name: &str, fault: &str) {
         let beside = self.dir.join(format!("{name}.new"));
-        fs::write(&beside, text).expect("it is written");
+        fs::write(&beside, fault).expect("it is written");
         fs::rename(beside, self.dir.join(name)).expect("it is written");
     }
 }

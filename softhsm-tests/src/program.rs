@@ -69,6 +69,7 @@ impl Program {
             ("XDG_CONFIG_HOME".to_owned(), at("config")),
             ("ROOTCELLAR_TEST_CLOCK".to_owned(), at("clock")),
             ("ROOTCELLAR_TEST_KILL".to_owned(), at("kill")),
+            ("ROOTCELLAR_TEST_RANDOM".to_owned(), at("random-stuck")),
             ("NO_COLOR".to_owned(), "1".to_owned()),
         ];
         Self { binary: binary.into(), home: home.to_owned(), environment, wrapper: Vec::new() }

@@ -19,6 +19,8 @@ use crate::verify::evidence::Trust;
 
 /// Name of the officer's own copy of the charter.
 pub(crate) const CHARTER: &str = "charter.note";
+/// Name of the officer's own copy of the bundle.
+pub(crate) const BUNDLE: &str = "bundle.note";
 /// Name of the officer's key.
 pub(crate) const KEY: &str = "officer.key";
 

@@ -1,6 +1,7 @@
 //! `rootcellar front`: the process that faces the network.
 
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 
 use ca_service::{FrontConfig, FrontError};
 use clap::Args;
@@ -61,13 +62,18 @@ pub(super) fn run(session: &Session, _args: &Front) -> Result<(), Failure> {
     ))?)
 }
 
+/// Where the front keeps its own key and certificate.
+pub(super) fn own_dir(config: &Config) -> PathBuf {
+    config.data_dir().join("front")
+}
+
 fn settings(config: &Config, descriptors: u64) -> FrontConfig {
     FrontConfig {
         listen: config.listen(),
         ops_listen: config.ops_listen(),
         crl_listen: config.crl_listen(),
         socket: config.socket().to_owned(),
-        state_dir: config.data_dir().join("front"),
+        state_dir: own_dir(config),
         cell: config.cell().clone(),
         limits: config.limits().clone(),
         descriptors,

@@ -6,12 +6,16 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use proto::v1::BackupJournalRequest;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::client::local;
 use crate::error::Failure;
+use crate::files;
 use crate::output::{Page, Show};
 use crate::session::Session;
+
+/// Below the data directory: which copy was made last.
+const NEWEST: &str = "backup/newest.json";
 
 /// Copy the journal, and restore a copy
 #[derive(Debug, Subcommand)]
@@ -65,7 +69,28 @@ fn backup(session: &Session, args: &Backup) -> Result<(), Failure> {
         })?;
         file.clone_from(out);
     }
+    note(session, &Newest { unix_secs: session.now_secs(), entries: made.tree_size, file: file.clone() })?;
     session.output().say(&Copied { file, entries: made.tree_size })
+}
+
+/// The newest copy that was made here, for who asks how old it is.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Newest {
+    /// When, in seconds since 1970.
+    pub(super) unix_secs: i64,
+    pub(super) entries: u64,
+    /// Where it was put.
+    pub(super) file: PathBuf,
+}
+
+/// Which copy was made last; `None` where none was.
+pub(super) fn newest_backup(data_dir: &Path) -> Option<Newest> {
+    serde_json::from_slice(&files::read(&data_dir.join(NEWEST)).ok()?).ok()
+}
+
+fn note(session: &Session, newest: &Newest) -> Result<(), Failure> {
+    let text = serde_json::to_vec(newest).map_err(|error| Failure::new("BACKUP", error))?;
+    files::replace(&session.config()?.data_dir().join(NEWEST), &text, files::SECRET)
 }
 
 /// Also to another file system. What is there already stays.

@@ -49,8 +49,8 @@ pub(super) fn run(session: &Session, _args: &Keeper) -> Result<(), Failure> {
 }
 
 fn surroundings(session: &Session) -> keeper::Surroundings {
-    let crate::Surroundings { clock, boot, probe } = session.surroundings();
-    keeper::Surroundings { clock, boot, probe }
+    let crate::Surroundings { clock, boot, random, probe } = session.surroundings();
+    keeper::Surroundings { clock, boot, random, probe }
 }
 
 fn settings(config: &Config) -> Result<keeper::Config, Failure> {

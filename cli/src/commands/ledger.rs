@@ -15,6 +15,8 @@ use crate::client::As;
 use crate::error::Failure;
 use crate::session::Session;
 
+pub(super) use checkpoint::follow;
+
 /// Verify the ledger, and read it
 #[derive(Debug, Subcommand)]
 pub(crate) enum Ledger {

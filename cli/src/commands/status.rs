@@ -49,6 +49,8 @@ struct Seen {
     revoked: u64,
     crl_number: u64,
     crl_next_update: Option<Moment>,
+    /// Entry of the newest custody manifest.
+    custody_index: u64,
     budgets: Vec<Budget>,
 }
 
@@ -83,6 +85,7 @@ impl From<GetStatusResponse> for Seen {
             revoked: status.revoked,
             crl_number: status.crl_number,
             crl_next_update: moment(status.crl_next_update),
+            custody_index: status.custody_index,
             budgets: status.budgets.into_iter().map(Budget::from).collect(),
         }
     }
@@ -126,6 +129,7 @@ impl Show for Seen {
         if let Some(Moment(secs)) = self.crl_next_update {
             page.moment("next CRL by", secs);
         }
+        page.field("custody", format!("entry {} (rootcellar custody show)", self.custody_index));
         for budget in &self.budgets {
             let left = format!("{} of {} left in this hour", budget.left, budget.per_hour);
             page.field("budget", format!("{}, grant {}: {left}", budget.controller, budget.grant));

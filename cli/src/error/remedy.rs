@@ -23,6 +23,7 @@ pub(super) fn of(reason: &str) -> Option<&'static str> {
         "PROPOSAL_STRANGER" => "the same command with --officer-key FILE, an officer's of the charter",
         "REQUEST_ID_REUSED" => "the same command with another --request-id",
         "KEEPER_UNAVAILABLE" | "TOKEN_UNAVAILABLE" | "ISSUER_NOT_VALID" | "INTERNAL" => "rootcellar status",
+        "ENTROPY_FAILED" => "rootcellar doctor",
         _ => return None,
     })
 }

@@ -3,6 +3,7 @@
 //! Does not: judge what the keeper alone knows (budgets, possession of keys), or that nothing was withheld after the checkpoint.
 
 mod authority;
+mod custody;
 mod flaw;
 mod issuers;
 mod revocations;
@@ -23,6 +24,7 @@ use serde::Serialize;
 pub(crate) use flaw::{Finding, Flaw};
 
 use authority::{Authority, EpochOpened};
+use custody::Manifests;
 use issuers::Issuers;
 
 /// An audit that is under way.
@@ -34,6 +36,7 @@ pub(crate) struct Audit {
     tree: Edge,
     authority: Authority,
     issuers: Issuers,
+    manifests: Manifests,
     report: Report,
     /// A tree that was seen before, until this one has grown to its size.
     remembered: Option<TreeHead>,
@@ -57,8 +60,8 @@ impl Audit {
     pub(crate) fn new(origin: KeyName, oid: ObjectIdentifier, remembered: Option<TreeHead>) -> Self {
         let report = Report::default();
         let (authority, issuers) = (Authority::default(), Issuers::default());
-        let origins = Vec::new();
-        Self { oid, origin, origins, tree: Edge::new(), authority, issuers, report, remembered }
+        let (origins, manifests) = (Vec::new(), Manifests::default());
+        Self { oid, origin, origins, tree: Edge::new(), authority, issuers, manifests, report, remembered }
     }
 
     /// Demands that entry 0 holds the first of these charters, and that the log goes on to the last.
@@ -159,7 +162,11 @@ impl Audit {
                 self.authority.revocations.crl(index, crl).map(|()| "crl")
             }
             Some(Kind::Refusals(_)) => Ok("refusals"),
-            Some(Kind::Custody(_)) => Ok("custody"),
+            Some(Kind::Custody(custody)) => {
+                let Self { manifests, origins, .. } = self;
+                let is_ours = |to: &Reference| origins.iter().any(|ours| *ours == *to.origin);
+                manifests.judge(index, custody, is_ours).map(|()| "custody")
+            }
             None => Err(EntryError::NoKind.into()),
         }?;
         *self.report.kinds.entry(kind).or_default() += 1;

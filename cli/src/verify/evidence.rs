@@ -59,6 +59,12 @@ pub(crate) enum EvidenceError {
     /// The entry records something else.
     #[error("the entry records no certificate")]
     NoIssuance,
+    /// The entry records something else.
+    #[error("the entry is no custody manifest")]
+    NoCustody,
+    /// The entry is of another cell.
+    #[error("the entry is of another cell")]
+    OtherCell,
     /// No certificate.
     #[error(transparent)]
     Certificate(#[from] NotACertificate),
@@ -131,7 +137,11 @@ impl Trust {
         Ok(Proven { chain: verified, entry, issuance, index: proof.index, checkpoint })
     }
 
-    fn checkpoint(&self, proof: &Proof, entry: &[u8]) -> Result<Checkpoint, EvidenceError> {
+    /// Checks that a log of the bundle holds `entry`, and returns the checkpoint that says so.
+    ///
+    /// # Errors
+    /// [`EvidenceError::OtherLog`], [`EvidenceError::Proof`].
+    pub(super) fn checkpoint(&self, proof: &Proof, entry: &[u8]) -> Result<Checkpoint, EvidenceError> {
         // tlog-checkpoint, "Note text": the first line is the origin.
         let origin = proof.checkpoint.text().lines().next().unwrap_or_default();
         let log = self.bundle.log(origin).ok_or(EvidenceError::OtherLog)?;

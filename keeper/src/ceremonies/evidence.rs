@@ -192,7 +192,7 @@ impl Evidence {
         let exceptions: Vec<String> =
             token.iter().filter(|(key, _)| key == "exception").map(|(_, value)| value.clone()).collect();
         let attributes = section.attributes()?;
-        KeyAttributes::written(attributes.clone())
+        KeyAttributes::reported(attributes.iter().cloned().collect())
             .require(&exceptions)
             .map_err(|error| section.bad("attribute", error))?;
         let token = of_token("token-label")

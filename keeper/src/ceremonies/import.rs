@@ -178,8 +178,9 @@ fn custody(evidence: &Evidence) -> Kind {
             .iter()
             .map(|(name, value)| Attribute { name: name.clone(), value: value.clone() })
             .collect(),
+        ..KeyCustody::default()
     };
-    Kind::Custody(Custody { keys: evidence.keys.iter().map(one).collect() })
+    Kind::Custody(Custody { keys: evidence.keys.iter().map(one).collect(), ..Custody::default() })
 }
 
 /// Whatever officers sign, a bundle that names no key of the log or no issuer that leads to one of its anchors would stop the cell.

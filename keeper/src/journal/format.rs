@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use super::{JournalError, backup, projection};
 
 /// The format that this program writes (`PRAGMA user_version`).
-pub(super) const FORMAT: i32 = 2;
+pub(super) const FORMAT: i32 = 3;
 /// The oldest that it brings up to date.
 const OLDEST: i32 = 1;
 /// Marks the file as ours (`PRAGMA application_id`): "RtCl".
@@ -61,7 +61,9 @@ pub(super) fn bring_up(connection: &Connection, dir: &Path) -> Result<(), Journa
     for table in projection::TABLES {
         connection.execute_batch(&format!("DROP TABLE IF EXISTS {table}"))?;
     }
-    connection.execute_batch(super::SINCE_2)?;
+    if found < 2 {
+        connection.execute_batch(super::SINCE_2)?;
+    }
     connection.execute_batch(include_str!("projection.sql"))?;
     replay(connection)?;
     connection.pragma_update(None, "user_version", FORMAT)?;
@@ -147,6 +149,22 @@ mod tests {
         let kept = Connection::open(dir.path().join("journal.format-1.sqlite")).unwrap();
         assert_eq!(check(&kept).unwrap(), 1, "the backup is what was there");
         Journal::open(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn a_journal_of_format_2_keeps_what_came_with_it() {
+        let dir = private();
+        drop(Journal::create(dir.path(), "cell.example", "cell.example/log/1").unwrap());
+        let file = Connection::open(dir.path().join("journal.sqlite")).unwrap();
+        file.execute_batch("DROP TABLE custody; INSERT INTO settled VALUES (1, 7); PRAGMA user_version = 2")
+            .unwrap();
+        drop(file);
+        let mut journal = Journal::open(dir.path()).unwrap();
+        assert!(journal.rebuild(false).unwrap().differing.is_empty());
+        drop(journal);
+        let file = Connection::open(dir.path().join("journal.sqlite")).unwrap();
+        let settled: u64 = file.query_row("SELECT idx FROM settled", [], |row| row.get(0)).unwrap();
+        assert_eq!((check(&file).unwrap(), settled), (3, 7));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::revocation::Scope;
 use crate::{HOUR_MS, RENEWALS_STOP_MS, convert};
 
 /// Names of the projected tables, in the order in which a rebuild compares them.
-pub(super) const TABLES: [&str; 16] = [
+pub(super) const TABLES: [&str; 17] = [
     "charter",
     "bundle",
     "ca",
@@ -30,6 +30,7 @@ pub(super) const TABLES: [&str; 16] = [
     "revoked",
     "crl",
     "epoch",
+    "custody",
 ];
 
 type Applied = Result<(), JournalError>;
@@ -48,7 +49,8 @@ pub(super) fn apply(connection: &Connection, index: u64, record: &Entry) -> Appl
         Some(Kind::Revocation(revocation)) => state.revocation(revocation),
         Some(Kind::Crl(crl)) => state.crl(crl),
         Some(Kind::Ceremony(ceremony)) => state.ceremony(ceremony),
-        Some(Kind::Refusals(_) | Kind::Custody(_)) => Ok(()),
+        Some(Kind::Custody(custody)) => state.custody(custody),
+        Some(Kind::Refusals(_)) => Ok(()),
         None => Err(corrupt("an entry without a kind")),
     }?;
     state.request()
@@ -256,6 +258,14 @@ impl State<'_> {
                 crl.revoked,
                 crl.covers,
             ),
+        )
+    }
+
+    /// The founding manifest, and those that the keeper observed: they alone have a module.
+    fn custody(&self, custody: &entry::Custody) -> Applied {
+        self.run(
+            "INSERT INTO custody SELECT ?1, ?2 WHERE ?3 OR NOT EXISTS (SELECT 1 FROM custody)",
+            (self.index, self.record.time_unix_ms, custody.module.is_some()),
         )
     }
 

@@ -123,3 +123,8 @@ CREATE TABLE epoch (
     origin    TEXT NOT NULL,
     lost_size INTEGER NOT NULL
 );
+-- Custody manifests: the first is the founding one, the others are the keeper's.
+CREATE TABLE custody (
+    idx         INTEGER PRIMARY KEY,
+    recorded_ms INTEGER NOT NULL
+);

@@ -1,5 +1,6 @@
 //! Reads the journal: the record and its projections, typed.
 
+mod custody;
 mod lists;
 
 use std::sync::Arc;

@@ -1,8 +1,10 @@
 //! What the sequencer is told, and why it ends.
 
+use ledger::entry::Custody;
 use proto::door::Ask;
 
 use crate::door::Reply;
+use crate::entropy::Unhealthy;
 use crate::journal::JournalError;
 use crate::steps::Verified;
 use crate::steps::crl::{ComposedCrl, VerifiedCrl};
@@ -38,6 +40,10 @@ pub(crate) enum Command {
     CrlFailed(String),
     /// The journal is damaged: what is recorded is not what the tree says.
     Damaged(String),
+    /// A custody manifest, but for what it differs in.
+    Observed(Box<Custody>),
+    /// A source of random numbers failed its health tests: nothing is issued any more.
+    Unhealthy(Unhealthy),
     /// The token is lost to this process.
     TokenLost(String),
     /// Finish what has begun, then end.

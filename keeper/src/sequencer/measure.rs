@@ -21,6 +21,10 @@ impl Sequencer {
             status.ready = false;
             status.reasons.push(format!("the journal is damaged, restore a backup: {damage}"));
         }
+        if let Some(failed) = self.entropy.failed() {
+            status.ready = false;
+            status.reasons.push(failed.to_string());
+        }
         Ok(status)
     }
 

@@ -11,11 +11,13 @@ use crossbeam_channel::{Receiver, Sender};
 use proto::door::Ask;
 
 use super::{Config, Keeper, StartError, Surroundings};
+use crate::attendant::Attendant;
 use crate::checkpoints::Checkpoints;
 use crate::crls::{self, Crls};
 use crate::custody::Custody;
 use crate::door::{OpenDoors, Reply, Routes};
 use crate::journal::{Journal, JournalError, move_wal};
+use crate::manifest::{self, LoadedModule, Manifests, Observer};
 use crate::metrics::Metrics;
 use crate::reads::{self, Reads};
 use crate::refused::Refused;
@@ -41,6 +43,7 @@ pub(super) struct Checked {
     pub(super) journal: Journal,
     pub(super) trust: Trust,
     pub(super) custody: Arc<Custody>,
+    pub(super) module: LoadedModule,
     pub(super) settings: Settings,
     /// What a crash left and is to be signed.
     pub(super) left: Vec<Recorded>,
@@ -50,8 +53,8 @@ pub(super) struct Checked {
 impl Checked {
     /// Starts the threads.
     pub(super) fn assemble(self, config: Config, surroundings: Surroundings) -> Result<Keeper, StartError> {
-        let Surroundings { clock, boot, probe } = surroundings;
-        let Self { journal, trust, custody, settings, left, metrics } = self;
+        let Surroundings { clock, boot, random, probe } = surroundings;
+        let Self { journal, trust, custody, module, settings, left, metrics } = self;
         let queues = Queues::new();
         let newest_ms = journal.newest_ms()?;
         let log_key = trust.log.keys.iter().find(|key| trust::spki_of(key) == custody.log_spki()).cloned();
@@ -60,15 +63,24 @@ impl Checked {
         let workers::Started { pulse, threads: mut in_module, own } =
             workers::start(&custody, &issuer, &queues.jobs.1, &queues.done.0, &metrics, &probe)?;
         let (newest, turns) = (Newest::default(), Arc::new(AtomicU64::new(0)));
-        let (blocks, entropy) = entropy::store();
-        in_module.push(workers::start_entropy(
-            &custody,
+        let (blocks, entropy) = entropy::store(random, metrics.clone());
+        let (observe, orders) = crossbeam_channel::bounded(1);
+        let attendant = Attendant {
+            observer: Observer {
+                custody: Arc::clone(&custody),
+                module,
+                root: journal.reader().founding_custody()?.as_ref().and_then(manifest::root_of),
+                issuer_validity: issuer.validity(),
+                clock: Arc::clone(&clock),
+            },
+            orders,
             blocks,
-            pulse.clone(),
-            queues.done.0.clone(),
-            metrics.clone(),
-            newest.clone(),
-        )?);
+            pulse: pulse.clone(),
+            done: queues.done.0.clone(),
+            metrics: metrics.clone(),
+            newest: newest.clone(),
+        };
+        in_module.push(attendant.start()?);
         let reads = Reads {
             cell: config.cell,
             origin: settings.origin.clone(),
@@ -95,6 +107,7 @@ impl Checked {
             checkpoints: Checkpoints::new(trust.log.origin, log_key, trust.checkpoint),
             crls,
             newest,
+            manifests: Manifests::new(observe),
             doors,
             pending: recovery::resume(left, &queues.jobs.0),
             journal,
@@ -102,6 +115,7 @@ impl Checked {
             issuer,
             issuers: trust.issuers,
             entropy,
+            entropy_told: false,
             time: Time::new(clock, boot, newest_ms),
             probe,
             swept: BTreeMap::new(),

@@ -4,6 +4,7 @@
 
 use certs::compose::{Serial, Validity};
 use certs::{Blocklist, Issuer, KeyError, PublicKey};
+use ledger::entry::KeyClash;
 use proto::v1::Reason;
 
 use crate::entropy::Entropy;
@@ -34,13 +35,20 @@ pub(crate) fn key(
         Refusal::new(reason, error.to_string()).on("csr")
     })?;
     let hash = key.spki_sha256();
-    let another = reader.key_subject(&hash)?.is_some_and(|owner| owner != subject);
-    if another || reader.is_ca_key(&hash)? {
+    let another = reader.key_subject(&hash)?.filter(|owner| owner != subject);
+    if another.is_some() || reader.is_ca_key(&hash)? {
+        let clash = KeyClash {
+            spki_sha256: hash.to_vec(),
+            holder: another.unwrap_or_default(),
+            claimant: subject.to_owned(),
+            count: 1,
+        };
         return Err(Refusal::new(
             Reason::KeyInUse,
             "this public key belongs to another identity: make a new key. If you did not copy it, someone cloned a machine",
         )
-        .on("csr"));
+        .on("csr")
+        .clashing(clash));
     }
     Ok(key)
 }
@@ -91,13 +99,10 @@ pub(crate) fn admit(
     public_key: PublicKey,
     ttl_secs: u32,
 ) -> Result<Admitted, Refusal> {
-    let no_entropy = |error: crate::entropy::NoEntropy| {
-        Refusal::new(Reason::TokenUnavailable, error.to_string()).retry(1000)
-    };
     // RFC 5280 §4.1.2.2: positive, at most 20 octets. 159 bits of chance.
-    let serial = Serial::try_from(entropy.draw::<20>("rootcellar/v1 serial").map_err(no_entropy)?);
+    let serial = Serial::try_from(entropy.draw::<20>("rootcellar/v1 serial")?);
     let serial = serial.map_err(Refusal::internal)?;
-    let jitter = u16::from_be_bytes(entropy.draw::<2>("rootcellar/v1 jitter").map_err(no_entropy)?);
+    let jitter = u16::from_be_bytes(entropy.draw::<2>("rootcellar/v1 jitter")?);
     let shorter = u64::from(ttl_secs) * u64::from(jitter) / (10 * u64::from(u16::MAX));
     let now = u64::try_from(now_ms.div_euclid(1000)).map_err(Refusal::internal)?;
     let validity = Validity::for_lifetime(now, u64::from(ttl_secs) - shorter, issuer.validity());

@@ -53,7 +53,7 @@ pub mod entry {
         /// Requests that were refused, summed.
         #[prost(message, tag = "22")]
         Refusals(super::Refusals),
-        /// Attributes of the service's keys, as read back from their token.
+        /// Custody of the service's keys, as read back from their token.
         #[prost(message, tag = "23")]
         Custody(super::Custody),
         /// A pending certificate given up: it counts as issued, and nobody was given it.
@@ -222,6 +222,26 @@ pub struct Refusals {
     /// Refusals that had no place among those.
     #[prost(uint64, tag = "3")]
     pub others: u64,
+    /// Public keys that were presented for a second identity: a machine was cloned, or a key copied. At most 64; the first is recorded at
+    /// once.
+    #[prost(message, repeated, tag = "4")]
+    pub key_clashes: ::prost::alloc::vec::Vec<KeyClash>,
+}
+/// A public key that was presented for another identity than the one that holds it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeyClash {
+    /// SHA-256 of the SubjectPublicKeyInfo, 32 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub spki_sha256: ::prost::alloc::vec::Vec<u8>,
+    /// SPIFFE path of the identity that holds it; empty where it is a CA's own.
+    #[prost(string, tag = "2")]
+    pub holder: ::prost::alloc::string::String,
+    /// SPIFFE path of the identity that it was presented for.
+    #[prost(string, tag = "3")]
+    pub claimant: ::prost::alloc::string::String,
+    /// How often.
+    #[prost(uint64, tag = "4")]
+    pub count: u64,
 }
 /// One caller's refusals for one reason.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -236,12 +256,28 @@ pub struct Refusal {
     #[prost(uint64, tag = "3")]
     pub count: u64,
 }
-/// Attributes of the service's keys, as read back from their token.
+/// Custody of the service's keys, as read back from their token: a manifest. The founding one has the root's key too, and only keys. The keeper
+/// writes one at every start and every hour, each whole, so that one entry with its proof stands for itself.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Custody {
     /// One for each key.
     #[prost(message, repeated, tag = "1")]
     pub keys: ::prost::alloc::vec::Vec<KeyCustody>,
+    /// One for each token with one of those keys.
+    #[prost(message, repeated, tag = "2")]
+    pub tokens: ::prost::alloc::vec::Vec<TokenCustody>,
+    /// The PKCS#11 module.
+    #[prost(message, optional, tag = "3")]
+    pub module: ::core::option::Option<ModuleCustody>,
+    /// The root's token, which the service must not see.
+    #[prost(message, optional, tag = "4")]
+    pub root_token: ::core::option::Option<RootTokenCustody>,
+    /// The manifest before.
+    #[prost(message, optional, tag = "5")]
+    pub previous: ::core::option::Option<Reference>,
+    /// What is other than there; empty where nothing is.
+    #[prost(message, repeated, tag = "6")]
+    pub differences: ::prost::alloc::vec::Vec<CustodyDifference>,
 }
 /// One key as its token describes it.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -264,6 +300,82 @@ pub struct KeyCustody {
     /// Attributes and their values, sorted by name ("CKA_EXTRACTABLE", "false").
     #[prost(message, repeated, tag = "6")]
     pub attributes: ::prost::alloc::vec::Vec<Attribute>,
+    /// Where it is in its life. Unspecified in the founding manifest.
+    #[prost(enumeration = "KeyState", tag = "7")]
+    pub state: i32,
+    /// What attests that it was made in hardware ("none"). Empty in the founding manifest.
+    #[prost(string, tag = "8")]
+    pub attestation: ::prost::alloc::string::String,
+}
+/// A token as it describes itself.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TokenCustody {
+    /// Label.
+    #[prost(string, tag = "1")]
+    pub label: ::prost::alloc::string::String,
+    /// Serial number.
+    #[prost(string, tag = "2")]
+    pub serial: ::prost::alloc::string::String,
+    /// Manufacturer.
+    #[prost(string, tag = "3")]
+    pub manufacturer: ::prost::alloc::string::String,
+    /// Model.
+    #[prost(string, tag = "4")]
+    pub model: ::prost::alloc::string::String,
+    /// Version of its firmware.
+    #[prost(string, tag = "5")]
+    pub firmware: ::prost::alloc::string::String,
+    /// Claims of origin that this kind of token cannot make and the operator excused, sorted.
+    #[prost(string, repeated, tag = "6")]
+    pub exceptions: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// A PKCS#11 module.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ModuleCustody {
+    /// File that was loaded, symbolic links resolved.
+    #[prost(string, tag = "1")]
+    pub path: ::prost::alloc::string::String,
+    /// SHA-256 of that file just before it was loaded, 32 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub sha256: ::prost::alloc::vec::Vec<u8>,
+    /// Manufacturer and description, as the library says them.
+    #[prost(string, tag = "3")]
+    pub library: ::prost::alloc::string::String,
+    /// Version of the library.
+    #[prost(string, tag = "4")]
+    pub library_version: ::prost::alloc::string::String,
+    /// Version of PKCS#11 that it speaks.
+    #[prost(string, tag = "5")]
+    pub cryptoki_version: ::prost::alloc::string::String,
+}
+/// The root's token, as the founding manifest names it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RootTokenCustody {
+    /// Its label.
+    #[prost(string, tag = "1")]
+    pub label: ::prost::alloc::string::String,
+    /// Its serial number.
+    #[prost(string, tag = "2")]
+    pub serial: ::prost::alloc::string::String,
+    /// SHA-256 of the root key's SubjectPublicKeyInfo, 32 bytes.
+    #[prost(bytes = "vec", tag = "3")]
+    pub spki_sha256: ::prost::alloc::vec::Vec<u8>,
+    /// Whether the service's module shows a token of that label or serial, or a key pair with the root's public key. It must not.
+    #[prost(bool, tag = "4")]
+    pub visible: bool,
+}
+/// What is other than in the manifest before.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CustodyDifference {
+    /// Of what ("log key 3f2a90bc: CKA_COPYABLE", "module: sha256").
+    #[prost(string, tag = "1")]
+    pub subject: ::prost::alloc::string::String,
+    /// As it was; empty where there was none.
+    #[prost(string, tag = "2")]
+    pub before: ::prost::alloc::string::String,
+    /// As it is; empty where there is none.
+    #[prost(string, tag = "3")]
+    pub after: ::prost::alloc::string::String,
 }
 /// One PKCS#11 attribute.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -501,6 +613,51 @@ impl Change {
             "CHANGE_CREATED" => Some(Self::Created),
             "CHANGE_UPDATED" => Some(Self::Updated),
             "CHANGE_DELETED" => Some(Self::Deleted),
+            _ => None,
+        }
+    }
+}
+/// Where a key is in its life: the states of NIST SP 800-57 part 1 section 7.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum KeyState {
+    /// Not said.
+    Unspecified = 0,
+    /// Made, and not used yet.
+    PreActivation = 1,
+    /// It signs.
+    Active = 2,
+    /// It signs no more; what it signed is still good.
+    Deactivated = 3,
+    /// Another may have it.
+    Compromised = 4,
+    /// It is gone.
+    Destroyed = 5,
+}
+impl KeyState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "KEY_STATE_UNSPECIFIED",
+            Self::PreActivation => "KEY_STATE_PRE_ACTIVATION",
+            Self::Active => "KEY_STATE_ACTIVE",
+            Self::Deactivated => "KEY_STATE_DEACTIVATED",
+            Self::Compromised => "KEY_STATE_COMPROMISED",
+            Self::Destroyed => "KEY_STATE_DESTROYED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "KEY_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "KEY_STATE_PRE_ACTIVATION" => Some(Self::PreActivation),
+            "KEY_STATE_ACTIVE" => Some(Self::Active),
+            "KEY_STATE_DEACTIVATED" => Some(Self::Deactivated),
+            "KEY_STATE_COMPROMISED" => Some(Self::Compromised),
+            "KEY_STATE_DESTROYED" => Some(Self::Destroyed),
             _ => None,
         }
     }

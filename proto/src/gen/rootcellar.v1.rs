@@ -2221,6 +2221,9 @@ pub struct GetStatusResponse {
     /// What each grant has left of this hour's budget.
     #[prost(message, repeated, tag = "20")]
     pub budgets: ::prost::alloc::vec::Vec<BudgetLeft>,
+    /// Entry with the newest custody manifest; 0 before the first.
+    #[prost(uint64, tag = "21")]
+    pub custody_index: u64,
 }
 /// What a grant has left of this hour's budget.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3728,6 +3731,8 @@ pub enum Reason {
     NotServed = 94,
     /// The clock is not to be trusted.
     ClockWrong = 95,
+    /// A source of random numbers failed its health tests.
+    EntropyFailed = 96,
 }
 impl Reason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -3783,6 +3788,7 @@ impl Reason {
             Self::Internal => "REASON_INTERNAL",
             Self::NotServed => "REASON_NOT_SERVED",
             Self::ClockWrong => "REASON_CLOCK_WRONG",
+            Self::EntropyFailed => "REASON_ENTROPY_FAILED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -3835,6 +3841,7 @@ impl Reason {
             "REASON_INTERNAL" => Some(Self::Internal),
             "REASON_NOT_SERVED" => Some(Self::NotServed),
             "REASON_CLOCK_WRONG" => Some(Self::ClockWrong),
+            "REASON_ENTROPY_FAILED" => Some(Self::EntropyFailed),
             _ => None,
         }
     }

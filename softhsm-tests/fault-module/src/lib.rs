@@ -5,7 +5,8 @@
 //! `flags`, a decimal number; a `C_Login` without a PIN takes it from the file `keypad`, as if it were entered at the token. And `C_Sign` does what the first line of its file `fault` says, read anew
 //! for each call:
 //! `flip` (another signature than the key's), `rv=N` (returns N, decimal, without signing), `delay=N` (waits N milliseconds first),
-//! `lasts=N` (answers after N milliseconds in all).
+//! `lasts=N` (answers after N milliseconds in all). Likewise `C_GenerateRandom` by its file `random`: `stuck` (every octet the same), `bias`
+//! (three bits of chance in each), `repeat` (from now on the same octets at each call), and with `once-` before it for one call only.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -57,6 +58,7 @@ fn load() -> Option<Loaded> {
     ours.C_GetTokenInfo = Some(token_info);
     ours.C_Login = Some(login);
     ours.C_Sign = Some(sign);
+    ours.C_GenerateRandom = Some(random);
     Some(Loaded { _library: library, real, ours })
 }
 
@@ -139,6 +141,44 @@ unsafe extern "C" fn sign(
         wait(millis(value).saturating_sub(began.elapsed()));
     }
     rv
+}
+
+unsafe extern "C" fn random(session: CK_SESSION_HANDLE, out: CK_BYTE_PTR, length: CK_ULONG) -> CK_RV {
+    let Some(real) = loaded().and_then(|loaded| loaded.real.C_GenerateRandom) else {
+        return CKR_GENERAL_ERROR;
+    };
+    // SAFETY: the caller's own arguments, passed on.
+    let rv = unsafe { real(session, out, length) };
+    if rv != CKR_OK {
+        return rv;
+    }
+    // SAFETY: PKCS#11 v3.1 §5.21.2: the caller's place has as many octets as it says, and the module has just written them.
+    let octets = unsafe { std::slice::from_raw_parts_mut(out, usize::try_from(length).unwrap_or_default()) };
+    misdraw(octets);
+    CKR_OK
+}
+
+/// Spoils random octets as the file says.
+fn misdraw(octets: &mut [u8]) {
+    let Some(path) = directory().map(|directory| directory.join("random")) else { return };
+    let fault = fs::read_to_string(&path).unwrap_or_default();
+    let fault = fault.trim();
+    let kind = match fault.strip_prefix("once-") {
+        Some(kind) => {
+            let _ = fs::remove_file(&path);
+            kind
+        }
+        None => fault,
+    };
+    match kind {
+        "stuck" => octets.fill(0x5a),
+        "bias" => octets.iter_mut().for_each(|octet| *octet &= 7),
+        // A full period of a generator whose every step is another octet: only that it comes again gives it away.
+        "repeat" => {
+            octets.iter_mut().zip((0..=u8::MAX).cycle()).for_each(|(octet, i)| *octet = i.wrapping_mul(167))
+        }
+        _ => {}
+    }
 }
 
 fn millis(value: &str) -> Duration {

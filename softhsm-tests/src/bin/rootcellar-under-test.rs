@@ -1,8 +1,9 @@
-//! The `rootcellar` program with a clock that a test sets, and an end where a test wants it. No build of the product holds this file.
+//! The `rootcellar` program with a clock and chance that a test sets, and an end where a test wants it. No build of the product holds this file.
 //!
 //! `ROOTCELLAR_TEST_CLOCK` names a file with the milliseconds to add to the time, as if they had passed, and behind them those by which
 //! the clock alone jumps. `ROOTCELLAR_TEST_KILL` names a file with a step ("8 sign"):
-//! the process that reaches it takes the file away and kills itself. "8 sign#3" is the third time that one process reaches it.
+//! the process that reaches it takes the file away and kills itself. "8 sign#3" is the third time that one process reaches it. While the
+//! file that `ROOTCELLAR_TEST_RANDOM` names is there, the system's random octets that the keeper draws are all the same.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -25,6 +26,13 @@ fn main() -> ExitCode {
     let surroundings = cli::Surroundings {
         clock: Arc::new(|| now_unix_ms().saturating_add(moved_ms(0)).saturating_add(moved_ms(1))),
         boot: Arc::new(|| now_unix_ms().saturating_add(moved_ms(0))),
+        random: Arc::new(|out| {
+            if std::env::var_os("ROOTCELLAR_TEST_RANDOM").is_some_and(|file| Path::new(&file).exists()) {
+                out.fill(0);
+                return Ok(());
+            }
+            getrandom::fill(out).map_err(std::io::Error::other)
+        }),
         probe: Arc::new(probe),
     };
     cli::main(std::env::args_os(), surroundings)

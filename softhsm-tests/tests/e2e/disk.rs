@@ -45,7 +45,7 @@ async fn ends_and_comes_back(fault: &str) {
     fs::remove_file(&order).unwrap();
     let certificate = eventually("it is granted", async || ask(&client, named()).await.ok()).await;
     assert_eq!(ask(&client, named()).await.unwrap(), certificate);
-    assert_eq!(house.entries().await.len() - before, 2, "one agent, one certificate");
+    assert_eq!(house.entries().await.len() - before, 3, "one manifest, one agent, one certificate");
     house.cell.run(&["ledger", "verify"]).ok();
 }
 

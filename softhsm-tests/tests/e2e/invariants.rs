@@ -123,7 +123,7 @@ async fn invariant_2_recorded_before_signed() {
     let certificate =
         eventually("the same request is granted", async || ask(&client, named()).await.ok()).await;
     let made = house.entries().await.len() - before;
-    assert_eq!(made, 2, "one agent, one certificate, and nothing of the first try");
+    assert_eq!(made, 3, "one manifest, one agent, one certificate, and nothing of the first try");
     assert_eq!(ask(&client, named()).await.unwrap(), certificate);
     only_recorded_was_signed(&house, &faults).await;
     house.cell.run(&["ledger", "verify"]).ok();
@@ -280,13 +280,18 @@ async fn invariant_6_fail_closed() {
             let _ = fs::remove_file(journal.with_file_name(beside));
         }
     };
-    put(&flipped(&sound, &der[4..at + serial.len()]));
+    let entry = &der[4..at + serial.len()];
+    put(&flipped(&sound, entry));
     house.serving = house.cell.serve();
     let client = house.credentials().client().await;
     let get = GetCertificateRequest { name: certificate.name.clone() };
     refused(client.issuance().get_certificate(get.clone()).await, Code::Internal, "INTERNAL");
     house.cell.run(&["ledger", "verify"]).fails(1);
     assert_eq!(house.stop().await, 0);
+    // What was recorded meanwhile stays, and what was damaged is mended: a journal that goes back would be refused for that.
+    let mut damaged = entry.to_vec();
+    *damaged.last_mut().unwrap() ^= 1;
+    let sound = flipped(&fs::read(&journal).unwrap(), &damaged);
 
     // A tree that is not the signed one is not served.
     let leaf = certificate.receipt.as_ref().unwrap().leaf_hash.as_slice();

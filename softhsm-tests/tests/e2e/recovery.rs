@@ -31,7 +31,7 @@ async fn keeper_killed() {
     faults.set("");
     let certificate = eventually("it is granted", async || ask(&client, named.clone()).await.ok()).await;
     assert_eq!(ask(&client, named).await.unwrap(), certificate, "and stays the same");
-    assert_eq!(house.entries().await.len() - before, 2, "one agent, one certificate");
+    assert_eq!(house.entries().await.len() - before, 3, "one agent, one certificate, one manifest");
     assert_ne!(house.serving.child("keeper"), keeper);
     house.cell.run(&["ledger", "verify"]).ok();
     still_issues(&client).await;

@@ -1,15 +1,19 @@
 //! Requests that are refused for themselves: their fields, their identities, their idempotency keys, their deadlines.
 
+use ledger::entry::entry::Kind;
 use proto::v1::{
     Agent, BatchCreateAgentsRequest, CreateAgentRequest, GetCertificateRequest, GetConsistencyProofRequest,
     IssueCertificateRequest, ListAgentsRequest, ListCertificatesRequest, UpdateAgentRequest,
 };
-use rcgen::KeyPair;
+use rcgen::{KeyPair, PublicKeyData as _};
+use sha2::{Digest as _, Sha256};
 use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
 use tonic_types::StatusExt as _;
 
-use crate::support::{House, ask, csr, csr_of, inner, issuance_of, issue, refused, request, still_issues};
+use crate::support::{
+    House, ask, csr, csr_of, eventually, inner, issuance_of, issue, refused, request, still_issues,
+};
 use crate::wire;
 
 /// A refusal for a field.
@@ -145,6 +149,18 @@ async fn key_in_use() {
     ask(&client, request("build/a", csr_of(&key))).await.unwrap();
     let cloned = ask(&client, request("build/b", csr_of(&key))).await;
     refused(cloned, Code::FailedPrecondition, "KEY_IN_USE");
+    let clash = eventually("the ledger has both", async || {
+        let kinds =
+            house.entries().await.into_iter().map(|entry| ledger::entry::decode(&entry.entry).unwrap().kind);
+        kinds.into_iter().find_map(|kind| match kind {
+            Some(Kind::Refusals(refusals)) => refusals.key_clashes.into_iter().next(),
+            _ => None,
+        })
+    })
+    .await;
+    assert_eq!((clash.holder.as_str(), clash.claimant.as_str()), ("/agent/build/a", "/agent/build/b"));
+    assert_eq!((clash.spki_sha256, clash.count), (Sha256::digest(key.subject_public_key_info()).to_vec(), 1));
+    assert!(house.serving.log().contains("key-of-two-identities"));
     let controllers = KeyPair::from_pem(&house.credentials().read("key.pem")).unwrap();
     let borrowed = ask(&client, request("build/c", csr_of(&controllers))).await;
     refused(borrowed, Code::FailedPrecondition, "KEY_IN_USE");
@@ -224,7 +240,7 @@ async fn deadline_that_cannot_be_met() {
             tokio::spawn(async move { ask(&client, request(&format!("build/{number}"), csr())).await })
         })
         .collect();
-    crate::support::eventually("they wait for the token", async || {
+    eventually("they wait for the token", async || {
         let status = house.local().await.admin().get_status(proto::v1::GetStatusRequest {}).await;
         (inner(status).pending >= 20).then_some(())
     })

@@ -32,8 +32,16 @@ pub(super) async fn run(session: &Session, who: &As) -> Result<(), Failure> {
     session.output().text("checkpoint", &note)
 }
 
-/// Checks the checkpoint, proves that it follows, and remembers it.
-async fn follow(session: &Session, client: &Client, log: &Log, note: String) -> Result<String, Failure> {
+/// Checks the checkpoint, proves that it follows from the one that was seen last, and remembers it.
+///
+/// # Errors
+/// It is not the log's, or does not follow.
+pub(in crate::commands) async fn follow(
+    session: &Session,
+    client: &Client,
+    log: &Log,
+    note: String,
+) -> Result<String, Failure> {
     let memory = Memory::of(session, log)?;
     let newest = verified(&note, log)?;
     let Some(seen) = not_rolled_back(memory.recall(log)?, &newest)?.filter(|seen| seen.size > 0) else {

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::Entry;
 use crate::client::open;
+use crate::commands::custody;
 use crate::error::Failure;
 use crate::output::rfc3339;
 use crate::session::Session;
@@ -76,7 +77,7 @@ fn show_kind(kind: &Kind, oid: ObjectIdentifier) -> (&'static str, Value) {
         Kind::Issuance(issuance) => ("issuance", show_issuance(issuance, oid)),
         Kind::AgentChange(change) => ("agent_change", show_change(change)),
         Kind::Refusals(refusals) => ("refusals", show_refusals(refusals)),
-        Kind::Custody(custody) => ("custody", show_custody(custody)),
+        Kind::Custody(custody) => ("custody", json!(custody::view::Manifest::from(custody))),
         Kind::Abandonment(given_up) => (
             "abandonment",
             json!({ "certificate": given_up.certificate.as_ref().map(show_reference), "reason": given_up.reason }),
@@ -201,21 +202,15 @@ fn show_refusals(refusals: &entry::Refusals) -> Value {
         "since": rfc3339(refusals.since_unix_ms.div_euclid(1000)),
         "refusals": each.collect::<Vec<_>>(),
         "others": refusals.others,
+        "key_clashes": refusals.key_clashes.iter().map(show_clash).collect::<Vec<_>>(),
     })
 }
 
-fn show_custody(custody: &entry::Custody) -> Value {
-    let keys = custody.keys.iter().map(|key| {
-        let attributes =
-            key.attributes.iter().map(|attribute| (attribute.name.clone(), json!(attribute.value)));
-        json!({
-            "purpose": key.purpose,
-            "spki_sha256": HEXLOWER.encode(&key.spki_sha256),
-            "cka_id": HEXLOWER.encode(&key.cka_id),
-            "token_label": key.token_label,
-            "token_serial": key.token_serial,
-            "attributes": attributes.collect::<serde_json::Map<_, _>>(),
-        })
-    });
-    json!({ "keys": keys.collect::<Vec<_>>() })
+fn show_clash(clash: &entry::KeyClash) -> Value {
+    json!({
+        "spki_sha256": HEXLOWER.encode(&clash.spki_sha256),
+        "holder": clash.holder,
+        "claimant": clash.claimant,
+        "count": clash.count,
+    })
 }

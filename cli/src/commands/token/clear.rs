@@ -48,7 +48,8 @@ pub(super) fn run(session: &Session, args: &ClearPinFailure) -> Result<(), Failu
     let time = rfc3339(session.now_secs());
     let text = format!("{KIND}\ncell: {}\ntoken: {}\ntime: {time}\n", charter.cell(), args.serial);
     let note = Note::unsigned(&text).map_err(|error| Failure::new("NOT_SIGNED", error))?;
-    let note = countersign(note, &charter, &key).map_err(|error| Failure::new("NOT_SIGNED", error))?;
+    let note =
+        countersign(note, charter.officers(), &key).map_err(|error| Failure::new("NOT_SIGNED", error))?;
     let approved = charter.approvals_of_one(&note).map_err(|error| Failure::unverified("the note", error))?;
     if charter.cell() != config.cell().as_ref() {
         let said = format!("{} is the charter of another cell, {}", charter_path.display(), charter.cell());

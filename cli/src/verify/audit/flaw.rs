@@ -34,6 +34,9 @@ pub(crate) enum Flaw {
     /// A reference forward, or into another log.
     #[error("it refers to an entry that is not before it")]
     Reference,
+    /// A custody manifest that does not say what differs from the one before.
+    #[error("what it says that differs from the custody manifest before is not what does")]
+    Differences,
     /// A note that is none.
     #[error("the note: {0}")]
     Note(#[from] NoteError),

@@ -199,3 +199,33 @@ fn an_act_counts_only_in_its_time() {
     tiny.entries[4].0 = entry::encode(&entry).unwrap();
     assert!(matches!(found(&tiny), (ACT, Flaw::Proposal(ProposalError::Expired))));
 }
+
+#[test]
+fn a_custody_manifest_says_what_differs_from_the_one_before() {
+    let manifest = |sha256: u8, before: Option<u64>, after: u64| {
+        let module = entry::ModuleCustody { sha256: vec![sha256; 32], ..entry::ModuleCustody::default() };
+        let mut manifest = entry::Custody { module: Some(module), ..entry::Custody::default() };
+        manifest.previous = before.map(crate::verify::testing::reference);
+        if let Some(sha256) = u8::try_from(after).ok().filter(|sha256| *sha256 > 0) {
+            let mut last = manifest.clone();
+            last.module =
+                Some(entry::ModuleCustody { sha256: vec![sha256; 32], ..entry::ModuleCustody::default() });
+            manifest.differences = ledger::custody::differences(&last, &manifest);
+        }
+        Kind::Custody(manifest)
+    };
+    let with = |second: Kind| {
+        let mut tiny = Tiny::new();
+        tiny.push(manifest(1, None, 0), Vec::new());
+        tiny.push(second, Vec::new());
+        audit(&tiny, None)
+    };
+    let first = LEAF + 1;
+    assert!(with(manifest(1, Some(first), 0)).is_ok());
+    assert!(with(manifest(2, Some(first), 1)).is_ok());
+    let flaw = |second| with(second).unwrap_err().flaw;
+    assert!(matches!(flaw(manifest(2, Some(first), 0)), Flaw::Differences), "it says nothing of it");
+    assert!(matches!(flaw(manifest(1, Some(first), 2)), Flaw::Differences), "nothing is other");
+    assert!(matches!(flaw(manifest(1, Some(LEAF), 0)), Flaw::Reference), "another entry");
+    assert!(matches!(flaw(manifest(1, None, 0)), Flaw::Reference));
+}

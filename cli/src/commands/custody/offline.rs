@@ -1,0 +1,56 @@
+//! An exported manifest, verified from files alone.
+
+use serde::Serialize;
+
+use super::Verify;
+use super::view::Placed;
+use crate::client::officer::{BUNDLE, CHARTER};
+use crate::commands::view::Moment;
+use crate::error::Failure;
+use crate::files;
+use crate::output::{Page, Show};
+use crate::session::Session;
+use crate::verify::evidence::Trust;
+
+pub(super) fn run(session: &Session, args: &Verify) -> Result<(), Failure> {
+    let officer = session.places()?.officer().to_owned();
+    let charter = args.charter.clone().unwrap_or_else(|| officer.join(CHARTER));
+    let bundle = args.bundle.clone().unwrap_or_else(|| officer.join(BUNDLE));
+    let trust = Trust::read(&files::read(&charter)?, &files::read(&bundle)?);
+    let trust = trust.map_err(|error| Failure::unverified(&bundle.display().to_string(), error))?;
+    let proven = trust.prove_custody(&files::read(&args.file)?);
+    let proven = proven.map_err(|error| Failure::unverified(&args.file.display().to_string(), error))?;
+    let verified = Verified {
+        verified: true,
+        log: proven.checkpoint.origin.to_string(),
+        checkpoint_size: proven.checkpoint.size,
+        placed: Placed {
+            entry: proven.index,
+            recorded: Moment(proven.time_unix_ms.div_euclid(1000)),
+            manifest: (&proven.custody).into(),
+        },
+    };
+    session.output().say(&verified)?;
+    // That the log holds it does not make it good.
+    match verified.placed.manifest.flaw() {
+        Some(flaw) => Err(Failure::new("NOT_IN_CUSTODY", flaw)),
+        None => Ok(()),
+    }
+}
+
+#[derive(Serialize)]
+struct Verified {
+    verified: bool,
+    log: String,
+    checkpoint_size: u64,
+    #[serde(flatten)]
+    placed: Placed,
+}
+
+impl Show for Verified {
+    fn show(&self, page: &mut Page) {
+        page.field("ok", "the log holds exactly this manifest");
+        page.field("log", format!("{}, checkpoint over {} entries", self.log, self.checkpoint_size));
+        self.placed.show(page);
+    }
+}

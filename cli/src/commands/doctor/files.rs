@@ -1,0 +1,143 @@
+//! The service's directory, its disk and its backups.
+
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt as _;
+
+use certs::CertificateSummary;
+use keeper::{Journal, JournalError};
+
+use super::finding::Finding;
+use crate::commands::front;
+use crate::commands::journal::{self, Newest};
+use crate::config::Config;
+use crate::files;
+use crate::output::{duration, rfc3339};
+
+/// A backup that is older is old, in seconds.
+const BACKUP_OLD_SECS: i64 = 86_400;
+/// Octets free below which the disk is nearly full, and below which a commit will fail soon.
+const FREE_LOW: u64 = 1 << 30;
+const FREE_NONE: u64 = 64 << 20;
+/// Octets of the write-ahead log that a reader holds open.
+const WAL_LONG: u64 = 256 << 20;
+/// How far a file of now may be ahead of the clock, in seconds.
+const AHEAD_SECS: i64 = 60;
+
+/// Whether there is a cell, and whether anything serves it.
+pub(super) fn cell(config: &Config, runs: bool) -> Vec<Finding> {
+    let dir = config.data_dir().display().to_string();
+    let found = match Journal::is_free(config.data_dir()) {
+        Err(JournalError::Missing(_)) => {
+            Some(Finding::critical("cell.missing", "there is no cell here", dir).mended_by("rootcellar init"))
+        }
+        Ok(()) if !runs => Some(
+            Finding::warning(
+                "service.stopped",
+                "the service does not run: what it knows is not looked at",
+                dir,
+            )
+            .mended_by("rootcellar serve"),
+        ),
+        Err(JournalError::Locked(_)) if !runs => Some(
+            Finding::critical(
+                "service.mute",
+                "a keeper holds the journal, and nothing answers at the local socket",
+                config.socket().display().to_string(),
+            )
+            .mended_by("rootcellar status; then stop the service and start it again"),
+        ),
+        // One that runs holds it.
+        Ok(()) | Err(JournalError::Locked(_)) => None,
+        Err(error) => Some(
+            Finding::critical("journal.unusable", "the journal cannot be opened", error.to_string())
+                .mended_by(format!("chmod 0700 {dir}, where it is open to others")),
+        ),
+    };
+    found.into_iter().collect()
+}
+
+/// The journal's files, and the room they have.
+pub(super) fn journal(config: &Config, now_secs: i64) -> Vec<Finding> {
+    let file = |name: &str| std::fs::metadata(config.data_dir().join(name)).ok();
+    let mut found = Vec::new();
+    let wal = file("journal.sqlite-wal").map_or(0, |wal| wal.len());
+    if wal > WAL_LONG {
+        let finding = "the write-ahead log is long: a reader keeps it from being moved, or the disk is slow";
+        found.push(
+            Finding::warning("journal.write-ahead-log", finding, format!("{} MiB", wal >> 20))
+                .mended_by("start the service again"),
+        );
+    }
+    if let Ok(disk) = rustix::fs::statvfs(config.data_dir()) {
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        let seen = format!("{} MiB free for {}", free >> 20, config.data_dir().display());
+        if free < FREE_NONE {
+            found.push(Finding::critical("disk.full", "the disk is full", seen).mended_by("make room"));
+        } else if free < FREE_LOW {
+            found.push(Finding::warning("disk.low", "the disk is nearly full", seen).mended_by("make room"));
+        }
+    }
+    // Written by the clock of then, whatever a journal's entries say.
+    let newest = ["journal.sqlite", "journal.sqlite-wal"].map(file);
+    let newest = newest.iter().flatten().map(Metadata::mtime).max();
+    if let Some(newest) = newest.filter(|newest| newest - now_secs > AHEAD_SECS) {
+        let seen = format!("written {}, now {}", rfc3339(newest), rfc3339(now_secs));
+        found.push(
+            Finding::critical("clock.behind", "the clock is before the journal's newest file", seen)
+                .mended_by("set the clock"),
+        );
+    }
+    found
+}
+
+/// The newest copy of the journal that this machine knows of.
+pub(super) fn backup(config: &Config, now_secs: i64) -> Vec<Finding> {
+    let fix = "rootcellar journal backup --out FILE, each day, to another machine";
+    let found = match journal::newest_backup(config.data_dir()) {
+        None => Some(Finding::warning("backup.none", "the journal was never copied", "no backup is noted")),
+        Some(Newest { unix_secs, entries, file }) if now_secs - unix_secs > BACKUP_OLD_SECS => {
+            let age = duration((now_secs - unix_secs).unsigned_abs());
+            let seen = format!("{entries} entries, {age} ago, {}", file.display());
+            Some(Finding::warning("backup.old", "the newest copy of the journal is old", seen))
+        }
+        Some(_) => None,
+    };
+    found.map(|finding| finding.mended_by(fix)).into_iter().collect()
+}
+
+/// The service's own certificate, which it renews at half of its life.
+pub(super) fn own_certificate(config: &Config, now_secs: i64) -> Vec<Finding> {
+    let chain = files::read_certificates(&front::own_dir(config).join("chain.pem")).ok();
+    let leaf =
+        chain.and_then(|chain| CertificateSummary::parse(chain.first()?, config.attributes_oid()).ok());
+    let Some(leaf) = leaf else { return Vec::new() };
+    let (check, seen) = ("certificate.service", format!("notAfter {}", rfc3339(leaf.not_after)));
+    let quarter = (leaf.not_after - leaf.not_before) / 4;
+    let found = match leaf.not_after - now_secs {
+        left if left < 0 => {
+            Some(Finding::critical(check, "the service's own certificate is over: no client connects", seen))
+        }
+        left if left < quarter => {
+            Some(Finding::warning(check, "the service's own certificate was not renewed in time", seen))
+        }
+        _ => None,
+    };
+    found.map(|finding| finding.mended_by("rootcellar status; rootcellar serve")).into_iter().collect()
+}
+
+/// What is the officer's and lies on the service's machine.
+pub(super) fn officer(config: &Config) -> Vec<Finding> {
+    let root = &config.root_token().dir;
+    let here = [config.officer_dir().join(crate::client::officer::KEY), root.clone()];
+    let here: Vec<String> =
+        here.iter().filter(|path| path.exists()).map(|path| path.display().to_string()).collect();
+    let finding =
+        "the root's token and an officer's key are on this machine: whoever takes it over has the cell";
+    (!here.is_empty())
+        .then(|| {
+            Finding::warning("officer.here", finding, here.join(", "))
+                .mended_by("move --officer-dir to a medium of the officer's (docs/how-to.md)")
+        })
+        .into_iter()
+        .collect()
+}

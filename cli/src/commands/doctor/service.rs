@@ -1,0 +1,135 @@
+//! What the running service says of itself.
+
+use certs::Issuer;
+use data_encoding::HEXLOWER;
+use ledger::bundle::{Bundle, IssuerState};
+use ledger::entry::entry::Kind;
+use ledger::entry::{self, Custody};
+use proto::client::Client;
+use proto::v1::{
+    GetCheckpointRequest, GetStatusRequest, GetStatusResponse, Grant, ListAgentsRequest,
+    ListControllersRequest, ListEntriesRequest,
+};
+
+use crate::client::officer::CHARTER;
+use crate::client::{charters, fetch_charters, fetch_trust, local};
+use crate::commands::ledger::follow;
+use crate::config::Config;
+use crate::error::Failure;
+use crate::files;
+use crate::session::Session;
+
+/// Agents that are counted, at most.
+const AGENTS_MAX: usize = 10_000;
+/// Entries of one page.
+const PAGE: i32 = 500;
+
+/// What it says.
+pub(super) struct Service {
+    pub(super) status: GetStatusResponse,
+    /// The newest custody manifest, and its time in milliseconds since 1970.
+    pub(super) custody: Option<(Custody, i64)>,
+    pub(super) grants: Vec<Grant>,
+    /// Agents, up to [`AGENTS_MAX`].
+    pub(super) agents: usize,
+    /// Last second of the anchor that expires first; `None` where the bundle does not verify.
+    pub(super) root_not_after: Option<i64>,
+    /// Issuers that stand ready, as the bundle says.
+    pub(super) prepared_issuers: usize,
+    /// Why its log does not follow from what was seen before, or its bundle does not verify.
+    pub(super) inconsistent: Option<Failure>,
+}
+
+impl Service {
+    /// Asks everything. `None` where no service runs.
+    ///
+    /// # Errors
+    /// It runs, and does not answer.
+    pub(super) async fn ask(session: &Session, config: &Config) -> Result<Option<Self>, Failure> {
+        let Ok(client) = local::connect(config).await else { return Ok(None) };
+        let status = client.admin().get_status(GetStatusRequest {}).await?.into_inner();
+        let consistent = consistent(session, config, &client, &status).await;
+        let ends = |bundle: &Bundle| {
+            let ends = bundle.anchors().iter().filter_map(|anchor| Issuer::parse(anchor).ok());
+            let first = ends.map(|anchor| anchor.validity().not_after()).min().unwrap_or_default();
+            i64::try_from(first).unwrap_or(i64::MAX)
+        };
+        let ready = |bundle: &Bundle| {
+            bundle.issuers().iter().filter(|line| line.state == IssuerState::Prepared).count()
+        };
+        Ok(Some(Self {
+            custody: custody(&client, status.custody_index).await?,
+            grants: grants(&client).await?,
+            agents: agents(&client).await?,
+            root_not_after: consistent.as_ref().ok().map(ends),
+            prepared_issuers: consistent.as_ref().map(ready).unwrap_or_default(),
+            inconsistent: consistent.err(),
+            status,
+        }))
+    }
+
+    /// Public keys of the newest manifest, SHA-256 in hexadecimal.
+    pub(super) fn keys(&self) -> Option<Vec<String>> {
+        let (custody, _) = self.custody.as_ref()?;
+        Some(custody.keys.iter().map(|key| HEXLOWER.encode(&key.spki_sha256)).collect())
+    }
+}
+
+/// The trust bundle, once it is verified and the newest checkpoint follows from the one that was seen last.
+async fn consistent(
+    session: &Session,
+    config: &Config,
+    client: &Client,
+    status: &GetStatusResponse,
+) -> Result<Bundle, Failure> {
+    let path = config.officer_dir().join(CHARTER);
+    let pinned = if path.exists() { Some(charters(&files::read(&path)?)?) } else { None };
+    let (trust, _) = fetch_trust(client, &fetch_charters(client, pinned.as_ref()).await?).await?;
+    let log = trust.bundle().log(&status.origin);
+    let log = log.ok_or_else(|| Failure::unverified("the log", "the bundle does not name it"))?;
+    let request = GetCheckpointRequest { min_size: 0 };
+    let note = client.ledger().get_checkpoint(request).await?.into_inner().checkpoint;
+    follow(session, client, log, note).await?;
+    Ok(trust.bundle().clone())
+}
+
+async fn custody(client: &Client, index: u64) -> Result<Option<(Custody, i64)>, Failure> {
+    let request = ListEntriesRequest { start_index: index, page_size: 1 };
+    let page = client.ledger().list_entries(request).await?.into_inner();
+    let Some(found) = page.entries.into_iter().find(|entry| entry.index == index && index > 0) else {
+        return Ok(None);
+    };
+    let entry = entry::decode(&found.entry).map_err(|error| Failure::unverified("the entry", error))?;
+    Ok(match entry.kind {
+        Some(Kind::Custody(custody)) => Some((custody, entry.time_unix_ms)),
+        _ => None,
+    })
+}
+
+async fn grants(client: &Client) -> Result<Vec<Grant>, Failure> {
+    let (mut grants, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = ListControllersRequest { page_size: PAGE, page_token };
+        let page = client.admin().list_controllers(request).await?.into_inner();
+        let live = page.controllers.into_iter().filter(|controller| !controller.removed);
+        grants.extend(live.flat_map(|controller| controller.grants));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return Ok(grants);
+        }
+    }
+}
+
+async fn agents(client: &Client) -> Result<usize, Failure> {
+    let (mut agents, mut page_token) = (0, String::new());
+    while agents < AGENTS_MAX {
+        let request = ListAgentsRequest { page_size: PAGE, page_token };
+        let page = client.agents().list_agents(request).await?.into_inner();
+        agents += page.agents.len();
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    Ok(agents)
+}

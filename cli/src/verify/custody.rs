@@ -1,0 +1,105 @@
+//! A custody manifest's proof, checked offline: that a log of the bundle holds exactly what the file says.
+
+use ledger::checkpoint::Checkpoint;
+use ledger::entry::entry::Kind;
+use ledger::entry::{self, Custody};
+use ledger::proof::Proof;
+
+use super::evidence::{EvidenceError, Trust};
+
+/// A manifest that the log holds. [`Trust::prove_custody`] alone makes one.
+#[derive(Debug)]
+pub(crate) struct ProvenCustody {
+    pub(crate) custody: Custody,
+    pub(crate) time_unix_ms: i64,
+    pub(crate) index: u64,
+    pub(crate) checkpoint: Checkpoint,
+}
+
+impl Trust {
+    /// Checks that a log of the bundle holds the manifest beside the proof.
+    ///
+    /// # Errors
+    /// [`EvidenceError`].
+    pub(crate) fn prove_custody(&self, proof: &[u8]) -> Result<ProvenCustody, EvidenceError> {
+        let proof = Proof::parse(proof)?;
+        let bytes = proof.extra.as_ref().ok_or(EvidenceError::NoEntry)?;
+        let checkpoint = self.checkpoint(&proof, bytes)?;
+        let entry = entry::decode(bytes)?;
+        let Some(Kind::Custody(custody)) = entry.kind else { return Err(EvidenceError::NoCustody) };
+        if entry.cell != self.bundle().cell() {
+            return Err(EvidenceError::OtherCell);
+        }
+        Ok(ProvenCustody { custody, time_unix_ms: entry.time_unix_ms, index: proof.index, checkpoint })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger::entry::{Attribute, KeyCustody, ModuleCustody, RootTokenCustody};
+
+    use super::*;
+    use crate::verify::testing::{LEAF, Tiny};
+
+    fn manifest() -> Custody {
+        let attribute = |name: &str, value: &str| Attribute { name: name.into(), value: value.into() };
+        let key = |purpose: &str| KeyCustody {
+            purpose: purpose.into(),
+            spki_sha256: vec![7; 32],
+            attributes: vec![attribute("CKA_EXTRACTABLE", "false"), attribute("CKA_SENSITIVE", "true")],
+            attestation: "none".into(),
+            ..KeyCustody::default()
+        };
+        Custody {
+            keys: vec![key("issuer"), key("log")],
+            module: Some(ModuleCustody { sha256: vec![8; 32], ..ModuleCustody::default() }),
+            root_token: Some(RootTokenCustody { label: "root".into(), ..RootTokenCustody::default() }),
+            ..Custody::default()
+        }
+    }
+
+    fn exported() -> (Trust, Vec<u8>) {
+        let mut tiny = Tiny::new();
+        tiny.push(Kind::Custody(manifest()), Vec::new());
+        // An entry beside it, so that the proof has a sibling at each level. It must be another: of two that are equal, either index is true.
+        tiny.push(Kind::Custody(Custody::default()), Vec::new());
+        let trust =
+            Trust::read(tiny.charter.to_string().as_bytes(), tiny.bundle.to_string().as_bytes()).unwrap();
+        (trust, tiny.proof(LEAF + 1).to_string().into_bytes())
+    }
+
+    #[test]
+    fn an_exported_manifest_is_proved_from_files_alone() {
+        let (trust, file) = exported();
+        let proven = trust.prove_custody(&file).unwrap();
+        assert_eq!((proven.custody, proven.index), (manifest(), LEAF + 1));
+    }
+
+    #[test]
+    fn a_single_altered_byte_anywhere_is_caught() {
+        let (trust, file) = exported();
+        assert!(file.len() > 500, "the whole is there");
+        for at in 0..file.len() {
+            // Another letter, the other case, no ASCII at all.
+            for change in [0x01, 0x20, 0x80] {
+                let mut altered = file.clone();
+                altered[at] ^= change;
+                assert!(trust.prove_custody(&altered).is_err(), "byte {at} ^ {change:#04x}");
+            }
+            let mut shorter = file.clone();
+            shorter.remove(at);
+            assert!(trust.prove_custody(&shorter).is_err(), "without byte {at}");
+        }
+        let longer = [file.as_slice(), b"\n"].concat();
+        assert!(trust.prove_custody(&longer).is_err());
+    }
+
+    #[test]
+    fn another_entry_is_no_manifest() {
+        let tiny = Tiny::new();
+        let (charter, bundle) = (tiny.charter.to_string(), tiny.bundle.to_string());
+        let trust = Trust::read(charter.as_bytes(), bundle.as_bytes()).unwrap();
+        let file = tiny.proof(LEAF).to_string();
+        assert!(matches!(trust.prove_custody(file.as_bytes()), Err(EvidenceError::NoCustody)));
+    }
+}

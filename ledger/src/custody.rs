@@ -1,0 +1,103 @@
+//! Custody manifests, held against each other. An auditor makes the differences of old manifests anew: how a fact is named and told does not
+//! change.
+//!
+//! Does not: judge whether a key is fit. A manifest says what a token reported, and that is evidence, not proof (docs/custody.md).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use crate::entry::{Custody, CustodyDifference, KeyCustody, KeyState};
+
+/// Octets of a public key's hash that name the key in a subject.
+const NAMED: usize = 4;
+/// Purpose of the root's key, which only the founding manifest has.
+const ROOT: &str = "root";
+
+/// Differences that one manifest tells, at most. More are a token that was replaced.
+pub const DIFFERENCES_MAX: usize = 100;
+
+/// What a manifest says, one fact a subject.
+pub type Facts = BTreeMap<String, String>;
+
+/// What a manifest says, by subject.
+pub fn facts(custody: &Custody) -> Facts {
+    let mut facts = Facts::new();
+    for key in &custody.keys {
+        key_facts(key, &mut facts);
+    }
+    for token in &custody.tokens {
+        let of = format!("token {} (serial {})", token.label, token.serial);
+        facts.insert(format!("{of}: manufacturer"), token.manufacturer.clone());
+        facts.insert(format!("{of}: model"), token.model.clone());
+        facts.insert(format!("{of}: firmware"), token.firmware.clone());
+        facts.insert(format!("{of}: cannot claim"), token.exceptions.join(","));
+    }
+    if let Some(module) = &custody.module {
+        facts.insert("module: path".into(), module.path.clone());
+        facts.insert("module: sha256".into(), hex(&module.sha256));
+        facts.insert("module: library".into(), module.library.clone());
+        facts.insert("module: library version".into(), module.library_version.clone());
+        facts.insert("module: cryptoki version".into(), module.cryptoki_version.clone());
+    }
+    if let Some(root) = &custody.root_token {
+        facts.insert("root's token: label".into(), root.label.clone());
+        facts.insert("root's token: serial".into(), root.serial.clone());
+        facts.insert("root's token: public key".into(), hex(&root.spki_sha256));
+        let seen = if root.visible { "visible to the service" } else { "absent" };
+        facts.insert("root's token: state".into(), seen.into());
+    }
+    facts
+}
+
+/// What `after` says otherwise than `before`, by subject, the first [`DIFFERENCES_MAX`]. A manifest without a module, as a founding writes it, says less: what it does not
+/// say is no difference.
+pub fn differences(before: &Custody, after: &Custody) -> Vec<CustodyDifference> {
+    let founding = before.module.is_none();
+    let (old, new) = (facts(before), facts(after));
+    let subjects: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let differs = |subject: &String| {
+        let (before, after) = (old.get(subject), new.get(subject));
+        let unsaid = founding && (before.is_none() || (after.is_none() && subject.starts_with(ROOT)));
+        (before != after && !unsaid).then(|| CustodyDifference {
+            subject: subject.clone(),
+            before: before.cloned().unwrap_or_default(),
+            after: after.cloned().unwrap_or_default(),
+        })
+    };
+    subjects.into_iter().filter_map(differs).take(DIFFERENCES_MAX).collect()
+}
+
+/// The state of a key as a word.
+pub fn state_name(state: KeyState) -> &'static str {
+    match state {
+        KeyState::Unspecified => "",
+        KeyState::PreActivation => "pre-activation",
+        KeyState::Active => "active",
+        KeyState::Deactivated => "deactivated",
+        KeyState::Compromised => "compromised",
+        KeyState::Destroyed => "destroyed",
+    }
+}
+
+fn key_facts(key: &KeyCustody, facts: &mut Facts) {
+    let named = key.spki_sha256.get(..NAMED).unwrap_or(&key.spki_sha256);
+    let of = format!("{} key {}", key.purpose, hex(named));
+    facts.insert(format!("{of}: CKA_ID"), hex(&key.cka_id));
+    facts.insert(format!("{of}: token"), format!("{} (serial {})", key.token_label, key.token_serial));
+    // Unsaid in a founding manifest.
+    if key.state() != KeyState::Unspecified {
+        facts.insert(format!("{of}: state"), state_name(key.state()).into());
+        facts.insert(format!("{of}: attestation"), key.attestation.clone());
+    }
+    for attribute in &key.attributes {
+        facts.insert(format!("{of}: {}", attribute.name), attribute.value.clone());
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing into a String does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,89 @@
+//! Custody manifests: every fact that differs is told, and nothing else.
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use rootcellar_ledger::custody::{differences, facts};
+use rootcellar_ledger::entry::{
+    Attribute, Custody, KeyCustody, KeyState, ModuleCustody, RootTokenCustody, TokenCustody,
+};
+
+fn key(purpose: &str, first: u8) -> KeyCustody {
+    let attribute = |name: &str, value: &str| Attribute { name: name.into(), value: value.into() };
+    KeyCustody {
+        purpose: purpose.into(),
+        spki_sha256: vec![first; 32],
+        cka_id: vec![1],
+        token_label: "issuing".into(),
+        token_serial: "77".into(),
+        attributes: vec![attribute("CKA_EXTRACTABLE", "false"), attribute("CKA_SENSITIVE", "true")],
+        state: KeyState::Active.into(),
+        attestation: "none".into(),
+    }
+}
+
+fn manifest() -> Custody {
+    Custody {
+        keys: vec![key("issuer", 2), key("log", 3)],
+        tokens: vec![TokenCustody {
+            label: "issuing".into(),
+            serial: "77".into(),
+            ..TokenCustody::default()
+        }],
+        module: Some(ModuleCustody {
+            path: "/lib/m.so".into(),
+            sha256: vec![7; 32],
+            ..ModuleCustody::default()
+        }),
+        root_token: Some(RootTokenCustody { label: "root".into(), ..RootTokenCustody::default() }),
+        ..Custody::default()
+    }
+}
+
+/// What differs after a change, as subject, before and after.
+fn changed(change: impl FnOnce(&mut Custody)) -> Vec<(String, String, String)> {
+    let (before, mut after) = (manifest(), manifest());
+    change(&mut after);
+    differences(&before, &after).into_iter().map(|d| (d.subject, d.before, d.after)).collect()
+}
+
+fn one(subject: &str, before: &str, after: &str) -> Vec<(String, String, String)> {
+    vec![(subject.into(), before.into(), after.into())]
+}
+
+#[test]
+fn the_same_again_differs_in_nothing() {
+    assert!(changed(|_| {}).is_empty());
+}
+
+#[test]
+fn every_change_is_told() {
+    let attribute = changed(|now| now.keys[1].attributes[0].value = "true".into());
+    assert_eq!(attribute, one("log key 03030303: CKA_EXTRACTABLE", "false", "true"));
+    let state = changed(|now| now.keys[0].state = KeyState::Compromised.into());
+    assert_eq!(state, one("issuer key 02020202: state", "active", "compromised"));
+    let module = changed(|now| now.module.as_mut().unwrap().sha256 = vec![8; 32]);
+    assert_eq!(module, one("module: sha256", &"07".repeat(32), &"08".repeat(32)));
+    let root = changed(|now| now.root_token.as_mut().unwrap().visible = true);
+    assert_eq!(root, one("root's token: state", "absent", "visible to the service"));
+    let firmware = changed(|now| now.tokens[0].firmware = "2.7".into());
+    assert_eq!(firmware, one("token issuing (serial 77): firmware", "", "2.7"));
+    let gone = changed(|now| now.keys[0].attributes.truncate(1));
+    assert_eq!(gone, one("issuer key 02020202: CKA_SENSITIVE", "true", ""));
+    let facts_of_a_key = facts(&manifest()).keys().filter(|subject| subject.starts_with("log key")).count();
+    assert_eq!(changed(|now| now.keys.truncate(1)).len(), facts_of_a_key, "a key that is gone");
+}
+
+#[test]
+fn what_a_founding_does_not_say_is_no_difference() {
+    let mut root = key("root", 1);
+    root.token_label = "root".into();
+    let mut keys = vec![root, key("issuer", 2), key("log", 3)];
+    for key in &mut keys {
+        (key.state, key.attestation) = (KeyState::Unspecified.into(), String::new());
+    }
+    let mut founding = Custody { keys, ..Custody::default() };
+    assert_eq!(differences(&founding, &manifest()), []);
+    founding.keys[2].attributes[1].value = "false".into();
+    let found = differences(&founding, &manifest());
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].subject, "log key 03030303: CKA_SENSITIVE");
+}
