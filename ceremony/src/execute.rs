@@ -1,11 +1,12 @@
 //! Carries a plan out, step by step, from wherever it stands: each thing is written down before it is done and after.
 //!
 //! A crash at any point leaves a record from which the next execution goes on; no key is made that the record does not name beforehand.
-//! - `keys`: make and destroy; `certificates`: certificates and CRLs
+//! - `entropy`: the sources of random numbers, tested first; `keys`: make and destroy; `certificates`: certificates and CRLs
 //!
 //! Does not: decide whether a plan may be executed (an `ApprovedPlan` says so), speak to the service.
 
 mod certificates;
+mod entropy;
 mod keys;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use cell::TrustDomain;
 use certs::{Issuer, PublicKey};
 use data_encoding::HEXLOWER;
 use hsm_config::TokenUri;
+use hsm_config::health::{Flaw, START_UP};
 use keeper::{Clock, Probe};
 use ledger::plan::{ApprovedPlan, KeyRef, Step};
 use sha2::{Digest, Sha256};
@@ -108,6 +110,14 @@ pub enum ExecuteError {
     /// The operating system's.
     #[error("no random numbers from the operating system")]
     NoRandom,
+    /// A source's: it failed its start-up test twice.
+    #[error("the random numbers of {source_name} are not to be trusted: {flaw}. No key is made with them")]
+    Entropy {
+        /// The token's URI in the plan, or `system`.
+        source_name: String,
+        /// What was found the second time.
+        flaw: Flaw,
+    },
     /// Our own.
     #[error("a fault of our own: {0}")]
     Internal(String),
@@ -125,6 +135,8 @@ struct Execution<'a, Open> {
     elsewhere: Vec<String>,
     /// Keys of the plan, by name, that were seen in their token in this execution.
     seen: Vec<String>,
+    /// Whether the operating system's random numbers were tested in this execution.
+    system_tested: bool,
 }
 
 /// Executes a plan in its directory, or goes on with it. `open` gives the process of the token with this URI, or none where the token is
@@ -148,6 +160,7 @@ pub fn execute(
         tokens: BTreeMap::new(),
         elsewhere: Vec::new(),
         seen: Vec::new(),
+        system_tested: false,
     };
     execution.begin()?;
     for (step, what) in plan.steps.iter().enumerate() {
@@ -206,6 +219,7 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
         let told = match &event {
             Event::Began { .. } => "ceremony began",
             Event::Token { .. } => "ceremony token",
+            Event::Entropy { .. } => "ceremony entropy",
             Event::Intended { .. } => "ceremony intended",
             Event::Made { .. } => "ceremony made",
             Event::Proved { .. } => "ceremony proved",
@@ -233,6 +247,8 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
             {
                 is_meant(uri, &facts)?;
                 self.write(Event::Token { uri: uri.to_owned(), facts: Box::new(facts) })?;
+                self.test_system()?;
+                self.test_source(uri, || host.random(START_UP).map_err(failed))?;
                 opened = Some(host);
             }
             self.tokens.insert(uri.to_owned(), opened);

@@ -40,6 +40,17 @@ pub enum Event {
         /// What it says of itself.
         facts: Box<TokenFacts>,
     },
+    /// A source of random numbers passed its start-up test.
+    Entropy {
+        /// The token's URI in the plan, or `system`.
+        source: String,
+        /// Octets examined.
+        samples: usize,
+        /// Most equal octets in a row.
+        longest_run: u32,
+        /// How often, at most, the first octet of a window of 512 came in it.
+        most_in_window: u32,
+    },
     /// A key is about to be made.
     Intended {
         /// Step.

@@ -57,6 +57,10 @@ pub fn transcript(plan: &ApprovedPlan, note: &Note, record: &Record) -> Result<T
         lines.line("resumed", format!("{} by {tool} {binary_sha256}", time(at_ms)?));
     }
     lines.line("ended", time(ended)?);
+    lines.line(
+        "system-entropy",
+        entropy(record, "system").ok_or(TranscriptGap::Missing("test of the system's random numbers"))?,
+    );
     tokens(&mut lines, record);
     for (step, what) in plan.plan().steps.iter().enumerate() {
         lines.line("step", format!("{} {}", step + 1, step_name(what)));
@@ -92,11 +96,22 @@ fn tokens(lines: &mut Lines, record: &Record) {
         lines.line("module-sha256", &facts.module_sha256);
         lines.line("library", &facts.library);
         lines.line("attestation", &facts.attestation);
+        entropy(record, uri).into_iter().for_each(|tested| lines.line("entropy", tested));
         facts.exceptions.iter().for_each(|exception| lines.line("exception", exception));
         let signing =
             facts.mechanisms.iter().filter(|name| MECHANISMS.iter().any(|part| name.contains(part)));
         lines.line("mechanisms", signing.map(String::as_str).collect::<Vec<_>>().join(" "));
     }
+}
+
+/// The newest start-up test of a source.
+fn entropy(record: &Record, of: &str) -> Option<String> {
+    record.last(|event| match event {
+        Event::Entropy { source, samples, longest_run, most_in_window } if source == of => Some(format!(
+            "{samples} octets: at most {longest_run} equal in a row, at most {most_in_window} equal in 512: passed (SP 800-90B 4.4)"
+        )),
+        _ => None,
+    })
 }
 
 fn made(lines: &mut Lines, record: &Record, step: usize) -> Result<(), TranscriptGap> {

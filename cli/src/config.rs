@@ -21,7 +21,7 @@ use std::sync::Arc;
 use ca_service::Limits;
 use cell::{DnsName, TrustDomain};
 use certs::{Blocklist, ObjectIdentifier};
-use hsm_config::{KeyAlgorithm, TokenConfig};
+use hsm_config::{KeyAlgorithm, PinSource, TokenConfig};
 
 pub(crate) use file::{Problem, Setting};
 pub(crate) use log::LogFormat;
@@ -40,6 +40,7 @@ pub(crate) struct Config {
     issuing: token::Issuing,
     standby: token::Standby,
     root: token::Root,
+    officer: token::Officer,
     attributes_oid: ObjectIdentifier,
     weak_keys: Arc<Blocklist>,
     limits: Limits,
@@ -79,18 +80,20 @@ impl Config {
         let issuing = token::Issuing::read(&mut file);
         let standby = token::Standby::read(&mut file);
         let root = token::Root::read(&mut file);
+        let officer = token::Officer::read(&mut file);
         let attributes_oid = certificates::attributes_oid(&mut file);
         let weak_keys = certificates::weak_keys(&mut file);
         let limits = limits::read(&mut file);
         let log = log::Log::read(&mut file);
         let settings = file.finish().map_err(|problems| ConfigError { file: None, problems })?;
-        let all = (cell, service, issuing, standby, root, attributes_oid, limits, log);
+        let all = (cell, service, issuing, standby, root, officer, attributes_oid, limits, log);
         let (
             Some(cell),
             Some(service),
             Some(issuing),
             Some(standby),
             Some(root),
+            Some(officer),
             Some(attributes_oid),
             Some(limits),
             Some(log),
@@ -104,6 +107,7 @@ impl Config {
             issuing,
             standby,
             root,
+            officer,
             attributes_oid,
             weak_keys,
             limits,
@@ -167,6 +171,21 @@ impl Config {
     /// The officer's token with the root key; the service never opens it (invariant I1).
     pub(crate) fn root_token(&self) -> TokenConfig {
         self.root.token.clone()
+    }
+
+    /// The token that holds the officer's own key, where one does.
+    pub(crate) fn officer_token(&self) -> Option<TokenConfig> {
+        self.officer.token.clone()
+    }
+
+    /// Kind of the officer's own key in a token: Ed25519 or P-256, which notes can be signed with.
+    pub(crate) fn officer_key(&self) -> KeyAlgorithm {
+        self.officer.key
+    }
+
+    /// Where the passphrase of the officer's key file comes from.
+    pub(crate) fn passphrase(&self) -> &PinSource {
+        &self.officer.passphrase
     }
 
     /// Kind of the mesh issuer's key.

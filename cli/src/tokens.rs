@@ -19,6 +19,8 @@ pub(crate) enum Which {
     Standby,
     /// The officer's, with the root key
     Root,
+    /// The officer's, with the officer's own key
+    Officer,
 }
 
 impl Which {
@@ -28,6 +30,7 @@ impl Which {
             Self::Issuing => Some(config.issuing_token()),
             Self::Standby => config.standby_token(),
             Self::Root => Some(config.root_token()),
+            Self::Officer => config.officer_token(),
         }
     }
 
@@ -35,7 +38,7 @@ impl Which {
     pub(crate) fn guarded(self, config: &Config) -> &Path {
         match self {
             Self::Issuing | Self::Standby => config.data_dir(),
-            Self::Root => config.officer_dir(),
+            Self::Root | Self::Officer => config.officer_dir(),
         }
     }
 
@@ -44,15 +47,17 @@ impl Which {
             Self::Issuing => "issuing",
             Self::Standby => "standby",
             Self::Root => "root",
+            Self::Officer => "officer",
         }
     }
 
-    /// The token that a plan's URI means.
+    /// The token that a plan's URI means. No plan is about an officer's own.
     fn meant(config: &Config, uri: &TokenUri) -> Option<(Self, TokenConfig)> {
         let same = |token: &TokenConfig| {
             token.uri == *uri || uri.label().is_some() && token.uri.label() == uri.label()
         };
-        let all = Self::value_variants().iter().filter_map(|which| Some((*which, which.config(config)?)));
+        let plans = Self::value_variants().iter().filter(|which| **which != Self::Officer);
+        let all = plans.filter_map(|which| Some((*which, which.config(config)?)));
         all.into_iter().find(|(_, token)| same(token))
     }
 }
@@ -72,6 +77,19 @@ pub(crate) fn opener<'a>(
         }
         start(session, &token, &["--token", which.name()]).map(Some)
     }
+}
+
+/// The process of one token of the configuration.
+///
+/// # Errors
+/// There is no such token, or it cannot be started.
+pub(crate) fn process(session: &Session, config: &Config, which: Which) -> Result<TokenHost, Failure> {
+    let token = which.config(config).ok_or_else(|| {
+        Failure::new("NO_TOKEN", "the configuration names no such token")
+            .mended_by("rootcellar config show --reference")
+    })?;
+    let started = start(session, &token, &["--token", which.name()]);
+    started.map_err(|error| Failure::new("TOKEN", error))
 }
 
 /// Gives processes of throw-away SoftHSM2 tokens below a directory, one for each URI.

@@ -93,6 +93,11 @@ impl Pin {
         Self(Some(secret))
     }
 
+    /// The secret given up; none where it is entered at the token.
+    pub fn into_secret(self) -> Option<SecretString> {
+        self.0
+    }
+
     /// The secret; none where it is entered at the token.
     pub(crate) fn secret(&self) -> Option<&SecretString> {
         self.0.as_ref()
@@ -117,6 +122,14 @@ impl PinSource {
     /// # Errors
     /// It cannot be read, others could read it, or it is empty or too long.
     pub fn read(&self) -> Result<Pin, PinError> {
+        self.read_asking("Token PIN: ")
+    }
+
+    /// The same for another secret than a token's PIN; `question` is what a terminal is asked.
+    ///
+    /// # Errors
+    /// As [`PinSource::read`].
+    pub fn read_asking(&self, question: &str) -> Result<Pin, PinError> {
         let unreadable = |cause| PinError::Unreadable { source_name: self.to_string(), cause };
         let text = match self {
             Self::Protected => return Ok(Pin(None)),
@@ -134,7 +147,7 @@ impl PinSource {
             }
             // Reopening through /proc takes the descriptor without taking it over.
             Self::Fd(fd) => read_private(Path::new(&format!("/proc/self/fd/{fd}"))).map_err(unreadable)?,
-            Self::Prompt => Zeroizing::new(rpassword::prompt_password("Token PIN: ").map_err(unreadable)?),
+            Self::Prompt => Zeroizing::new(rpassword::prompt_password(question).map_err(unreadable)?),
             Self::Environment(name) => {
                 tracing::warn!(
                     variable = name,

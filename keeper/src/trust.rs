@@ -122,7 +122,7 @@ pub(crate) fn is_anchored(issuer: &Issuer, bundle: &Bundle) -> bool {
 }
 
 /// SubjectPublicKeyInfo of a note's key, for finding it in the token.
-pub(crate) fn spki_of(key: &VerifierKey) -> Vec<u8> {
+pub fn spki_of(key: &VerifierKey) -> Vec<u8> {
     match key.algorithm() {
         Algorithm::Ed25519 => [&ED25519_SPKI, key.public_key()].concat(),
         Algorithm::EcdsaP256 => key.public_key().to_vec(),

@@ -116,6 +116,14 @@ impl Cell {
         self.program.run(&all)
     }
 
+    /// Another program in this cell's directory and environment, its arguments behind its name, not yet started.
+    ///
+    /// # Panics
+    /// No program is named.
+    pub fn command(&self, arguments: &[&str]) -> std::process::Command {
+        self.program.other(arguments)
+    }
+
     /// Moves the time of every process of this cell, in milliseconds from the true time, as if it had passed.
     ///
     /// # Panics

@@ -90,6 +90,19 @@ impl Program {
         self.wrapper = wrapper.iter().map(ToString::to_string).collect();
     }
 
+    /// Another program in the same surroundings, not yet started.
+    ///
+    /// # Panics
+    /// No program is named.
+    pub fn other(&self, arguments: &[&str]) -> Command {
+        let (program, arguments) = arguments.split_first().expect("a program");
+        let mut command = Command::new(program);
+        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.args(arguments).stdin(Stdio::null()).current_dir(&self.home);
+        command
+    }
+
     /// A command with these arguments, not yet started.
     pub fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
         let mut command = match self.wrapper.split_first() {

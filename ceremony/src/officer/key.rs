@@ -1,16 +1,17 @@
-//! An officer's Ed25519 key in a file.
+//! An officer's key, and the file with an Ed25519 key as it is.
 
-use std::convert::Infallible;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use ledger::note::{Ed25519Signer, KeyError, KeyName, NoteSigner, VerifierKey};
-use rustix::fs::{Mode, OFlags};
 use zeroize::Zeroizing;
+
+use super::file::{KeyFile, create_private};
+use crate::host::{HostError, TokenHost};
 
 /// What a private key in the form of golang.org/x/mod/sumdb/note begins with.
 const PREFIX: &str = "PRIVATE+KEY+";
@@ -27,9 +28,14 @@ const BASE64_LEN: usize = 44;
 /// Longest file in bytes: prefix, a name of 255 bytes, the id, the key and a newline.
 const MAX_FILE_LEN: usize = PREFIX.len() + KeyName::MAX_LEN + 10 + BASE64_LEN + 1;
 
-/// An officer's key. The private part is wiped when dropped, and never shown.
+/// An officer's key: in memory, wiped when dropped and never shown; or in a token, which signs with it.
 pub struct OfficerKey {
-    signer: Ed25519Signer,
+    signer: Signer,
+}
+
+enum Signer {
+    Memory(Ed25519Signer),
+    Token { key: VerifierKey, spki: Vec<u8>, host: Box<Mutex<TokenHost>> },
 }
 
 /// Why a key was not written or read. Each is for the officer to put right.
@@ -48,9 +54,18 @@ pub enum KeyFileError {
         /// Its permission bits.
         mode: u32,
     },
-    /// It does not hold a key of the form `PRIVATE+KEY+<name>+<id>+<base64>`.
+    /// It does not hold a key of the form `PRIVATE+KEY+<name>+<id>+<base64>`, nor one under a passphrase or in a token.
     #[error("the key file does not hold a private key of notes")]
     Malformed,
+    /// It is under a passphrase, and that was not given.
+    #[error("the key file is under a passphrase")]
+    Sealed,
+    /// A token holds the key.
+    #[error("the key is in a token")]
+    Held,
+    /// The passphrase is another.
+    #[error("the passphrase does not open the key file")]
+    Passphrase,
     /// The bytes make no key.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -64,59 +79,40 @@ impl OfficerKey {
     /// # Errors
     /// [`KeyFileError::Io`], also when the file exists; [`KeyFileError::Key`].
     pub fn create(path: &Path, name: KeyName, seed: &Zeroizing<[u8; 32]>) -> Result<Self, KeyFileError> {
-        let signer = Ed25519Signer::from_seed(name, seed)?;
-        let text = encode(signer.key(), seed);
-        // O_EXCL: neither a file nor a link that somebody put there is written to.
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut file = File::from(rustix::fs::open(path, flags, Mode::RUSR).map_err(io::Error::from)?);
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        // The name of the file is durable only with its directory.
-        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        File::open(directory.unwrap_or(Path::new(".")))?.sync_all()?;
-        Ok(Self { signer })
+        let key = Self::from_seed(name, seed)?;
+        create_private(path, encode(key.key(), seed).as_bytes())?;
+        Ok(key)
     }
 
-    /// Reads a key from a file that nobody but its owner may use.
+    pub(super) fn from_seed(name: KeyName, seed: &Zeroizing<[u8; 32]>) -> Result<Self, KeyFileError> {
+        Ok(Self { signer: Signer::Memory(Ed25519Signer::from_seed(name, seed)?) })
+    }
+
+    pub(super) fn held(key: VerifierKey, spki: Vec<u8>, host: TokenHost) -> Self {
+        Self { signer: Signer::Token { key, spki, host: Box::new(Mutex::new(host)) } }
+    }
+
+    /// Reads a key that is in its file as it is: neither under a passphrase nor in a token.
     ///
     /// # Errors
     /// [`KeyFileError`].
     pub fn load(path: &Path) -> Result<Self, KeyFileError> {
-        // O_NONBLOCK: a pipe in place of the file is refused below, and not waited for.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = File::from(rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from)?);
-        check_kept(&file)?;
-        // Room for all of it at once: a buffer that grows leaves copies behind that nobody wipes.
-        let mut text = Zeroizing::new(Vec::with_capacity(MAX_FILE_LEN + 1));
-        file.take(MAX_FILE_LEN as u64 + 1).read_to_end(&mut text)?;
-        let text = std::str::from_utf8(&text).map_err(|_| KeyFileError::Malformed)?;
-        Self::decode(text)
+        match KeyFile::read(path)? {
+            KeyFile::Plain(key) => Ok(key),
+            KeyFile::Sealed(_) => Err(KeyFileError::Sealed),
+            KeyFile::Held(_) => Err(KeyFileError::Held),
+        }
     }
 
-    fn decode(text: &str) -> Result<Self, KeyFileError> {
+    pub(super) fn decode(text: &str) -> Result<Self, KeyFileError> {
         let mut parts = text.strip_prefix(PREFIX).ok_or(KeyFileError::Malformed)?.splitn(3, '+');
         let name = parts.next().ok_or(KeyFileError::Malformed)?;
         let base64 = parts.nth(1).ok_or(KeyFileError::Malformed)?.trim_end_matches('\n');
         let seed = decode_seed(base64).ok_or(KeyFileError::Malformed)?;
-        let signer = Ed25519Signer::from_seed(name.parse().map_err(KeyError::Name)?, &seed)?;
+        let key = Self::from_seed(name.parse().map_err(KeyError::Name)?, &seed)?;
         // One form, and the id of this very key: a damaged file must not become another key.
-        if encode(signer.key(), &seed).as_str() != text {
-            return Err(KeyFileError::Malformed);
-        }
-        Ok(Self { signer })
+        if encode(key.key(), &seed).as_str() == text { Ok(key) } else { Err(KeyFileError::Malformed) }
     }
-}
-
-fn check_kept(file: &File) -> Result<(), KeyFileError> {
-    let stat = rustix::fs::fstat(file).map_err(io::Error::from)?;
-    if !rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file() {
-        return Err(KeyFileError::NotAFile);
-    }
-    let mode = stat.st_mode & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(KeyFileError::TooWide { mode });
-    }
-    Ok(())
 }
 
 /// The file's text: the encoding of golang.org/x/mod/sumdb/note, and a newline.
@@ -148,20 +144,27 @@ fn decode_seed(base64: &str) -> Option<Zeroizing<[u8; 32]>> {
 }
 
 impl NoteSigner for OfficerKey {
-    type Error = Infallible;
+    type Error = HostError;
 
     fn key(&self) -> &VerifierKey {
-        self.signer.key()
+        match &self.signer {
+            Signer::Memory(signer) => signer.key(),
+            Signer::Token { key, .. } => key,
+        }
     }
 
-    fn sign(&self, text: &[u8]) -> Result<Vec<u8>, Infallible> {
-        self.signer.sign(text)
+    fn sign(&self, text: &[u8]) -> Result<Vec<u8>, HostError> {
+        match &self.signer {
+            Signer::Memory(signer) => signer.sign(text).map_err(|never| match never {}),
+            Signer::Token { spki, host, .. } => {
+                host.lock().unwrap_or_else(PoisonError::into_inner).sign(spki, text)
+            }
+        }
     }
 }
 
 impl fmt::Debug for OfficerKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { signer } = self;
-        f.debug_tuple("OfficerKey").field(signer.key()).finish()
+        f.debug_tuple("OfficerKey").field(self.key()).finish()
     }
 }

@@ -1,7 +1,5 @@
 //! The notes that officers sign: charters, bundles and proposals.
 
-use std::convert::Infallible;
-
 use ledger::bundle::{BundleError, Contents};
 use ledger::charter::{Charter, CharterError, Terms};
 use ledger::note::{self, KeyName, Note, NoteError, NoteSigner as _, VerifierKey};
@@ -39,6 +37,9 @@ pub enum SigningError {
     /// No proposal can say this.
     #[error(transparent)]
     Proposal(#[from] ProposalError),
+    /// The token with the officer's key did not sign.
+    #[error("the officer's token: {0}")]
+    Token(String),
     /// The note cannot carry this signature, or carries it already.
     #[error(transparent)]
     Note(#[from] NoteError),
@@ -147,11 +148,6 @@ fn sign_one(note: &mut Note, officers: &[VerifierKey], signer: &OfficerKey) -> R
     }
     note.sign_with(signer).map_err(|error| match error {
         note::SigningError::Note(error) => SigningError::Note(error),
-        note::SigningError::Signer(error) => never(error),
+        note::SigningError::Signer(error) => SigningError::Token(error.to_string()),
     })
-}
-
-/// An Ed25519 key in memory does not fail.
-fn never(error: Infallible) -> SigningError {
-    match error {}
 }

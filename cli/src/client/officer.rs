@@ -11,6 +11,7 @@ use proto::client::Client;
 use proto::v1::{GetStatusRequest, SubmitProposalRequest, SubmitProposalResponse};
 
 use super::{charters, fetch_charters, fetch_trust, local};
+use crate::commands::officer::load;
 use crate::error::Failure;
 use crate::files::{self, PUBLIC, SECRET};
 use crate::session::Session;
@@ -112,13 +113,7 @@ impl Desk {
             session.output().text("proposal", note.text())?;
             return Ok(Outcome::Shown);
         }
-        let path = match &signing.officer_key {
-            Some(path) => path.clone(),
-            None => session.places()?.officer().join(KEY),
-        };
-        let key = OfficerKey::load(&path).map_err(|error| {
-            Failure::malformed(&path, error).mended_by("the same with --officer-key FILE")
-        })?;
+        let (_, key) = load(session, signing.officer_key.as_ref())?;
         let note = self.write(session, act, signing, &[&key])?;
         if let Some(path) = &signing.proposal_out {
             files::replace(path, note.to_string().as_bytes(), PUBLIC)?;

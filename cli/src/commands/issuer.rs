@@ -2,29 +2,22 @@
 //! everyone who watches sees it before it counts.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use ceremony::bundles;
 use ceremony::directory::{self, Directory};
 use ceremony::officer::countersign;
 use clap::{Args, Subcommand};
 use data_encoding::HEXLOWER;
-use keeper::{FoundingError, Import, JournalError};
 use ledger::bundle::{Bundle, IssuerState};
 use ledger::charter::Charter;
-use ledger::note::Note;
 use serde::Serialize;
 
 use super::ceremony::{charters, execute, import};
 use super::officer;
-use crate::client::local;
 use crate::error::Failure;
 use crate::files;
 use crate::output::{Page, Show};
 use crate::session::Session;
-
-/// How often, and how many times, a journal is asked for that a keeper holds while it tries to start.
-const TRIES: (Duration, u32) = (Duration::from_millis(100), 100);
 
 /// The issuers of the cell: which signs, which stands ready, which is over
 #[derive(Debug, Subcommand)]
@@ -124,44 +117,9 @@ fn change(session: &Session, args: &Change, state: IssuerState) -> Result<(), Fa
         dir.write(directory::BUNDLE, &note).map_err(|error| Failure::new("FILE", error))?;
         return session.output().say(&Waits { directory: out.display().to_string() });
     }
-    publish(session, &note)?;
+    import::bundle(session, note.clone())?;
     let bundle = Bundle::open(&note, &charter).map_err(|error| Failure::new("NOT_APPROVED", error))?;
     session.output().say(&Issuers::of(&bundle))
-}
-
-/// Hands a bundle in: to the service, or, where no keeper answers, to the journal itself.
-fn publish(session: &Session, bundle: &Note) -> Result<(), Failure> {
-    let handed = session.block_on(async {
-        // The front answers also while the keeper is lost: what it cannot do now, the journal takes below.
-        let client = local::connect(&session.config()?).await?;
-        let request = proto::v1::ImportCeremonyRequest { bundle: bundle.to_string(), ..Default::default() };
-        client.admin().import_ceremony(request).await.map(drop).map_err(Failure::from)
-    });
-    match handed {
-        Err(failure) if failure.exit() == crate::error::Exit::TryLater => import_offline(session, bundle)?,
-        handed => handed?,
-    }
-    import::keep_bundle(session, bundle)
-}
-
-/// A keeper that tries to start holds the journal now and then: it is waited for.
-fn import_offline(session: &Session, bundle: &Note) -> Result<(), Failure> {
-    let config = session.config()?;
-    let import = Import { bundle: Some(bundle), ..Import::default() };
-    let (pause, tries) = TRIES;
-    for _ in 0..tries {
-        match keeper::import(config.data_dir(), &import, session.now_ms()) {
-            Err(FoundingError::Journal(JournalError::Locked(_))) => {
-                session.block_on(async {
-                    tokio::time::sleep(pause).await;
-                    Ok(())
-                })?;
-            }
-            done => return Ok(done.map(drop)?),
-        }
-    }
-    Err(Failure::new("JOURNAL", "a keeper holds the journal, and does not answer")
-        .mended_by("stop the service, and try again"))
 }
 
 fn find(bundle: &Bundle, beginning: &str) -> Result<[u8; 32], Failure> {

@@ -3,9 +3,12 @@
 use std::path::PathBuf;
 
 use cell::TrustDomain;
-use ceremony::officer::OfficerKey;
+use ceremony::host::HostError;
+use ceremony::officer::{KeyFile, OfficerKey};
 use clap::{Args, Subcommand};
+use data_encoding::HEXLOWER;
 use ledger::note::{KeyName, NoteSigner as _};
+use secrecy::SecretString;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -14,6 +17,7 @@ use crate::error::Failure;
 use crate::files;
 use crate::output::{Page, Show};
 use crate::session::Session;
+use crate::tokens::{self, Which};
 
 /// An officer's key: make one, show its public half
 #[derive(Debug, Subcommand)]
@@ -22,9 +26,12 @@ pub(crate) enum Officer {
     Show(ShowKey),
 }
 
-/// Make an officer's key (Ed25519) in a file that only its owner reads, and print its public half, which a charter names
+/// Make an officer's key (Ed25519) in a file that only its owner reads, or in a token, and print its public half, which a charter names
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  rootcellar officer create alice")]
+#[command(after_help = "\
+Examples:
+  rootcellar officer create alice --passphrase
+  rootcellar officer create alice --in-token     # [officer] token = \"pkcs11:token=alice\"")]
 pub(crate) struct Create {
     /// Name of the officer
     name: String,
@@ -34,6 +41,12 @@ pub(crate) struct Create {
     /// Where the key goes [default: OFFICER_DIR/officer.key]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    /// Put the key under a passphrase, which is taken as the configuration says (`[officer] passphrase`)
+    #[arg(long, conflicts_with = "in_token")]
+    passphrase: bool,
+    /// Make the key in the token of the configuration (`[officer] token`); the file then only names it
+    #[arg(long)]
+    in_token: bool,
 }
 
 /// Print the public half of an officer's key
@@ -50,8 +63,8 @@ pub(super) fn run(session: &Session, args: &Officer) -> Result<(), Failure> {
     match args {
         Officer::Create(args) => create(session, args),
         Officer::Show(args) => {
-            let (path, key) = load(session, args.officer_key.as_ref())?;
-            session.output().say(&Key { officer: key.key().to_string(), file: path })
+            let (path, file) = read(session, args.officer_key.as_ref())?;
+            session.output().say(&Key { officer: file.key().to_string(), file: path })
         }
     }
 }
@@ -68,25 +81,74 @@ fn create(session: &Session, args: &Create) -> Result<(), Failure> {
         files::make_private_dir(config.officer_dir())?;
         config.officer_dir().join(KEY)
     };
+    if args.in_token {
+        return in_token(session, name, path);
+    }
     let mut seed = Zeroizing::new([0u8; 32]);
     getrandom::fill(&mut *seed).map_err(|error| Failure::new("RANDOM", error))?;
-    let key = OfficerKey::create(&path, name, &seed).map_err(|error| Failure::malformed(&path, error))?;
+    let key = if args.passphrase {
+        KeyFile::seal(&path, name, &seed, &passphrase(session)?)
+    } else {
+        OfficerKey::create(&path, name, &seed)
+    };
+    let key = key.map_err(|error| Failure::malformed(&path, error))?;
     session.output().say(&Key { officer: key.key().to_string(), file: path })
 }
 
-/// An officer's key: the one in this file, or in the officer's directory.
+/// The key is made in the token, as a CA's is: it signs, and never leaves it.
+fn in_token(session: &Session, name: KeyName, path: PathBuf) -> Result<(), Failure> {
+    let config = session.config()?;
+    let failed = |error: HostError| Failure::new("TOKEN", error);
+    let mut host = tokens::process(session, &config, Which::Officer)?;
+    host.open(true).map_err(failed)?;
+    let mut id = [0u8; 16];
+    getrandom::fill(&mut id).map_err(|error| Failure::new("RANDOM", error))?;
+    let made = host.make(&HEXLOWER.encode(&id), "rootcellar officer", &config.officer_key().to_string());
+    let spki = HEXLOWER.decode(made.map_err(failed)?.spki.as_bytes());
+    let spki = spki.map_err(|error| Failure::new("INTERNAL", error))?;
+    let key = keeper::note_key(name, &spki).map_err(|error| Failure::new("INTERNAL", error))?;
+    KeyFile::hold(&path, &key).map_err(|error| Failure::malformed(&path, error))?;
+    session.output().say(&Key { officer: key.to_string(), file: path })
+}
+
+fn passphrase(session: &Session) -> Result<SecretString, Failure> {
+    let read = session.config()?.passphrase().read_asking("Passphrase of the officer's key: ");
+    let secret = read.map_err(|error| Failure::new("PASSPHRASE", error))?.into_secret();
+    secret.ok_or_else(|| Failure::usage("a passphrase is not entered at a token"))
+}
+
+/// An officer's key, ready to sign: the one of this file, or of the officer's directory; opened with its passphrase, or in its token.
 ///
 /// # Errors
 /// It cannot be used.
-pub(super) fn load(session: &Session, file: Option<&PathBuf>) -> Result<(PathBuf, OfficerKey), Failure> {
+pub(crate) fn load(session: &Session, file: Option<&PathBuf>) -> Result<(PathBuf, OfficerKey), Failure> {
+    let (path, file) = read(session, file)?;
+    let malformed = |error| Failure::malformed(&path, error);
+    let key = match file {
+        KeyFile::Plain(key) => key,
+        KeyFile::Sealed(sealed) => sealed.open(&passphrase(session)?).map_err(malformed)?,
+        KeyFile::Held(key) => {
+            let failed = |error: HostError| Failure::new("TOKEN", error);
+            let mut host = tokens::process(session, &session.config()?, Which::Officer)?;
+            host.open(false)
+                .map_err(failed)?
+                .ok_or_else(|| Failure::new("TOKEN", "the officer's token is not there"))?;
+            let spki = keeper::note_spki(&key);
+            OfficerKey::in_token(key, spki, host)
+        }
+    };
+    Ok((path, key))
+}
+
+fn read(session: &Session, file: Option<&PathBuf>) -> Result<(PathBuf, KeyFile), Failure> {
     let path = match file {
         Some(path) => path.clone(),
         None => session.places()?.officer().join(KEY),
     };
-    let key = OfficerKey::load(&path);
-    let key =
-        key.map_err(|error| Failure::malformed(&path, error).mended_by("the same with --officer-key FILE"))?;
-    Ok((path, key))
+    let read = KeyFile::read(&path);
+    let read =
+        read.map_err(|error| Failure::malformed(&path, error).mended_by("the same with --officer-key FILE"))?;
+    Ok((path, read))
 }
 
 #[derive(Serialize)]

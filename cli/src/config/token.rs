@@ -70,6 +70,31 @@ impl Standby {
     }
 }
 
+/// The officer's own key: the source of its passphrase, and the token that holds it, where one does.
+#[derive(Clone, Debug)]
+pub(super) struct Officer {
+    pub(super) passphrase: PinSource,
+    pub(super) token: Option<TokenConfig>,
+    pub(super) key: KeyAlgorithm,
+}
+
+impl Officer {
+    pub(super) fn read(file: &mut File<'_>) -> Option<Self> {
+        let passphrase = file.value("officer.passphrase", "prompt");
+        let uri: Option<TokenUri> = file.optional("officer.token");
+        let parts = Parts {
+            uri,
+            profile: file.value("officer.profile", "softhsm2"),
+            module: file.optional("officer.module"),
+            dir: file.value("officer.dir", "{officer}/key-token"),
+            pin: file.value("officer.pin", "prompt"),
+        };
+        let key: Option<LogKey> = file.value("officer.key", "p256");
+        let token = if parts.uri.is_none() { None } else { Some(parts.join()?) };
+        Some(Self { passphrase: passphrase?, token, key: key?.0 })
+    }
+}
+
 /// A token's values, each of which may be a problem that is noted already.
 struct Parts {
     uri: Option<TokenUri>,

@@ -1,11 +1,10 @@
 //! A new epoch of the log, where it went back.
 
 use ceremony::epoch::{self, Opened};
-use ceremony::officer::OfficerKey;
 use ledger::note::Note;
 
 use super::OpenEpoch;
-use crate::client::officer::KEY;
+use crate::commands::officer::load;
 use crate::error::Failure;
 use crate::files::{self, PUBLIC};
 use crate::output::{Page, Show};
@@ -17,9 +16,7 @@ const BUNDLE: &str = "bundle.note";
 pub(super) fn run(session: &Session, args: &OpenEpoch) -> Result<(), Failure> {
     keeper::harden().map_err(|error| Failure::new("EPOCH", error))?;
     let places = session.places()?;
-    let path = args.officer_key.clone().unwrap_or_else(|| places.officer().join(KEY));
-    let key = OfficerKey::load(&path)
-        .map_err(|error| Failure::malformed(&path, error).mended_by("the same with --officer-key FILE"))?;
+    let (_, key) = load(session, args.officer_key.as_ref())?;
     let copy = places.officer().join(BUNDLE);
     let seen = if copy.exists() { Some(files::read_text(&copy)?) } else { None };
     let seen = seen.map(|text| Note::parse(text.as_bytes())).transpose();

@@ -1,12 +1,12 @@
 //! `rootcellar token clear-pin-failure`: an officer's word that a refused PIN may be tried once more (invariant I7).
 
-use ceremony::officer::{OfficerKey, countersign};
+use ceremony::officer::countersign;
 use clap::Args;
 use hsm_config::{PinGuard, TokenError};
 use ledger::note::Note;
 use serde::Serialize;
 
-use crate::client::officer::{CHARTER, KEY};
+use crate::client::officer::CHARTER;
 use crate::error::{Exit, Failure};
 use crate::files::{self, PUBLIC};
 use crate::output::{Page, Show, rfc3339};
@@ -42,9 +42,9 @@ pub(super) fn run(session: &Session, args: &ClearPinFailure) -> Result<(), Failu
         let said = format!("no refused PIN of token {} is remembered; there are: {others}", args.serial);
         return Err(Failure::new("NOT_REMEMBERED", said).mended_by("rootcellar token list"));
     }
-    let (charter_path, key_path) = (config.officer_dir().join(CHARTER), config.officer_dir().join(KEY));
+    let charter_path = config.officer_dir().join(CHARTER);
     let charter = crate::client::charters(&files::read(&charter_path)?)?.in_force().clone();
-    let key = OfficerKey::load(&key_path).map_err(|error| Failure::malformed(&key_path, error))?;
+    let (_, key) = crate::commands::officer::load(session, None)?;
     let time = rfc3339(session.now_secs());
     let text = format!("{KIND}\ncell: {}\ntoken: {}\ntime: {time}\n", charter.cell(), args.serial);
     let note = Note::unsigned(&text).map_err(|error| Failure::new("NOT_SIGNED", error))?;
