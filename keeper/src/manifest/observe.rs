@@ -38,8 +38,8 @@ pub(crate) struct Observer {
 }
 
 impl LoadedModule {
-    /// Hashes the files that are about to be loaded, one for each token, and says so where it is not the one that the newest manifest names: before a line of it has
-    /// run. That is no reason to refuse: every upgrade of the package does it.
+    /// Hashes the files that are about to be loaded, one for each token, and says so where one is not as the newest manifest names it: before
+    /// a line of it has run. That is no reason to refuse: every upgrade of the package does it.
     ///
     /// # Errors
     /// There is no module, or it cannot be read; the journal cannot be read.
@@ -66,6 +66,8 @@ impl LoadedModule {
         let path = path.canonicalize().map_err(failed)?;
         let loaded = Self { sha256: hash(&path).map_err(failed)?, path };
         let known = reader.newest_custody()?.and_then(|(_, manifest)| manifest.module);
+        // Another token's module is another file, and no change.
+        let known = known.filter(|known| *known.path == *loaded.path.to_string_lossy());
         if known.is_some_and(|known| known.sha256 != loaded.sha256) {
             tracing::warn!(
                 alarm = "module-changed",
