@@ -42,7 +42,8 @@ impl Which {
         }
     }
 
-    fn name(self) -> &'static str {
+    /// Its name on the command line.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Issuing => "issuing",
             Self::Standby => "standby",

@@ -17,10 +17,12 @@ mod token;
 use std::process::Stdio;
 
 use clap::Args;
+use hsm_config::TokenConfig;
 
 use crate::config::Config;
 use crate::error::{Exit, Failure};
 use crate::session::Session;
+use crate::tokens::Which;
 use facts::Facts;
 use finding::{Checkup, Finding};
 use service::Service;
@@ -32,17 +34,21 @@ use service::Service;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  rootcellar doctor\n  rootcellar doctor --output json")]
 pub(crate) struct Doctor {
-    /// In the process that loads the module
-    #[arg(long, hide = true)]
-    in_child: bool,
+    /// In the process that loads this token's module
+    #[arg(long, hide = true, value_enum)]
+    in_child: Option<Which>,
+    /// Without a login: the token only stands ready
+    #[arg(long, hide = true, requires = "in_child")]
+    without_login: bool,
 }
 
 pub(super) fn run(session: &Session, args: &Doctor) -> Result<(), Failure> {
     let config = session.config()?;
-    if args.in_child {
+    if let Some(which) = args.in_child {
         // Before the PIN is read.
         keeper::harden().map_err(|error| Failure::new("DOCTOR", error))?;
-        let facts = probe::look(session, &config)?;
+        let token = which.config(&config).ok_or_else(|| Failure::usage("there is no such token"))?;
+        let facts = probe::look(session, &config, &token, !args.without_login)?;
         let facts = serde_json::to_string(&facts).map_err(|error| Failure::new("OUTPUT", error))?;
         return session.output().raw(&facts);
     }
@@ -59,10 +65,15 @@ pub(super) fn run(session: &Session, args: &Doctor) -> Result<(), Failure> {
     checkup.note("backup", files::backup(&config, session.now_secs()));
     checkup.note("own certificate", files::own_certificate(&config, session.now_secs()));
     checkup.note("officer", files::officer(&config));
-    let facts = look_at_token(session, &config);
+    let which = service.as_ref().map_or(Which::Issuing, |service| service.token(&config));
+    let facts = look_at(session, &config, which, true);
     let facts = facts.map_err(|failure| checkup.note("token", [unreachable(&failure)])).ok();
     if let Some(facts) = &facts {
-        note_token(&mut checkup, &config, facts, service.as_ref());
+        note_token(&mut checkup, &config, (which, facts), service.as_ref());
+    }
+    let other = if which == Which::Issuing { Which::Standby } else { Which::Issuing };
+    if other.config(&config).is_some() {
+        checkup.note("the other token", token::other(look_at(session, &config, other, false)));
     }
     note_algorithms(&mut checkup, &config);
     if let Some(service) = &service {
@@ -76,7 +87,12 @@ pub(super) fn run(session: &Session, args: &Doctor) -> Result<(), Failure> {
     }
 }
 
-fn note_token(checkup: &mut Checkup, config: &Config, facts: &Facts, service: Option<&Service>) {
+fn note_token(
+    checkup: &mut Checkup,
+    config: &Config,
+    (which, facts): (Which, &Facts),
+    service: Option<&Service>,
+) {
     let keys = [("token.issuing-key", config.issuing_key()), ("token.log-key", config.log_key())];
     checkup.note("token flags", token::flags(facts));
     checkup.note("token mechanisms", token::mechanisms(facts, &keys));
@@ -85,8 +101,9 @@ fn note_token(checkup: &mut Checkup, config: &Config, facts: &Facts, service: Op
         "the system's random numbers",
         token::entropy("entropy.system", "the operating system", &facts.system_random),
     );
-    let profile = config.issuing_token().profile;
-    checkup.note("provenance", token::provenance(&profile.attestation, &profile.exceptions()));
+    if let Some(TokenConfig { profile, .. }) = which.config(config) {
+        checkup.note("provenance", token::provenance(&profile.attestation, &profile.exceptions()));
+    }
     match &facts.inside {
         Err(cause) => {
             let finding = Finding::critical("token.login", "nobody can log in to the token", cause);
@@ -143,10 +160,12 @@ fn unreachable(failure: &Failure) -> Finding {
 }
 
 /// Runs the same command in a child with the token's environment, and reads its report.
-fn look_at_token(session: &Session, config: &Config) -> Result<Facts, Failure> {
+fn look_at(session: &Session, config: &Config, which: Which, login: bool) -> Result<Facts, Failure> {
     let failed = |error: std::io::Error| Failure::new("CHILD_FAILED", error);
-    let mut command = session.again(&config.issuing_token().environment())?;
-    command.args(["doctor", "--in-child", "--output=json"]);
+    let token = which.config(config).ok_or_else(|| Failure::usage("there is no such token"))?;
+    let mut command = session.again(&token.environment())?;
+    command.args(["doctor", "--in-child", which.name(), "--output=json"]);
+    command.args((!login).then_some("--without-login"));
     let output = command.stdin(Stdio::inherit()).output().map_err(failed)?;
     if output.status.success() {
         return serde_json::from_slice(&output.stdout).map_err(|error| Failure::new("CHILD_FAILED", error));

@@ -94,6 +94,13 @@ async fn the_second_token_takes_over_when_the_first_is_destroyed_under_load() {
     assert_ne!(before.certificate.chain[1], after.chain[1], "another issuer");
     before.client(&house).await;
     house.cell.run(&["ledger", "verify"]).ok();
+    // A doctor looks at the token in use, and sees that the other one is gone.
+    let report = house.cell.run(&["doctor", "--output", "json"]);
+    assert_eq!(report.code, 1, "{}", report.stderr);
+    for (check, told) in [("\"token.other\"", true), ("\"token.unreachable\"", false), ("\"capacity\"", true)]
+    {
+        assert_eq!(report.stdout.contains(check), told, "{check}: {}", report.stdout);
+    }
     still_issues(&client).await;
 }
 

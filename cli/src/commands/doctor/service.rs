@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::error::Failure;
 use crate::files;
 use crate::session::Session;
+use crate::tokens::Which;
 
 /// Agents that are counted, at most.
 const AGENTS_MAX: usize = 10_000;
@@ -66,6 +67,16 @@ impl Service {
             inconsistent: consistent.err(),
             status,
         }))
+    }
+
+    /// The token that the keeper uses: the one that the newest manifest names, where the configuration has two.
+    pub(super) fn token(&self, config: &Config) -> Which {
+        let used = self.custody.iter().flat_map(|(custody, _)| &custody.tokens).next();
+        let is = |which: Which| {
+            let token = which.config(config).zip(used);
+            token.is_some_and(|(token, used)| token.uri.matches(&used.label, &used.serial, &used.model))
+        };
+        if is(Which::Standby) && !is(Which::Issuing) { Which::Standby } else { Which::Issuing }
     }
 
     /// Public keys of the newest manifest, SHA-256 in hexadecimal.

@@ -4,6 +4,7 @@ use hsm_config::{KeyAlgorithm, TokenUri};
 
 use super::facts::{Facts, Inside, Random};
 use super::finding::Finding;
+use crate::error::Failure;
 
 /// The token's flags (PKCS#11 v3.1 §3.2).
 pub(super) fn flags(facts: &Facts) -> Vec<Finding> {
@@ -41,6 +42,20 @@ pub(super) fn flags(facts: &Facts) -> Vec<Finding> {
         );
     }
     found
+}
+
+/// The service's token that is not in use: whether it is there and would let someone in. Nobody logs in to it: what only stands ready costs no
+/// PIN try.
+pub(super) fn other(facts: Result<Facts, Failure>) -> Vec<Finding> {
+    match facts {
+        Ok(facts) => flags(&facts),
+        Err(failure) => {
+            let finding =
+                "the service's other token is not there: where the one in use is lost, none takes over";
+            let fix = failure.remedy().unwrap_or("rootcellar token list").to_owned();
+            vec![Finding::warning("token.other", finding, failure.to_string()).mended_by(fix)]
+        }
+    }
 }
 
 /// Whether it lists what signs. Some tokens leave out what works (tpm2-pkcs11 does RSA-PSS and does not say so).
