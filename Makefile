@@ -5,7 +5,7 @@ ALL := --locked --workspace --all-features
 # A TPM in software, its resource manager and the bus between the two, and the PKCS#11 module before them.
 TPM := swtpm tpm2-abrmd libtss2-tcti-swtpm0 libtss2-tcti-tabrmd0 dbus-daemon dbus-bin libtpm2-pkcs11-1
 
-.PHONY: help demo test tokens torture bench ci fmt clippy doc build proto generate deny advisories house-rules clean
+.PHONY: help demo test tokens token-table torture bench ci fmt clippy doc build proto generate deny advisories house-rules clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -28,6 +28,12 @@ tokens: ## The end-to-end tests on SoftHSM2, on a TPM and on Kryoptic; builds th
 	cargo build --locked --release --manifest-path softhsm-tests/kryoptic/Cargo.toml --target-dir target/kryoptic
 	cargo build $(ALL) --lib --bins
 	cargo nextest run $(ALL) --run-ignored all --filterset 'package(rootcellar-softhsm-tests)'
+
+token-table: ## docs/tokens.md: what five PKCS#11 modules can do of what is needed, and how fast
+	@scripts/need softhsm2 opensc gcc perl libclang-dev jq p11-kit-modules libnss3-tools opencryptoki $(TPM)
+	cargo build --locked --release --manifest-path softhsm-tests/kryoptic/Cargo.toml --target-dir target/kryoptic
+	cargo build $(ALL) --release --lib --bin rootcellar
+	scripts/token-table
 
 torture: ## kill -9 of keeper, front and both under load, more than 200 times; ends with zeros
 	@scripts/need softhsm2
