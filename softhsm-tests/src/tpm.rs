@@ -18,6 +18,13 @@ use crate::cell::Cell;
 /// How long swtpm may take until it listens, and the resource manager until it answers.
 const ANSWERS: Duration = Duration::from_secs(20);
 
+/// Where tpm2-pkcs11's module may lie, as its profile has it.
+const MODULES: [&str; 3] = [
+    "/usr/lib/x86_64-linux-gnu/libtpm2_pkcs11.so.1",
+    "/usr/lib/aarch64-linux-gnu/libtpm2_pkcs11.so.1",
+    "/usr/lib64/pkcs11/libtpm2_pkcs11.so",
+];
+
 /// Ended when dropped.
 #[derive(Debug)]
 pub struct Tpm {
@@ -50,6 +57,15 @@ impl Tpm {
         let tpm = Self { bus: bus(dir), swtpm, dir: dir.to_owned() };
         tpm.wait_for_manager();
         tpm
+    }
+
+    /// The PKCS#11 module before it.
+    ///
+    /// # Panics
+    /// There is none.
+    pub fn module() -> &'static str {
+        let found = MODULES.into_iter().find(|path| Path::new(path).exists());
+        found.expect("there is no tpm2-pkcs11: `make test` installs it (apt-get install libtpm2-pkcs11-1)")
     }
 
     /// Names and values of what a process needs in its environment to reach it.

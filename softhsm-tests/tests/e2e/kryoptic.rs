@@ -6,7 +6,7 @@ use rootcellar_softhsm_tests::{Cell, kryoptic};
 use crate::conformance::verdict;
 use crate::issue::judged;
 use crate::officer::now_secs;
-use crate::support::{BINARY, House, issue, still_issues};
+use crate::support::{BINARY, House, chain_pem, issue, still_issues};
 
 fn house(key: &str) -> House {
     let cell = Cell::empty(BINARY);
@@ -60,6 +60,9 @@ async fn ml_dsa_65() {
     // RFC 9881 §2, 4: twice as what signed it, and in the issuer's once more as the key.
     let counts: Vec<usize> = certificate.chain.iter().map(|der| named(der)).collect();
     assert_eq!(counts, [2, 3]);
+    let file = house.scratch().join("chain.pem");
+    std::fs::write(&file, chain_pem(&certificate.chain)).unwrap();
+    house.cell.run(&["lint", &file.display().to_string()]).ok();
     house.cell.run(&["cert", "revoke", "--agent", "build/a", "--reason", "superseded"]).ok();
     house.cell.run(&["ledger", "verify"]).ok();
     house.restart().await;

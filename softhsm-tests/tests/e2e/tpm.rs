@@ -70,8 +70,8 @@ async fn conformance() {
     let token = house.cell.data_dir().join("token");
     let (dir, pin) = (token.display().to_string(), format!("file:{}", token.join("pin").display()));
     let written = house.cell.path("found.toml").display().to_string();
-    let module = "/usr/lib/x86_64-linux-gnu/libtpm2_pkcs11.so.1";
-    let mut arguments = vec!["token", "conformance", module, "--token", "rootcellar-issuing", "--pin", &pin];
+    let mut arguments =
+        vec!["token", "conformance", Tpm::module(), "--token", "rootcellar-issuing", "--pin", &pin];
     arguments.extend(["--profile", "tpm2", "--dir", &dir, "--no-rates", "--output", "json"]);
     arguments.extend(["--write-profile", &written]);
     let report = house.cell.run(&arguments).json();
