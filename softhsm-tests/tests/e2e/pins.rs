@@ -113,3 +113,58 @@ fn an_officer_clears_what_is_remembered() {
     fs::rename(&right, &pin).unwrap();
     cell.run(&["token", "inspect"]).ok();
 }
+
+/// Runs a program on a terminal of its own and types what is in a file when it is asked for a PIN.
+const TERMINAL: &str = r#"
+import os, pty, sys
+typed = open(sys.argv[1], "rb").read()
+def answer(terminal):
+    said = os.read(terminal, 4096)
+    if b"Token PIN" in said:
+        os.write(terminal, typed + b"\n")
+    return said
+sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[2:], answer)))
+"#;
+
+#[test]
+fn every_source() {
+    let (mut cell, faults) = founded();
+    let base = fs::read_to_string(cell.config_file()).unwrap();
+    let take = |cell: &Cell, source: &str| {
+        fs::write(cell.config_file(), format!("{base}pin = \"{source}\"\n")).unwrap();
+    };
+    let (file, dir) = (cell.data_dir().join("token/pin"), cell.data_dir().join("token"));
+    let pin = fs::read_to_string(&file).unwrap();
+    let before = faults.logins();
+
+    // A systemd credential: a file of this name in the directory that the environment names.
+    cell.program().set("CREDENTIALS_DIRECTORY", &dir.display().to_string());
+    take(&cell, "credential:pin");
+    cell.run(&["token", "inspect"]).ok();
+    // A descriptor, here standard input.
+    take(&cell, "fd:0");
+    let config = cell.config_file().display().to_string();
+    let mut command = cell.program().command(&["--config", &config, "token", "inspect"]);
+    let inspected = command.stdin(fs::File::open(&file).unwrap()).output().unwrap();
+    assert!(inspected.status.success(), "{}", String::from_utf8_lossy(&inspected.stderr));
+    // The environment, with a warning.
+    cell.program().set("TOKEN_PIN", &pin);
+    take(&cell, "env:TOKEN_PIN");
+    let inspected = cell.run(&["token", "inspect"]);
+    assert!(inspected.stderr.contains("other processes of this user can read it"), "{}", inspected.stderr);
+    inspected.ok();
+    assert_eq!(faults.logins() - before, 3);
+    // A file that others can read is refused, and costs no try.
+    let wide = cell.path("wide");
+    fs::write(&wide, &pin).unwrap();
+    fs::set_permissions(&wide, fs::Permissions::from_mode(0o440)).unwrap();
+    take(&cell, &format!("file:{}", wide.display()));
+    assert!(cell.run(&["token", "inspect"]).fails(77).contains("readable by others"));
+    assert_eq!(faults.logins() - before, 3);
+    // The terminal: what is typed is not shown.
+    take(&cell, "prompt");
+    cell.program().wrap(&["python3", "-c", TERMINAL, &file.display().to_string()]);
+    let shown = cell.run(&["token", "inspect"]).ok();
+    assert!(shown.contains("rootcellar issuer") && !shown.contains(&pin), "{shown}");
+    assert_eq!(faults.logins() - before, 4);
+}
