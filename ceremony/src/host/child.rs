@@ -4,7 +4,7 @@ use std::io::{BufRead, Write};
 
 use data_encoding::HEXLOWER;
 use hsm_config::{
-    KeyFound, KeyRequest, Module, PinGuard, PinSource, Token, TokenConfig, TokenError, TokenSession,
+    KeyFound, KeyRequest, Module, Pin, PinGuard, PinSource, Token, TokenConfig, TokenError, TokenSession,
     fresh_pin, sync_files,
 };
 use keeper::Probe;
@@ -58,19 +58,35 @@ fn what(ask: &Ask) -> &'static str {
     }
 }
 
+/// The token, logged in to.
+struct Open {
+    pin: Pin,
+    session: TokenSession,
+}
+
 fn answer(
     config: &TokenConfig,
     guard: &PinGuard,
-    open: &mut Option<TokenSession>,
+    open: &mut Option<Open>,
     ask: Ask,
 ) -> Result<Answer, String> {
     if let Ask::Open { create } = ask {
         let Some(token) = provision(config, create).map_err(said)? else { return Ok(Answer::NoToken) };
         let pin = config.pin.read().map_err(said)?;
-        *open = Some(token.login(&pin, guard).map_err(said)?);
+        let session = token.login(&pin, guard).map_err(said)?;
+        *open = Some(Open { pin, session });
         return facts(&token, config).map(|facts| Answer::Opened(Box::new(facts)));
     }
-    let session = open.as_ref().ok_or("the token is not open")?;
+    if let Ask::Make { .. } = ask
+        && let Some(Open { pin, session }) = open.take()
+    {
+        // A TPM has room for three objects, and tpm2-pkcs11 1.9 leaves those of a key that it made there until it is finalized: by the last
+        // who holds the module.
+        drop(session);
+        let session = config.open().and_then(|token| token.login(&pin, guard)).map_err(said)?;
+        *open = Some(Open { pin, session });
+    }
+    let Open { session, .. } = open.as_ref().ok_or("the token is not open")?;
     match ask {
         Ask::Make { id, label, algorithm } => {
             let algorithm = algorithm.parse().map_err(said)?;
