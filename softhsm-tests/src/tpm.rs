@@ -3,8 +3,8 @@
 //! Unix sockets below the test's directory, no port and no system service. The bus starts the resource manager when it is first called, and
 //! takes it along when it ends.
 //!
-//! Does not: need a resource manager for what it tests. `init`, the keeper and a command each load keys, a TPM has room for three
-//! objects, and a process that is killed leaves its own there; where there is a real TPM, the kernel's /dev/tpmrm0 does that work.
+//! Why a resource manager: `init`, the keeper and a command each load keys, a TPM has room for three objects, and a process that is killed
+//! leaves its own there. Where there is a real TPM, the kernel's /dev/tpmrm0 does that work.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -138,10 +138,11 @@ fn bus(dir: &Path) -> Child {
          <allow receive_sender=\"*\"/><allow own=\"*\"/></policy></busconfig>"
     );
     fs::write(dir.join("bus.conf"), own).expect("the bus's configuration is written");
-    // It refuses to run as root unless told otherwise.
+    // It refuses to run as root unless told otherwise. As few objects and sessions for each process as the kernel's resource manager has (Linux,
+    // include/linux/tpm.h, struct tpm_space): what works here works there.
     let manager = format!(
         "[D-BUS Service]\nName=com.intel.tss2.Tabrmd\n\
-         Exec={} --session --allow-root --tcti=swtpm:path={at}/tpm\n",
+         Exec={} --session --allow-root --max-transients=3 --max-sessions=3 --tcti=swtpm:path={at}/tpm\n",
         found("tpm2-abrmd").display()
     );
     fs::write(dir.join("com.intel.tss2.Tabrmd.service"), manager).expect("the service's file is written");
