@@ -59,6 +59,26 @@ impl Tpm {
         tpm
     }
 
+    /// Takes the power from it, and gives it back: what was loaded is gone, the keys are not.
+    ///
+    /// # Panics
+    /// A program does not start.
+    pub fn reset(&mut self) {
+        self.stop();
+        for socket in ["bus", "tpm", "tpm.ctrl"] {
+            let _ = fs::remove_file(self.dir.join(socket));
+        }
+        (self.swtpm, self.bus) = (swtpm(&self.dir), bus(&self.dir));
+        self.wait_for_manager();
+    }
+
+    fn stop(&mut self) {
+        for process in [&mut self.bus, &mut self.swtpm] {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
+
     /// The PKCS#11 module before it.
     ///
     /// # Panics
@@ -99,10 +119,7 @@ impl Tpm {
 
 impl Drop for Tpm {
     fn drop(&mut self) {
-        for process in [&mut self.bus, &mut self.swtpm] {
-            let _ = process.kill();
-            let _ = process.wait();
-        }
+        self.stop();
     }
 }
 

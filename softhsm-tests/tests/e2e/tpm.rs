@@ -65,6 +65,21 @@ async fn killed_in_the_middle() {
 }
 
 #[tokio::test]
+async fn loses_its_power() {
+    let (house, client, mut tpm) = house().await;
+    issue(&client, "build/a").await;
+    let before = house.serving.child("keeper");
+    tpm.reset();
+    // Only a new process heals it (docs/decisions/002-ladder.md): the first request finds out.
+    let certificate = eventually("another keeper issues", async || {
+        let issued = ask(&client, request("build/b", csr())).await.ok()?;
+        (house.serving.find_child("keeper")? != before).then_some(issued)
+    });
+    judged(&house, &certificate.await);
+    house.cell.run(&["ledger", "verify"]).ok();
+}
+
+#[tokio::test]
 async fn conformance() {
     let (house, _client, _tpm) = house().await;
     let token = house.cell.data_dir().join("token");
