@@ -96,7 +96,9 @@ fn tokens(lines: &mut Lines, record: &Record) {
         lines.line("module-sha256", &facts.module_sha256);
         lines.line("library", &facts.library);
         lines.line("attestation", &facts.attestation);
-        entropy(record, uri).into_iter().for_each(|tested| lines.line("entropy", tested));
+        if let Some(tested) = entropy(record, uri) {
+            lines.line("entropy", tested);
+        }
         facts.exceptions.iter().for_each(|exception| lines.line("exception", exception));
         let signing =
             facts.mechanisms.iter().filter(|name| MECHANISMS.iter().any(|part| name.contains(part)));

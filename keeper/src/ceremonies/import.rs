@@ -31,6 +31,8 @@ pub(crate) struct InForce {
     pub(crate) bundle: Option<Bundle>,
     /// The issuers that the ledger holds.
     pub(crate) issuers: Vec<Issuer>,
+    /// The newest checkpoint's note.
+    pub(crate) checkpoint: Option<String>,
 }
 
 /// One entry to be recorded, with the signature of the certificate that it holds and that certificate.
@@ -132,7 +134,7 @@ impl Import<'_> {
             if bundle.number() != have + 1 {
                 return Err(ImportError::NotNext { have, offered: bundle.number() });
             }
-            is_usable(&bundle, before.bundle.as_ref(), &issuers, origin)?;
+            is_usable(&bundle, before, &issuers, origin)?;
             active = bundle.contents().active_issuer();
             entries.push(plain(Kind::Bundle(entry::Bundle { note: note.to_string().into_bytes() })));
         }
@@ -183,17 +185,16 @@ fn custody(evidence: &Evidence) -> Kind {
     Kind::Custody(Custody { keys: evidence.keys.iter().map(one).collect(), ..Custody::default() })
 }
 
-/// Whatever officers sign, a bundle that names no key of the log or no issuer that leads to one of its anchors would stop the cell.
-fn is_usable(
-    bundle: &Bundle,
-    before: Option<&Bundle>,
-    issuers: &[Issuer],
-    origin: &str,
-) -> Result<(), ImportError> {
+/// Whatever officers sign, a bundle that does not name the log's key or no issuer that leads to one of its anchors would stop the cell.
+fn is_usable(bundle: &Bundle, before: &InForce, issuers: &[Issuer], origin: &str) -> Result<(), ImportError> {
     let unusable = |why: String| ImportError::Unusable(why);
-    if bundle.log(origin).is_none() {
-        return Err(unusable(format!("it names no key of the log {origin}")));
+    let log = bundle.log(origin).ok_or_else(|| unusable(format!("it names no key of the log {origin}")))?;
+    if let Some(note) = &before.checkpoint
+        && log.checkpoint(note.as_bytes()).is_err()
+    {
+        return Err(unusable(format!("it leaves out the key that signs the checkpoints of {origin}")));
     }
+    let before = before.bundle.as_ref();
     for der in bundle.anchors() {
         Issuer::parse(der).map_err(|error| unusable(format!("an anchor: {error}")))?;
     }

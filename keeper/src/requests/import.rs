@@ -51,6 +51,7 @@ pub(crate) fn in_force(reader: &Reader<'_>) -> Result<InForce, crate::journal::J
         charter: Some(charters::in_force(reader)?),
         bundle: Some(bundle),
         issuers: trust::issuers(reader)?,
+        checkpoint: reader.checkpoint()?.map(|(_, note)| note),
     })
 }
 
