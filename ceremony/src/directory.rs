@@ -13,6 +13,8 @@ pub const PLAN: &str = "plan.note";
 pub const CHARTER: &str = "charter.note";
 /// What was done.
 pub const TRANSCRIPT: &str = "transcript.note";
+/// An act of administration.
+pub const PROPOSAL: &str = "proposal.note";
 /// The trust bundle that follows from it.
 pub const BUNDLE: &str = "bundle.note";
 

@@ -1,6 +1,4 @@
-//! A new epoch of the log, on one officer's word where the charter asks for no more.
-
-use std::path::Path;
+//! A new epoch of the log: what its officers sign, written from a log that went back.
 
 use keeper::{EpochError, WentBack};
 use ledger::bundle::{Bundle, Contents};
@@ -8,12 +6,9 @@ use ledger::note::Note;
 
 use crate::officer::{self, OfficerKey, ProposalTerms, SigningError};
 
-/// How long the act is good for, in seconds: it is carried out at once.
-const APPROVAL_SECS: i64 = 600;
-
-/// Why no epoch was opened.
+/// Why there is nothing to sign.
 #[derive(Debug, thiserror::Error)]
-pub enum OpenError {
+pub enum DraftError {
     /// The journal's, or nothing is lost.
     #[error(transparent)]
     Epoch(#[from] EpochError),
@@ -22,47 +17,32 @@ pub enum OpenError {
     Signing(#[from] SigningError),
 }
 
-/// What was opened.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct Opened {
-    /// Origin of the log from now on.
-    pub log: String,
-    /// Entries that it begins with.
-    pub kept: u64,
-    /// Entries that the log before is known to have had.
-    pub lost: u64,
-    /// The trust bundle that names it, as a note.
-    #[serde(skip)]
-    pub bundle: String,
+/// The two notes that open an epoch, by one officer; the charter says how many must sign both.
+#[derive(Clone, Debug)]
+pub struct Epoch {
+    /// The act: what is left of the log and what is known to be lost.
+    pub proposal: Note,
+    /// The trust bundle that names the log under its new origin.
+    pub bundle: Note,
 }
 
-/// Opens the next epoch of the log in `dir`. `seen` is the newest trust bundle that the officer has: the new one's number is above it.
+/// Writes both for the log that went back. `seen` is the newest trust bundle that the officer has: the new one's number is above it.
 ///
 /// # Errors
-/// [`OpenError`]; nothing is recorded then.
-pub fn open(
-    dir: &Path,
+/// [`DraftError`].
+pub fn draft(
+    went_back: &WentBack,
     officer: &OfficerKey,
     seen: Option<&Note>,
     nonce: [u8; 16],
-    now_ms: i64,
-) -> Result<Opened, OpenError> {
-    let went_back = WentBack::read(dir)?;
+    expires_unix: i64,
+) -> Result<Epoch, DraftError> {
     let act = went_back.act();
-    let terms = ProposalTerms {
-        charter: went_back.charter(),
-        log: &went_back.log().origin,
-        nonce,
-        expires_unix: now_ms.div_euclid(1000) + APPROVAL_SECS,
-    };
+    let terms =
+        ProposalTerms { charter: went_back.charter(), log: &went_back.log().origin, nonce, expires_unix };
     let proposal = officer::propose(act.name(), &act.fields(), &terms, &[officer])?;
-    let contents = contents(&went_back, seen)?;
-    let bundle = officer::publish_bundle(&contents, went_back.charter(), &[officer])?;
-    let cell::Act::EpochOpen { kept, lost, .. } = act else {
-        return Err(EpochError::Signed("another act".into()).into());
-    };
-    let log = went_back.open(&proposal, &bundle, now_ms)?;
-    Ok(Opened { log, kept: kept.size, lost: lost.size, bundle: bundle.to_string() })
+    let bundle = officer::publish_bundle(&contents(went_back, seen)?, went_back.charter(), &[officer])?;
+    Ok(Epoch { proposal, bundle })
 }
 
 /// The bundle in force with the new log before the others.

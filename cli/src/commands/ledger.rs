@@ -14,6 +14,7 @@ use clap::{Args, Subcommand};
 use crate::client::As;
 use crate::error::Failure;
 use crate::session::Session;
+use crate::spec::Lifetime;
 
 pub(super) use checkpoint::follow;
 
@@ -32,11 +33,26 @@ pub(crate) enum Ledger {
 /// The officer's act says what is left of the log and what is known to be lost. The log goes on under another origin, with the entries
 /// that are left, and a new trust bundle names it.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  rootcellar ledger open-epoch")]
+#[command(after_help = "\
+Examples:
+  rootcellar ledger open-epoch                 # where the charter asks for one officer
+
+  rootcellar ledger open-epoch --out epoch/    # where it asks for more: the first writes it,
+  rootcellar ceremony approve epoch/           # the others sign it,
+  rootcellar ledger open-epoch epoch/          # and any of them carries it out")]
 pub(crate) struct OpenEpoch {
+    /// What `--out` wrote, signed by as many officers as the charter asks for
+    #[arg(value_name = "DIR", conflicts_with_all = ["out", "officer_key", "expires"])]
+    approved: Option<PathBuf>,
     /// The officer's key [default: OFFICER_DIR/officer.key]
     #[arg(long, value_name = "FILE")]
     officer_key: Option<PathBuf>,
+    /// Write what is to be signed, with this officer's signature, and open nothing
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// How long it is good for, up to 7d
+    #[arg(long, value_name = "TIME", default_value = "1d")]
+    expires: Lifetime,
 }
 
 /// Verify the whole ledger of this machine's service, or offline one certificate's proof

@@ -72,6 +72,24 @@ impl Officers<'_> {
         self.run("alice", &["ceremony", "execute", "found"])
     }
 
+    /// From nothing to a cell of two of three that may serve; every officer has a copy of the charter and of the trust bundle.
+    fn found(&self) {
+        self.plan();
+        for officer in ["alice", "bob"] {
+            self.approve(officer);
+        }
+        self.execute().ok();
+        for officer in ["alice", "bob"] {
+            self.approve(officer);
+        }
+        self.run("alice", &["ceremony", "import", "found"]).ok();
+        for officer in ["bob", "carol"] {
+            for note in ["charter.note", "bundle.note"] {
+                fs::copy(self.cell.path("alice").join(note), self.cell.path(officer).join(note)).unwrap();
+            }
+        }
+    }
+
     fn verify(&self, transcript: &str) -> Outcome {
         self.run("alice", &["ceremony", "verify", transcript])
     }
@@ -134,6 +152,39 @@ async fn two_of_three_found_a_cell_that_serves() {
     assert!(any.contains("charter.note"), "{any}");
     fs::copy(cell.path("alice/charter.note"), cell.path("carol/charter.note")).unwrap();
     officers.run("carol", &["freeze"]).ok();
+}
+
+#[tokio::test]
+async fn two_of_three_open_an_epoch_of_a_log_that_went_back() {
+    let cell = Cell::empty(BINARY);
+    let officers = Officers::of(&cell);
+    officers.found();
+    let house = House::of(cell);
+    let backup = house.cell.path("old.sqlite").display().to_string();
+    house.cell.run(&["journal", "backup", "--out", &backup]).ok();
+    let officers = Officers { cell: &house.cell };
+    officers.run("alice", &["freeze"]).ok();
+    let mut house = house;
+    assert_eq!(house.stop().await, 0);
+    house.cell.run(&["journal", "restore", &backup]).ok();
+    house.cell.try_serve().expect_err("a log that went back").fails(1);
+    let officers = Officers { cell: &house.cell };
+    let one = officers.run("alice", &["ledger", "open-epoch"]).fails(1);
+    assert!(one.contains("1 of 2 officers") && one.contains("--out"), "{one}");
+    officers.run("alice", &["ledger", "open-epoch", "--out", "epoch"]).ok();
+    officers.run("alice", &["ledger", "open-epoch", "epoch"]).fails(1);
+    officers.run("bob", &["ceremony", "approve", "--yes", "epoch"]).ok();
+    // Each note by itself is not enough.
+    let bundle = fs::read_to_string(house.cell.path("epoch/bundle.note")).unwrap();
+    let (body, signatures) = bundle.split_once("\n\n").unwrap();
+    let alone = format!("{body}\n\n{}\n", signatures.lines().next().unwrap());
+    fs::write(house.cell.path("epoch/bundle.note"), alone).unwrap();
+    officers.run("alice", &["ledger", "open-epoch", "epoch"]).fails(1);
+    fs::write(house.cell.path("epoch/bundle.note"), bundle).unwrap();
+    let opened = officers.run("alice", &["ledger", "open-epoch", "epoch", "--output", "json"]).json();
+    assert_eq!(opened["log"], "cell.internal/log/2");
+    let house = House::of(house.cell);
+    Officers { cell: &house.cell }.run("alice", &["ledger", "verify"]).ok();
 }
 
 #[test]
@@ -448,7 +499,6 @@ fn an_officers_key_under_a_passphrase_or_in_a_token() {
     fs::write(&wrong, "wrong horse").unwrap();
     fs::set_permissions(&wrong, std::os::unix::fs::PermissionsExt::from_mode(0o400)).unwrap();
     configure(&wrong);
-    fs::remove_file(cell.path("found/bundle.note")).unwrap();
-    let refused = officers.run("alice", &["ledger", "open-epoch"]).fails(1);
+    let refused = officers.run("alice", &["ceremony", "approve", "--yes", "found"]).fails(1);
     assert!(refused.contains("passphrase") && !refused.contains("horse"), "{refused}");
 }

@@ -17,7 +17,8 @@ use crate::output::{Page, Show};
 use crate::session::Session;
 
 /// The notes of a ceremony's directory, in the order in which they are signed.
-const NOTES: [&str; 4] = [directory::CHARTER, directory::PLAN, directory::TRANSCRIPT, directory::BUNDLE];
+const NOTES: [&str; 5] =
+    [directory::CHARTER, directory::PLAN, directory::PROPOSAL, directory::TRANSCRIPT, directory::BUNDLE];
 
 /// Read what is to be approved, in plain words, and add an officer's signature: to a proposal, or to all that waits in a ceremony's directory
 #[derive(Debug, Args)]
