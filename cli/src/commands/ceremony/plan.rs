@@ -1,187 +1,28 @@
 //! `rootcellar ceremony plan`: writes a plan for officers to approve.
 
-use std::path::{Path, PathBuf};
+mod args;
+
+use std::path::Path;
 
 use cell::RevocationReason;
 use ceremony::directory::{self, Directory};
-use ceremony::plans::{ISSUER_DAYS, KeyIn, ROOT_DAYS, RootIn, Terms, terms_of};
+use ceremony::plans::{ISSUER_DAYS, KeyIn, RootIn, Terms, terms_of};
 use certs::Issuer;
-use clap::{Args, Subcommand};
 use data_encoding::HEXLOWER;
-use hsm_config::KeyAlgorithm;
 use ledger::bundle::{Bundle, Contents};
 use ledger::charter::{self, Charter};
-use ledger::note::VerifierKey;
 use ledger::plan::{Ceremony, Plan as CeremonyPlan, Revoke};
 use serde::Serialize;
+
+pub(crate) use args::Plan;
+use args::{Issuing, NewCharter, Written};
 
 use super::charters;
 use crate::config::Config;
 use crate::error::Failure;
 use crate::output::{Page, Show};
 use crate::session::Session;
-use crate::spec::Lifetime;
 use crate::tokens::Which;
-
-/// Write a plan, for officers to approve: what is done, in which tokens, by which keys
-#[derive(Debug, Subcommand)]
-pub(crate) enum Plan {
-    Found(Found),
-    Root(Root),
-    Issuer(Issuing),
-    LogKey(LogKey),
-    Cross(Cross),
-    Rotation(Issuing),
-    Retirement(Retirement),
-    RootCrl(RootCrl),
-    Charter(NewCharter),
-}
-
-/// Where a plan goes, and for how long it is good.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct Written {
-    /// The ceremony's directory, new or empty
-    #[arg(long, value_name = "DIR")]
-    out: PathBuf,
-    /// How long the plan may be executed, up to 31d
-    #[arg(long, value_name = "TIME", default_value = "7d")]
-    expires: Lifetime,
-}
-
-/// A new cell of several officers: root, issuing and log key, in the tokens of the configuration
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Each officer makes a key with `rootcellar officer create NAME` and hands over the public half.
-
-Example:
-  rootcellar ceremony plan found --quorum 2 --officer KEY --officer KEY --officer KEY --out found")]
-pub(crate) struct Found {
-    /// How many officers an act needs
-    #[arg(long, value_name = "N")]
-    quorum: u8,
-    /// The officers' public keys
-    #[arg(long, value_name = "KEY", required = true)]
-    officer: Vec<VerifierKey>,
-    #[command(flatten)]
-    written: Written,
-}
-
-/// Another root, in a token of the configuration
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  rootcellar ceremony plan root --out root-2")]
-pub(crate) struct Root {
-    /// Kind of its key [default: the configuration's]
-    #[arg(long, value_name = "KIND")]
-    algorithm: Option<KeyAlgorithm>,
-    /// Days for which it is valid
-    #[arg(long, default_value_t = ROOT_DAYS)]
-    days: u32,
-    #[command(flatten)]
-    written: Written,
-}
-
-/// Another issuing key, with a log key beside it where the token is another one
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  rootcellar ceremony plan issuer --token standby --out issuer-2     # stands ready in a second token
-  rootcellar ceremony plan rotation --token issuing --out issuer-2   # takes the place of the one in this token")]
-pub(crate) struct Issuing {
-    /// The token for the key
-    #[arg(long, value_enum, default_value_t = Which::Standby)]
-    token: Which,
-    /// Kind of its key [default: the configuration's]
-    #[arg(long, value_name = "KIND")]
-    algorithm: Option<KeyAlgorithm>,
-    /// Days for which its certificate is valid
-    #[arg(long, default_value_t = ISSUER_DAYS)]
-    days: u32,
-    #[command(flatten)]
-    written: Written,
-}
-
-/// Another key for the log
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  rootcellar ceremony plan log-key --token standby --out log-2")]
-pub(crate) struct LogKey {
-    /// The token for the key
-    #[arg(long, value_enum, default_value_t = Which::Standby)]
-    token: Which,
-    #[command(flatten)]
-    written: Written,
-}
-
-/// A certificate by which one root vouches for another, where the trust bundle has two
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  rootcellar ceremony plan cross --subject SHA256 --signer SHA256 --out cross"
-)]
-pub(crate) struct Cross {
-    /// SHA-256 of the public key of the root that is vouched for
-    #[arg(long, value_name = "SHA256")]
-    subject: String,
-    /// SHA-256 of the public key of the root that vouches
-    #[arg(long, value_name = "SHA256")]
-    signer: String,
-    /// Days for which it is valid
-    #[arg(long, default_value_t = ISSUER_DAYS)]
-    days: u32,
-    #[command(flatten)]
-    written: Written,
-}
-
-/// The end of a key: it is destroyed in its token, looked for, and not found
-#[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  rootcellar ceremony plan retirement --key SHA256 --token issuing --out retire-1"
-)]
-pub(crate) struct Retirement {
-    /// SHA-256 of its public key
-    #[arg(long, value_name = "SHA256")]
-    key: String,
-    /// Its token
-    #[arg(long, value_enum)]
-    token: Which,
-    #[command(flatten)]
-    written: Written,
-}
-
-/// A CRL of the root: the certificates of issuers that count no more
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Example:
-  rootcellar ceremony plan root-crl --number 1 --revoke 1a2b3c=superseded --out root-crl-1")]
-pub(crate) struct RootCrl {
-    /// CRL number, higher than that of the one before
-    #[arg(long)]
-    number: u64,
-    /// Days until the next one
-    #[arg(long, default_value_t = 90)]
-    days: u32,
-    /// A certificate's serial number in hexadecimal digits, and why it is revoked
-    #[arg(long, value_name = "SERIAL=REASON")]
-    revoke: Vec<String>,
-    #[command(flatten)]
-    written: Written,
-}
-
-/// The charter that follows: other officers, or another quorum, with the trust bundle that they sign
-#[derive(Debug, Args)]
-#[command(after_help = "\
-A quorum of the officers before approves the charter, a quorum of those it names the bundle.
-
-Example:
-  rootcellar ceremony plan charter --quorum 2 --officer KEY --officer KEY --officer KEY --out charter-2")]
-pub(crate) struct NewCharter {
-    /// How many officers an act needs from then on
-    #[arg(long, value_name = "N")]
-    quorum: u8,
-    /// The public keys of all officers from then on
-    #[arg(long, value_name = "KEY", required = true)]
-    officer: Vec<VerifierKey>,
-    #[command(flatten)]
-    written: Written,
-}
 
 /// Plans an issuing key in the standby token, good for a day, and says nothing.
 ///
@@ -222,21 +63,6 @@ pub(super) fn run(session: &Session, args: &Plan) -> Result<(), Failure> {
     }
     let plan = plan(&config, &bundle, &terms_of(&charter, nonce, expires_unix), args)?;
     write(session, written, &[], Some(&plan))
-}
-
-impl Plan {
-    fn written(&self) -> &Written {
-        match self {
-            Self::Found(args) => &args.written,
-            Self::Root(args) => &args.written,
-            Self::Issuer(args) | Self::Rotation(args) => &args.written,
-            Self::LogKey(args) => &args.written,
-            Self::Cross(args) => &args.written,
-            Self::Retirement(args) => &args.written,
-            Self::RootCrl(args) => &args.written,
-            Self::Charter(args) => &args.written,
-        }
-    }
 }
 
 fn found(config: &Config, terms: &Terms<'_>) -> CeremonyPlan {
