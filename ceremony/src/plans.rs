@@ -104,7 +104,7 @@ impl Terms<'_> {
 
     /// The end of a key.
     pub fn retirement(&self, spki_sha256: [u8; 32], token: &TokenUri) -> Plan {
-        let destroy = Step::Destroy(Destroy { spki_sha256, token: token.to_string() });
+        let destroy = Step::Destroy(Destroy { key: KeyRef::Sha256(spki_sha256), token: token.to_string() });
         self.plan(Ceremony::Retirement, vec![destroy])
     }
 

@@ -139,9 +139,13 @@ pub(crate) fn read_certificates(path: &Path) -> Result<Vec<Vec<u8>>, Failure> {
 
 /// Certificates as PEM, one after the other.
 pub(crate) fn certificates_pem(certificates: &[Vec<u8>]) -> String {
+    certificates.iter().map(|der| pem_of("CERTIFICATE", der)).collect()
+}
+
+/// DER as PEM under this label.
+pub(crate) fn pem_of(label: &str, der: &[u8]) -> String {
     let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
-    let encode = |der: &Vec<u8>| pem::encode_config(&pem::Pem::new("CERTIFICATE", der.clone()), config);
-    certificates.iter().map(encode).collect()
+    pem::encode_config(&pem::Pem::new(label, der), config)
 }
 
 #[cfg(test)]

@@ -206,7 +206,7 @@ impl Plan {
                 }
                 Step::Certify(certify) => vec![&certify.subject, &certify.signer],
                 Step::MakeCrl(crl) => vec![&crl.signer],
-                Step::Destroy(_) => vec![],
+                Step::Destroy(destroy) => vec![&destroy.key],
             };
             let known = |key: &&KeyRef| matches!(key, KeyRef::Named(name) if !keys.contains(&name.as_str()));
             if used.iter().any(known) {

@@ -52,7 +52,7 @@ fn plan() -> Plan {
                 days: 90,
                 revoked: vec![Revoke { serial: vec![1, 2], reason: 5 }],
             }),
-            Step::Destroy(Destroy { spki_sha256: [7; 32], token: TOKEN.into() }),
+            Step::Destroy(Destroy { key: KeyRef::Sha256([7; 32]), token: TOKEN.into() }),
         ],
     }
 }

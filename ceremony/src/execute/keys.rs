@@ -2,7 +2,8 @@
 
 use certs::{PublicKey, SignatureAlgorithm};
 use data_encoding::HEXLOWER;
-use ledger::plan::{Destroy, MakeKey};
+use ledger::plan::{Destroy, KeyRef, MakeKey};
+use sha2::{Digest, Sha256};
 
 use super::{ExecuteError, Execution, decoded, internal};
 use crate::host::{HostError, KeyFacts, TokenHost};
@@ -32,6 +33,7 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
             Event::Intended { step: of, id } if *of == step => Some(id.clone()),
             _ => None,
         });
+        let resumed = intended.is_some();
         let id = if let Some(id) = intended {
             id
         } else {
@@ -41,8 +43,15 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
         };
         let key = self.ask(&make.token, |host| host.make(&id, &make.label, &make.algorithm))?;
         if let Err(what) = is_fit(make, &id, &key) {
+            if resumed {
+                // The record alone says that it is ours, and may have been altered to name another key: it stays.
+                let what =
+                    format!("the key under CKA_ID {id} of the record is another, and was left: {what}");
+                return Err(ExecuteError::Unfit { step: step + 1, what });
+            }
             // It signed nothing: it goes again, and the step says why.
-            self.ask(&make.token, |host| host.destroy(&id))?;
+            let spki_sha256 = Sha256::digest(decoded(&key.spki)?).into();
+            self.ask(&make.token, |host| host.destroy(&id, spki_sha256))?;
             return Err(ExecuteError::Unfit { step: step + 1, what });
         }
         self.write(Event::Made { step, key: Box::new(key.clone()) })?;
@@ -70,6 +79,13 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
         if self.record.events().iter().any(done) || self.token(&destroy.token)?.is_none() {
             return Ok(());
         }
+        let spki_sha256 = match &destroy.key {
+            KeyRef::Sha256(hash) => *hash,
+            KeyRef::Named(name) => {
+                let (_, key) = self.made(name)?.ok_or_else(|| internal("a key that was not made"))?;
+                key.spki_sha256()
+            }
+        };
         let began = self.record.last(|event| match event {
             Event::Destroying { step: of, key } if *of == step => Some(key.clone()),
             _ => None,
@@ -77,14 +93,14 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
         let key = if let Some(key) = began {
             *key
         } else {
-            let key = self.ask(&destroy.token, |host| host.find(destroy.spki_sha256))?;
+            let key = self.ask(&destroy.token, |host| host.find(spki_sha256))?;
             let why = || "the token holds no such key".to_owned();
             let key = key.ok_or_else(|| ExecuteError::Plan { step: step + 1, why: why() })?;
             self.write(Event::Destroying { step, key: Box::new(key.clone()) })?;
             key
         };
-        let objects = self.ask(&destroy.token, |host| host.destroy(&key.id))?;
-        if self.ask(&destroy.token, |host| host.find(destroy.spki_sha256))?.is_some() {
+        let objects = self.ask(&destroy.token, |host| host.destroy(&key.id, spki_sha256))?;
+        if self.ask(&destroy.token, |host| host.find(spki_sha256))?.is_some() {
             let what = "the key is still there after it was destroyed".to_owned();
             return Err(ExecuteError::Unfit { step: step + 1, what });
         }

@@ -105,8 +105,13 @@ fn answer(
             session.random(&mut block).map_err(said)?;
             Ok(Answer::Octets(HEXLOWER.encode(&block)))
         }
-        Ask::Destroy { id } => {
-            let destroyed = session.destroy(&octets(&id)?).map_err(said)?;
+        Ask::Destroy { id, spki_sha256 } => {
+            let (id, spki_sha256) = (octets(&id)?, octets(&spki_sha256)?);
+            let is_another = |found: &KeyFound| found.key.id() == id && !is_of(found, &spki_sha256);
+            if session.keys().map_err(said)?.iter().any(is_another) {
+                return Err("another key has the CKA_ID of the one to be destroyed: none was".into());
+            }
+            let destroyed = session.destroy(&id).map_err(said)?;
             sync_files(&config.profile, &config.dir).map_err(said)?;
             Ok(Answer::Destroyed(destroyed))
         }
@@ -134,8 +139,8 @@ fn made(session: &TokenSession, request: &KeyRequest, config: &TokenConfig) -> R
 }
 
 fn find(session: &TokenSession, spki_sha256: &[u8], config: &TokenConfig) -> Result<Answer, String> {
-    let is_it = |found: &KeyFound| Sha256::digest(found.key.public_key()).as_slice() == spki_sha256;
-    let mut found: Vec<KeyFound> = session.keys().map_err(said)?.into_iter().filter(is_it).collect();
+    let found = session.keys().map_err(said)?.into_iter();
+    let mut found: Vec<KeyFound> = found.filter(|found| is_of(found, spki_sha256)).collect();
     match (found.pop(), found.len()) {
         (None, _) => Ok(Answer::NoKey),
         (Some(only), 0) => {
@@ -144,6 +149,10 @@ fn find(session: &TokenSession, spki_sha256: &[u8], config: &TokenConfig) -> Res
         }
         (Some(_), more) => Err(format!("the token holds {} private keys for this public key", more + 1)),
     }
+}
+
+fn is_of(found: &KeyFound, spki_sha256: &[u8]) -> bool {
+    Sha256::digest(found.key.public_key()).as_slice() == spki_sha256
 }
 
 fn described(found: &KeyFound) -> KeyFacts {

@@ -24,7 +24,17 @@ use crate::session::Session;
 pub(crate) enum Issuer {
     List(List),
     Prepare(Prepare),
+    /// Have another issuer sign from now on. Works also while the service is down
+    #[command(after_help = "\
+Examples:
+  rootcellar issuer activate 1a2b3c4d                     # the beginning of its SHA-256 is enough
+  rootcellar issuer activate 1a2b3c4d --out switch        # for several officers: approve switch, then import switch")]
     Activate(Change),
+    /// Take back an issuer that signs no more: it never stands ready again, and what it signed counts until it expires
+    #[command(after_help = "\
+Examples:
+  rootcellar issuer retire 1a2b3c4d
+  rootcellar issuer retire 1a2b3c4d --out over            # for several officers: approve over, then import over")]
     Retire(Change),
 }
 
@@ -46,12 +56,8 @@ pub(crate) struct Prepare {
     out: PathBuf,
 }
 
-/// Have another issuer sign from now on, or take back an issuer that signs no more. Works also while the service is down
+/// Which issuer, and whose word.
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  rootcellar issuer activate 1a2b3c4d                     # the beginning of its SHA-256 is enough
-  rootcellar issuer activate 1a2b3c4d --out switch        # for several officers: approve switch, then import switch")]
 pub(crate) struct Change {
     /// SHA-256 of the issuer's public key, or its beginning
     issuer: String,

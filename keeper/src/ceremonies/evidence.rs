@@ -267,11 +267,17 @@ impl Evidence {
     }
 
     fn destroyed(&mut self, section: &Section<'_>, destroy: &Destroy) -> Result<(), EvidenceError> {
-        if section.value("public-key-sha256")? != HEXLOWER.encode(&destroy.spki_sha256) {
-            return Err(section.bad("public-key-sha256", "it is not the key that the plan names"));
-        }
+        let planned = match &destroy.key {
+            KeyRef::Sha256(hash) => Some(*hash),
+            KeyRef::Named(_) => self.key(&destroy.key).map(PublicKey::spki_sha256),
+        };
+        let planned = planned.filter(|hash| {
+            section.value("public-key-sha256").is_ok_and(|said| said == HEXLOWER.encode(hash))
+        });
+        let planned = planned
+            .ok_or_else(|| section.bad("public-key-sha256", "it is not the key that the plan names"))?;
         section.value("objects")?;
-        self.destroyed.push(destroy.spki_sha256);
+        self.destroyed.push(planned);
         Ok(())
     }
 

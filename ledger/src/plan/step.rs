@@ -105,8 +105,8 @@ pub struct Revoke {
 /// A key to be destroyed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Destroy {
-    /// SHA-256 of its SubjectPublicKeyInfo.
-    pub spki_sha256: [u8; 32],
+    /// The key.
+    pub key: KeyRef,
     /// Its token.
     pub token: String,
 }
@@ -138,10 +138,9 @@ impl Step {
                     .line("days", crl.days);
                 crl.revoked.iter().fold(text, |text, revoke| text.line("revoke", revoke))
             }
-            Self::Destroy(destroy) => text
-                .line("step", "destroy-key")
-                .line("key", HEXLOWER.encode(&destroy.spki_sha256))
-                .line("token", &destroy.token),
+            Self::Destroy(destroy) => {
+                text.line("step", "destroy-key").line("key", &destroy.key).line("token", &destroy.token)
+            }
         }
     }
 
@@ -172,7 +171,7 @@ impl Step {
                 revoked: lines.repeated("revoke", MAX_REVOKED)?,
             })),
             "destroy-key" => Ok(Self::Destroy(Destroy {
-                spki_sha256: lines.octets("key")?,
+                key: lines.parse("key")?,
                 token: lines.value("token")?.to_owned(),
             })),
             _ => Err(lines.bad("step")),

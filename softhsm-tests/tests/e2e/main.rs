@@ -23,6 +23,7 @@ mod idempotency;
 mod invariants;
 mod issue;
 mod journal;
+mod kinds;
 mod kryoptic;
 mod limits;
 mod lint;

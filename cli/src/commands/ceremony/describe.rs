@@ -90,11 +90,9 @@ fn plan(plan: &Plan) -> Vec<String> {
                 crl.revoked.len()
             )
         }
-        Step::Destroy(destroy) => format!(
-            "The key {} in {} is DESTROYED, for ever.",
-            HEXLOWER.encode(&destroy.spki_sha256),
-            destroy.token
-        ),
+        Step::Destroy(destroy) => {
+            format!("The key {} in {} is DESTROYED, for ever.", destroy.key, destroy.token)
+        }
     }));
     words
 }

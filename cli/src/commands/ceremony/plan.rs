@@ -31,7 +31,7 @@ use crate::tokens::Which;
 pub(super) fn standby(session: &Session, dir: &Path) -> Result<(), Failure> {
     let expires = "1d".parse().map_err(Failure::usage)?;
     let written = Written { out: dir.to_owned(), expires };
-    let args = Issuing { token: Which::Standby, algorithm: None, days: ISSUER_DAYS, written };
+    let args = Issuing { token: Which::Standby, algorithm: None, days: ISSUER_DAYS, signer: None, written };
     let args = Plan::Issuer(args);
     let config = session.config()?;
     let charter = charters::pinned(session)?.ok_or_else(|| Failure::new("NO_CHARTER", "there is no cell"))?;
@@ -93,7 +93,7 @@ fn plan(config: &Config, bundle: &Bundle, terms: &Terms<'_>, args: &Plan) -> Res
                 kind,
                 KeyIn { token: &token, algorithm },
                 log,
-                root_in(newest_root(bundle)?),
+                root_in(signer(bundle, issuing.signer.as_ref())?),
                 issuing.days,
             )
         }
@@ -101,7 +101,9 @@ fn plan(config: &Config, bundle: &Bundle, terms: &Terms<'_>, args: &Plan) -> Res
             let token = token(config, args.token)?.uri;
             terms.log_key(KeyIn { token: &token, algorithm: config.log_key() })
         }
-        Plan::Cross(args) => terms.cross(hash(&args.subject)?, root_in(hash(&args.signer)?), args.days),
+        Plan::Cross(args) => {
+            terms.cross(hash(&args.subject)?, root_in(signer(bundle, Some(&args.signer))?), args.days)
+        }
         Plan::Retirement(args) => {
             let key = hash(&args.key)?;
             if bundle.contents().active_issuer() == Some(key) {
@@ -112,7 +114,7 @@ fn plan(config: &Config, bundle: &Bundle, terms: &Terms<'_>, args: &Plan) -> Res
         }
         Plan::RootCrl(args) => {
             let revoked: Result<Vec<Revoke>, Failure> = args.revoke.iter().map(|text| revoke(text)).collect();
-            terms.root_crl(root_in(newest_root(bundle)?), args.number, args.days, revoked?)
+            terms.root_crl(root_in(signer(bundle, args.signer.as_ref())?), args.number, args.days, revoked?)
         }
         Plan::Found(_) | Plan::Charter(_) => return Err(Failure::new("INTERNAL", "planned elsewhere")),
     })
@@ -138,12 +140,17 @@ fn new_charter(
     ])
 }
 
-/// The root that signs: of several anchors the newest, which stands last.
-fn newest_root(bundle: &Bundle) -> Result<[u8; 32], Failure> {
-    let der =
-        bundle.anchors().last().ok_or_else(|| Failure::new("INTERNAL", "a trust bundle without anchors"))?;
-    let anchor = Issuer::parse(der).map_err(|error| Failure::unverified("the trust bundle", error))?;
-    Ok(anchor.spki_sha256())
+/// The root that signs: the one asked for, which is an anchor, else of several anchors the newest, which stands last.
+fn signer(bundle: &Bundle, asked: Option<&String>) -> Result<[u8; 32], Failure> {
+    let anchors: Result<Vec<_>, _> = bundle.anchors().iter().map(|der| Issuer::parse(der)).collect();
+    let anchors = anchors.map_err(|error| Failure::unverified("the trust bundle", error))?;
+    let mut keys = anchors.iter().map(Issuer::spki_sha256);
+    let Some(asked) = asked else {
+        return keys.next_back().ok_or_else(|| Failure::new("INTERNAL", "a trust bundle without anchors"));
+    };
+    let asked = hash(asked)?;
+    keys.find(|key| *key == asked)
+        .ok_or_else(|| Failure::usage("--signer: the trust bundle has no such root"))
 }
 
 fn token(config: &Config, which: Which) -> Result<hsm_config::TokenConfig, Failure> {

@@ -30,7 +30,7 @@ pub(super) fn run(session: &Session, note: &Note) -> Result<(), Failure> {
     let sign = |mut note: Note| note.sign_with(&officer).map(|()| note).map_err(|error| failed(&error));
     let charter = Charter::found(&sign(terms.draft().map_err(|error| failed(&error))?)?)
         .map_err(|error| failed(&error))?;
-    let (plan, left_out) = rehearsal(&planned, &charter, session.now_secs());
+    let plan = rehearsal(&planned, &charter, session.now_secs());
     let note = sign(plan.draft().map_err(|error| failed(&error))?)?;
     let approved = Plan::approve(&note, &charter, session.now_secs()).map_err(|error| failed(&error))?;
     let (dir, tokens) = (tempdir()?, tempdir()?);
@@ -46,8 +46,7 @@ pub(super) fn run(session: &Session, note: &Note) -> Result<(), Failure> {
     let evidence =
         Evidence::open(signed.to_string().as_bytes(), &charter, &[]).map_err(|error| failed(&error))?;
     session.output().say(&Rehearsed {
-        steps: planned.steps.len() - left_out,
-        left_out,
+        steps: planned.steps.len(),
         keys: evidence.keys.iter().map(|key| key.name.clone()).collect(),
         certificates: evidence.certificates.len(),
     })
@@ -60,11 +59,10 @@ fn tempdir() -> Result<tempfile::TempDir, Failure> {
         .map_err(|error| Failure::new("REHEARSAL", error))
 }
 
-/// The plan with a root of its own wherever it uses one that is there, with tokens by label alone, and without what ends a key: how many
-/// steps that leaves out.
-fn rehearsal(planned: &Plan, charter: &Charter, now_secs: i64) -> (Plan, usize) {
+/// The plan with a key of its own wherever it uses or ends one that is there, and with tokens by label alone.
+fn rehearsal(planned: &Plan, charter: &Charter, now_secs: i64) -> Plan {
     let mut stand_ins: BTreeMap<[u8; 32], String> = BTreeMap::new();
-    let (mut steps, mut left_out) = (Vec::new(), 0);
+    let mut steps = Vec::new();
     for step in &planned.steps {
         let mut step = step.clone();
         match &mut step {
@@ -81,25 +79,25 @@ fn rehearsal(planned: &Plan, charter: &Charter, now_secs: i64) -> (Plan, usize) 
                 let token = crl.token.clone();
                 stand_in(&mut crl.signer, &token, &mut stand_ins, &mut steps);
             }
-            Step::Destroy(_) => {
-                left_out += 1;
-                continue;
+            Step::Destroy(destroy) => {
+                destroy.token = by_label(&destroy.token);
+                let token = destroy.token.clone();
+                stand_in(&mut destroy.key, &token, &mut stand_ins, &mut steps);
             }
         }
         steps.push(step);
     }
-    let plan = Plan {
+    Plan {
         ceremony: Ceremony::Found,
         charter_revision: charter.revision(),
         charter_sha256: charter.sha256(),
         expires_unix: now_secs + 3600,
         steps,
         ..planned.clone()
-    };
-    (plan, left_out)
+    }
 }
 
-/// A root that stands in for one that is there: made and certified before it is first used.
+/// A key that stands in for one that is there: made and certified before it is first used.
 fn stand_in(key: &mut KeyRef, token: &str, known: &mut BTreeMap<[u8; 32], String>, steps: &mut Vec<Step>) {
     let Some(hash) = super::execute::existing(key) else { return };
     let count = known.len();
@@ -134,8 +132,6 @@ fn by_label(uri: &str) -> String {
 #[derive(Serialize)]
 struct Rehearsed {
     steps: usize,
-    /// Steps that end a key, which cannot be rehearsed.
-    left_out: usize,
     keys: Vec<String>,
     certificates: usize,
 }
@@ -145,8 +141,5 @@ impl Show for Rehearsed {
         page.field("rehearsed", format!("{} steps, in throw-away tokens that are gone", self.steps));
         page.field("keys", self.keys.join(", "));
         page.field("certificates", self.certificates);
-        if self.left_out > 0 {
-            page.field("left out", format!("{} steps that end a key", self.left_out));
-        }
     }
 }

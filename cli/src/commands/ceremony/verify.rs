@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use super::charters;
 use crate::client::charters as charters_of;
 use crate::error::Failure;
-use crate::files;
+use crate::files::{self, PUBLIC};
 use crate::output::{Page, Show};
 use crate::session::Session;
 
@@ -28,7 +28,8 @@ without either, charter.note beside the transcript counts, and then the officer'
 
 Examples:
   rootcellar ceremony verify found/transcript.note
-  rootcellar ceremony verify transcript.note --quorum 2 --officer KEY --officer KEY --officer KEY")]
+  rootcellar ceremony verify transcript.note --quorum 2 --officer KEY --officer KEY --officer KEY
+  rootcellar ceremony verify root-crl-1/transcript.note --out published/     # root-1a2b3c4d.crl.pem")]
 pub(crate) struct Verify {
     /// The transcript
     transcript: PathBuf,
@@ -44,6 +45,9 @@ pub(crate) struct Verify {
     /// Certificates of roots that were there before, PEM
     #[arg(long, value_name = "FILE")]
     anchors: Option<PathBuf>,
+    /// Write the certificates and CRLs that it proves into this directory, PEM, each named by the beginning of its SHA-256
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
 }
 
 pub(super) fn run(session: &Session, args: &Verify) -> Result<(), Failure> {
@@ -56,7 +60,28 @@ pub(super) fn run(session: &Session, args: &Verify) -> Result<(), Failure> {
         }
     };
     let evidence = Evidence::open(&bytes, &charter, &anchors)?;
+    if let Some(dir) = &args.out {
+        export(&evidence, dir)?;
+    }
     session.output().say(&Verified::new(&evidence, &charter))
+}
+
+/// The certificates and CRLs, each in a file of its own.
+fn export(evidence: &Evidence, dir: &Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(dir).map_err(|error| Failure::file(dir, &error))?;
+    let write = |profile: &str, label: &str, extension: &str, der: &[u8]| {
+        let hash = HEXLOWER.encode(&Sha256::digest(der)[..4]);
+        files::replace(
+            &dir.join(format!("{profile}-{hash}.{extension}")),
+            files::pem_of(label, der).as_bytes(),
+            PUBLIC,
+        )
+    };
+    for one in &evidence.certificates {
+        write(&one.profile.to_string(), "CERTIFICATE", "pem", &one.der)?;
+    }
+    // RFC 7468 §6.
+    evidence.crls.iter().try_for_each(|der| write("root", "X509 CRL", "crl.pem", der))
 }
 
 /// Whose approvals count. What is wrong with a transcript that was altered so far that it names none, its judge says.

@@ -15,9 +15,17 @@ use crate::tokens::Which;
 pub(crate) enum Plan {
     Found(Found),
     Root(Root),
+    /// Another issuing key that stands ready in another token, with a log key beside it
+    #[command(after_help = "Example:\n  rootcellar ceremony plan issuer --token standby --out issuer-2")]
     Issuer(Issuing),
     LogKey(LogKey),
     Cross(Cross),
+    /// Another issuing key that is to take the place of the one that signs
+    #[command(after_help = "\
+Import it, then `rootcellar issuer activate` has it sign; the key before is ended by `rootcellar ceremony plan retirement`.
+
+Example:
+  rootcellar ceremony plan rotation --token issuing --out issuer-2")]
     Rotation(Issuing),
     Retirement(Retirement),
     RootCrl(RootCrl),
@@ -67,12 +75,8 @@ pub(crate) struct Root {
     pub(super) written: Written,
 }
 
-/// Another issuing key, with a log key beside it where the token is another one
+/// A key that issues, and its certificate.
 #[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  rootcellar ceremony plan issuer --token standby --out issuer-2     # stands ready in a second token
-  rootcellar ceremony plan rotation --token issuing --out issuer-2   # takes the place of the one in this token")]
 pub(crate) struct Issuing {
     /// The token for the key
     #[arg(long, value_enum, default_value_t = Which::Standby)]
@@ -83,6 +87,9 @@ pub(crate) struct Issuing {
     /// Days for which its certificate is valid
     #[arg(long, default_value_t = ISSUER_DAYS)]
     pub(super) days: u32,
+    /// SHA-256 of the public key of the root that signs [default: the newest root's]
+    #[arg(long, value_name = "SHA256")]
+    pub(super) signer: Option<String>,
     #[command(flatten)]
     pub(super) written: Written,
 }
@@ -148,6 +155,9 @@ pub(crate) struct RootCrl {
     /// A certificate's serial number in hexadecimal digits, and why it is revoked
     #[arg(long, value_name = "SERIAL=REASON")]
     pub(super) revoke: Vec<String>,
+    /// SHA-256 of the public key of the root that signs [default: the newest root's]
+    #[arg(long, value_name = "SHA256")]
+    pub(super) signer: Option<String>,
     #[command(flatten)]
     pub(super) written: Written,
 }
