@@ -1,10 +1,12 @@
 //! The trust bundle that follows from a ceremony: drafted from the one in force, signed by officers like every other.
 
-use keeper::{Evidence, note_key};
+use certs::Issuer;
+use keeper::{Evidence, note_key, note_spki};
 use ledger::bundle::{Contents, IssuerLine, IssuerState, Log};
 use ledger::charter::Charter;
 use ledger::note::{KeyError, KeyName, NameError};
 use ledger::plan::{Ceremony, CertifyAs};
+use sha2::{Digest as _, Sha256};
 
 use crate::plans::LOG;
 
@@ -68,6 +70,23 @@ pub fn after(
         forget(&mut contents, *spki_sha256)?;
     }
     Ok((contents != unchanged).then_some(contents))
+}
+
+/// Why the cell needs a key that is to be destroyed, where it does: first a bundle must say that it does not.
+pub fn needed(contents: &Contents, spki_sha256: [u8; 32]) -> Option<&'static str> {
+    let hash = |spki: &[u8]| -> [u8; 32] { Sha256::digest(spki).into() };
+    let mut anchors = contents.anchors.iter().filter_map(|der| Issuer::parse(der).ok());
+    if contents.active_issuer() == Some(spki_sha256) {
+        return Some("it is the issuer that signs: activate another one first");
+    }
+    if anchors.any(|anchor| anchor.spki_sha256() == spki_sha256) {
+        return Some("it is a root that the trust bundle names: take it out of the bundle first");
+    }
+    let mut logs = contents.logs.iter().flat_map(|log| &log.keys);
+    if logs.any(|key| hash(&note_spki(key)) == spki_sha256) {
+        return Some("it is a key of the log that the trust bundle names: take it out of the bundle first");
+    }
+    None
 }
 
 /// The newest log, which stands first, gets another key; a new cell gets its first log.

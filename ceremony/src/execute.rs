@@ -81,7 +81,7 @@ pub enum ExecuteError {
         /// Its model.
         model: String,
     },
-    /// The plan's: {0}.
+    /// The plan's: a step that cannot be.
     #[error("step {step} of the plan cannot be done: {why}")]
     Plan {
         /// Counted from 1.
@@ -90,15 +90,14 @@ pub enum ExecuteError {
         why: String,
     },
     /// The operator's: a key that another machine made, and that nobody here has said is right.
-    #[error(
-        "step {step} certifies a key that was made on another machine: compare its SHA-256 with what that machine showed, and add --accept {sha256}"
-    )]
+    #[error("the key `{name}` was made on another machine, says the record, which anyone may have written")]
     NotAccepted {
-        /// Counted from 1.
-        step: usize,
-        /// SHA-256 of its SubjectPublicKeyInfo.
-        sha256: String,
+        /// Its name in the plan.
+        name: String,
     },
+    /// The operator's: the record says what it cannot.
+    #[error("the ceremony's record is not believed: {0}")]
+    Disbelieved(String),
     /// The token's: a key or signature that is not what it must be.
     #[error("step {step}: {what}. It is not used")]
     Unfit {
@@ -137,6 +136,8 @@ struct Execution<'a, Open> {
     seen: Vec<String>,
     /// Whether the operating system's random numbers were tested in this execution.
     system_tested: bool,
+    /// Whether the record says that all is done: it is then looked at, and nothing more is written to it.
+    ended: bool,
 }
 
 /// Executes a plan in its directory, or goes on with it. `open` gives the process of the token with this URI, or none where the token is
@@ -161,15 +162,17 @@ pub fn execute(
         elsewhere: Vec::new(),
         seen: Vec::new(),
         system_tested: false,
+        ended: false,
     };
     execution.begin()?;
     for (step, what) in plan.steps.iter().enumerate() {
-        match what {
+        let tokens = match what {
             Step::MakeKey(make) => execution.make_key(step, make)?,
             Step::Certify(certify) => execution.certify(step, certify)?,
             Step::MakeCrl(crl) => execution.make_crl(step, crl)?,
             Step::Destroy(destroy) => execution.destroy_key(step, destroy)?,
-        }
+        };
+        execution.elsewhere.extend(tokens.map(ToOwned::to_owned));
     }
     let progress = execution.end()?;
     Ok((progress, execution.record))
@@ -187,10 +190,11 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
         if self.record.events().iter().any(other) {
             return Err(ExecuteError::OtherPlan);
         }
-        if self.is_ended() {
-            return Ok(());
-        }
         self.rehearse_certificates()?;
+        self.ended = self.is_ended();
+        if self.ended {
+            return self.is_whole();
+        }
         self.write(Event::Began {
             plan,
             at_ms: (self.ground.clock)(),
@@ -199,19 +203,58 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
         })
     }
 
+    /// The end: every step has its outcome, and every key was seen here or accepted by whoever executes, whatever the record says.
     fn end(&mut self) -> Result<Progress, ExecuteError> {
         if !self.elsewhere.is_empty() {
             self.elsewhere.dedup();
             return Ok(Progress::Elsewhere(self.elsewhere.clone()));
         }
-        if !self.is_ended() {
+        self.is_whole()?;
+        for step in &self.ground.plan.plan().steps {
+            if let Step::MakeKey(make) = step {
+                self.is_accepted(&make.name)?;
+            }
+        }
+        if !self.ended {
             self.write(Event::Ended { at_ms: (self.ground.clock)() })?;
         }
         Ok(Progress::Done)
     }
 
+    /// Whether the record has the outcome of every step.
+    fn is_whole(&self) -> Result<(), ExecuteError> {
+        for (step, what) in self.ground.plan.plan().steps.iter().enumerate() {
+            let done = match what {
+                Step::MakeKey(make) => self.made(&make.name)?.is_some(),
+                Step::Certify(_) | Step::MakeCrl(_) => {
+                    self.pending(step)?.is_some_and(|pending| pending.der.is_some())
+                }
+                Step::Destroy(_) => self.is_destroyed(step),
+            };
+            if !done {
+                let what = format!("it does not say how step {} came out", step + 1);
+                return Err(ExecuteError::Disbelieved(what));
+            }
+        }
+        Ok(())
+    }
+
+    /// A key that this machine did not see counts only when somebody here says which it is.
+    fn is_accepted(&self, name: &str) -> Result<(), ExecuteError> {
+        let Some((_, key)) = self.made(name)? else { return Ok(()) };
+        if self.seen.iter().any(|seen| seen == name) || self.ground.accepted.contains(&key.spki_sha256()) {
+            return Ok(());
+        }
+        Err(ExecuteError::NotAccepted { name: name.to_owned() })
+    }
+
     fn is_ended(&self) -> bool {
         self.record.events().iter().any(|event| matches!(event, Event::Ended { .. }))
+    }
+
+    fn is_destroyed(&self, step: usize) -> bool {
+        let is_it = |event: &Event| matches!(event, Event::Destroyed { step: of, .. } if *of == step);
+        self.record.events().iter().any(is_it)
     }
 
     /// Writes an event down; only then does what follows happen.
@@ -234,30 +277,32 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
         Ok(())
     }
 
-    /// The token's process; none where the token is not of this machine, and the step then waits.
+    /// The token's process; none where the token is not of this machine.
     fn token(&mut self, uri: &str) -> Result<Option<&mut TokenHost>, ExecuteError> {
         let failed = |source| ExecuteError::Token { uri: uri.to_owned(), source };
         if !self.tokens.contains_key(uri) {
-            // A token in which nothing is made is not made either.
-            let creates = |step: &Step| matches!(step, Step::MakeKey(make) if make.token == uri);
-            let create = self.ground.plan.plan().steps.iter().any(creates);
+            // A token in which nothing is left to be made is not made either.
+            let mut create = false;
+            for step in &self.ground.plan.plan().steps {
+                if let Step::MakeKey(make) = step {
+                    create |= make.token == uri && self.made(&make.name)?.is_none();
+                }
+            }
             let mut opened = None;
             if let Some(mut host) = (self.open)(uri).map_err(failed)?
                 && let Some(facts) = host.open(create).map_err(failed)?
             {
                 is_meant(uri, &facts)?;
-                self.write(Event::Token { uri: uri.to_owned(), facts: Box::new(facts) })?;
-                self.test_system()?;
-                self.test_source(uri, || host.random(START_UP).map_err(failed))?;
+                if !self.ended {
+                    self.write(Event::Token { uri: uri.to_owned(), facts: Box::new(facts) })?;
+                    self.test_system()?;
+                    self.test_source(uri, || host.random(START_UP).map_err(failed))?;
+                }
                 opened = Some(host);
             }
             self.tokens.insert(uri.to_owned(), opened);
         }
-        if let Some(Some(host)) = self.tokens.get_mut(uri) {
-            return Ok(Some(host));
-        }
-        self.elsewhere.push(uri.to_owned());
-        Ok(None)
+        Ok(self.tokens.get_mut(uri).and_then(Option::as_mut))
     }
 
     /// The public key that a step made; none where that step waits.
@@ -285,6 +330,13 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
         match key {
             KeyRef::Named(name) => Ok(self.made(name)?.map(|(_, key)| key)),
             KeyRef::Sha256(hash) => Ok(self.anchor(hash).map(|anchor| anchor.public_key().clone())),
+        }
+    }
+
+    fn anchor_of(&self, key: &KeyRef) -> Option<Issuer> {
+        match key {
+            KeyRef::Sha256(hash) => self.anchor(hash),
+            KeyRef::Named(_) => None,
         }
     }
 

@@ -23,6 +23,8 @@ pub enum Ask {
         /// Make it where it is not there and may be made by software, with a new PIN where its file is missing.
         create: bool,
     },
+    /// Say what the token is, without a login.
+    Look,
     /// Make a key pair, or find the one that was made under this CKA_ID before a crash; read its attributes back.
     Make {
         /// CKA_ID, hexadecimal.
@@ -32,8 +34,15 @@ pub enum Ask {
         /// Kind of key, as `KeyAlgorithm` writes it.
         algorithm: String,
     },
+    /// Say whether a key object has this CKA_ID.
+    Taken {
+        /// CKA_ID, hexadecimal.
+        id: String,
+    },
     /// Find the key pair with this public key; read its attributes back.
     Find {
+        /// Whether it must be as a CA key must be. One that is to be destroyed need not.
+        custody: bool,
         /// SHA-256 of the SubjectPublicKeyInfo, hexadecimal.
         spki_sha256: String,
     },
@@ -64,6 +73,13 @@ pub enum Ask {
 pub enum Answer {
     /// The token.
     Opened(Box<TokenFacts>),
+    /// Its model and serial.
+    Looked {
+        /// Model.
+        model: String,
+        /// Serial; none of a token that is yet to be made.
+        serial: Option<String>,
+    },
     /// A key.
     Key(KeyFacts),
     /// There is no such key.
@@ -72,6 +88,8 @@ pub enum Answer {
     NoToken,
     /// A signature, or random octets, hexadecimal.
     Octets(String),
+    /// Whether the CKA_ID is taken.
+    Taken(bool),
     /// How many objects were destroyed.
     Destroyed(usize),
     /// Why not.
@@ -188,6 +206,18 @@ impl TokenHost {
         }
     }
 
+    /// Model of the token, and its serial where it is there; none where there is no such token and none may be made.
+    ///
+    /// # Errors
+    /// The token's or the operator's.
+    pub fn look(&mut self) -> Result<Option<(String, Option<String>)>, HostError> {
+        match self.ask(&Ask::Look)? {
+            Answer::Looked { model, serial } => Ok(Some((model, serial))),
+            Answer::NoToken => Ok(None),
+            _ => Err(HostError::Protocol),
+        }
+    }
+
     /// Makes a key pair, or finds the one that was made under this CKA_ID before.
     ///
     /// # Errors
@@ -197,12 +227,31 @@ impl TokenHost {
         self.key(&Ask::Make { id, label, algorithm })?.ok_or(HostError::Protocol)
     }
 
+    /// Whether a key object has this CKA_ID, hexadecimal.
+    ///
+    /// # Errors
+    /// The token's.
+    pub fn is_taken(&mut self, id: &str) -> Result<bool, HostError> {
+        match self.ask(&Ask::Taken { id: id.to_owned() })? {
+            Answer::Taken(taken) => Ok(taken),
+            _ => Err(HostError::Protocol),
+        }
+    }
+
     /// Finds a key pair by the SHA-256 of its SubjectPublicKeyInfo.
     ///
     /// # Errors
     /// The token's, or the key is not as a CA key must be.
     pub fn find(&mut self, spki_sha256: [u8; 32]) -> Result<Option<KeyFacts>, HostError> {
-        self.key(&Ask::Find { spki_sha256: HEXLOWER.encode(&spki_sha256) })
+        self.key(&Ask::Find { custody: true, spki_sha256: HEXLOWER.encode(&spki_sha256) })
+    }
+
+    /// Finds a key pair that is to be destroyed, whatever became of it.
+    ///
+    /// # Errors
+    /// The token's.
+    pub fn find_any(&mut self, spki_sha256: [u8; 32]) -> Result<Option<KeyFacts>, HostError> {
+        self.key(&Ask::Find { custody: false, spki_sha256: HEXLOWER.encode(&spki_sha256) })
     }
 
     fn key(&mut self, ask: &Ask) -> Result<Option<KeyFacts>, HostError> {

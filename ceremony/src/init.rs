@@ -117,23 +117,25 @@ fn internal(error: impl ToString) -> FoundError {
 ///
 /// # Errors
 /// They are not empty, open to others, or cannot be made.
-pub fn prepare(plan: &Plan<'_>) -> Result<(), FoundError> {
-    let begun = plan.officer_dir.join(CEREMONY).exists();
-    for path in [&plan.data_dir, &plan.officer_dir] {
-        let failed = |source| FoundError::Path { path: path.clone(), source };
+pub fn prepare(data_dir: &Path, officer_dir: &Path) -> Result<(), FoundError> {
+    let begun = officer_dir.join(CEREMONY).exists();
+    for path in [data_dir, officer_dir] {
+        let failed = |source| FoundError::Path { path: path.to_owned(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
         let mode = std::fs::metadata(path).map_err(failed)?.mode() & 0o7777;
         if mode & 0o077 != 0 {
-            return Err(FoundError::TooWide { path: path.clone(), mode });
+            return Err(FoundError::TooWide { path: path.to_owned(), mode });
         }
         for there in std::fs::read_dir(path).map_err(failed)? {
             let name = there.map_err(failed)?.file_name();
             // A configuration written beforehand is no cell.
             if name == JOURNAL || (name != CONFIGURATION && !begun) {
-                return Err(FoundError::NotEmpty(path.clone()));
+                return Err(FoundError::NotEmpty(path.to_owned()));
             }
         }
     }
+    // From here on it has begun: what is made in them is this founding's.
+    Directory::create(&officer_dir.join(CEREMONY))?;
     Ok(())
 }
 

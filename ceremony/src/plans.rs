@@ -25,11 +25,20 @@ pub struct Terms<'a> {
     pub expires_unix: i64,
 }
 
+/// A token as plans name it.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// By label or serial, and by model.
+    pub uri: TokenUri,
+    /// Claims of invariant I1 from which its profile excuses it.
+    pub exceptions: Vec<String>,
+}
+
 /// A token and the kind of key to be made in it.
 #[derive(Clone, Copy, Debug)]
 pub struct KeyIn<'a> {
     /// The token.
-    pub token: &'a TokenUri,
+    pub token: &'a Place,
     /// Kind of key.
     pub algorithm: KeyAlgorithm,
 }
@@ -38,7 +47,7 @@ pub struct KeyIn<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct RootIn<'a> {
     /// Its token.
-    pub token: &'a TokenUri,
+    pub token: &'a Place,
     /// SHA-256 of its SubjectPublicKeyInfo.
     pub spki_sha256: [u8; 32],
 }
@@ -58,7 +67,7 @@ impl Terms<'_> {
 
     /// A new cell: root, issuing and log key, the root's certificate and the issuer's.
     pub fn found(&self, root: KeyIn<'_>, issuer: KeyIn<'_>, log: KeyIn<'_>) -> Plan {
-        let (token, signer) = (root.token, named(ROOT));
+        let (token, signer) = (&root.token.uri, named(ROOT));
         let steps = vec![
             make(ROOT, root),
             make(ISSUER, issuer),
@@ -71,7 +80,7 @@ impl Terms<'_> {
 
     /// Another root.
     pub fn root(&self, root: KeyIn<'_>, days: u32) -> Plan {
-        let certify = certify(CertifyAs::Root, named(ROOT), named(ROOT), root.token, days);
+        let certify = certify(CertifyAs::Root, named(ROOT), named(ROOT), &root.token.uri, days);
         self.plan(Ceremony::Root, vec![make(ROOT, root), certify])
     }
 
@@ -87,7 +96,7 @@ impl Terms<'_> {
         let mut steps = vec![make(ISSUER, issuer)];
         steps.extend(log.map(|log| make(LOG, log)));
         let signer = KeyRef::Sha256(root.spki_sha256);
-        steps.push(certify(CertifyAs::Issuer, named(ISSUER), signer, root.token, days));
+        steps.push(certify(CertifyAs::Issuer, named(ISSUER), signer, &root.token.uri, days));
         self.plan(ceremony, steps)
     }
 
@@ -99,18 +108,19 @@ impl Terms<'_> {
     /// One root vouches for another.
     pub fn cross(&self, subject: [u8; 32], signer: RootIn<'_>, days: u32) -> Plan {
         let (subject, by) = (KeyRef::Sha256(subject), KeyRef::Sha256(signer.spki_sha256));
-        self.plan(Ceremony::Cross, vec![certify(CertifyAs::Cross, subject, by, signer.token, days)])
+        self.plan(Ceremony::Cross, vec![certify(CertifyAs::Cross, subject, by, &signer.token.uri, days)])
     }
 
     /// The end of a key.
-    pub fn retirement(&self, spki_sha256: [u8; 32], token: &TokenUri) -> Plan {
-        let destroy = Step::Destroy(Destroy { key: KeyRef::Sha256(spki_sha256), token: token.to_string() });
+    pub fn retirement(&self, spki_sha256: [u8; 32], token: &Place) -> Plan {
+        let destroy =
+            Step::Destroy(Destroy { key: KeyRef::Sha256(spki_sha256), token: token.uri.to_string() });
         self.plan(Ceremony::Retirement, vec![destroy])
     }
 
     /// A CRL of a root.
     pub fn root_crl(&self, root: RootIn<'_>, number: u64, days: u32, revoked: Vec<Revoke>) -> Plan {
-        let (signer, token) = (KeyRef::Sha256(root.spki_sha256), root.token.to_string());
+        let (signer, token) = (KeyRef::Sha256(root.spki_sha256), root.token.uri.to_string());
         self.plan(Ceremony::RootCrl, vec![Step::MakeCrl(MakeCrl { signer, token, number, days, revoked })])
     }
 }
@@ -128,8 +138,9 @@ fn make(name: &str, key: KeyIn<'_>) -> Step {
     Step::MakeKey(MakeKey {
         name: name.to_owned(),
         algorithm: key.algorithm.to_string(),
-        token: key.token.to_string(),
+        token: key.token.uri.to_string(),
         label: format!("rootcellar {name}"),
+        exceptions: key.token.exceptions.clone(),
     })
 }
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use ceremony::host::{HostError, TokenHost};
+use ceremony::plans::Place;
 use clap::ValueEnum;
 use hsm_config::{PinSource, Profile, TokenConfig, TokenUri};
 
@@ -53,13 +54,14 @@ impl Which {
     }
 
     /// The token that a plan's URI means. No plan is about an officer's own.
-    fn meant(config: &Config, uri: &TokenUri) -> Option<(Self, TokenConfig)> {
-        let same = |token: &TokenConfig| {
-            token.uri == *uri || uri.label().is_some() && token.uri.label() == uri.label()
-        };
+    fn meant(config: &Config, uri: &TokenUri) -> Result<Option<(Self, TokenConfig)>, HostError> {
         let plans = Self::value_variants().iter().filter(|which| **which != Self::Officer);
         let all = plans.filter_map(|which| Some((*which, which.config(config)?)));
-        all.into_iter().find(|(_, token)| same(token))
+        let mut meant: Vec<_> = all.filter(|(_, token)| token.uri.may_be(uri)).collect();
+        if meant.len() > 1 {
+            return Err(HostError::Reported(format!("{uri} may be several tokens of the configuration")));
+        }
+        Ok(meant.pop())
     }
 }
 
@@ -72,12 +74,43 @@ pub(crate) fn opener<'a>(
     move |uri| {
         let uri: TokenUri =
             uri.parse().map_err(|error: hsm_config::UriError| HostError::Reported(error.to_string()))?;
-        let Some((which, token)) = Which::meant(config, &uri) else { return Ok(None) };
+        let Some((which, token)) = Which::meant(config, &uri)? else { return Ok(None) };
         if !only.is_empty() && !only.contains(&which) {
             return Ok(None);
         }
         start(session, &token, &["--token", which.name()]).map(Some)
     }
+}
+
+/// A token of the configuration as plans name it: by its model too, and by its serial where it is there already.
+///
+/// # Errors
+/// The configuration has none, or nothing says of which model it is.
+pub(crate) fn place(session: &Session, config: &Config, which: Which) -> Result<Place, Failure> {
+    let token = which.config(config).ok_or_else(|| {
+        Failure::usage("the configuration has no such token")
+            .mended_by("set standby-token.uri in the configuration file")
+    })?;
+    let exceptions = token.profile.exceptions();
+    // Nothing is made where the profile says what it would be.
+    let seen = if token.dir.exists() || token.profile.initializable && token.profile.model.is_empty() {
+        let looked = process(session, config, which)?.look();
+        looked.map_err(|error| Failure::new("TOKEN", error))?
+    } else {
+        None
+    };
+    let (model, serial) = match seen {
+        Some((model, serial)) => (Some(model), serial),
+        None => (token.uri.model().map(ToOwned::to_owned), None),
+    };
+    let made = (!token.profile.model.is_empty()).then(|| token.profile.model.clone());
+    let model = model.or(made).ok_or_else(|| {
+        let what =
+            format!("the token {} is not here, and a plan says of which model its token is", token.uri);
+        Failure::new("NO_MODEL", what)
+            .mended_by(format!("uri = \"{};model=MODEL\" in the configuration file", token.uri))
+    })?;
+    Ok(Place { uri: token.uri.of_model(&model, serial.as_deref()), exceptions })
 }
 
 /// The process of one token of the configuration.
@@ -107,6 +140,9 @@ pub(crate) fn rehearsal<'a>(
         start(session, &token, &["--rehearsal", &dir, "--label", &label]).map(Some)
     }
 }
+
+/// The model that a throw-away token reports.
+pub(crate) const THROW_AWAY_MODEL: &str = "SoftHSM v2";
 
 /// A throw-away token below a directory.
 ///

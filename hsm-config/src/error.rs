@@ -51,6 +51,18 @@ pub enum TokenError {
     /// The token's: it answered with something that is not as long, or not of the form, that it must be.
     #[error("the token returned {0}")]
     Malformed(&'static str),
+    /// The token's: an unfit key that it would not destroy again. It has signed nothing, and must go.
+    #[error(
+        "{why}; the key under CKA_ID {id} could not be destroyed again ({error}): destroy it by the vendor's tool"
+    )]
+    LeftBehind {
+        /// CKA_ID, hexadecimal.
+        id: String,
+        /// Why it is unfit.
+        why: Box<TokenError>,
+        /// Why it is still there.
+        error: Box<TokenError>,
+    },
     /// The operator's: files beside the token could not be written or synced.
     #[error("{path}: {source}", path = .path.display())]
     Files {

@@ -35,6 +35,9 @@ pub struct Profile {
     sessions: u16,
     /// Whether software may initialise a token here.
     pub initializable: bool,
+    /// `CK_TOKEN_INFO.model` of a token that is initialised here, so that a plan can name it before there is one; else empty.
+    #[serde(default)]
+    pub model: String,
     pub(crate) files: String,
     /// What attests that a key was made in hardware.
     pub attestation: String,
@@ -117,6 +120,7 @@ impl Profile {
             module: module.to_vec(),
             sessions: 1,
             initializable: false,
+            model: String::new(),
             files: String::new(),
             attestation: "none".into(),
             provenance_exceptions: Vec::new(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
 use cryptoki::session::UserType;
+use data_encoding::HEXLOWER;
 use secrecy::SecretString;
 use zeroize::Zeroizing;
 
@@ -93,11 +94,17 @@ impl TokenSession {
     pub fn generate(&self, request: &KeyRequest, profile: &Profile) -> Result<KeyFound, TokenError> {
         let (public, _) = self.make(request, profile)?;
         let checked = self.check_generated(public, &request.id, profile);
-        if checked.is_err() {
-            // Best effort: what is reported is why the key is unfit.
-            let _ = self.destroy(&request.id);
+        checked.map_err(|why| self.without(&request.id, why))
+    }
+
+    /// Destroys an unfit key, and says why it is; and which key is left, where it cannot be destroyed.
+    fn without(&self, id: &[u8], why: TokenError) -> TokenError {
+        match self.destroy(id) {
+            Ok(_) => why,
+            Err(error) => {
+                TokenError::LeftBehind { id: HEXLOWER.encode(id), why: Box::new(why), error: Box::new(error) }
+            }
         }
-        checked
     }
 
     /// The key pair that was made under this CKA_ID before a crash, checked as a new one is; `None` where there is none. What is left
@@ -113,12 +120,17 @@ impl TokenSession {
         let [public, private] = self.objects_of(&request.id)?;
         if let ([public], [_]) = (public.as_slice(), private.as_slice()) {
             let checked = self.check_generated(*public, &request.id, profile);
-            if checked.is_err() {
-                let _ = self.destroy(&request.id);
-            }
-            return checked.map(Some);
+            return checked.map(Some).map_err(|why| self.without(&request.id, why));
         }
         self.destroy(&request.id).map(|_| None)
+    }
+
+    /// Whether any key object has this CKA_ID.
+    ///
+    /// # Errors
+    /// The token fails.
+    pub fn has_id(&self, id: &[u8]) -> Result<bool, TokenError> {
+        Ok(!self.objects_of(id)?.concat().is_empty())
     }
 
     /// Destroys the key pair under a CKA_ID, both halves, and looks for them again: how many objects it was.

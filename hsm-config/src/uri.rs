@@ -57,6 +57,26 @@ impl TokenUri {
         self.label.as_deref()
     }
 
+    /// The same token, said by its model too, and by its serial where it has one.
+    #[must_use]
+    pub fn of_model(&self, model: &str, serial: Option<&str>) -> Self {
+        let serial = serial.map(ToOwned::to_owned).or_else(|| self.serial.clone());
+        Self { label: self.label.clone(), serial, model: Some(model.to_owned()) }
+    }
+
+    /// The model, where the URI has one.
+    pub fn model(&self) -> Option<&str> {
+        self.model.as_deref()
+    }
+
+    /// Whether both may mean one token: they have a label or a serial in common, and differ in nothing that both say.
+    pub fn may_be(&self, other: &Self) -> bool {
+        let pairs = [(&self.label, &other.label), (&self.serial, &other.serial), (&self.model, &other.model)];
+        let differs = |(a, b): &(&Option<String>, &Option<String>)| a.is_some() && b.is_some() && a != b;
+        let named = |(a, b): &(&Option<String>, &Option<String>)| a.is_some() && a == b;
+        !pairs.iter().any(differs) && pairs[..2].iter().any(named)
+    }
+
     /// Whether a token of this label, serial and model is meant.
     pub fn matches(&self, label: &str, serial: &str, model: &str) -> bool {
         let agrees = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|wanted| wanted == is);

@@ -189,6 +189,9 @@ impl Plan {
         }
         let plan = Self { cell, ceremony, charter_revision, charter_sha256, nonce, expires_unix, steps };
         plan.check_names()?;
+        if !plan.steps.iter().all(|step| step.belongs_to(plan.ceremony)) {
+            return Err(TextError::NotOfItsType);
+        }
         if plan.text()? == text { Ok(plan) } else { Err(TextError::NotCanonical) }
     }
 
@@ -196,21 +199,22 @@ impl Plan {
     fn check_names(&self) -> Result<(), TextError> {
         let mut keys: Vec<&str> = Vec::new();
         for step in &self.steps {
-            let used: Vec<&KeyRef> = match step {
-                Step::MakeKey(made) if keys.contains(&made.name.as_str()) => {
+            if let Step::MakeKey(made) = step {
+                if keys.contains(&made.name.as_str()) {
                     return Err(TextError::Count("name"));
                 }
-                Step::MakeKey(made) => {
-                    keys.push(&made.name);
-                    vec![]
-                }
-                Step::Certify(certify) => vec![&certify.subject, &certify.signer],
-                Step::MakeCrl(crl) => vec![&crl.signer],
-                Step::Destroy(destroy) => vec![&destroy.key],
-            };
-            let known = |key: &&KeyRef| matches!(key, KeyRef::Named(name) if !keys.contains(&name.as_str()));
-            if used.iter().any(known) {
+                keys.push(&made.name);
+            }
+            let unknown =
+                |key: &&KeyRef| matches!(key, KeyRef::Named(name) if !keys.contains(&name.as_str()));
+            if step.uses().iter().any(unknown) {
                 return Err(TextError::Count("subject"));
+            }
+            // A root signs itself, and nothing else does.
+            if let Step::Certify(Certify { profile, subject, signer, .. }) = step
+                && (*profile == CertifyAs::Root) != (subject == signer)
+            {
+                return Err(TextError::Count("signer"));
             }
         }
         Ok(())
@@ -221,6 +225,17 @@ impl ApprovedPlan {
     /// What was approved.
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// CKA_ID of the key that this step makes, counted from 0: 16 octets that no key has but for this plan, so that a key which a crash
+    /// leaves is known again whatever is written beside it.
+    pub fn cka_id(&self, step: usize) -> [u8; 16] {
+        let hash = Sha256::new().chain_update("rootcellar/v1 cka-id").chain_update(self.sha256);
+        let hash: [u8; 32] =
+            hash.chain_update(u64::try_from(step).unwrap_or(u64::MAX).to_be_bytes()).finalize().into();
+        let mut id = [0; 16];
+        id.copy_from_slice(&hash[..16]);
+        id
     }
 
     /// SHA-256 of its text.

@@ -81,6 +81,9 @@ pub enum TextError {
     /// It says what a text may say, but not in the one form.
     #[error("the text is not in its one form")]
     NotCanonical,
+    /// A plan whose steps are not those of its type.
+    #[error("a step does not belong to a ceremony of this type")]
+    NotOfItsType,
 }
 
 /// Reads the lines of a text in order.

@@ -26,6 +26,7 @@ fn plan() -> Plan {
                 algorithm: "p256".into(),
                 token: TOKEN.into(),
                 label: format!("rootcellar {name}"),
+                exceptions: vec![],
             })
         },
     );
@@ -52,7 +53,7 @@ fn plan() -> Plan {
                 days: 90,
                 revoked: vec![Revoke { serial: vec![1, 2], reason: 5 }],
             }),
-            Step::Destroy(Destroy { key: KeyRef::Sha256([7; 32]), token: TOKEN.into() }),
+            Step::Destroy(Destroy { key: named("issuer"), token: TOKEN.into() }),
         ],
     }
 }
@@ -107,6 +108,28 @@ fn what_no_plan_can_say_is_not_written() {
     refuses(|plan| plan.steps.swap(0, 2));
     refuses(|plan| plan.steps = vec![plan.steps[5].clone(); 17]);
     refuses(|plan| plan.cell = "prod.example\ntype: root".into());
+    // The type is what officers see first: no other steps than its own.
+    for ceremony in
+        [Ceremony::Root, Ceremony::Issuer, Ceremony::LogKey, Ceremony::Retirement, Ceremony::RootCrl]
+    {
+        let plan = Plan { ceremony, ..plan() };
+        assert_eq!(plan.draft(), Err(TextError::NotOfItsType.into()), "{ceremony}");
+    }
+    refuses(|plan| {
+        if let Step::Destroy(destroy) = &mut plan.steps[5] {
+            destroy.key = KeyRef::Sha256([7; 32]);
+        }
+    });
+    refuses(|plan| {
+        if let Step::Certify(certify) = &mut plan.steps[2] {
+            certify.signer = KeyRef::Named("issuer".into());
+        }
+    });
+    refuses(|plan| {
+        if let Step::MakeKey(make) = &mut plan.steps[0] {
+            make.token = "pkcs11:token=root".into();
+        }
+    });
     refuses(|plan| {
         if let Step::MakeKey(make) = &mut plan.steps[0] {
             make.label = "x\nstep: destroy-key".into();

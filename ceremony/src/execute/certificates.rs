@@ -7,19 +7,22 @@ use data_encoding::HEXLOWER;
 use keeper::CaOrder;
 use ledger::plan::{Certify, CertifyAs, KeyRef, MakeCrl, Step};
 
-use super::{ExecuteError, Execution, decoded, internal, public_key};
+use super::{ExecuteError, Execution, decoded, internal};
 use crate::host::{HostError, TokenHost};
 use crate::record::Event;
 use crate::stand_in::StandIns;
+
+/// What is wrong with a plan whose signer nobody knows.
+const UNKNOWN: &str = "it speaks of a key that no anchor of the trust bundle has";
 
 /// A serial number that stands for one in a rehearsal; it is never signed.
 const NO_SERIAL: [u8; 20] = [0x7f; 20];
 
 /// The exact bytes to sign, the moment for which they were composed, and what was made of them where they are signed.
-struct Pending {
+pub(super) struct Pending {
     tbs: Vec<u8>,
     at_ms: i64,
-    der: Option<Vec<u8>>,
+    pub(super) der: Option<Vec<u8>>,
 }
 
 impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Open> {
@@ -37,8 +40,7 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
                         KeyRef::Named(name) => stand_ins.public_key(name),
                         KeyRef::Sha256(hash) => self.anchor(hash).map(|anchor| anchor.public_key().clone()),
                     };
-                    let unknown =
-                        || failed("it speaks of a key that no anchor of the trust bundle has".into());
+                    let unknown = || failed(UNKNOWN.into());
                     let subject = key(&certify.subject).ok_or_else(unknown)?;
                     let before =
                         roots.iter().find(|(key, _)| *key == certify.signer).map(|(_, root)| root.clone());
@@ -56,31 +58,46 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
                         roots.push((certify.subject.clone(), Issuer::parse(&unsigned).map_err(internal)?));
                     }
                 }
-                Step::MakeCrl(_) | Step::Destroy(_) => {}
+                Step::MakeCrl(crl) => {
+                    let signer = self.anchor_of(&crl.signer);
+                    let before =
+                        roots.iter().find(|(key, _)| *key == crl.signer).map(|(_, root)| root.clone());
+                    let signer = signer.or(before).ok_or_else(|| failed(UNKNOWN.into()))?;
+                    compose_crl(crl, &signer, now_secs).map_err(failed)?;
+                }
+                Step::Destroy(_) => {}
             }
         }
         Ok(())
     }
 
-    pub(super) fn certify(&mut self, step: usize, certify: &Certify) -> Result<(), ExecuteError> {
+    /// Signs a certificate; gives the token for which the step waits.
+    pub(super) fn certify<'p>(
+        &mut self,
+        step: usize,
+        certify: &'p Certify,
+    ) -> Result<Option<&'p str>, ExecuteError> {
         let (Some(subject), Some(signer)) = (self.key(&certify.subject)?, self.key(&certify.signer)?) else {
             // The step that makes it waits for its token.
-            return Ok(());
+            return Ok(None);
         };
         let pending = self.pending(step)?;
-        if pending.as_ref().is_some_and(|pending| pending.der.is_some())
-            || self.token(&certify.token)?.is_none()
-        {
-            return Ok(());
+        if pending.as_ref().is_some_and(|pending| pending.der.is_some()) {
+            return Ok(None);
         }
-        self.is_accepted(step, &certify.subject, &subject)?;
+        if self.token(&certify.token)?.is_none() {
+            return Ok(Some(&certify.token));
+        }
+        if let KeyRef::Named(name) = &certify.subject {
+            self.is_accepted(name)?;
+        }
         let anchor = match certify.profile {
             CertifyAs::Root => None,
             _ => Some(
                 self.issuer(&certify.signer)?.ok_or_else(|| internal("a signer without a certificate"))?,
             ),
         };
-        let at_ms = pending.as_ref().map_or_else(|| (self.ground.clock)(), |pending| pending.at_ms);
+        let at_ms = self.moment(pending.as_ref())?;
         let refused = |error: keeper::CaError| ExecuteError::Plan { step: step + 1, why: error.to_string() };
         let at_secs = secs(at_ms)?;
         // Whoever wrote the record, these bytes are signed only if they are what the plan orders.
@@ -95,33 +112,53 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
             self.write(Event::Composed { step, tbs: HEXLOWER.encode(tbs.as_bytes()), at_ms })?;
             tbs
         };
-        self.sign(step, &certify.token, &signer, tbs.as_bytes())
+        self.sign(step, &certify.token, &signer, tbs.as_bytes())?;
+        Ok(None)
     }
 
-    pub(super) fn make_crl(&mut self, step: usize, order: &MakeCrl) -> Result<(), ExecuteError> {
-        let Some(signer) = self.issuer(&order.signer)? else { return Ok(()) };
-        let pending = self.pending(step)?;
-        if pending.as_ref().is_some_and(|pending| pending.der.is_some())
-            || self.token(&order.token)?.is_none()
-        {
-            return Ok(());
+    /// When a certificate or CRL is composed: now, or when the record says that it was, which is within this ceremony.
+    fn moment(&self, pending: Option<&Pending>) -> Result<i64, ExecuteError> {
+        let now = (self.ground.clock)();
+        let Some(pending) = pending else { return Ok(now) };
+        let began = self.record.events().iter().find_map(|event| match event {
+            Event::Began { at_ms, .. } => Some(*at_ms),
+            _ => None,
+        });
+        if began.is_some_and(|began| (began..=now).contains(&pending.at_ms)) {
+            return Ok(pending.at_ms);
         }
-        let at_ms = pending.as_ref().map_or_else(|| (self.ground.clock)(), |pending| pending.at_ms);
+        Err(ExecuteError::Disbelieved("it has a certificate composed before it began, or after now".into()))
+    }
+
+    /// Signs a CRL; gives the token for which the step waits.
+    pub(super) fn make_crl<'p>(
+        &mut self,
+        step: usize,
+        order: &'p MakeCrl,
+    ) -> Result<Option<&'p str>, ExecuteError> {
+        // A root of this plan that is not certified yet waits for its token.
+        let Some(signer) = self.issuer(&order.signer)? else { return Ok(None) };
+        let pending = self.pending(step)?;
+        if pending.as_ref().is_some_and(|pending| pending.der.is_some()) {
+            return Ok(None);
+        }
+        if self.token(&order.token)?.is_none() {
+            return Ok(Some(&order.token));
+        }
+        let at_ms = self.moment(pending.as_ref())?;
         let failed = |why: String| ExecuteError::Plan { step: step + 1, why };
-        let revoked = keeper::revoked(order, secs(at_ms)?).map_err(failed)?;
-        let crl = keeper::crl(order, secs(at_ms)?, &revoked);
         let tbs = match &pending {
-            Some(pending) => TbsCrl::from_recorded(pending.tbs.clone()),
-            None => certs::crl::compose(&signer, &crl).map_err(|error| failed(error.to_string()))?,
+            Some(pending) => {
+                lint_crl(TbsCrl::from_recorded(pending.tbs.clone()), order, &signer, secs(at_ms)?)
+            }
+            None => compose_crl(order, &signer, secs(at_ms)?),
         };
-        let linted = certs::crl::check(tbs, &signer, &crl).map_err(|findings| {
-            failed(findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
-        })?;
-        let tbs = linted.into_tbs();
+        let tbs = tbs.map_err(failed)?;
         if pending.is_none() {
             self.write(Event::Composed { step, tbs: HEXLOWER.encode(tbs.as_bytes()), at_ms })?;
         }
-        self.sign(step, &order.token, &signer.public_key().clone(), tbs.as_bytes())
+        self.sign(step, &order.token, &signer.public_key().clone(), tbs.as_bytes())?;
+        Ok(None)
     }
 
     fn order<'a>(
@@ -139,16 +176,6 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
             days: certify.days,
             at_secs,
         }
-    }
-
-    /// A key that this machine did not make is certified only when somebody here says which it is.
-    fn is_accepted(&self, step: usize, subject: &KeyRef, key: &PublicKey) -> Result<(), ExecuteError> {
-        let KeyRef::Named(name) = subject else { return Ok(()) };
-        let sha256 = key.spki_sha256();
-        if self.seen.contains(name) || self.ground.accepted.contains(&sha256) {
-            return Ok(());
-        }
-        Err(ExecuteError::NotAccepted { step: step + 1, sha256: HEXLOWER.encode(&sha256) })
     }
 
     /// The certificate of a signer: an anchor, or one that this plan signed.
@@ -171,7 +198,7 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
         Ok(Some(issuer))
     }
 
-    fn pending(&self, step: usize) -> Result<Option<Pending>, ExecuteError> {
+    pub(super) fn pending(&self, step: usize) -> Result<Option<Pending>, ExecuteError> {
         let composed = self.record.last(|event| match event {
             Event::Composed { step: of, tbs, at_ms } if *of == step => Some((tbs, *at_ms)),
             _ => None,
@@ -189,7 +216,7 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
     fn sign(&mut self, step: usize, token: &str, signer: &PublicKey, tbs: &[u8]) -> Result<(), ExecuteError> {
         let spki = signer.spki_der().to_vec();
         let signature = self.ask(token, |host| host.sign(&spki, tbs))?;
-        let signer = public_key(&HEXLOWER.encode(&spki))?;
+        let signer = PublicKey::try_from(spki.as_slice()).map_err(internal)?;
         let what = || "the token returned a signature that does not verify".to_owned();
         let algorithm = SignatureAlgorithm::of(signer.kind());
         algorithm
@@ -198,6 +225,22 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
         let der = certs::compose::join(tbs, algorithm, &signature);
         self.write(Event::Signed { step, der: HEXLOWER.encode(&der) })
     }
+}
+
+fn compose_crl(order: &MakeCrl, signer: &Issuer, at_secs: u64) -> Result<TbsCrl, String> {
+    let revoked = keeper::revoked(order, at_secs)?;
+    let crl = keeper::crl(order, at_secs, &revoked);
+    let tbs = certs::crl::compose(signer, &crl).map_err(|error| error.to_string())?;
+    lint_crl(tbs, order, signer, at_secs)
+}
+
+fn lint_crl(tbs: TbsCrl, order: &MakeCrl, signer: &Issuer, at_secs: u64) -> Result<TbsCrl, String> {
+    let revoked = keeper::revoked(order, at_secs)?;
+    let crl = keeper::crl(order, at_secs, &revoked);
+    let linted = certs::crl::check(tbs, signer, &crl);
+    linted
+        .map(certs::crl::LintedCrl::into_tbs)
+        .map_err(|findings| findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
 }
 
 fn secs(ms: i64) -> Result<u64, ExecuteError> {

@@ -9,49 +9,62 @@ use super::{ExecuteError, Execution, decoded, internal};
 use crate::host::{HostError, KeyFacts, TokenHost};
 use crate::record::Event;
 
-/// Octets of a CKA_ID that we give.
-const ID_LEN: usize = 16;
 /// Octets of a source in one draw.
 const SHARE: usize = 32;
 
 impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Open> {
-    /// Makes a key and has it prove itself. Its CKA_ID is written down first, so that a key that a crash leaves is found again.
-    pub(super) fn make_key(&mut self, step: usize, make: &MakeKey) -> Result<(), ExecuteError> {
-        if self.is_ended() || self.token(&make.token)?.is_none() {
-            return Ok(());
+    /// Makes a key and has it prove itself, or looks at the one that was made; gives the token for which the step waits.
+    pub(super) fn make_key<'p>(
+        &mut self,
+        step: usize,
+        make: &'p MakeKey,
+    ) -> Result<Option<&'p str>, ExecuteError> {
+        let id = HEXLOWER.encode(&self.ground.plan.cka_id(step));
+        let here = self.token(&make.token)?.is_some();
+        match self.made(&make.name)? {
+            Some((_, key)) if here => self.see(step, make, &id, &key)?,
+            Some(_) => {}
+            None if here => self.make(step, make, &id)?,
+            None => return Ok(Some(&make.token)),
         }
-        if let Some((_, key)) = self.made(&make.name)? {
-            // The record is not believed: the key must be there.
-            let found = self.ask(&make.token, |host| host.find(key.spki_sha256()))?;
-            let what = || "the record names a key that its token does not hold".to_owned();
-            let found = found.ok_or_else(|| ExecuteError::Unfit { step: step + 1, what: what() })?;
-            is_fit(make, &found.id, &found).map_err(|what| ExecuteError::Unfit { step: step + 1, what })?;
-            self.seen.push(make.name.clone());
-            return Ok(());
-        }
-        let intended = self.record.last(|event| match event {
-            Event::Intended { step: of, id } if *of == step => Some(id.clone()),
+        Ok(None)
+    }
+
+    /// The record is not believed: the key must be in its token, under this plan's CKA_ID, and be described as it describes itself.
+    fn see(&mut self, step: usize, make: &MakeKey, id: &str, key: &PublicKey) -> Result<(), ExecuteError> {
+        let unfit = |what: String| ExecuteError::Unfit { step: step + 1, what };
+        let found = self.ask(&make.token, |host| host.find(key.spki_sha256()))?;
+        let found =
+            found.ok_or_else(|| unfit("the record names a key that its token does not hold".into()))?;
+        is_fit(make, id, &found).map_err(unfit)?;
+        let recorded = self.record.last(|event| match event {
+            Event::Made { step: of, key } if *of == step => Some(&**key),
             _ => None,
         });
-        let resumed = intended.is_some();
-        let id = if let Some(id) = intended {
-            id
-        } else {
-            let id = HEXLOWER.encode(&self.draw::<ID_LEN>(&make.token, "rootcellar/v1 cka-id")?);
-            self.write(Event::Intended { step, id: id.clone() })?;
-            id
-        };
-        let key = self.ask(&make.token, |host| host.make(&id, &make.label, &make.algorithm))?;
-        if let Err(what) = is_fit(make, &id, &key) {
-            if resumed {
-                // The record alone says that it is ours, and may have been altered to name another key: it stays.
-                let what =
-                    format!("the key under CKA_ID {id} of the record is another, and was left: {what}");
+        if recorded != Some(&found) {
+            return Err(unfit("the record describes the key otherwise than its token does".into()));
+        }
+        self.seen.push(make.name.clone());
+        Ok(())
+    }
+
+    /// Its CKA_ID is written down first, so that a key that a crash leaves is found again.
+    fn make(&mut self, step: usize, make: &MakeKey, id: &str) -> Result<(), ExecuteError> {
+        let intended = |event: &Event| matches!(event, Event::Intended { step: of, .. } if *of == step);
+        if !self.record.events().iter().any(intended) {
+            if self.ask(&make.token, |host| host.is_taken(id))? {
+                let what = format!(
+                    "the token holds a key under CKA_ID {id}, which this plan alone uses and did not make: find out who did"
+                );
                 return Err(ExecuteError::Unfit { step: step + 1, what });
             }
-            // It signed nothing: it goes again, and the step says why.
+            self.write(Event::Intended { step, id: id.to_owned() })?;
+        }
+        let key = self.ask(&make.token, |host| host.make(id, &make.label, &make.algorithm))?;
+        if let Err(what) = is_fit(make, id, &key) {
+            // No key but this plan's has that CKA_ID, and it signed nothing: it goes again, and the step says why.
             let spki_sha256 = Sha256::digest(decoded(&key.spki)?).into();
-            self.ask(&make.token, |host| host.destroy(&id, spki_sha256))?;
+            self.ask(&make.token, |host| host.destroy(id, spki_sha256))?;
             return Err(ExecuteError::Unfit { step: step + 1, what });
         }
         self.write(Event::Made { step, key: Box::new(key.clone()) })?;
@@ -73,11 +86,15 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
         Ok(certs::compose::join(&info, algorithm, &signature))
     }
 
-    /// Destroys a key. That it is about to be is written down first: one that is gone after a crash was destroyed here.
-    pub(super) fn destroy_key(&mut self, step: usize, destroy: &Destroy) -> Result<(), ExecuteError> {
-        let done = |event: &Event| matches!(event, Event::Destroyed { step: of, .. } if *of == step);
-        if self.record.events().iter().any(done) || self.token(&destroy.token)?.is_none() {
-            return Ok(());
+    /// Destroys a key, and gives the token for which the step waits. That it is about to be is written down first: one that is gone after a
+    /// crash was destroyed here. Which key it is, the plan alone says: it is looked for by its public key every time.
+    pub(super) fn destroy_key<'p>(
+        &mut self,
+        step: usize,
+        destroy: &'p Destroy,
+    ) -> Result<Option<&'p str>, ExecuteError> {
+        if self.token(&destroy.token)?.is_none() {
+            return Ok(Some(&destroy.token));
         }
         let spki_sha256 = match &destroy.key {
             KeyRef::Sha256(hash) => *hash,
@@ -86,25 +103,41 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
                 key.spki_sha256()
             }
         };
+        let found = self.ask(&destroy.token, |host| host.find_any(spki_sha256))?;
         let began = self.record.last(|event| match event {
-            Event::Destroying { step: of, key } if *of == step => Some(key.clone()),
+            Event::Destroying { step: of, key } if *of == step => Some((**key).clone()),
             _ => None,
         });
-        let key = if let Some(key) = began {
-            *key
-        } else {
-            let key = self.ask(&destroy.token, |host| host.find(spki_sha256))?;
-            let why = || "the token holds no such key".to_owned();
-            let key = key.ok_or_else(|| ExecuteError::Plan { step: step + 1, why: why() })?;
-            self.write(Event::Destroying { step, key: Box::new(key.clone()) })?;
-            key
+        let objects = match (found, began) {
+            (Some(_), _) if self.is_destroyed(step) => {
+                return Err(ExecuteError::Disbelieved(
+                    "it says that a key was destroyed, and it is there".into(),
+                ));
+            }
+            (Some(key), began) => {
+                if began.as_ref().is_some_and(|began| *began != key) {
+                    let what = "it describes the key to be destroyed otherwise than its token does";
+                    return Err(ExecuteError::Disbelieved(what.into()));
+                }
+                if began.is_none() {
+                    self.write(Event::Destroying { step, key: Box::new(key.clone()) })?;
+                }
+                self.ask(&destroy.token, |host| host.destroy(&key.id, spki_sha256))?
+            }
+            (None, None) => {
+                let why = "the token holds no such key".to_owned();
+                return Err(ExecuteError::Plan { step: step + 1, why });
+            }
+            (None, Some(_)) if self.is_destroyed(step) => return Ok(None),
+            // Half of it may be left: the token removes a pair's two objects one after the other.
+            (None, Some(began)) => self.ask(&destroy.token, |host| host.destroy(&began.id, spki_sha256))?,
         };
-        let objects = self.ask(&destroy.token, |host| host.destroy(&key.id, spki_sha256))?;
-        if self.ask(&destroy.token, |host| host.find(spki_sha256))?.is_some() {
+        if self.ask(&destroy.token, |host| host.find_any(spki_sha256))?.is_some() {
             let what = "the key is still there after it was destroyed".to_owned();
             return Err(ExecuteError::Unfit { step: step + 1, what });
         }
-        self.write(Event::Destroyed { step, objects })
+        self.write(Event::Destroyed { step, objects })?;
+        Ok(None)
     }
 
     /// Octets from the token and the operating system: one honest source is enough.

@@ -50,6 +50,7 @@ pub fn serve(
 fn what(ask: &Ask) -> &'static str {
     match ask {
         Ask::Open { .. } => "token opened",
+        Ask::Look | Ask::Taken { .. } => "token looked at",
         Ask::Make { .. } => "token made",
         Ask::Find { .. } => "token found",
         Ask::Sign { .. } => "token signed",
@@ -77,6 +78,9 @@ fn answer(
         *open = Some(Open { pin, session });
         return facts(&token, config).map(|facts| Answer::Opened(Box::new(facts)));
     }
+    if let Ask::Look = ask {
+        return look(config);
+    }
     if let Ask::Make { .. } = ask
         && let Some(Open { pin, session }) = open.take()
     {
@@ -88,12 +92,19 @@ fn answer(
     }
     let Open { session, .. } = open.as_ref().ok_or("the token is not open")?;
     match ask {
+        Ask::Taken { id } => session.has_id(&octets(&id)?).map(Answer::Taken).map_err(said),
         Ask::Make { id, label, algorithm } => {
             let algorithm = algorithm.parse().map_err(said)?;
             let request = KeyRequest { id: octets(&id)?, label, algorithm };
             made(session, &request, config).map(|found| Answer::Key(described(&found))).map_err(said)
         }
-        Ask::Find { spki_sha256 } => find(session, &octets(&spki_sha256)?, config),
+        Ask::Find { custody, spki_sha256 } => {
+            let found = find(session, &octets(&spki_sha256)?)?;
+            if custody && let Some(found) = &found {
+                found.attributes.require_custody(&config.profile).map_err(said)?;
+            }
+            Ok(found.map_or(Answer::NoKey, |found| Answer::Key(described(&found))))
+        }
         Ask::Sign { spki, message } => {
             let key = session.find_key(&octets(&spki)?).map_err(said)?.key;
             let raw = session.sign(&key, &octets(&message)?).map_err(said)?;
@@ -115,7 +126,7 @@ fn answer(
             sync_files(&config.profile, &config.dir).map_err(said)?;
             Ok(Answer::Destroyed(destroyed))
         }
-        Ask::Open { .. } => Err("the token is open already".into()),
+        Ask::Open { .. } | Ask::Look => Err("the token is open already".into()),
     }
 }
 
@@ -138,15 +149,12 @@ fn made(session: &TokenSession, request: &KeyRequest, config: &TokenConfig) -> R
     Ok(found)
 }
 
-fn find(session: &TokenSession, spki_sha256: &[u8], config: &TokenConfig) -> Result<Answer, String> {
+fn find(session: &TokenSession, spki_sha256: &[u8]) -> Result<Option<KeyFound>, String> {
     let found = session.keys().map_err(said)?.into_iter();
     let mut found: Vec<KeyFound> = found.filter(|found| is_of(found, spki_sha256)).collect();
     match (found.pop(), found.len()) {
-        (None, _) => Ok(Answer::NoKey),
-        (Some(only), 0) => {
-            only.attributes.require_custody(&config.profile).map_err(said)?;
-            Ok(Answer::Key(described(&only)))
-        }
+        (None, _) => Ok(None),
+        (Some(only), 0) => Ok(Some(only)),
         (Some(_), more) => Err(format!("the token holds {} private keys for this public key", more + 1)),
     }
 }
@@ -185,6 +193,23 @@ fn facts(token: &Token, config: &TokenConfig) -> Result<TokenFacts, String> {
         attestation: config.profile.attestation.clone(),
         exceptions: config.profile.exceptions(),
     })
+}
+
+/// The token, or the empty slot in which it may be made.
+fn look(config: &TokenConfig) -> Result<Answer, String> {
+    config.profile.set_up(&config.dir).map_err(said)?;
+    let module = config.profile.module_path().and_then(|path| Module::load(&path)).map_err(said)?;
+    let (info, is_there) = match Token::find(&module, &config.uri) {
+        Ok(token) => (token.info().clone(), true),
+        Err(TokenError::NoToken { .. }) => {
+            let all = Token::list(&module).map_err(said)?;
+            let free = all.iter().find(|token| config.profile.initializable && !token.info().initialized);
+            let Some(free) = free else { return Ok(Answer::NoToken) };
+            (free.info().clone(), false)
+        }
+        Err(error) => return Err(said(error)),
+    };
+    Ok(Answer::Looked { model: info.model, serial: is_there.then_some(info.serial) })
 }
 
 /// Finds the token; where it is not there and may be made by software, it is made if `create` says so.

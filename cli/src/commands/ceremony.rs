@@ -10,6 +10,7 @@ pub(super) mod execute;
 pub(crate) mod ground;
 pub(crate) mod host;
 pub(super) mod import;
+mod judge;
 mod plan;
 mod rehearse;
 mod verify;

@@ -15,7 +15,7 @@ use crate::error::Failure;
 use crate::files;
 use crate::output::{Page, Show};
 use crate::session::Session;
-use crate::tokens;
+use crate::tokens::{self, Which};
 
 /// Make a new cell: tokens and keys, the charter, the first entries of the ledger. It is a ceremony of one officer
 #[derive(Debug, Args)]
@@ -41,17 +41,18 @@ pub(super) fn run(session: &Session, args: &Init) -> Result<(), Failure> {
     // Files for their owner alone, and nothing of the officer's key in a core dump.
     keeper::harden().map_err(|error| Failure::new("INIT", error))?;
     let config = session.config()?;
-    let (issuing, root) = (config.issuing_token(), config.root_token());
+    init::prepare(config.data_dir(), config.officer_dir())?;
+    let place = |which| tokens::place(session, &config, which);
+    let (issuing, root) = (place(Which::Issuing)?, place(Which::Root)?);
     let plan = Plan {
         cell: args.cell.clone().unwrap_or_else(|| config.cell().clone()),
         data_dir: config.data_dir().to_owned(),
         officer_dir: config.officer_dir().to_owned(),
         officer: args.officer.clone(),
-        root: KeyIn { token: &root.uri, algorithm: config.root_key() },
-        issuer: KeyIn { token: &issuing.uri, algorithm: config.issuing_key() },
-        log: KeyIn { token: &issuing.uri, algorithm: config.log_key() },
+        root: KeyIn { token: &root, algorithm: config.root_key() },
+        issuer: KeyIn { token: &issuing, algorithm: config.issuing_key() },
+        log: KeyIn { token: &issuing, algorithm: config.log_key() },
     };
-    init::prepare(&plan)?;
     if plan.cell != *config.cell() {
         remember_cell(session, &plan)?;
     }

@@ -83,7 +83,7 @@ pub(super) fn run(session: &Session, args: &Issuer) -> Result<(), Failure> {
 }
 
 /// The charter and the bundle in force: the service's, where it answers; else the officer's own copies, which may be older.
-fn in_force(session: &Session) -> Result<(Charter, Bundle), Failure> {
+pub(super) fn in_force(session: &Session) -> Result<(Charter, Bundle), Failure> {
     let asked = session.block_on(async {
         let desk = crate::client::officer::Desk::open(session).await?;
         files::replace(

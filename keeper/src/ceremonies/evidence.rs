@@ -4,22 +4,33 @@
 //! Does not: believe a line because it is signed. Each key proves itself, each certificate is verified and linted anew, each attribute is
 //! held against invariant I1.
 
+mod section;
+
+use std::ops::RangeInclusive;
+
 use cell::TrustDomain;
 use certs::compose::Tbs;
 use certs::{Issuer, PublicKey, csr};
-use data_encoding::{BASE64, HEXLOWER};
+use data_encoding::HEXLOWER;
 use hsm_config::KeyAttributes;
 use ledger::charter::Charter;
 use ledger::note::{KeyName, Note};
 use ledger::plan::{
-    ApprovedPlan, Certify, CertifyAs, Destroy, KeyRef, MakeCrl, MakeKey, Plan, PlanError, Step,
+    ApprovedPlan, Certify, CertifyAs, Destroy, KeyRef, MAX_LIFETIME_SECS, MakeCrl, MakeKey, Plan, PlanError,
+    Step,
 };
 use ledger::transcript::{Transcript, TranscriptError, altered};
 
+use section::{Section, TokenSection};
+
 use super::ca::CaOrder;
 
-/// What a ceremony did, verified. [`Evidence::read`] alone makes one.
+/// How far the clock of the ceremony's machine may be ahead, in seconds.
+const SKEW_SECS: i64 = 300;
+
+/// What a ceremony did, verified. [`Evidence::open`] and [`Evidence::of_draft`] alone make one.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Evidence {
     /// The plan, approved by a quorum.
     pub plan: ApprovedPlan,
@@ -33,8 +44,8 @@ pub struct Evidence {
     pub crls: Vec<Vec<u8>>,
     /// SHA-256 of the public keys of keys destroyed.
     pub destroyed: Vec<[u8; 32]>,
-    /// When it ended, in seconds since 1970.
-    pub ended_secs: i64,
+    /// From its beginning to its end, in seconds since 1970.
+    within: RangeInclusive<i64>,
 }
 
 /// A key that a ceremony made.
@@ -92,15 +103,15 @@ pub enum EvidenceError {
         /// What is wrong.
         why: String,
     },
+    /// A token was opened that the plan does not mean.
+    #[error("the token that was opened for {0} is another")]
+    OtherToken(String),
+    /// It ended before it began, began before or after its plan allowed that, or is not over yet.
+    #[error("the time of the ceremony: {0}")]
+    Time(&'static str),
     /// It lacks a line, or one is not of its form.
     #[error("the line `{0}` is missing, or not of its form")]
     Line(&'static str),
-}
-
-/// The lines of one step.
-struct Section<'a> {
-    step: usize,
-    lines: &'a [(String, String)],
 }
 
 impl Evidence {
@@ -118,6 +129,27 @@ impl Evidence {
         // It may be executed until it expires, not read until then.
         let plan = Plan::approve(&transcript.plan_note()?, charter, time(&transcript, "began")?)?;
         Self::read(&transcript, present.officers().to_vec(), &plan, anchors)
+    }
+
+    /// Whether it is over at this second since 1970: what ends later than now has a clock that nobody should trust.
+    ///
+    /// # Errors
+    /// [`EvidenceError::Time`].
+    pub fn is_over(&self, now_secs: i64) -> Result<(), EvidenceError> {
+        if *self.within.end() > now_secs + SKEW_SECS {
+            return Err(EvidenceError::Time("it is said to end in the future: look at the clocks"));
+        }
+        Ok(())
+    }
+
+    /// What a transcript proves, whoever has signed it: for an officer who is about to.
+    ///
+    /// # Errors
+    /// [`EvidenceError`].
+    pub fn of_unsigned(note: &Note, charter: &Charter, anchors: &[Vec<u8>]) -> Result<Self, EvidenceError> {
+        let transcript = Transcript::read(note)?;
+        let plan = Plan::approve(&transcript.plan_note()?, charter, time(&transcript, "began")?)?;
+        Self::read(&transcript, Vec::new(), &plan, anchors)
     }
 
     /// What a transcript proves that nobody has signed yet, of a plan that was approved before: for drafting what follows from it.
@@ -149,7 +181,7 @@ impl Evidence {
             certificates: Vec::new(),
             crls: Vec::new(),
             destroyed: Vec::new(),
-            ended_secs: time(transcript, "ended")?,
+            within: within(transcript, plan.plan())?,
             plan: plan.clone(),
         };
         for (i, (step, lines)) in plan.plan().steps.iter().zip(sections).enumerate() {
@@ -185,21 +217,25 @@ impl Evidence {
         if section.value("algorithm")? != make.algorithm || section.value("cka-label")? != make.label {
             return Err(section.bad("algorithm", "it is not what the plan orders"));
         }
-        let token = transcript.sections("token").find(|lines| lines[0].1 == make.token);
-        let token = token.ok_or_else(|| section.bad("token", "no token of this URI was opened"))?;
-        let of_token =
-            |key: &str| token.iter().find(|(found, _)| found == key).map(|(_, value)| value.clone());
-        let exceptions: Vec<String> =
-            token.iter().filter(|(key, _)| key == "exception").map(|(_, value)| value.clone()).collect();
+        let token = TokenSection::of(transcript, &make.token)
+            .ok_or_else(|| section.bad("token", "no token of this URI was opened"))?;
+        // What the token is excused from, the officers have read in the plan.
+        if token.exceptions() != make.exceptions {
+            return Err(section.bad("exception", "they are not those that the plan names"));
+        }
         let attributes = section.attributes()?;
         KeyAttributes::reported(attributes.iter().cloned().collect())
-            .require(&exceptions)
+            .require(&make.exceptions)
             .map_err(|error| section.bad("attribute", error))?;
-        let token = of_token("token-label")
-            .zip(of_token("token-serial"))
-            .ok_or(EvidenceError::Line("token-serial"))?;
+        let token = token.identity(&make.token)?;
         let cka_id = HEXLOWER.decode(section.value("cka-id")?.as_bytes());
         let cka_id = cka_id.map_err(|error| section.bad("cka-id", error))?;
+        if cka_id != self.plan.cka_id(section.step - 1) {
+            return Err(section.bad("cka-id", "it is not the one that the plan leads to"));
+        }
+        if self.keys.iter().any(|key| key.public_key == public_key) {
+            return Err(section.bad("public-key", "another step made the same key"));
+        }
         self.keys.push(MadeKey { name: make.name.clone(), public_key, cka_id, token, attributes });
         Ok(())
     }
@@ -232,7 +268,7 @@ impl Evidence {
             public_key: &subject,
             signer: signer.as_ref(),
             days: certify.days,
-            at_secs: section.at_secs()?,
+            at_secs: section.at_secs(&self.within)?,
         };
         let tbs = certs::summary::tbs_of(&der).map_err(|error| section.bad(field, error))?;
         order.lint(Tbs::from_recorded(tbs.to_vec())).map_err(|error| section.bad(field, error))?;
@@ -255,7 +291,7 @@ impl Evidence {
         let signer = self.signer(&order.signer, anchors);
         let signer = signer.ok_or_else(|| section.bad(field, "its signer is not known"))?;
         signer.verify_crl(&der).map_err(|error| section.bad(field, error))?;
-        let at_secs = section.at_secs()?;
+        let at_secs = section.at_secs(&self.within)?;
         let revoked = super::revoked(order, at_secs).map_err(|error| section.bad(field, error))?;
         let crl = super::crl(order, at_secs, &revoked);
         let tbs = certs::summary::tbs_of(&der).map_err(|error| section.bad(field, error))?;
@@ -277,6 +313,9 @@ impl Evidence {
         let planned = planned
             .ok_or_else(|| section.bad("public-key-sha256", "it is not the key that the plan names"))?;
         section.value("objects")?;
+        if section.value("looked-for")? != "not found" {
+            return Err(section.bad("looked-for", "it is `not found` once a key is destroyed"));
+        }
         self.destroyed.push(planned);
         Ok(())
     }
@@ -299,6 +338,21 @@ impl Evidence {
     }
 }
 
+/// The beginning and the end. A plan is approved for 31 days at most, so a ceremony that says it began before those, or after, was not it.
+fn within(transcript: &Transcript, plan: &Plan) -> Result<RangeInclusive<i64>, EvidenceError> {
+    let (began, ended) = (time(transcript, "began")?, time(transcript, "ended")?);
+    if ended < began {
+        return Err(EvidenceError::Time("it ended before it began"));
+    }
+    if began >= plan.expires_unix || began < plan.expires_unix - MAX_LIFETIME_SECS {
+        return Err(EvidenceError::Time("it began when its plan was not to be executed"));
+    }
+    for key in ["tool", "binary-sha256", "system-entropy"] {
+        transcript.value(key).ok_or(EvidenceError::Line(key))?;
+    }
+    Ok(began..=ended)
+}
+
 fn time(transcript: &Transcript, key: &'static str) -> Result<i64, EvidenceError> {
     let time = transcript.value(key).and_then(|time| time.parse::<jiff::Timestamp>().ok());
     time.map(jiff::Timestamp::as_second).ok_or(EvidenceError::Line(key))
@@ -307,42 +361,4 @@ fn time(transcript: &Transcript, key: &'static str) -> Result<i64, EvidenceError
 fn anchor(anchors: &[Vec<u8>], spki_sha256: &[u8; 32]) -> Option<Issuer> {
     let parsed = anchors.iter().filter_map(|der| Issuer::parse(der).ok());
     parsed.into_iter().find(|anchor| anchor.spki_sha256() == *spki_sha256)
-}
-
-impl Section<'_> {
-    fn is_of(&self, step: &Step) -> Result<(), EvidenceError> {
-        let expected = format!("{} {}", self.step, super::step_name(step));
-        match self.lines.first() {
-            Some((_, name)) if *name == expected => Ok(()),
-            _ => Err(self.bad("step", format!("it is not `{expected}`"))),
-        }
-    }
-
-    fn value(&self, key: &'static str) -> Result<&str, EvidenceError> {
-        let found = self.lines.iter().find(|(found, _)| found == key);
-        found.map(|(_, value)| value.as_str()).ok_or_else(|| self.bad(key, "the line is missing"))
-    }
-
-    fn base64(&self, key: &'static str) -> Result<Vec<u8>, EvidenceError> {
-        BASE64.decode(self.value(key)?.as_bytes()).map_err(|error| self.bad(key, error))
-    }
-
-    fn attributes(&self) -> Result<Vec<(String, String)>, EvidenceError> {
-        let lines = self.lines.iter().filter(|(key, _)| key == "attribute");
-        let pairs = lines.map(|(_, line)| {
-            let pair = line.split_once(' ').ok_or_else(|| self.bad("attribute", "no name and value"))?;
-            Ok((pair.0.to_owned(), pair.1.to_owned()))
-        });
-        pairs.collect()
-    }
-
-    fn at_secs(&self) -> Result<u64, EvidenceError> {
-        let time = self.value("composed")?.parse::<jiff::Timestamp>();
-        let time = time.map_err(|error| self.bad("composed", error))?;
-        u64::try_from(time.as_second()).map_err(|error| self.bad("composed", error))
-    }
-
-    fn bad(&self, field: &'static str, why: impl ToString) -> EvidenceError {
-        EvidenceError::Step { step: self.step, field, why: why.to_string() }
-    }
 }

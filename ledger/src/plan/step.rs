@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use data_encoding::HEXLOWER;
 
+use super::Ceremony;
 use crate::text::{Reader, TextError, Writer};
 
 /// What every private key that a ceremony makes reports, or it is destroyed again (invariant I1; PKCS#11 v3.1 §4.9).
@@ -13,6 +14,9 @@ const ATTRIBUTES: &str = "CKA_TOKEN CKA_PRIVATE CKA_LOCAL CKA_SENSITIVE CKA_ALWA
 
 /// Most certificates that one CRL of a root revokes: a cell has few issuers.
 const MAX_REVOKED: usize = 64;
+
+/// Most claims from which a key is excused.
+const MAX_EXCEPTIONS: usize = 16;
 
 /// Longest name of a key within a plan, in bytes.
 const MAX_NAME: usize = 32;
@@ -41,6 +45,8 @@ pub struct MakeKey {
     pub token: String,
     /// CKA_LABEL.
     pub label: String,
+    /// Claims of invariant I1 from which the token's profile excuses its keys, at most 16: officers approve them by name.
+    pub exceptions: Vec<String>,
 }
 
 /// A CA certificate to be signed.
@@ -115,13 +121,16 @@ impl Step {
     pub(super) fn write(&self, number: usize, text: Writer) -> Writer {
         let text = text.raw(&format!("# Step {number}. {}\n", self.comment()));
         match self {
-            Self::MakeKey(make) => text
-                .line("step", "make-key")
-                .line("name", &make.name)
-                .line("algorithm", &make.algorithm)
-                .line("token", &make.token)
-                .line("label", &make.label)
-                .line("attributes", ATTRIBUTES),
+            Self::MakeKey(make) => {
+                let text = text
+                    .line("step", "make-key")
+                    .line("name", &make.name)
+                    .line("algorithm", &make.algorithm)
+                    .line("token", &make.token)
+                    .line("label", &make.label)
+                    .line("attributes", ATTRIBUTES);
+                make.exceptions.iter().fold(text, |text, claim| text.line("exception", claim))
+            }
             Self::Certify(certify) => text
                 .line("step", "certify")
                 .line("profile", certify.profile)
@@ -145,36 +154,78 @@ impl Step {
     }
 
     pub(super) fn read(lines: &mut Reader<'_>) -> Result<Self, TextError> {
-        match lines.value("step")? {
+        let step = match lines.value("step")? {
             "make-key" => {
-                let make = MakeKey {
+                let mut make = MakeKey {
                     name: lines.value("name")?.to_owned(),
                     algorithm: lines.value("algorithm")?.to_owned(),
                     token: lines.value("token")?.to_owned(),
                     label: lines.value("label")?.to_owned(),
+                    exceptions: Vec::new(),
                 };
                 lines.value("attributes")?;
-                if is_word(&make.name) { Ok(Self::MakeKey(make)) } else { Err(lines.bad("name")) }
+                make.exceptions = lines.repeated("exception", MAX_EXCEPTIONS)?;
+                if !is_word(&make.name) {
+                    return Err(lines.bad("name"));
+                }
+                Self::MakeKey(make)
             }
-            "certify" => Ok(Self::Certify(Certify {
+            "certify" => Self::Certify(Certify {
                 profile: lines.parse("profile")?,
                 subject: lines.parse("subject")?,
                 signer: lines.parse("signer")?,
                 token: lines.value("token")?.to_owned(),
                 days: lines.parse("days")?,
-            })),
-            "make-crl" => Ok(Self::MakeCrl(MakeCrl {
+            }),
+            "make-crl" => Self::MakeCrl(MakeCrl {
                 signer: lines.parse("signer")?,
                 token: lines.value("token")?.to_owned(),
                 number: lines.parse("number")?,
                 days: lines.parse("days")?,
                 revoked: lines.repeated("revoke", MAX_REVOKED)?,
-            })),
-            "destroy-key" => Ok(Self::Destroy(Destroy {
-                key: lines.parse("key")?,
-                token: lines.value("token")?.to_owned(),
-            })),
-            _ => Err(lines.bad("step")),
+            }),
+            "destroy-key" => {
+                Self::Destroy(Destroy { key: lines.parse("key")?, token: lines.value("token")?.to_owned() })
+            }
+            _ => return Err(lines.bad("step")),
+        };
+        if names_a_model(step.token()) { Ok(step) } else { Err(lines.bad("token")) }
+    }
+
+    /// PKCS#11 URI of the token in which it is done.
+    pub fn token(&self) -> &str {
+        match self {
+            Self::MakeKey(make) => &make.token,
+            Self::Certify(certify) => &certify.token,
+            Self::MakeCrl(crl) => &crl.token,
+            Self::Destroy(destroy) => &destroy.token,
+        }
+    }
+
+    /// Keys that it speaks of, and does not make.
+    pub(super) fn uses(&self) -> Vec<&KeyRef> {
+        match self {
+            Self::MakeKey(_) => vec![],
+            Self::Certify(certify) => vec![&certify.subject, &certify.signer],
+            Self::MakeCrl(crl) => vec![&crl.signer],
+            Self::Destroy(destroy) => vec![&destroy.key],
+        }
+    }
+
+    /// Whether a ceremony of this kind has such steps: officers approve a plan by what it is called, too. A founding knows no key but its
+    /// own.
+    pub(super) fn belongs_to(&self, ceremony: Ceremony) -> bool {
+        let own = self.uses().iter().all(|key| matches!(key, KeyRef::Named(_)));
+        let certifies = |profile| matches!(self, Self::Certify(certify) if certify.profile == profile);
+        let makes = matches!(self, Self::MakeKey(_));
+        match ceremony {
+            Ceremony::Found => own,
+            Ceremony::Root => makes || certifies(CertifyAs::Root),
+            Ceremony::Issuer | Ceremony::Rotation => makes || certifies(CertifyAs::Issuer),
+            Ceremony::LogKey => makes,
+            Ceremony::Cross => certifies(CertifyAs::Cross),
+            Ceremony::Retirement => matches!(self, Self::Destroy(_)),
+            Ceremony::RootCrl => matches!(self, Self::MakeCrl(_)),
         }
     }
 
@@ -201,6 +252,12 @@ impl Step {
             }
         }
     }
+}
+
+/// Whether a token's URI says of which model it is, so that a plan for one kind of hardware is not carried out in another (RFC 7512 §2.3).
+fn names_a_model(uri: &str) -> bool {
+    let path = uri.strip_prefix("pkcs11:").unwrap_or_default();
+    path.split(';').any(|attribute| attribute.strip_prefix("model=").is_some_and(|model| !model.is_empty()))
 }
 
 /// True for a word of lower-case letters, digits and hyphens.

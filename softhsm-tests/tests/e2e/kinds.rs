@@ -8,10 +8,10 @@ use rootcellar_softhsm_tests::Cell;
 use rootcellar_softhsm_tests::judges::{openssl, webpki_verifies};
 
 use crate::officer::now_secs;
-use crate::support::{BINARY, Holder, House, ask, csr, eventually, request, still_issues};
+use crate::support::{BINARY, Holder, House, ask, csr, eventually, files_below, request, still_issues};
 
 /// A ceremony of this kind in a cell of one officer, from its plan to the ledger: what its transcript proves, as JSON.
-fn held(house: &House, dir: &str, plan: &[&str]) -> serde_json::Value {
+pub(crate) fn held(house: &House, dir: &str, plan: &[&str]) -> serde_json::Value {
     let planned: Vec<&str> = ["ceremony", "plan"].iter().chain(plan).copied().chain(["--out", dir]).collect();
     house.cell.run(&planned).ok();
     house.cell.run(&["ceremony", "approve", "--yes", dir]).ok();
@@ -32,12 +32,12 @@ fn proven(house: &House, profile: &str, certificate: &serde_json::Value) -> Path
 }
 
 /// SHA-256 of the public key of this name that a ceremony made.
-fn key<'a>(verified: &'a serde_json::Value, name: &str) -> &'a str {
+pub(crate) fn key<'a>(verified: &'a serde_json::Value, name: &str) -> &'a str {
     let keys = verified["keys"].as_array().unwrap();
     keys.iter().find(|key| key["name"] == name).unwrap()["sha256"].as_str().unwrap()
 }
 
-fn active(house: &House) -> String {
+pub(crate) fn active(house: &House) -> String {
     let listed = house.cell.run(&["issuer", "list", "--output", "json"]).json();
     let issuers = listed["issuers"].as_array().unwrap();
     issuers.iter().find(|issuer| issuer["state"] == "active").unwrap()["sha256"].as_str().unwrap().to_owned()
@@ -118,7 +118,7 @@ async fn a_new_root_a_certificate_across_a_rotation_a_retirement_and_a_root_crl(
     // The key before is destroyed: looked for, and not found. The active one cannot be.
     let refused =
         ["ceremony", "plan", "retirement", "--key", &new_issuer, "--token", "issuing", "--out", "no"];
-    assert!(house.cell.run(&refused).fails(2).contains("active"));
+    assert!(house.cell.run(&refused).fails(2).contains("it is the issuer that signs"));
     let retired = held(&house, "retire-1", &["retirement", "--key", &old_issuer, "--token", "issuing"]);
     assert_eq!(retired["destroyed"][0], old_issuer.as_str());
     let listed = house.cell.run(&["issuer", "list"]).ok();
@@ -160,4 +160,49 @@ async fn another_log_key_stands_ready_in_another_token() {
     house.cell.run(&["issuer", "list"]).ok();
     assert_eq!(logs_keys(&house), 2, "the bundle names both");
     still_issues(&house.build().await).await;
+}
+
+/// Key objects of the service's tokens: two for each pair, and the first token has two pairs.
+pub(crate) fn objects(house: &House) -> usize {
+    let files = files_below(&house.cell.data_dir().join("token/tokens"));
+    let objects = files.iter().filter(|path| path.extension().is_some_and(|extension| extension == "object"));
+    objects.filter(|path| path.file_name().is_some_and(|name| name != "token.object")).count()
+}
+
+#[test]
+fn a_retirement_cut_short_at_every_step_goes_on() {
+    let cell = Cell::empty(BINARY);
+    cell.run(&["init"]).ok();
+    let house = House::of(cell);
+    for (n, step) in ["ceremony destroying", "token destroyed", "ceremony destroyed"].into_iter().enumerate()
+    {
+        let made = held(&house, &format!("issuer-{n}"), &["rotation", "--token", "issuing"]);
+        assert_eq!(objects(&house), 6, "{step}");
+        let dir = format!("retire-{n}");
+        let plan = [
+            "ceremony",
+            "plan",
+            "retirement",
+            "--key",
+            key(&made, "issuer"),
+            "--token",
+            "issuing",
+            "--out",
+            &dir,
+        ];
+        house.cell.run(&plan).ok();
+        house.cell.run(&["ceremony", "approve", "--yes", &dir]).ok();
+        fs::write(house.cell.path("kill"), format!("{step}#1")).unwrap();
+        assert_ne!(house.cell.run(&["ceremony", "execute", &dir]).code, 0, "{step}: it was killed");
+        fs::remove_file(house.cell.path("kill")).expect_err("it was killed there");
+        house.cell.run(&["ceremony", "execute", &dir]).ok();
+        assert_eq!(objects(&house), 4, "{step}: both halves are gone");
+        house.cell.run(&["ceremony", "approve", "--yes", &dir]).ok();
+        let verified = house
+            .cell
+            .run(&["ceremony", "verify", &format!("{dir}/transcript.note"), "--output", "json"])
+            .json();
+        assert_eq!(verified["destroyed"][0], key(&made, "issuer"));
+        house.cell.run(&["ceremony", "import", &dir]).ok();
+    }
 }

@@ -12,6 +12,7 @@ mod config;
 mod conformance;
 mod csr;
 mod custody;
+mod disbelief;
 mod disk;
 mod doctor;
 mod documentation;

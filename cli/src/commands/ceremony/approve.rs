@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::charters::Signers;
 use super::describe;
+use super::judge::judge;
 use crate::commands::officer;
 use crate::error::Failure;
 use crate::output::{Page, Show};
@@ -52,6 +53,9 @@ pub(super) fn all(session: &Session, dir: &Path) -> Result<(), Failure> {
     let args = Approve { paths: vec![dir.to_owned()], officer_key: None, yes: true, show: false };
     let (_, key) = officer::load(session, None)?;
     waiting(&args)?.into_iter().try_for_each(|(path, dir, note)| {
+        if let Some(dir) = &dir {
+            judge(session, dir, &note)?;
+        }
         let signers = Signers::of(session, &note, dir.as_ref())?;
         if note.is_signed_by(key.key()) == Ok(true) {
             Ok(())
@@ -74,7 +78,10 @@ pub(super) fn run(session: &Session, args: &Approve) -> Result<(), Failure> {
         return Err(Failure::usage("there is no note that officers sign"));
     }
     if args.show {
-        return waiting.iter().try_for_each(|(path, _, note)| show(session, path, note));
+        return waiting.iter().try_for_each(|(path, dir, note)| show(session, path, dir.as_ref(), note));
+    }
+    if session.output().is_json() && !args.yes {
+        return Err(Failure::usage("--output json asks nobody: add --yes, or --show first"));
     }
     let (_, key) = officer::load(session, args.officer_key.as_ref())?;
     let mut report = Report { officer: key.key().name().to_string(), notes: Vec::new() };
@@ -85,7 +92,9 @@ pub(super) fn run(session: &Session, args: &Approve) -> Result<(), Failure> {
             continue;
         }
         if !session.output().is_json() {
-            show(session, &path, &note)?;
+            show(session, &path, dir.as_ref(), &note)?;
+        } else if let Some(dir) = &dir {
+            judge(session, dir, &note)?;
         }
         if !args.yes && !confirmed(&key)? {
             return Err(
@@ -121,8 +130,10 @@ fn waiting(args: &Approve) -> Result<Vec<(PathBuf, Option<Directory>, Note)>, Fa
     Ok(waiting)
 }
 
-fn show(session: &Session, path: &Path, note: &Note) -> Result<(), Failure> {
-    let words = describe::in_plain_words(note).join("\n* ");
+/// Judges a note and prints it, with what it leads to.
+fn show(session: &Session, path: &Path, dir: Option<&Directory>, note: &Note) -> Result<(), Failure> {
+    let beyond = dir.map_or(Ok(Vec::new()), |dir| judge(session, dir, note))?;
+    let words = [describe::in_plain_words(note), beyond].concat().join("\n* ");
     session.output().raw(&format!("--- {}\n* {words}\n\n{}\n", path.display(), describe::shown(note)))
 }
 

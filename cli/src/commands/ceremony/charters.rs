@@ -2,7 +2,7 @@
 
 use ceremony::directory::{self, Directory};
 use ledger::bundle::{Bundle, Contents};
-use ledger::charter::{Charter, Terms};
+use ledger::charter::{Charter, Charters, Terms};
 use ledger::note::Note;
 use ledger::plan::Plan;
 use ledger::proposal::Proposal;
@@ -28,12 +28,28 @@ pub(super) struct Signers {
 /// # Errors
 /// They are none.
 pub(in crate::commands) fn pinned(session: &Session) -> Result<Option<Charter>, Failure> {
+    Ok(chain(session)?.map(|charters| charters.in_force().clone()))
+}
+
+fn chain(session: &Session) -> Result<Option<Charters>, Failure> {
     let path = session.places()?.officer().join(CHARTER);
-    if !path.exists() {
-        return Ok(None);
+    if path.exists() { charters(&files::read(&path)?).map(Some) } else { Ok(None) }
+}
+
+/// The charter of a ceremony's own directory, where it is a first one. Beside an officer's own copy it counts only if it is that: whoever
+/// wrote the directory may have written a charter, too.
+fn first(session: &Session, dir: &Directory) -> Result<Option<Note>, Failure> {
+    let own = dir.read(directory::CHARTER).map_err(|error| Failure::new("FILE_MALFORMED", error))?;
+    let own = own.filter(|note| Terms::read(note).is_ok_and(|terms| terms.revision == 1));
+    if let (Some(note), Some(chain)) = (&own, chain(session)?)
+        && Terms::read(note).is_ok_and(|terms| terms != *chain.first().terms())
+    {
+        let what =
+            format!("{} founds a cell, and this officer has one", dir.file(directory::CHARTER).display());
+        return Err(Failure::new("OTHER_CHARTER", what)
+            .mended_by("the same with --officer-dir DIR, of an officer of that cell"));
     }
-    let first = charters(&files::read(&path)?)?;
-    Ok(Some(first.in_force().clone()))
+    Ok(own)
 }
 
 /// The officer's own copy of the trust bundle.
@@ -56,14 +72,12 @@ pub(in crate::commands) fn bundle(session: &Session, charter: &Charter) -> Resul
 /// # Errors
 /// There is none, or it is not approved.
 pub(super) fn in_force(session: &Session, dir: &Directory) -> Result<Charter, Failure> {
-    let own = dir.read(directory::CHARTER).map_err(|error| Failure::new("FILE_MALFORMED", error))?;
-    let first = own.filter(|note| Terms::read(note).is_ok_and(|terms| terms.revision == 1));
-    match (first, pinned(session)?) {
-        (Some(note), _) => Charter::found(&note).map_err(|error| {
+    match (first(session, dir)?, pinned(session)?) {
+        (_, Some(pinned)) => Ok(pinned),
+        (Some(note), None) => Charter::found(&note).map_err(|error| {
             let remedy = format!("rootcellar ceremony approve {}", dir.path().display());
             Failure::unverified("the charter", error).mended_by(remedy)
         }),
-        (None, Some(pinned)) => Ok(pinned),
         (None, None) => Err(no_charter(session)?),
     }
 }
@@ -85,6 +99,7 @@ impl Signers {
     pub(super) fn of(session: &Session, note: &Note, dir: Option<&Directory>) -> Result<Self, Failure> {
         let own = match dir {
             Some(dir) => {
+                first(session, dir)?;
                 dir.read(directory::CHARTER).map_err(|error| Failure::new("FILE_MALFORMED", error))?
             }
             None => None,

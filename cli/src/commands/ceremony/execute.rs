@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use ceremony::directory::{self, Directory};
 use ceremony::execute::{self, ExecuteError, Progress};
+use ceremony::record::Record;
 use ceremony::{bundles, transcript};
 use clap::Args;
 use data_encoding::HEXLOWER;
-use keeper::Evidence;
-use ledger::bundle::{Bundle, Contents};
+use keeper::{Evidence, Journal, JournalError};
+use ledger::bundle::Bundle;
 use ledger::charter::Charter;
 use ledger::note::Note;
 use ledger::plan::{ApprovedPlan, Ceremony as Kind, KeyRef, Plan, Step};
@@ -16,6 +17,7 @@ use serde::Serialize;
 
 use super::ground::Tool;
 use super::{charters, rehearse};
+use crate::commands::issuer::in_force;
 use crate::error::Failure;
 use crate::output::{Page, Show};
 use crate::session::Session;
@@ -93,7 +95,9 @@ fn carry_out(session: &Session, args: &Execute) -> Result<Option<Report>, Failur
     }
     let charter = charters::in_force(session, &dir)?;
     let approved = approve(session, &dir, &note, &charter)?;
+    may_be(session, approved.plan())?;
     let before = before(session, approved.plan(), &charter)?;
+    spares(approved.plan(), before.as_ref())?;
     let anchors = before.as_ref().map(|bundle| bundle.anchors().to_vec()).unwrap_or_default();
     let accepted: Vec<[u8; 32]> = args.accept.iter().map(|accepted| accepted.0).collect();
     let (config, tool) = (session.config()?, Tool::own(session)?);
@@ -104,25 +108,73 @@ fn carry_out(session: &Session, args: &Execute) -> Result<Option<Report>, Failur
     match progress {
         Progress::Elsewhere(tokens) => report.waits_for = tokens,
         Progress::Done => {
-            let failed = |error: &dyn std::fmt::Display| Failure::new("CEREMONY", error);
-            let done = transcript::transcript(&approved, &note, &record).map_err(|error| failed(&error))?;
-            let written = dir.read(directory::TRANSCRIPT).map_err(|error| failed(&error))?;
-            let draft = done.draft().map_err(|error| failed(&error))?;
-            if written.is_none_or(|written| written.text() != draft.text()) {
-                dir.write(directory::TRANSCRIPT, &draft).map_err(|error| failed(&error))?;
-            }
-            let contents = before.as_ref().map(Bundle::contents);
-            if let Some(bundle) = follow_up(&approved, &done, &charter, contents, &anchors)? {
-                let written = dir.read(directory::BUNDLE).map_err(|error| failed(&error))?;
-                if written.is_none_or(|written| written.text() != bundle.text()) {
-                    dir.write(directory::BUNDLE, &bundle).map_err(|error| failed(&error))?;
-                }
-                report.bundle = true;
-            }
+            report.bundle = leave(&dir, &approved, &note, &record, (&charter, before.as_ref()))?;
             report.done = true;
         }
     }
     Ok(Some(report))
+}
+
+/// Leaves the transcript and the bundle that follows, for officers to sign, where they are not there already: whether there is a bundle.
+fn leave(
+    dir: &Directory,
+    approved: &ApprovedPlan,
+    note: &Note,
+    record: &Record,
+    (charter, before): (&Charter, Option<&Bundle>),
+) -> Result<bool, Failure> {
+    let failed = |error: &dyn std::fmt::Display| Failure::new("CEREMONY", error);
+    let done = transcript::transcript(approved, note, record).map_err(|error| failed(&error))?;
+    let anchors = before.map(|bundle| bundle.anchors().to_vec()).unwrap_or_default();
+    // Nobody has signed it yet: what it says is judged all the same, before anyone is asked to.
+    let evidence = Evidence::of_draft(&done, approved, &anchors).map_err(|error| failed(&error))?;
+    let contents = bundles::after(&evidence, charter, before.map(Bundle::contents));
+    let contents = contents.map_err(|error| failed(&error))?;
+    let draft = done.draft().map_err(|error| failed(&error))?;
+    let bundle = contents.map(|contents| contents.draft().map_err(|error| failed(&error))).transpose()?;
+    for (name, note) in [(directory::TRANSCRIPT, Some(&draft)), (directory::BUNDLE, bundle.as_ref())] {
+        let Some(note) = note else { continue };
+        let written = dir.read(name).map_err(|error| failed(&error))?;
+        if written.is_none_or(|written| written.text() != note.text()) {
+            dir.write(name, note).map_err(|error| failed(&error))?;
+        }
+    }
+    Ok(bundle.is_some())
+}
+
+/// A plan of another cell is not for this machine's tokens, and a cell that is here is not founded again.
+fn may_be(session: &Session, plan: &Plan) -> Result<(), Failure> {
+    let config = session.config()?;
+    if plan.cell != config.cell().as_ref() {
+        return Err(Failure::usage(format!(
+            "the plan is of the cell {}, this machine of {}",
+            plan.cell,
+            config.cell()
+        ))
+        .mended_by("the same with --config FILE, of that cell"));
+    }
+    if plan.ceremony == Kind::Found
+        && !matches!(Journal::is_free(config.data_dir()), Err(JournalError::Missing(_)))
+    {
+        return Err(Failure::new(
+            "CELL_EXISTS",
+            format!("there is a cell in {}", config.data_dir().display()),
+        )
+        .mended_by("the same with --data-dir DIR, for another cell"));
+    }
+    Ok(())
+}
+
+/// A key that the cell needs is not destroyed, whoever approved it: the bundle in force may be another than when they did.
+fn spares(plan: &Plan, before: Option<&Bundle>) -> Result<(), Failure> {
+    for (step, what) in plan.steps.iter().enumerate() {
+        if let (Step::Destroy(destroy), Some(before)) = (what, before)
+            && let Some(why) = existing(&destroy.key).and_then(|key| bundles::needed(before.contents(), key))
+        {
+            return Err(Failure::new("KEY_NEEDED", format!("step {} destroys a key: {why}", step + 1)));
+        }
+    }
+    Ok(())
 }
 
 /// The quorum is verified before anything else happens, and again when an execution goes on.
@@ -138,33 +190,22 @@ fn approve(
     })
 }
 
-/// The trust bundle in force, for a cell that has one.
+/// The trust bundle in force, for a cell that has one: the service's where it answers, else the officer's own copy.
 pub(super) fn before(session: &Session, plan: &Plan, charter: &Charter) -> Result<Option<Bundle>, Failure> {
-    if plan.ceremony == Kind::Found { Ok(None) } else { charters::bundle(session, charter).map(Some) }
-}
-
-/// The bundle that officers are to sign, from what the transcript says was done.
-fn follow_up(
-    approved: &ApprovedPlan,
-    done: &ledger::transcript::Transcript,
-    charter: &Charter,
-    before: Option<&Contents>,
-    anchors: &[Vec<u8>],
-) -> Result<Option<Note>, Failure> {
-    let failed = |error: &dyn std::fmt::Display| Failure::new("CEREMONY", error);
-    // Nobody has signed it yet: what it says is judged all the same.
-    let evidence = Evidence::of_draft(done, approved, anchors).map_err(|error| failed(&error))?;
-    let contents = bundles::after(&evidence, charter, before).map_err(|error| failed(&error))?;
-    contents.map(|contents| contents.draft().map_err(|error| failed(&error))).transpose()
+    if plan.ceremony == Kind::Found {
+        return Ok(None);
+    }
+    match in_force(session) {
+        Ok((served, bundle)) if served == *charter => Ok(Some(bundle)),
+        _ => charters::bundle(session, charter).map(Some),
+    }
 }
 
 impl From<ExecuteError> for Failure {
     fn from(error: ExecuteError) -> Self {
         match &error {
-            ExecuteError::NotAccepted { sha256, .. } => {
-                let remedy = format!("the same with --accept {sha256}, once it was compared");
-                Self::new("NOT_ACCEPTED", error).mended_by(remedy)
-            }
+            ExecuteError::NotAccepted { .. } => Self::new("NOT_ACCEPTED", error)
+                .mended_by("the same with --accept SHA256, of its public key as that machine showed it"),
             ExecuteError::Token { .. } => Self::new("TOKEN", error)
                 .mended_by("mend it, then the same again: it goes on from the record"),
             ExecuteError::Internal(_) => Self::new("INTERNAL", error),
@@ -191,7 +232,7 @@ struct Made {
 }
 
 impl Report {
-    fn of(dir: &std::path::Path, record: &ceremony::record::Record, approved: &ApprovedPlan) -> Self {
+    fn of(dir: &std::path::Path, record: &Record, approved: &ApprovedPlan) -> Self {
         let steps = &approved.plan().steps;
         let keys = record.events().iter().filter_map(|event| match event {
             ceremony::record::Event::Made { step, key } => match steps.get(*step) {
@@ -223,8 +264,8 @@ impl Show for Report {
         }
         page.field("waits for", self.waits_for.join(", "));
         page.line("");
-        page.line("Carry the directory to the machine with that token, and there:");
-        page.line(&format!("  rootcellar ceremony execute {}", self.directory));
+        page.line("Carry the directory to the machine with that token, and there, for the token that is root's for example:");
+        page.line(&format!("  rootcellar ceremony execute --only root {}", self.directory));
     }
 }
 

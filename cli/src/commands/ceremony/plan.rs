@@ -5,6 +5,7 @@ mod args;
 use std::path::Path;
 
 use cell::RevocationReason;
+use ceremony::bundles;
 use ceremony::directory::{self, Directory};
 use ceremony::plans::{ISSUER_DAYS, KeyIn, RootIn, Terms, terms_of};
 use certs::Issuer;
@@ -22,7 +23,7 @@ use crate::config::Config;
 use crate::error::Failure;
 use crate::output::{Page, Show};
 use crate::session::Session;
-use crate::tokens::Which;
+use crate::tokens::{Which, place};
 
 /// Plans an issuing key in the standby token, good for a day, and says nothing.
 ///
@@ -37,7 +38,7 @@ pub(super) fn standby(session: &Session, dir: &Path) -> Result<(), Failure> {
     let charter = charters::pinned(session)?.ok_or_else(|| Failure::new("NO_CHARTER", "there is no cell"))?;
     let bundle = charters::bundle(session, &charter)?;
     let terms = terms_of(&charter, nonce()?, session.now_secs() + i64::from(args.written().expires.secs()));
-    let plan = plan(&config, &bundle, &terms, &args)?;
+    let plan = plan(session, &config, &bundle, &terms, &args)?;
     keep(args.written(), &[], Some(&plan))
 }
 
@@ -49,7 +50,7 @@ pub(super) fn run(session: &Session, args: &Plan) -> Result<(), Failure> {
         let cell = config.cell().to_string();
         let terms = charter::Terms { cell, revision: 1, quorum: args.quorum, officers: args.officer.clone() };
         let draft = terms.draft().map_err(Failure::usage)?;
-        let plan = found(&config, &Terms { charter: &terms, nonce, expires_unix });
+        let plan = found(session, &config, &Terms { charter: &terms, nonce, expires_unix })?;
         return write(session, written, &[(directory::CHARTER, draft)], Some(&plan));
     }
     let charter = charters::pinned(session)?.ok_or_else(|| {
@@ -61,29 +62,35 @@ pub(super) fn run(session: &Session, args: &Plan) -> Result<(), Failure> {
         let notes = new_charter(&charter, &bundle, args)?;
         return write(session, written, &notes, None);
     }
-    let plan = plan(&config, &bundle, &terms_of(&charter, nonce, expires_unix), args)?;
+    let plan = plan(session, &config, &bundle, &terms_of(&charter, nonce, expires_unix), args)?;
     write(session, written, &[], Some(&plan))
 }
 
-fn found(config: &Config, terms: &Terms<'_>) -> CeremonyPlan {
-    let (root, issuing) = (config.root_token(), config.issuing_token());
-    terms.found(
-        KeyIn { token: &root.uri, algorithm: config.root_key() },
-        KeyIn { token: &issuing.uri, algorithm: config.issuing_key() },
-        KeyIn { token: &issuing.uri, algorithm: config.log_key() },
-    )
+fn found(session: &Session, config: &Config, terms: &Terms<'_>) -> Result<CeremonyPlan, Failure> {
+    let (root, issuing) = (place(session, config, Which::Root)?, place(session, config, Which::Issuing)?);
+    Ok(terms.found(
+        KeyIn { token: &root, algorithm: config.root_key() },
+        KeyIn { token: &issuing, algorithm: config.issuing_key() },
+        KeyIn { token: &issuing, algorithm: config.log_key() },
+    ))
 }
 
-fn plan(config: &Config, bundle: &Bundle, terms: &Terms<'_>, args: &Plan) -> Result<CeremonyPlan, Failure> {
-    let root = config.root_token();
-    let root_in = |spki_sha256| RootIn { token: &root.uri, spki_sha256 };
+fn plan(
+    session: &Session,
+    config: &Config,
+    bundle: &Bundle,
+    terms: &Terms<'_>,
+    args: &Plan,
+) -> Result<CeremonyPlan, Failure> {
+    let place = |which| place(session, config, which);
+    let root_in = |token, spki_sha256| RootIn { token, spki_sha256 };
     Ok(match args {
         Plan::Root(args) => {
             let algorithm = args.algorithm.unwrap_or(config.root_key());
-            terms.root(KeyIn { token: &root.uri, algorithm }, args.days)
+            terms.root(KeyIn { token: &place(Which::Root)?, algorithm }, args.days)
         }
         Plan::Issuer(issuing) | Plan::Rotation(issuing) => {
-            let token = token(config, issuing.token)?.uri;
+            let (token, root) = (place(issuing.token)?, place(Which::Root)?);
             let algorithm = issuing.algorithm.unwrap_or(config.issuing_key());
             // The service's first token has a log key already.
             let log = (issuing.token != Which::Issuing)
@@ -93,28 +100,32 @@ fn plan(config: &Config, bundle: &Bundle, terms: &Terms<'_>, args: &Plan) -> Res
                 kind,
                 KeyIn { token: &token, algorithm },
                 log,
-                root_in(signer(bundle, issuing.signer.as_ref())?),
+                root_in(&root, signer(bundle, issuing.signer.as_ref())?),
                 issuing.days,
             )
         }
         Plan::LogKey(args) => {
-            let token = token(config, args.token)?.uri;
-            terms.log_key(KeyIn { token: &token, algorithm: config.log_key() })
+            terms.log_key(KeyIn { token: &place(args.token)?, algorithm: config.log_key() })
         }
         Plan::Cross(args) => {
-            terms.cross(hash(&args.subject)?, root_in(signer(bundle, Some(&args.signer))?), args.days)
+            let root = place(Which::Root)?;
+            terms.cross(hash(&args.subject)?, root_in(&root, signer(bundle, Some(&args.signer))?), args.days)
         }
         Plan::Retirement(args) => {
             let key = hash(&args.key)?;
-            if bundle.contents().active_issuer() == Some(key) {
-                return Err(Failure::usage("it is the active issuer")
-                    .mended_by("rootcellar issuer activate SHA256, of another"));
+            if let Some(why) = bundles::needed(bundle.contents(), key) {
+                return Err(Failure::usage(why));
             }
-            terms.retirement(key, &token(config, args.token)?.uri)
+            terms.retirement(key, &place(args.token)?)
         }
         Plan::RootCrl(args) => {
             let revoked: Result<Vec<Revoke>, Failure> = args.revoke.iter().map(|text| revoke(text)).collect();
-            terms.root_crl(root_in(signer(bundle, args.signer.as_ref())?), args.number, args.days, revoked?)
+            terms.root_crl(
+                root_in(&place(Which::Root)?, signer(bundle, args.signer.as_ref())?),
+                args.number,
+                args.days,
+                revoked?,
+            )
         }
         Plan::Found(_) | Plan::Charter(_) => return Err(Failure::new("INTERNAL", "planned elsewhere")),
     })
@@ -151,13 +162,6 @@ fn signer(bundle: &Bundle, asked: Option<&String>) -> Result<[u8; 32], Failure> 
     let asked = hash(asked)?;
     keys.find(|key| *key == asked)
         .ok_or_else(|| Failure::usage("--signer: the trust bundle has no such root"))
-}
-
-fn token(config: &Config, which: Which) -> Result<hsm_config::TokenConfig, Failure> {
-    which.config(config).ok_or_else(|| {
-        Failure::usage("the configuration has no such token")
-            .mended_by("set standby-token.uri in the configuration file")
-    })
 }
 
 fn hash(hex: &str) -> Result<[u8; 32], Failure> {

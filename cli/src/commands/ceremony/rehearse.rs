@@ -66,7 +66,10 @@ fn rehearsal(planned: &Plan, charter: &Charter, now_secs: i64) -> Plan {
     for step in &planned.steps {
         let mut step = step.clone();
         match &mut step {
-            Step::MakeKey(make) => make.token = by_label(&make.token),
+            Step::MakeKey(make) => {
+                make.token = by_label(&make.token);
+                make.exceptions.clear();
+            }
             Step::Certify(certify) => {
                 certify.token = by_label(&certify.token);
                 let token = certify.token.clone();
@@ -109,6 +112,7 @@ fn stand_in(key: &mut KeyRef, token: &str, known: &mut BTreeMap<[u8; 32], String
             algorithm: "p256".to_owned(),
             token: token.to_owned(),
             label: format!("rootcellar {name}"),
+            exceptions: Vec::new(),
         }));
         steps.push(Step::Certify(Certify {
             profile: CertifyAs::Root,
@@ -126,7 +130,9 @@ fn stand_in(key: &mut KeyRef, token: &str, known: &mut BTreeMap<[u8; 32], String
 fn by_label(uri: &str) -> String {
     let parsed: Option<hsm_config::TokenUri> = uri.parse().ok();
     let label = parsed.as_ref().and_then(|uri| uri.label()).unwrap_or("rehearsal");
-    hsm_config::TokenUri::with_label(label).map_or_else(|_| uri.to_owned(), |uri| uri.to_string())
+    let stand_in =
+        hsm_config::TokenUri::with_label(label).map(|uri| uri.of_model(tokens::THROW_AWAY_MODEL, None));
+    stand_in.map_or_else(|_| uri.to_owned(), |uri| uri.to_string())
 }
 
 #[derive(Serialize)]

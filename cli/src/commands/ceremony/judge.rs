@@ -1,0 +1,132 @@
+//! What an officer is about to sign, judged first: a transcript must prove what it says, a trust bundle must be what follows from it, and
+//! what else lies in a directory is not signed along.
+
+use ceremony::bundles;
+use ceremony::directory::{self, Directory};
+use data_encoding::HEXLOWER;
+use keeper::Evidence;
+use ledger::bundle::{Bundle, Contents};
+use ledger::charter::Terms;
+use ledger::note::Note;
+use ledger::plan::{Ceremony, Plan};
+use ledger::text::Kind;
+use sha2::{Digest as _, Sha256};
+
+use super::{charters, execute};
+use crate::error::Failure;
+use crate::session::Session;
+
+/// Judges a note of a directory; gives what the officer must know beyond its own words.
+///
+/// # Errors
+/// It is not to be signed.
+pub(super) fn judge(session: &Session, dir: &Directory, note: &Note) -> Result<Vec<String>, Failure> {
+    let refused = |why: &dyn std::fmt::Display| Failure::new("NOT_SIGNED", why);
+    let plan = read(dir, directory::PLAN)?;
+    match note.kind() {
+        Some(Kind::Charter) => {
+            let terms = Terms::read(note).map_err(|error| refused(&error))?;
+            if terms.revision > 1 && plan.is_some() {
+                return Err(refused(
+                    &"a new charter lies beside a plan, and no ceremony brings one: find out who put it there",
+                ));
+            }
+            Ok(Vec::new())
+        }
+        Some(Kind::Transcript) => evidence(session, dir, note).map(|_| Vec::new()),
+        Some(Kind::Bundle) => {
+            let contents = Contents::read(note).map_err(|error| refused(&error))?;
+            match (plan, read(dir, directory::TRANSCRIPT)?) {
+                (Some(plan), Some(transcript)) => {
+                    follows(session, dir, (&plan, &transcript), &contents).map(|()| Vec::new())
+                }
+                (Some(_), None) => {
+                    Err(refused(&"a trust bundle lies beside a plan that was not carried out"))
+                }
+                (None, _) => Ok(changes(session, &contents)),
+            }
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+fn read(dir: &Directory, name: &str) -> Result<Option<Note>, Failure> {
+    dir.read(name).map_err(|error| Failure::new("FILE_MALFORMED", error))
+}
+
+/// What a transcript proves.
+fn evidence(
+    session: &Session,
+    dir: &Directory,
+    transcript: &Note,
+) -> Result<(Evidence, Option<Bundle>), Failure> {
+    let charter = charters::in_force(session, dir)?;
+    let plan = ledger::transcript::Transcript::read(transcript)
+        .ok()
+        .and_then(|read| Plan::read(&read.plan_note().ok()?).ok())
+        .ok_or_else(|| Failure::new("NOT_SIGNED", "the transcript has no plan"))?;
+    let before = execute::before(session, &plan, &charter)?;
+    let anchors = before.as_ref().map(|bundle| bundle.anchors().to_vec()).unwrap_or_default();
+    Ok((Evidence::of_unsigned(transcript, &charter, &anchors)?, before))
+}
+
+/// Whether the bundle is the one to which the transcript leads, from the bundle in force.
+fn follows(
+    session: &Session,
+    dir: &Directory,
+    (plan, transcript): (&Note, &Note),
+    contents: &Contents,
+) -> Result<(), Failure> {
+    let refused = |why: &dyn std::fmt::Display| Failure::new("NOT_SIGNED", why);
+    let (evidence, before) = evidence(session, dir, transcript)?;
+    if Plan::read(plan).map_err(|error| refused(&error))? != *evidence.plan.plan() {
+        return Err(refused(&"the transcript is of another plan than the one beside it"));
+    }
+    let charter = charters::in_force(session, dir)?;
+    let expected = bundles::after(&evidence, &charter, before.as_ref().map(Bundle::contents));
+    let expected = expected.map_err(|error| refused(&error))?;
+    if evidence.plan.plan().ceremony != Ceremony::Found && expected.is_none() {
+        return Err(refused(&"a trust bundle lies beside a ceremony that changes none"));
+    }
+    if expected.as_ref() == Some(contents) {
+        return Ok(());
+    }
+    let number = before.map_or(0, |bundle| bundle.number());
+    Err(refused(&format!(
+        "the trust bundle is not the one that follows from the ceremony and from bundle {number}, which this officer knows"
+    ))
+    .mended_by("rootcellar ceremony execute DIR writes it anew; an officer's old copy: rootcellar ca bundle --note"))
+}
+
+/// What a bundle changes, against the one that this officer knows.
+fn changes(session: &Session, contents: &Contents) -> Vec<String> {
+    let known = charters::pinned(session).ok().flatten();
+    let Some(before) = known.and_then(|charter| charters::bundle(session, &charter).ok()) else {
+        return vec!["This officer has no trust bundle to compare it with.".to_owned()];
+    };
+    let (before, mut words) = (before.contents(), Vec::new());
+    let hash = |der: &Vec<u8>| format!("root SHA-256 {}", HEXLOWER.encode(&Sha256::digest(der)));
+    let roots = |contents: &Contents| contents.anchors.iter().map(hash).collect::<Vec<_>>();
+    let logs = |contents: &Contents| {
+        let keys = contents.logs.iter().flat_map(|log| log.keys.iter().map(move |key| (&log.origin, key)));
+        keys.map(|(origin, key)| format!("log {origin} {key}")).collect::<Vec<_>>()
+    };
+    let issuers = |contents: &Contents| {
+        let lines = contents.issuers.iter();
+        lines
+            .map(|line| format!("issuer {} {}", line.state, HEXLOWER.encode(&line.spki_sha256)))
+            .collect::<Vec<_>>()
+    };
+    for (old, new) in [
+        (roots(before), roots(contents)),
+        (logs(before), logs(contents)),
+        (issuers(before), issuers(contents)),
+    ] {
+        words.extend(new.iter().filter(|one| !old.contains(one)).map(|one| format!("It ADDS {one}.")));
+        words.extend(old.iter().filter(|one| !new.contains(one)).map(|one| format!("It TAKES AWAY {one}.")));
+    }
+    if words.is_empty() {
+        words.push(format!("It changes nothing of bundle {}, which this officer knows.", before.number));
+    }
+    words
+}
