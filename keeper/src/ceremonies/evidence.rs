@@ -4,6 +4,7 @@
 //! Does not: believe a line because it is signed. Each key proves itself, each certificate is verified and linted anew, each attribute is
 //! held against invariant I1.
 
+mod error;
 mod section;
 
 use std::ops::RangeInclusive;
@@ -16,11 +17,12 @@ use hsm_config::KeyAttributes;
 use ledger::charter::Charter;
 use ledger::note::{KeyName, Note};
 use ledger::plan::{
-    ApprovedPlan, Certify, CertifyAs, Destroy, KeyRef, MAX_LIFETIME_SECS, MakeCrl, MakeKey, Plan, PlanError,
-    Step,
+    ApprovedPlan, Certify, CertifyAs, Destroy, KeyRef, MAX_LIFETIME_SECS, MakeCrl, MakeKey, Plan, Step,
 };
 use ledger::transcript::{Transcript, TranscriptError, altered};
 
+pub use error::EvidenceError;
+use error::NO_SIGNER;
 use section::{Section, TokenSection};
 
 use super::ca::CaOrder;
@@ -61,6 +63,8 @@ pub struct MadeKey {
     pub token: (String, String),
     /// Attributes as read back.
     pub attributes: Vec<(String, String)>,
+    /// Claims of invariant I1 from which the officers excused it.
+    pub exceptions: Vec<String>,
 }
 
 /// A CA certificate that a ceremony signed.
@@ -74,44 +78,6 @@ pub struct Certified {
     pub issuer: Issuer,
     /// SHA-256 of the SubjectPublicKeyInfo of its signer.
     pub signer_spki_sha256: [u8; 32],
-}
-
-/// Why a transcript proves nothing. The field at fault is named.
-#[derive(Debug, thiserror::Error)]
-pub enum EvidenceError {
-    /// It was altered after it was signed.
-    #[error("the transcript was altered at {field}: {cause}")]
-    Altered {
-        /// Where, as well as the file itself can tell.
-        field: String,
-        /// How that was noticed.
-        cause: TranscriptError,
-    },
-    /// No note, or no officer signed it.
-    #[error("the transcript: {0}")]
-    Transcript(#[from] TranscriptError),
-    /// A quorum did not approve its plan.
-    #[error("the plan: {0}")]
-    Plan(#[from] PlanError),
-    /// It says something that cannot be.
-    #[error("step {step}, {field}: {why}")]
-    Step {
-        /// Counted from 1.
-        step: usize,
-        /// The line's key.
-        field: &'static str,
-        /// What is wrong.
-        why: String,
-    },
-    /// A token was opened that the plan does not mean.
-    #[error("the token that was opened for {0} is another")]
-    OtherToken(String),
-    /// It ended before it began, began before or after its plan allowed that, or is not over yet.
-    #[error("the time of the ceremony: {0}")]
-    Time(&'static str),
-    /// It lacks a line, or one is not of its form.
-    #[error("the line `{0}` is missing, or not of its form")]
-    Line(&'static str),
 }
 
 impl Evidence {
@@ -236,7 +202,8 @@ impl Evidence {
         if self.keys.iter().any(|key| key.public_key == public_key) {
             return Err(section.bad("public-key", "another step made the same key"));
         }
-        self.keys.push(MadeKey { name: make.name.clone(), public_key, cka_id, token, attributes });
+        let (name, exceptions) = (make.name.clone(), make.exceptions.clone());
+        self.keys.push(MadeKey { name, public_key, cka_id, token, attributes, exceptions });
         Ok(())
     }
 
@@ -257,10 +224,7 @@ impl Evidence {
         let subject = subject.ok_or_else(|| section.bad(field, "no such key was made"))?;
         let signer = match certify.profile {
             CertifyAs::Root => None,
-            _ => Some(
-                self.signer(&certify.signer, anchors)
-                    .ok_or_else(|| section.bad(field, "its signer is not known"))?,
-            ),
+            _ => Some(self.signer(&certify.signer, anchors).ok_or_else(|| section.bad(field, NO_SIGNER))?),
         };
         let order = CaOrder {
             cell,
@@ -289,7 +253,7 @@ impl Evidence {
         let field = "crl";
         let der = section.base64(field)?;
         let signer = self.signer(&order.signer, anchors);
-        let signer = signer.ok_or_else(|| section.bad(field, "its signer is not known"))?;
+        let signer = signer.ok_or_else(|| section.bad(field, NO_SIGNER))?;
         signer.verify_crl(&der).map_err(|error| section.bad(field, error))?;
         let at_secs = section.at_secs(&self.within)?;
         let revoked = super::revoked(order, at_secs).map_err(|error| section.bad(field, error))?;

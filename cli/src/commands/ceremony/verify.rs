@@ -52,7 +52,7 @@ pub(crate) struct Verify {
 
 pub(super) fn run(session: &Session, args: &Verify) -> Result<(), Failure> {
     let bytes = files::read(&args.transcript)?;
-    let charter = charter(session, args, &bytes)?;
+    let (charter, whose) = charter(session, args, &bytes)?;
     let anchors = match &args.anchors {
         Some(path) => files::read_certificates(path)?,
         None => {
@@ -63,7 +63,7 @@ pub(super) fn run(session: &Session, args: &Verify) -> Result<(), Failure> {
     if let Some(dir) = &args.out {
         export(&evidence, dir)?;
     }
-    session.output().say(&Verified::new(&evidence, &charter))
+    session.output().say(&Verified::new(&evidence, &charter, whose))
 }
 
 /// The certificates and CRLs, each in a file of its own.
@@ -84,11 +84,11 @@ fn export(evidence: &Evidence, dir: &Path) -> Result<(), Failure> {
     evidence.crls.iter().try_for_each(|der| write("root", "X509 CRL", "crl.pem", der))
 }
 
-/// Whose approvals count. What is wrong with a transcript that was altered so far that it names none, its judge says.
-fn charter(session: &Session, args: &Verify, bytes: &[u8]) -> Result<Charter, Failure> {
+/// Whose approvals count, and who says so. What is wrong with a transcript that was altered so far that it names none, its judge says.
+fn charter(session: &Session, args: &Verify, bytes: &[u8]) -> Result<(Charter, &'static str), Failure> {
     let unverified = |error: &dyn std::fmt::Display| Failure::unverified("the charter", error);
     if let Some(path) = &args.charter {
-        return Ok(charters_of(&files::read(path)?)?.in_force().clone());
+        return Ok((charters_of(&files::read(path)?)?.in_force().clone(), "as it was given"));
     }
     if let Some(quorum) = args.quorum {
         let plan = Note::parse(bytes).ok().and_then(|note| Transcript::read(&note).ok());
@@ -98,15 +98,25 @@ fn charter(session: &Session, args: &Verify, bytes: &[u8]) -> Result<Charter, Fa
             None => (session.config()?.cell().to_string(), 1),
         };
         let terms = Terms { cell, revision, quorum, officers: args.officer.clone() };
-        return Charter::known(terms).map_err(|error| unverified(&error));
+        return Charter::known(terms)
+            .map(|charter| (charter, "of the officers that were given"))
+            .map_err(|error| unverified(&error));
     }
     let beside = args.transcript.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    charters::in_force(session, &Directory::at(beside))
+    let whose = match charters::pinned(session)? {
+        Some(_) => "the officer's own copy",
+        None => "beside the transcript: nobody else says that these are the officers; compare them",
+    };
+    Ok((charters::in_force(session, &Directory::at(beside))?, whose))
 }
 
 impl From<EvidenceError> for Failure {
     fn from(error: EvidenceError) -> Self {
-        Self::new("NOT_VERIFIED", error)
+        let failure = Self::new("NOT_VERIFIED", &error);
+        if error.lacks_a_root() {
+            return failure.mended_by("the same with --anchors FILE, of the roots that were there before");
+        }
+        failure
     }
 }
 
@@ -116,6 +126,7 @@ struct Verified {
     ceremony: String,
     approved_by: Vec<String>,
     quorum: u8,
+    charter: &'static str,
     present: Vec<String>,
     keys: Vec<Key>,
     certificates: Vec<Certificate>,
@@ -128,6 +139,8 @@ struct Key {
     name: String,
     sha256: String,
     token: String,
+    /// Claims of invariant I1 from which the officers excused it.
+    exceptions: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -137,13 +150,14 @@ struct Certificate {
 }
 
 impl Verified {
-    fn new(evidence: &Evidence, charter: &Charter) -> Self {
+    fn new(evidence: &Evidence, charter: &Charter, whose: &'static str) -> Self {
         let plan = evidence.plan.plan();
         Self {
             cell: plan.cell.clone(),
             ceremony: plan.ceremony.to_string(),
             approved_by: evidence.plan.approvals().officers().iter().map(ToString::to_string).collect(),
             quorum: charter.quorum(),
+            charter: whose,
             present: evidence.present.iter().map(ToString::to_string).collect(),
             keys: evidence
                 .keys
@@ -152,6 +166,7 @@ impl Verified {
                     name: key.name.clone(),
                     sha256: HEXLOWER.encode(&key.public_key.spki_sha256()),
                     token: format!("{} (serial {})", key.token.0, key.token.1),
+                    exceptions: key.exceptions.clone(),
                 })
                 .collect(),
             certificates: evidence
@@ -172,9 +187,13 @@ impl Show for Verified {
     fn show(&self, page: &mut Page) {
         page.field("verified", format!("a ceremony ({}) of the cell {}", self.ceremony, self.cell));
         page.field("approved", format!("{} ({} needed)", self.approved_by.join(", "), self.quorum));
+        page.field("charter", self.charter);
         page.field("present", self.present.join(", "));
         for key in &self.keys {
             page.field(&format!("{} key", key.name), format!("sha256 {}, made in {}", key.sha256, key.token));
+            if !key.exceptions.is_empty() {
+                page.field("  excused from", key.exceptions.join(", "));
+            }
         }
         for certificate in &self.certificates {
             page.field(
