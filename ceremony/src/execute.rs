@@ -13,13 +13,14 @@ mod keys;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use cell::TrustDomain;
-use certs::{Issuer, PublicKey};
+use certs::{Blocklist, Issuer, PublicKey};
 use data_encoding::HEXLOWER;
 use hsm_config::TokenUri;
 use hsm_config::health::START_UP;
-use keeper::{Clock, Probe};
+use keeper::{Clock, Probe, Random};
 use ledger::plan::{ApprovedPlan, KeyRef, Step};
 use sha2::{Digest, Sha256};
 
@@ -40,8 +41,12 @@ pub struct Ground<'a> {
     pub tool: String,
     /// SHA-256 of its file.
     pub binary_sha256: [u8; 32],
+    /// Keys that are known to be weak.
+    pub weak_keys: Arc<Blocklist>,
     /// The time.
     pub clock: Clock,
+    /// The operating system's random octets.
+    pub random: Random,
     /// Told of each thing written down.
     pub probe: Probe,
 }

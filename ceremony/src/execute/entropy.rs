@@ -1,6 +1,7 @@
 //! The sources of random numbers, each tested on its own before anything is drawn from it (SP 800-90B §4.3, §4.4).
 
-use hsm_config::health::{START_UP, examine};
+use hsm_config::health::{Report, START_UP, examine};
+use keeper::Random;
 
 use super::{ExecuteError, Execution, internal};
 use crate::host::{HostError, TokenHost};
@@ -15,30 +16,31 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
         if std::mem::replace(&mut self.system_tested, true) {
             return Ok(());
         }
+        let random = Random::clone(&self.ground.random);
         self.test_source(SYSTEM, || {
             let mut samples = vec![0u8; START_UP];
-            getrandom::fill(&mut samples).map_err(|_| ExecuteError::NoRandom)?;
+            random(&mut samples).map_err(|_| ExecuteError::NoRandom)?;
             Ok(samples)
         })
     }
 
-    /// Tests a source. One failure may be chance, and is followed by another test; a second one is not.
+    /// Tests a source. One failure may be chance, and is followed by another test; a second one is not. That two draws are the same is
+    /// chance once in 2^8192: a generator that gives the same octets again passes the other tests (FIPS 140-2 §4.9.2).
     pub(super) fn test_source(
         &mut self,
         source: &str,
         mut draw: impl FnMut() -> Result<Vec<u8>, ExecuteError>,
     ) -> Result<(), ExecuteError> {
-        let mut test = || {
-            let samples: Box<[u8; START_UP]> =
-                draw()?.try_into().map_err(|_| internal("fewer random octets than were asked for"))?;
-            Ok::<_, ExecuteError>(examine(&samples))
-        };
-        let mut report = test()?;
+        let mut report = test(draw()?)?;
         if report.flaw.is_some() {
-            report = test()?;
+            report = test(draw()?)?;
         }
+        let failed = |flaw: String| ExecuteError::Entropy { source_name: source.to_owned(), flaw };
         if let Some(flaw) = report.flaw {
-            return Err(ExecuteError::Entropy { source_name: source.to_owned(), flaw });
+            return Err(failed(flaw.to_string()));
+        }
+        if draw()? == draw()? {
+            return Err(failed("two draws brought the same octets".into()));
         }
         self.write(Event::Entropy {
             source: source.to_owned(),
@@ -47,4 +49,10 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
             most_in_window: report.most_in_window,
         })
     }
+}
+
+fn test(samples: Vec<u8>) -> Result<Report, ExecuteError> {
+    let samples: Box<[u8; START_UP]> =
+        samples.try_into().map_err(|_| internal("fewer random octets than were asked for"))?;
+    Ok(examine(&samples))
 }

@@ -2,8 +2,6 @@
 
 use std::io;
 
-use hsm_config::health::Flaw;
-
 use crate::host::HostError;
 
 /// A ceremony stopped. What the record says was done is done; the same command goes on from there.
@@ -69,7 +67,7 @@ pub enum ExecuteError {
         /// The token's URI in the plan, or `system`.
         source_name: String,
         /// What was found the second time.
-        flaw: Flaw,
+        flaw: String,
     },
     /// Our own.
     #[error("a fault of our own: {0}")]

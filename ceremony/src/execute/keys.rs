@@ -1,6 +1,6 @@
 //! Keys: made, read back, proved; and destroyed, looked for, not found.
 
-use certs::{PublicKey, SignatureAlgorithm};
+use certs::{Blocklist, PublicKey, SignatureAlgorithm};
 use data_encoding::HEXLOWER;
 use ledger::plan::{Destroy, KeyRef, MakeKey};
 use sha2::{Digest, Sha256};
@@ -36,7 +36,7 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
         let found = self.ask(&make.token, |host| host.find(key.spki_sha256()))?;
         let found =
             found.ok_or_else(|| unfit("the record names a key that its token does not hold".into()))?;
-        is_fit(make, id, &found).map_err(unfit)?;
+        is_fit(make, id, &found, &self.ground.weak_keys).map_err(unfit)?;
         let recorded = self.record.last(|event| match event {
             Event::Made { step: of, key } if *of == step => Some(&**key),
             _ => None,
@@ -61,7 +61,7 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
             self.write(Event::Intended { step, id: id.to_owned() })?;
         }
         let key = self.ask(&make.token, |host| host.make(id, &make.label, &make.algorithm))?;
-        if let Err(what) = is_fit(make, id, &key) {
+        if let Err(what) = is_fit(make, id, &key, &self.ground.weak_keys) {
             // No key but this plan's has that CKA_ID, and it signed nothing: it goes again, and the step says why.
             let spki_sha256 = Sha256::digest(decoded(&key.spki)?).into();
             self.ask(&make.token, |host| host.destroy(id, spki_sha256))?;
@@ -148,7 +148,7 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
     ) -> Result<[u8; N], ExecuteError> {
         let ours = self.ask(token, |host| host.random(SHARE))?;
         let mut system = [0u8; SHARE];
-        getrandom::fill(&mut system).map_err(|_| ExecuteError::NoRandom)?;
+        (self.ground.random)(&mut system).map_err(|_| ExecuteError::NoRandom)?;
         Ok(keeper::mix_entropy(&ours, &system, purpose))
     }
 
@@ -164,9 +164,10 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
 }
 
 /// Whether a key is the one that was ordered, and not weak. Its attributes the token's process has checked.
-fn is_fit(make: &MakeKey, id: &str, key: &KeyFacts) -> Result<(), String> {
+fn is_fit(make: &MakeKey, id: &str, key: &KeyFacts, weak: &Blocklist) -> Result<(), String> {
     let spki = HEXLOWER.decode(key.spki.as_bytes()).map_err(|error| error.to_string())?;
-    PublicKey::try_from(spki.as_slice()).map_err(|error| error.to_string())?;
+    let public_key = PublicKey::try_from(spki.as_slice()).map_err(|error| error.to_string())?;
+    weak.check(&public_key).map_err(|error| error.to_string())?;
     if key.algorithm != make.algorithm || key.id != id || key.label != make.label {
         return Err("the token made another key than was ordered".into());
     }

@@ -29,13 +29,13 @@ const STEPS: [&str; 13] = [
 ];
 
 /// A cell's officers, each with a directory of their own.
-struct Officers<'a> {
-    cell: &'a Cell,
+pub(crate) struct Officers<'a> {
+    pub(crate) cell: &'a Cell,
 }
 
 impl Officers<'_> {
     /// Makes alice's, bob's and carol's keys.
-    fn of(cell: &Cell) -> Officers<'_> {
+    pub(crate) fn of(cell: &Cell) -> Officers<'_> {
         let officers = Officers { cell };
         for name in ["alice", "bob", "carol"] {
             officers.run(name, &["officer", "create", name]).ok();
@@ -44,7 +44,7 @@ impl Officers<'_> {
     }
 
     /// Runs a command as one of them.
-    fn run(&self, officer: &str, arguments: &[&str]) -> Outcome {
+    pub(crate) fn run(&self, officer: &str, arguments: &[&str]) -> Outcome {
         let dir = self.cell.path(officer).display().to_string();
         let all: Vec<&str> = ["--officer-dir", &dir].into_iter().chain(arguments.iter().copied()).collect();
         self.cell.run(&all)
@@ -73,7 +73,7 @@ impl Officers<'_> {
     }
 
     /// From nothing to a cell of two of three that may serve; every officer has a copy of the charter and of the trust bundle.
-    fn found(&self) {
+    pub(crate) fn found(&self) {
         self.plan();
         for officer in ["alice", "bob"] {
             self.approve(officer);
@@ -90,7 +90,7 @@ impl Officers<'_> {
         }
     }
 
-    fn verify(&self, transcript: &str) -> Outcome {
+    pub(crate) fn verify(&self, transcript: &str) -> Outcome {
         self.run("alice", &["ceremony", "verify", transcript])
     }
 }

@@ -70,3 +70,33 @@ async fn the_operating_system_is_tested_too() {
     let status = house.cell.run(&["status"]).fails(75);
     assert!(status.contains("the operating system failed"), "{status}");
 }
+
+#[test]
+fn no_key_is_made_with_random_numbers_that_fail_their_tests() {
+    let (house, faults) = House::with_faults();
+    let plan = |dir: &str| {
+        house.cell.run(&["ceremony", "plan", "rotation", "--token", "issuing", "--out", dir]).ok();
+        house.cell.run(&["ceremony", "approve", "--yes", dir]).ok();
+    };
+    plan("by-the-token");
+    let made = |dir: &str| {
+        std::fs::read_to_string(house.cell.path(dir).join("record.jsonl")).unwrap().contains("\"made\"")
+    };
+    for fault in ["stuck", "bias", "repeat"] {
+        faults.set_random(fault);
+        let said = house.cell.run(&["ceremony", "execute", "by-the-token"]).fails(1);
+        assert!(
+            said.contains("pkcs11:token=rootcellar-issuing") && said.contains("not to be trusted"),
+            "{said}"
+        );
+        assert!(!made("by-the-token"), "{fault}: no key");
+    }
+    faults.set_random("");
+    std::fs::write(house.cell.path("random-stuck"), "").unwrap();
+    let said = house.cell.run(&["ceremony", "execute", "by-the-token"]).fails(1);
+    assert!(said.contains("random numbers of system are not to be trusted"), "{said}");
+    assert!(!made("by-the-token"), "no key");
+    std::fs::remove_file(house.cell.path("random-stuck")).unwrap();
+    house.cell.run(&["ceremony", "execute", "by-the-token"]).ok();
+    assert!(made("by-the-token"));
+}

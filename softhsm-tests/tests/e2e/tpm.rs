@@ -3,6 +3,7 @@
 use proto::client::Client;
 use rootcellar_softhsm_tests::{Cell, Serving, Tpm};
 
+use crate::ceremonies::Officers;
 use crate::conformance::verdict;
 use crate::issue::judged;
 use crate::support::{BINARY, House, ask, csr, eventually, issue, request};
@@ -99,4 +100,23 @@ async fn conformance() {
     let omits =
         |text: &str| text.lines().find(|line| line.starts_with("generation_omits")).map(str::to_owned);
     assert!(omits(&written).expect("a line").contains("\"CKA_VERIFY\", \"CKA_ENCRYPT\""), "{written}");
+}
+
+#[tokio::test]
+async fn two_of_three_found_a_cell() {
+    let mut cell = Cell::empty(BINARY);
+    let _tpm = Tpm::of(&mut cell);
+    let officers = Officers::of(&cell);
+    officers.found();
+    let transcript = std::fs::read_to_string(cell.path("found/transcript.note")).unwrap();
+    let model = transcript.lines().filter(|line| line.starts_with("token-model: ")).collect::<Vec<_>>();
+    assert!(model.iter().any(|model| model.contains("TPM")), "{model:?}");
+    // What the module cannot report truthfully, the officers have read in the plan.
+    let plan = std::fs::read_to_string(cell.path("found/plan.note")).unwrap();
+    let excused = plan.lines().filter(|line| line.starts_with("exception: ")).count();
+    let verified =
+        officers.run("carol", &["ceremony", "verify", "found/transcript.note", "--output", "json"]).json();
+    assert_eq!(verified["keys"][1]["exceptions"].as_array().unwrap().len() * 2, excused, "{verified}");
+    let house = House::of(cell);
+    Officers { cell: &house.cell }.run("alice", &["ledger", "verify"]).ok();
 }
