@@ -136,6 +136,13 @@ impl Record {
         Ok(Self { file, events: events? })
     }
 
+    /// Whether a record lies there that says that the ceremony ended.
+    pub fn has_ended(dir: &Path) -> bool {
+        let is_there = dir.join(FILE).exists();
+        let ended = |event: &Event| matches!(event, Event::Ended { .. });
+        is_there && Self::open(dir).is_ok_and(|record| record.events.iter().any(ended))
+    }
+
     /// Writes an event down. It is durable when this returns.
     ///
     /// # Errors

@@ -44,6 +44,9 @@ pub struct Profile {
     pub(crate) provenance_exceptions: Vec<Provenance>,
     #[serde(default)]
     pub(crate) generation_omits: Vec<Omitted>,
+    /// Whether the module is loaded anew before each key is made.
+    #[serde(default)]
+    pub reopen_to_generate: bool,
     #[serde(default)]
     pub(crate) environment: BTreeMap<String, String>,
     #[serde(default)]
@@ -125,6 +128,7 @@ impl Profile {
             attestation: "none".into(),
             provenance_exceptions: Vec::new(),
             generation_omits: Vec::new(),
+            reopen_to_generate: false,
             environment: BTreeMap::new(),
             setup: BTreeMap::new(),
         }

@@ -82,10 +82,10 @@ fn answer(
         return look(config);
     }
     if let Ask::Make { .. } = ask
+        && config.profile.reopen_to_generate
         && let Some(Open { pin, session }) = open.take()
     {
-        // A TPM has room for three objects, and tpm2-pkcs11 1.9 leaves those of a key that it made there until it is finalized: by the last
-        // who holds the module.
+        // It is finalized by the last who holds it.
         drop(session);
         let session = config.open().and_then(|token| token.login(&pin, guard)).map_err(said)?;
         *open = Some(Open { pin, session });

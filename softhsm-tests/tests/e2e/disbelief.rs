@@ -2,6 +2,9 @@
 
 use std::fs;
 
+use ceremony::officer::OfficerKey;
+use ledger::note::Note;
+use ledger::transcript::Transcript;
 use rootcellar_softhsm_tests::{Cell, Outcome};
 
 use crate::kinds::{active, held, key, objects};
@@ -242,4 +245,103 @@ fn a_ceremony_goes_from_machine_to_machine_until_it_ends() {
     as_alice(&["ceremony", "verify", "found/transcript.note"]).ok();
     as_alice(&["ceremony", "import", "found"]).ok();
     cell.serve();
+}
+
+/// The lines of a transcript, changed by one who may sign it.
+fn retold(house: &House, change: impl Fn(&mut Vec<(String, String)>)) -> Outcome {
+    let note = fs::read(house.cell.path(&founding(house)).join("transcript.note")).unwrap();
+    let mut told = Transcript::read(&Note::parse(&note).unwrap()).unwrap();
+    let before = told.fields.clone();
+    change(&mut told.fields);
+    assert_ne!(told.fields, before, "something is changed");
+    let mut note = told.draft().unwrap();
+    note.sign_with(&OfficerKey::load(&house.cell.officer_dir().join("officer.key")).unwrap()).unwrap();
+    fs::write(house.cell.path("retold.note"), note.to_string()).unwrap();
+    house.cell.run(&["ceremony", "verify", "retold.note"])
+}
+
+/// An officer's signature makes no line true.
+#[test]
+fn each_line_of_a_transcript_is_judged() {
+    let house = house();
+    let said = |key: &'static str, value: &'static str| {
+        retold(&house, move |fields| {
+            fields.iter_mut().find(|(of, _)| of == key).unwrap().1 = value.to_owned();
+        })
+    };
+    retold(&house, |fields| {
+        fields.iter_mut().find(|(of, _)| of == "tool").unwrap().1 = "rootcellar 9".to_owned();
+    })
+    .ok();
+    for (key, value) in [
+        ("began", "2020-01-01T00:00:00Z"),
+        ("began", "2099-01-01T00:00:00Z"),
+        ("ended", "2020-01-01T00:00:00Z"),
+        ("composed", "2020-01-01T00:00:00Z"),
+        ("composed", "2099-01-01T00:00:00Z"),
+        ("token-label", "another"),
+        ("token-model", "Luna K7"),
+        ("cka-id", "00112233445566778899aabbccddeeff"),
+        ("cka-label", "another"),
+        ("algorithm", "p384"),
+        ("public-key-sha256", "0000000000000000000000000000000000000000000000000000000000000000"),
+        ("public-key", "AAAA"),
+        ("csr", "AAAA"),
+        ("certificate", "AAAA"),
+        ("step", "1 destroy-key"),
+    ] {
+        said(key, value).fails(1);
+    }
+    for name in
+        ["CKA_LOCAL true", "CKA_NEVER_EXTRACTABLE true", "CKA_ALWAYS_SENSITIVE true", "CKA_SENSITIVE true"]
+    {
+        retold(&house, |fields| {
+            let line = fields.iter_mut().find(|(key, value)| key == "attribute" && value == name).unwrap();
+            line.1 = name.replace("true", "false");
+        })
+        .fails(1);
+        // And nobody but the plan excuses a key.
+        retold(&house, |fields| {
+            let line = fields.iter_mut().find(|(key, value)| key == "attribute" && value == name).unwrap();
+            line.1 = name.replace("true", "false");
+            let token = fields.iter().position(|(key, _)| key == "token-label").unwrap();
+            for claim in ["local", "never-extractable", "always-sensitive"] {
+                fields.insert(token, ("exception".to_owned(), claim.to_owned()));
+            }
+        })
+        .fails(1);
+    }
+    retold(&house, |fields| {
+        let at = fields.iter().position(|(key, _)| key == "attribute").unwrap();
+        let (name, _) = fields[at].1.split_once(' ').unwrap();
+        fields.insert(at, ("attribute".to_owned(), format!("{name} false")));
+    })
+    .fails(1);
+    for key in [
+        "tool",
+        "binary-sha256",
+        "system-entropy",
+        "module",
+        "module-sha256",
+        "library",
+        "attestation",
+        "entropy",
+    ] {
+        retold(&house, |fields| {
+            let at = fields.iter().position(|(of, _)| of == key).unwrap();
+            fields.remove(at);
+        })
+        .fails(1);
+    }
+    // A step less, a key of one step in another.
+    retold(&house, |fields| {
+        let last = fields.iter().rposition(|(key, _)| key == "step").unwrap();
+        fields.truncate(last);
+    })
+    .fails(1);
+    retold(&house, |fields| {
+        let keys: Vec<usize> = (0..fields.len()).filter(|i| fields[*i].0 == "csr").collect();
+        fields[keys[1]].1 = fields[keys[2]].1.clone();
+    })
+    .fails(1);
 }
