@@ -1,7 +1,8 @@
 //! Carries a plan out, step by step, from wherever it stands: each thing is written down before it is done and after.
 //!
 //! A crash at any point leaves a record from which the next execution goes on; no key is made that the record does not name beforehand.
-//! - `entropy`: the sources of random numbers, tested first; `keys`: make and destroy; `certificates`: certificates and CRLs
+//! - `rehearsal`: certificates and CRLs without keys, before anything is done; `entropy`: the sources of random numbers, tested first;
+//!   `keys`: make and destroy; `certificates`: certificates and CRLs
 //!
 //! Does not: decide whether a plan may be executed (an `ApprovedPlan` says so), speak to the service.
 
@@ -9,6 +10,7 @@ mod certificates;
 mod entropy;
 mod error;
 mod keys;
+mod rehearsal;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -25,6 +27,7 @@ use ledger::plan::{ApprovedPlan, KeyRef, Step};
 use sha2::{Digest, Sha256};
 
 pub use error::ExecuteError;
+pub use rehearsal::lint;
 
 use crate::host::{HostError, TokenFacts, TokenHost};
 use crate::record::{Event, Record};
@@ -128,7 +131,7 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
         if self.record.events().iter().any(other) {
             return Err(ExecuteError::OtherPlan);
         }
-        self.rehearse_certificates()?;
+        lint(self.ground.plan.plan(), self.ground.anchors, (self.ground.clock)())?;
         self.ended = self.is_ended();
         if self.ended {
             return self.is_whole();
@@ -267,22 +270,17 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
     fn key(&self, key: &KeyRef) -> Result<Option<PublicKey>, ExecuteError> {
         match key {
             KeyRef::Named(name) => Ok(self.made(name)?.map(|(_, key)| key)),
-            KeyRef::Sha256(hash) => Ok(self.anchor(hash).map(|anchor| anchor.public_key().clone())),
+            KeyRef::Sha256(hash) => {
+                Ok(anchor(self.ground.anchors, hash).map(|anchor| anchor.public_key().clone()))
+            }
         }
     }
+}
 
-    fn anchor_of(&self, key: &KeyRef) -> Option<Issuer> {
-        match key {
-            KeyRef::Sha256(hash) => self.anchor(hash),
-            KeyRef::Named(_) => None,
-        }
-    }
-
-    /// The certificate of a root that was there before.
-    fn anchor(&self, spki_sha256: &[u8; 32]) -> Option<Issuer> {
-        let parsed = self.ground.anchors.iter().filter_map(|der| Issuer::parse(der).ok());
-        parsed.into_iter().find(|anchor| anchor.spki_sha256() == *spki_sha256)
-    }
+/// The certificate of a root that was there before.
+fn anchor(anchors: &[Vec<u8>], spki_sha256: &[u8; 32]) -> Option<Issuer> {
+    let mut parsed = anchors.iter().filter_map(|der| Issuer::parse(der).ok());
+    parsed.find(|anchor| anchor.spki_sha256() == *spki_sha256)
 }
 
 fn is_meant(uri: &str, facts: &TokenFacts) -> Result<(), ExecuteError> {

@@ -3,7 +3,7 @@
 //! Every line but the first is `key: value`. The last one holds a short hash of each line before it, so that a transcript that was
 //! altered can say where. The hashes prove nothing, the signatures do.
 //!
-//! Does not: know certificates or attributes; what the lines mean, `ceremony` checks.
+//! Does not: know certificates or attributes; what the lines mean, `keeper` checks.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -144,7 +144,7 @@ impl Transcript {
 }
 
 /// Where a transcript was altered, as well as that can be said from the file itself: the key of the first line that is not as its
-/// short hash says, or `line-hashes`, or `signature`. `None` when all lines are as they say.
+/// short hash says, or `line-hashes`. `None` when all lines are as they say.
 pub fn altered(bytes: &[u8]) -> Option<String> {
     let (text, _) = split_signatures(bytes);
     let mut lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();

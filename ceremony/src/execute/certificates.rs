@@ -1,5 +1,6 @@
 //! Certificates and CRLs: composed, linted, written down, signed, verified, in this order (invariants I2 to I4).
 
+use cell::TrustDomain;
 use certs::compose::{Serial, Tbs};
 use certs::crl::TbsCrl;
 use certs::{Issuer, PublicKey, SignatureAlgorithm};
@@ -7,16 +8,9 @@ use data_encoding::HEXLOWER;
 use keeper::CaOrder;
 use ledger::plan::{Certify, CertifyAs, KeyRef, MakeCrl, Step};
 
-use super::{ExecuteError, Execution, decoded, internal};
+use super::{ExecuteError, Execution, anchor, decoded, internal};
 use crate::host::{HostError, TokenHost};
 use crate::record::Event;
-use crate::stand_in::StandIns;
-
-/// What is wrong with a plan whose signer nobody knows.
-const UNKNOWN: &str = "it speaks of a key that no anchor of the trust bundle has";
-
-/// A serial number that stands for one in a rehearsal; it is never signed.
-const NO_SERIAL: [u8; 20] = [0x7f; 20];
 
 /// The exact bytes to sign, the moment for which they were composed, and what was made of them where they are signed.
 pub(super) struct Pending {
@@ -26,51 +20,6 @@ pub(super) struct Pending {
 }
 
 impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Open> {
-    /// Composes and lints every certificate of the plan with stand-in keys: a plan that cannot be is found before a key is made for it.
-    pub(super) fn rehearse_certificates(&self) -> Result<(), ExecuteError> {
-        let now_secs = secs((self.ground.clock)())?;
-        let mut stand_ins = StandIns::default();
-        let mut roots: Vec<(KeyRef, Issuer)> = Vec::new();
-        for (step, what) in self.ground.plan.plan().steps.iter().enumerate() {
-            let failed = |why: String| ExecuteError::Plan { step: step + 1, why };
-            match what {
-                Step::MakeKey(make) => stand_ins.make(&make.name, &make.algorithm).map_err(failed)?,
-                Step::Certify(certify) => {
-                    let key = |key: &KeyRef| match key {
-                        KeyRef::Named(name) => stand_ins.public_key(name),
-                        KeyRef::Sha256(hash) => self.anchor(hash).map(|anchor| anchor.public_key().clone()),
-                    };
-                    let unknown = || failed(UNKNOWN.into());
-                    let subject = key(&certify.subject).ok_or_else(unknown)?;
-                    let before =
-                        roots.iter().find(|(key, _)| *key == certify.signer).map(|(_, root)| root.clone());
-                    let signer = match &certify.signer {
-                        _ if certify.profile == CertifyAs::Root => None,
-                        KeyRef::Sha256(hash) => Some(self.anchor(hash).ok_or_else(unknown)?),
-                        KeyRef::Named(_) => Some(before.ok_or_else(unknown)?),
-                    };
-                    let order = self.order(certify, &subject, signer.as_ref(), now_secs);
-                    let serial = Serial::try_from(NO_SERIAL).map_err(internal)?;
-                    let linted = order.compose(serial).map_err(|error| failed(error.to_string()))?;
-                    if certify.profile == CertifyAs::Root {
-                        let algorithm = SignatureAlgorithm::of(subject.kind());
-                        let unsigned = certs::compose::join(linted.tbs().as_bytes(), algorithm, &[0]);
-                        roots.push((certify.subject.clone(), Issuer::parse(&unsigned).map_err(internal)?));
-                    }
-                }
-                Step::MakeCrl(crl) => {
-                    let signer = self.anchor_of(&crl.signer);
-                    let before =
-                        roots.iter().find(|(key, _)| *key == crl.signer).map(|(_, root)| root.clone());
-                    let signer = signer.or(before).ok_or_else(|| failed(UNKNOWN.into()))?;
-                    compose_crl(crl, &signer, now_secs).map_err(failed)?;
-                }
-                Step::Destroy(_) => {}
-            }
-        }
-        Ok(())
-    }
-
     /// Signs a certificate; gives the token for which the step waits.
     pub(super) fn certify<'p>(
         &mut self,
@@ -102,11 +51,11 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
         let at_secs = secs(at_ms)?;
         // Whoever wrote the record, these bytes are signed only if they are what the plan orders.
         let tbs = if let Some(pending) = pending {
-            let order = self.order(certify, &subject, anchor.as_ref(), at_secs);
+            let order = order(&self.cell, certify, &subject, anchor.as_ref(), at_secs);
             order.lint(Tbs::from_recorded(pending.tbs)).map_err(refused)?.into_tbs()
         } else {
             let serial = self.draw::<20>(&certify.token, "rootcellar/v1 serial")?;
-            let order = self.order(certify, &subject, anchor.as_ref(), at_secs);
+            let order = order(&self.cell, certify, &subject, anchor.as_ref(), at_secs);
             let serial = Serial::try_from(serial).map_err(internal)?;
             let tbs = order.compose(serial).map_err(refused)?.into_tbs();
             self.write(Event::Composed { step, tbs: HEXLOWER.encode(tbs.as_bytes()), at_ms })?;
@@ -161,27 +110,10 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
         Ok(None)
     }
 
-    fn order<'a>(
-        &'a self,
-        certify: &Certify,
-        public_key: &'a PublicKey,
-        signer: Option<&'a Issuer>,
-        at_secs: u64,
-    ) -> CaOrder<'a> {
-        CaOrder {
-            cell: &self.cell,
-            profile: certify.profile,
-            public_key,
-            signer,
-            days: certify.days,
-            at_secs,
-        }
-    }
-
     /// The certificate of a signer: an anchor, or one that this plan signed.
     fn issuer(&self, key: &KeyRef) -> Result<Option<Issuer>, ExecuteError> {
         let name = match key {
-            KeyRef::Sha256(hash) => return Ok(self.anchor(hash)),
+            KeyRef::Sha256(hash) => return Ok(anchor(self.ground.anchors, hash)),
             KeyRef::Named(name) => name,
         };
         let steps = &self.ground.plan.plan().steps;
@@ -227,7 +159,18 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
     }
 }
 
-fn compose_crl(order: &MakeCrl, signer: &Issuer, at_secs: u64) -> Result<TbsCrl, String> {
+/// What a step orders, at this second.
+pub(super) fn order<'a>(
+    cell: &'a TrustDomain,
+    certify: &Certify,
+    public_key: &'a PublicKey,
+    signer: Option<&'a Issuer>,
+    at_secs: u64,
+) -> CaOrder<'a> {
+    CaOrder { cell, profile: certify.profile, public_key, signer, days: certify.days, at_secs }
+}
+
+pub(super) fn compose_crl(order: &MakeCrl, signer: &Issuer, at_secs: u64) -> Result<TbsCrl, String> {
     let revoked = keeper::revoked(order, at_secs)?;
     let crl = keeper::crl(order, at_secs, &revoked);
     let tbs = certs::crl::compose(signer, &crl).map_err(|error| error.to_string())?;
@@ -243,6 +186,6 @@ fn lint_crl(tbs: TbsCrl, order: &MakeCrl, signer: &Issuer, at_secs: u64) -> Resu
         .map_err(|findings| findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
 }
 
-fn secs(ms: i64) -> Result<u64, ExecuteError> {
+pub(super) fn secs(ms: i64) -> Result<u64, ExecuteError> {
     u64::try_from(ms.div_euclid(1000)).map_err(internal)
 }

@@ -190,6 +190,20 @@ fn what_else_lies_in_a_directory_is_not_signed_along() {
 }
 
 #[test]
+fn what_cannot_be_is_found_when_it_is_planned() {
+    let house = house();
+    let too_long = ["ceremony", "plan", "rotation", "--token", "issuing", "--days", "5000", "--out", "no"];
+    let said = house.cell.run(&too_long).fails(1);
+    assert!(said.contains("step 2 of the plan cannot be done"), "{said}");
+    assert!(!house.cell.path("no").exists());
+    let another = "00".repeat(32);
+    house
+        .cell
+        .run(&["ceremony", "plan", "root-crl", "--signer", &another, "--number", "1", "--out", "no"])
+        .fails(2);
+}
+
+#[test]
 fn a_key_that_the_cell_needs_is_not_destroyed() {
     let house = house();
     let made = held(&house, "issuer-2", &["rotation", "--token", "issuing"]);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use ceremony::directory::{self, Directory};
 use ceremony::execute::{self, ExecuteError, Progress};
-use ceremony::record::Record;
+use ceremony::record::{Event, Record};
 use ceremony::{bundles, transcript};
 use clap::Args;
 use data_encoding::HEXLOWER;
@@ -243,13 +243,14 @@ struct Made {
 impl Report {
     fn of(dir: &std::path::Path, record: &Record, approved: &ApprovedPlan) -> Self {
         let steps = &approved.plan().steps;
-        let keys = record.events().iter().filter_map(|event| match event {
-            ceremony::record::Event::Made { step, key } => match steps.get(*step) {
-                Some(Step::MakeKey(make)) => {
-                    Some(Made { name: make.name.clone(), sha256: key.spki_sha256() })
-                }
+        let made = |step: usize| {
+            record.last(|event| match event {
+                Event::Made { step: of, key } if *of == step => Some(key.spki_sha256()),
                 _ => None,
-            },
+            })
+        };
+        let keys = steps.iter().enumerate().filter_map(|(step, what)| match what {
+            Step::MakeKey(make) => Some(Made { name: make.name.clone(), sha256: made(step)? }),
             _ => None,
         });
         let directory = dir.display().to_string();

@@ -7,6 +7,7 @@ use std::path::Path;
 use cell::RevocationReason;
 use ceremony::bundles;
 use ceremony::directory::{self, Directory};
+use ceremony::execute::lint;
 use ceremony::plans::{ISSUER_DAYS, KeyIn, RootIn, Terms, terms_of};
 use certs::Issuer;
 use data_encoding::HEXLOWER;
@@ -51,6 +52,7 @@ pub(super) fn run(session: &Session, args: &Plan) -> Result<(), Failure> {
         let terms = charter::Terms { cell, revision: 1, quorum: args.quorum, officers: args.officer.clone() };
         let draft = terms.draft().map_err(Failure::usage)?;
         let plan = found(session, &config, &Terms { charter: &terms, nonce, expires_unix })?;
+        lint(&plan, &[], session.now_ms())?;
         return write(session, written, &[(directory::CHARTER, draft)], Some(&plan));
     }
     let charter = charters::pinned(session)?.ok_or_else(|| {
@@ -63,6 +65,7 @@ pub(super) fn run(session: &Session, args: &Plan) -> Result<(), Failure> {
         return write(session, written, &notes, None);
     }
     let plan = plan(session, &config, &bundle, &terms_of(&charter, nonce, expires_unix), args)?;
+    lint(&plan, bundle.anchors(), session.now_ms())?;
     write(session, written, &[], Some(&plan))
 }
 
