@@ -2,9 +2,9 @@
 
 use certs::compose::join;
 use certs::{Issuer, PublicKey, SignatureAlgorithm, TbsFields};
-use ledger::bundle::{Bundle, Log};
+use ledger::bundle::{Bundle, Contents, Log};
 use ledger::entry::{self, CaRole, entry::Kind};
-use ledger::note::{Algorithm, VerifierKey};
+use ledger::note::{Algorithm, Note, VerifierKey};
 
 use crate::charters;
 use crate::journal::{Journal, JournalError, Reader};
@@ -79,12 +79,13 @@ impl Trust {
     }
 }
 
-/// Every issuer whose certificate the ledger holds with its signature, the oldest first. Each is its signer's.
+/// Every issuer whose certificate the ledger holds with its signature, the oldest first. Each is its signer's: a root of the ledger, or an
+/// anchor that officers published, as the root of an older PKI or of another cell is.
 ///
 /// # Errors
 /// The journal contradicts itself.
 pub(crate) fn issuers(reader: &Reader<'_>) -> Result<Vec<Issuer>, JournalError> {
-    let (mut signers, mut issuers): (Vec<Issuer>, Vec<Issuer>) = (Vec::new(), Vec::new());
+    let (mut signers, mut issuers) = (published(reader)?, Vec::new());
     for row in reader.cas()? {
         let corrupt =
             |what: &str| JournalError::Corrupt(format!("the CA certificate at entry {}: {what}", row.index));
@@ -113,6 +114,18 @@ pub(crate) fn issuers(reader: &Reader<'_>) -> Result<Vec<Issuer>, JournalError> 
         }
     }
     Ok(issuers)
+}
+
+/// The anchors of every trust bundle so far. Which one was in force when a certificate came, its import judged.
+fn published(reader: &Reader<'_>) -> Result<Vec<Issuer>, JournalError> {
+    let mut anchors = Vec::new();
+    for text in reader.bundles()? {
+        let corrupt = |why: String| JournalError::Corrupt(format!("a trust bundle: {why}"));
+        let note = Note::parse(text.as_bytes()).map_err(|error| corrupt(error.to_string()))?;
+        let contents = Contents::read(&note).map_err(|error| corrupt(error.to_string()))?;
+        anchors.extend(contents.anchors.iter().filter_map(|anchor| Issuer::parse(anchor).ok()));
+    }
+    Ok(anchors)
 }
 
 /// Whether one of the bundle's anchors signed an issuer's certificate.

@@ -141,7 +141,7 @@ impl Audit {
             Some(Kind::Ceremony(ceremony)) => self.authority.ceremony(ceremony).map(|()| "ceremony"),
             Some(Kind::CaCertificate(ca)) => {
                 self.authority.ca_certificate(ca)?;
-                let signed = self.issuers.add(ca, signature)?;
+                let signed = self.issuers.add(ca, signature, self.authority.anchors_in_force())?;
                 self.count(signed);
                 Ok("ca_certificate")
             }

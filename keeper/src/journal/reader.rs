@@ -158,6 +158,11 @@ impl<'a> Reader<'a> {
         self.one(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
+    /// The notes of every trust bundle, the first one first.
+    pub fn bundles(&self) -> Read<Vec<String>> {
+        self.many("SELECT note FROM bundle ORDER BY number", [], |row| row.get(0))
+    }
+
     /// Every CA certificate.
     pub fn cas(&self) -> Read<Vec<CaRow>> {
         self.many("SELECT idx, spki_sha256, signer FROM ca ORDER BY idx", [], ca_row)

@@ -1,12 +1,15 @@
 //! The trust bundle: the officers' word, whoever hands it out.
 
-use ledger::bundle::Bundle;
+use std::fs;
+
+use ledger::bundle::{Bundle, Contents};
 use ledger::note::Note;
 use proto::v1::{GetCharterRequest, GetTrustBundleRequest, WatchTrustBundleRequest};
+use rootcellar_softhsm_tests::Cell;
 use tonic::Code;
 
 use crate::officer::Officer;
-use crate::support::{House, inner, refused, still_issues};
+use crate::support::{BINARY, Holder, House, ask, csr, eventually, inner, refused, request, still_issues};
 
 #[tokio::test]
 async fn the_bundle_is_the_officers() {
@@ -17,7 +20,7 @@ async fn the_bundle_is_the_officers() {
     assert_eq!((served.number, served.pem.as_str()), (bundle.number(), bundle.pem().as_str()));
     assert_eq!(served.pem, house.anchors());
     let charter = inner(client.admin().get_charter(GetCharterRequest {}).await);
-    let kept = std::fs::read_to_string(house.cell.officer_dir().join("charter.note")).unwrap();
+    let kept = fs::read_to_string(house.cell.officer_dir().join("charter.note")).unwrap();
     assert_eq!((charter.charter, charter.revision), (kept, 1));
     let changed = served.note.replace("number: 1", "number: 2");
     assert_ne!(changed, served.note);
@@ -40,4 +43,55 @@ async fn a_watch_begins_with_the_current_one() {
     let client = house.credentials().client().await;
     let mut watched = inner(client.trust().watch_trust_bundle(WatchTrustBundleRequest {}).await);
     assert_eq!(watched.message().await.unwrap().unwrap().bundle.unwrap().number, 1);
+}
+
+/// The contents of the bundle that a cell's officer keeps.
+fn bundle_of(cell: &Cell) -> Contents {
+    let note = Note::parse(&fs::read(cell.officer_dir().join("bundle.note")).unwrap()).unwrap();
+    Contents::read(&note).unwrap()
+}
+
+/// Federation, or the root of an older PKI: officers publish an anchor that no ceremony of this cell made, and it certifies an issuer.
+#[tokio::test]
+async fn an_issuer_of_a_foreign_anchor_serves_after_a_restart_and_is_audited() {
+    let (mut house, client) = House::with_build().await;
+    let stranger = Cell::founded(BINARY);
+    let foreign = bundle_of(&stranger).anchors;
+    let sha256 = certs::Issuer::parse(&foreign[0]).unwrap().spki_sha256();
+    let ours = bundle_of(&house.cell);
+    let both = Contents { number: 2, anchors: [ours.anchors.clone(), foreign].concat(), ..ours };
+    let mut note = both.draft().unwrap();
+    let key = house.cell.officer_dir().join("officer.key");
+    note.sign_with(&ceremony::officer::OfficerKey::load(&key).unwrap()).unwrap();
+    let import = proto::v1::ImportCeremonyRequest { bundle: note.to_string(), ..Default::default() };
+    client.admin().import_ceremony(import).await.expect("the officers' word");
+    fs::write(house.cell.officer_dir().join("bundle.note"), note.to_string()).unwrap();
+    // The stranger's root token is at hand.
+    let officer = stranger.officer_dir().display().to_string();
+    house
+        .cell
+        .configure(&format!("[root-token]\ndir = \"{officer}/token\"\npin = \"file:{officer}/root.pin\"\n"));
+    let signer = data_encoding::HEXLOWER.encode(&sha256);
+    let plan =
+        ["ceremony", "plan", "rotation", "--token", "issuing", "--signer", &signer, "--out", "issuer-2"];
+    house.cell.run(&plan).ok();
+    for act in [&["approve", "--yes"][..], &["execute"], &["approve", "--yes"], &["import"]] {
+        house.cell.run(&[&["ceremony"], act, &["issuer-2"]].concat()).ok();
+    }
+    house.restart().await;
+    let client = house.credentials().client().await;
+    still_issues(&client).await;
+    house.cell.run(&["ledger", "verify"]).ok();
+    let issuers = bundle_of(&house.cell).issuers;
+    let prepared = data_encoding::HEXLOWER.encode(&issuers.last().unwrap().spki_sha256);
+    let before = Holder::ask(&client, "build/before", |_| {}).await;
+    house.cell.run(&["issuer", "activate", &prepared]).ok();
+    eventually("the foreign root's issuer signs", async || {
+        let asked = ask(&client, request("build/now", csr()));
+        asked.await.ok().filter(|asked| asked.chain[1] != before.certificate.chain[1])
+    })
+    .await;
+    house.restart().await;
+    still_issues(&house.credentials().client().await).await;
+    house.cell.run(&["ledger", "verify"]).ok();
 }

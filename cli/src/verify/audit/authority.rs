@@ -100,8 +100,7 @@ impl Authority {
     /// A ceremony whose plan a quorum approved, for the first time, and whose transcript proves what it says.
     pub(super) fn ceremony(&mut self, ceremony: &entry::Ceremony) -> Result<(), Flaw> {
         let charter = self.charter.as_ref().ok_or(Flaw::NoCharter)?;
-        let anchors = self.bundle.as_ref().map_or(&[][..], Bundle::anchors);
-        let evidence = Evidence::open(&ceremony.transcript, charter, anchors)?;
+        let evidence = Evidence::open(&ceremony.transcript, charter, self.anchors_in_force())?;
         if !self.nonces.insert(evidence.plan.plan().nonce) {
             return Err(Flaw::Replayed);
         }
@@ -115,6 +114,11 @@ impl Authority {
     pub(super) fn ca_certificate(&self, ca: &entry::CaCertificate) -> Result<(), Flaw> {
         let known = self.certified.as_ref().is_none_or(|certified| certified.contains(&ca.tbs));
         if known { Ok(()) } else { Err(Flaw::Unapproved) }
+    }
+
+    /// Anchors of the bundle in force, DER.
+    pub(super) fn anchors_in_force(&self) -> &[Vec<u8>] {
+        self.bundle.as_ref().map_or(&[], Bundle::anchors)
     }
 
     /// An issuer signs while the officers' bundle says that it does. Bundles from before they named issuers say nothing.

@@ -27,7 +27,14 @@ const NO_SIGNATURE: &[u8] = &[0];
 
 impl Issuers {
     /// Adds a CA certificate, and tells whether its signature is there; one that is there verifies.
-    pub(super) fn add(&mut self, ca: &CaCertificate, signature: &[u8]) -> Result<bool, Flaw> {
+    /// Its signer is a CA of the ledger or an anchor of the bundle in force.
+    pub(super) fn add(
+        &mut self,
+        ca: &CaCertificate,
+        signature: &[u8],
+        anchors: &[Vec<u8>],
+    ) -> Result<bool, Flaw> {
+        let anchors: Vec<Issuer> = anchors.iter().filter_map(|der| Issuer::parse(der).ok()).collect();
         let signature_or_none = if signature.is_empty() { NO_SIGNATURE } else { signature };
         // The outer algorithm is the signer's, who for a root is not known before the certificate is read.
         let read = |algorithm| Issuer::parse(&join(&ca.tbs, algorithm, signature_or_none));
@@ -36,7 +43,7 @@ impl Issuers {
         let signer = match ca.role() {
             CaRole::Root if own == ca.signer_spki_sha256 => &unsigned,
             CaRole::Issuer | CaRole::Cross => {
-                &self.known.get(&ca.signer_spki_sha256).ok_or(Flaw::UnknownIssuer)?.issuer
+                self.signer(&ca.signer_spki_sha256, &anchors).ok_or(Flaw::UnknownIssuer)?
             }
             CaRole::Root | CaRole::Unspecified => return Err(Flaw::UnknownIssuer),
         };
@@ -51,6 +58,11 @@ impl Issuers {
             self.known.insert(own, known);
         }
         Ok(!signature.is_empty())
+    }
+
+    fn signer<'a>(&'a self, spki_sha256: &[u8], anchors: &'a [Issuer]) -> Option<&'a Issuer> {
+        let known = self.known.get(spki_sha256).map(|known| &known.issuer);
+        known.or_else(|| anchors.iter().find(|anchor| anchor.spki_sha256() == *spki_sha256))
     }
 
     /// Checks that an issuer of this cell has this key.
@@ -78,11 +90,16 @@ impl Issuers {
     /// Checks that every issuer's root is a trust anchor that officers published. The signature of a root is no part of the
     /// comparison: what it signs is.
     pub(super) fn anchored(&self, anchors: &BTreeSet<Vec<u8>>) -> Result<(), Flaw> {
+        let published: Vec<Issuer> = anchors.iter().filter_map(|der| Issuer::parse(der).ok()).collect();
         let anchors: BTreeSet<&[u8]> = anchors.iter().filter_map(|der| tbs_of(der).ok()).collect();
         let issuers = self.known.values().filter(|known| known.role == CaRole::Issuer);
         for issuer in issuers {
-            let root = self.known.get(&issuer.signer).ok_or(Flaw::UnknownIssuer)?;
-            if !anchors.contains(root.tbs.as_slice()) {
+            let leads = match self.known.get(&issuer.signer) {
+                Some(root) => anchors.contains(root.tbs.as_slice()),
+                // An anchor that no ceremony of this cell made.
+                None => published.iter().any(|anchor| anchor.spki_sha256() == *issuer.signer),
+            };
+            if !leads {
                 return Err(Flaw::NoAnchor);
             }
         }
