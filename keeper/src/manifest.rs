@@ -58,7 +58,8 @@ impl Manifests {
         (self.ordered, self.last_ms) = (false, Some(now_ms));
         if let Some((index, before)) = reader.newest_custody()? {
             observed.previous = Some(Reference { origin: origin.to_owned(), index });
-            observed.differences = differences(&before, &observed);
+            let found = differences(&before, &observed);
+            (observed.differences, observed.differences_untold) = (found.told, found.untold);
         }
         Ok(observed)
     }

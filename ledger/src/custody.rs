@@ -1,6 +1,9 @@
 //! Custody manifests, held against each other. An auditor makes the differences of old manifests anew: how a fact is named and told does not
 //! change.
 //!
+//! A subject names a key for the eye, by its use, the beginning of its hash and its token; the whole hash is a fact of it, and keys of one name
+//! are counted apart, so that no key stands for another.
+//!
 //! Does not: judge whether a key is fit. A manifest says what a token reported, and that is evidence, not proof (docs/custody.md).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,8 +25,15 @@ pub type Facts = BTreeMap<String, String>;
 /// What a manifest says, by subject.
 pub fn facts(custody: &Custody) -> Facts {
     let mut facts = Facts::new();
-    for key in &custody.keys {
-        key_facts(key, &mut facts);
+    let mut keys: Vec<&KeyCustody> = custody.keys.iter().collect();
+    keys.sort_by_key(|key| (key.purpose.as_str(), &key.spki_sha256, &key.cka_id));
+    let mut named = BTreeMap::new();
+    for key in keys {
+        let name = key_name(key);
+        let count: &mut u32 = named.entry(name.clone()).or_default();
+        *count += 1;
+        let name = if *count == 1 { name } else { format!("{name} (number {count})") };
+        key_facts(key, &name, &mut facts);
     }
     for token in &custody.tokens {
         let of = format!("token {} (serial {})", token.label, token.serial);
@@ -49,9 +59,18 @@ pub fn facts(custody: &Custody) -> Facts {
     facts
 }
 
-/// What `after` says otherwise than `before`, by subject, the first [`DIFFERENCES_MAX`]. A manifest without a module, as a founding writes it, says less: what it does not
+/// What differs between two manifests.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Differences {
+    /// The first [`DIFFERENCES_MAX`], by subject.
+    pub told: Vec<CustodyDifference>,
+    /// How many there are beyond those.
+    pub untold: u32,
+}
+
+/// What `after` says otherwise than `before`, by subject. A manifest without a module, as a founding writes it, says less: what it does not
 /// say is no difference.
-pub fn differences(before: &Custody, after: &Custody) -> Vec<CustodyDifference> {
+pub fn differences(before: &Custody, after: &Custody) -> Differences {
     let founding = before.module.is_none();
     let (old, new) = (facts(before), facts(after));
     let subjects: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
@@ -64,7 +83,10 @@ pub fn differences(before: &Custody, after: &Custody) -> Vec<CustodyDifference> 
             after: after.cloned().unwrap_or_default(),
         })
     };
-    subjects.into_iter().filter_map(differs).take(DIFFERENCES_MAX).collect()
+    let mut told: Vec<CustodyDifference> = subjects.into_iter().filter_map(differs).collect();
+    let untold = told.len().saturating_sub(DIFFERENCES_MAX);
+    told.truncate(DIFFERENCES_MAX);
+    Differences { told, untold: u32::try_from(untold).unwrap_or(u32::MAX) }
 }
 
 /// The state of a key as a word.
@@ -79,11 +101,15 @@ pub fn state_name(state: KeyState) -> &'static str {
     }
 }
 
-fn key_facts(key: &KeyCustody, facts: &mut Facts) {
-    let named = key.spki_sha256.get(..NAMED).unwrap_or(&key.spki_sha256);
-    let of = format!("{} key {}", key.purpose, hex(named));
+/// A key's name in subjects.
+fn key_name(key: &KeyCustody) -> String {
+    let beginning = key.spki_sha256.get(..NAMED).unwrap_or(&key.spki_sha256);
+    format!("{} key {} in {} (serial {})", key.purpose, hex(beginning), key.token_label, key.token_serial)
+}
+
+fn key_facts(key: &KeyCustody, of: &str, facts: &mut Facts) {
+    facts.insert(format!("{of}: public key"), hex(&key.spki_sha256));
     facts.insert(format!("{of}: CKA_ID"), hex(&key.cka_id));
-    facts.insert(format!("{of}: token"), format!("{} (serial {})", key.token_label, key.token_serial));
     // Unsaid in a founding manifest.
     if key.state() != KeyState::Unspecified {
         facts.insert(format!("{of}: state"), state_name(key.state()).into());

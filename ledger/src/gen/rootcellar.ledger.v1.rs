@@ -278,6 +278,9 @@ pub struct Custody {
     /// What is other than there; empty where nothing is.
     #[prost(message, repeated, tag = "6")]
     pub differences: ::prost::alloc::vec::Vec<CustodyDifference>,
+    /// How many differences there are beyond those.
+    #[prost(uint32, tag = "7")]
+    pub differences_untold: u32,
 }
 /// One key as its token describes it.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -47,10 +47,11 @@ pub(super) async fn diff(session: &Session, args: &Diff) -> Result<(), Failure> 
     let compared = Compared {
         older: older.index,
         newer: newer.index,
-        differences: found.into_iter().map(Difference::from).collect(),
+        untold: found.untold,
+        differences: found.told.into_iter().map(Difference::from).collect(),
     };
     session.output().say(&compared)?;
-    match compared.differences.len() {
+    match compared.differences.len() + compared.untold as usize {
         0 => Ok(()),
         count => Err(Failure::new("CUSTODY_DIFFERS", format!("the manifests differ in {count} places"))),
     }
@@ -93,6 +94,8 @@ struct Compared {
     older: u64,
     newer: u64,
     differences: Vec<Difference>,
+    /// How many there are beyond those.
+    untold: u32,
 }
 
 impl output::Show for Compared {
@@ -103,7 +106,7 @@ impl output::Show for Compared {
         if self.differences.is_empty() {
             page.line("Nothing differs.");
         } else {
-            show_differences(&self.differences, page);
+            show_differences(&self.differences, self.untold, page);
         }
     }
 }

@@ -21,6 +21,8 @@ pub(in crate::commands) struct Manifest {
     /// Entry of the manifest before.
     previous: Option<u64>,
     differences: Vec<Difference>,
+    /// How many differences there are beyond those.
+    differences_untold: u32,
 }
 
 /// A manifest with its place in the log.
@@ -103,6 +105,7 @@ impl From<&Custody> for Manifest {
             }),
             previous: custody.previous.as_ref().map(|previous| previous.index),
             differences: custody.differences.iter().cloned().map(Difference::from).collect(),
+            differences_untold: custody.differences_untold,
         }
     }
 }
@@ -192,7 +195,7 @@ impl Show for Manifest {
             (Some(previous), []) => page.line(&format!("Nothing differs from entry {previous}.")),
             (Some(previous), differences) => {
                 page.line(&format!("Differs from entry {previous}:"));
-                show_differences(differences, page);
+                show_differences(differences, self.differences_untold, page);
             }
         }
     }
@@ -206,10 +209,13 @@ impl Show for Placed {
     }
 }
 
-/// A table of differences.
-pub(super) fn show_differences(differences: &[Difference], page: &mut Page) {
+/// A table of differences, and how many more there are.
+pub(super) fn show_differences(differences: &[Difference], untold: u32, page: &mut Page) {
     page.head(["what", "before", "after"]);
     for Difference { subject, before, after } in differences {
         page.row([subject.clone(), before.clone(), after.clone()]);
+    }
+    if untold > 0 {
+        page.line(&format!("and {untold} more: the manifests say all of it"));
     }
 }

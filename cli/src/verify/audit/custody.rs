@@ -29,7 +29,8 @@ impl Manifests {
             if names.is_none_or(|previous| previous.index != before) {
                 return Err(Flaw::Reference);
             }
-            if custody.differences != differences(&last, custody) {
+            let made = differences(&last, custody);
+            if (&custody.differences, custody.differences_untold) != (&made.told, made.untold) {
                 return Err(Flaw::Differences);
             }
         }
