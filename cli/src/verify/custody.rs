@@ -1,9 +1,12 @@
 //! A custody manifest's proof, checked offline: that a log of the bundle holds exactly what the file says.
 
+use data_encoding::HEXLOWER;
+use ledger::bundle::Bundle;
 use ledger::checkpoint::Checkpoint;
 use ledger::entry::entry::Kind;
 use ledger::entry::{self, Custody};
 use ledger::proof::Proof;
+use sha2::{Digest as _, Sha256};
 
 use super::evidence::{EvidenceError, Trust};
 
@@ -14,6 +17,33 @@ pub(crate) struct ProvenCustody {
     pub(crate) time_unix_ms: i64,
     pub(crate) index: u64,
     pub(crate) checkpoint: Checkpoint,
+}
+
+impl ProvenCustody {
+    /// Why the manifest is not about the keys that the bundle has sign: an issuer that is not its active one, or no key of its log.
+    pub(crate) fn strangeness(&self, bundle: &Bundle) -> Option<String> {
+        let is_there = |purpose: &str, sha256: &[u8]| {
+            self.custody.keys.iter().any(|key| key.purpose == purpose && key.spki_sha256 == sha256)
+        };
+        let Some(issuer) = bundle.contents().active_issuer() else {
+            return Some(
+                "the trust bundle names no active issuer: which keys it is about cannot be told".into(),
+            );
+        };
+        if !is_there("issuer", &issuer) {
+            let issuer = HEXLOWER.encode(&issuer);
+            return Some(format!(
+                "it is not about the active issuer of the trust bundle, sha256:{issuer}: it is of another time, or of other keys"
+            ));
+        }
+        let origin = &self.checkpoint.origin;
+        let keys = bundle.log(origin.as_str()).map(|log| log.keys.clone()).unwrap_or_default();
+        let hash = |key| Sha256::digest(keeper::note_spki(key)).to_vec();
+        if !keys.iter().any(|key| is_there("log", &hash(key))) {
+            return Some(format!("it is not about a key of the log {origin}"));
+        }
+        None
+    }
 }
 
 impl Trust {
@@ -36,6 +66,7 @@ impl Trust {
 
 #[cfg(test)]
 mod tests {
+    use ledger::bundle::Contents;
     use ledger::entry::{Attribute, KeyCustody, ModuleCustody, RootTokenCustody};
 
     use super::*;
@@ -92,6 +123,41 @@ mod tests {
         }
         let longer = [file.as_slice(), b"\n"].concat();
         assert!(trust.prove_custody(&longer).is_err());
+    }
+
+    /// What `custody verify` says against a manifest, beyond the proof: the keys of the tiny cell are changed by `change`.
+    fn strangeness(change: impl FnOnce(&mut Custody)) -> Option<String> {
+        let mut tiny = Tiny::new();
+        let mut custody = manifest();
+        custody.keys[0].spki_sha256 = tiny.issuer.issuer.spki_sha256().to_vec();
+        let log = Contents::read(&tiny.bundle).unwrap().logs[0].keys[0].clone();
+        custody.keys[1].spki_sha256 = Sha256::digest(keeper::note_spki(&log)).to_vec();
+        change(&mut custody);
+        tiny.push(Kind::Custody(custody), Vec::new());
+        let trust =
+            Trust::read(tiny.charter.to_string().as_bytes(), tiny.bundle.to_string().as_bytes()).unwrap();
+        let file = tiny.proof(LEAF + 1).to_string().into_bytes();
+        trust.prove_custody(&file).unwrap().strangeness(trust.bundle())
+    }
+
+    #[test]
+    fn a_manifest_is_about_the_keys_of_the_bundle() {
+        assert_eq!(strangeness(|_| {}), None);
+        let issuer = "not about the active issuer";
+        for (what, change, said) in [
+            ("empty", (|custody| custody.keys.clear()) as fn(&mut Custody), issuer),
+            ("another issuer", |custody| custody.keys[0].spki_sha256 = vec![7; 32], issuer),
+            ("another purpose", |custody| custody.keys[0].purpose = "unknown".into(), issuer),
+            (
+                "another log",
+                |custody| custody.keys[1].spki_sha256 = vec![7; 32],
+                "not about a key of the log",
+            ),
+            ("no log", |custody| custody.keys.truncate(1), "not about a key of the log"),
+        ] {
+            let told = strangeness(change).expect(what);
+            assert!(told.contains(said), "{what}: {told}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use cell::{Act, AgentId, ControllerName, SpiffeId, SpkiDer, TrustDomain};
 use certs::compose::{self, Ca, Leaf, LeafProfile, Serial, Validity, join};
 use certs::{ATTRIBUTES_OID, Attributes, Issuer, PublicKey};
 use ledger::Hash;
-use ledger::bundle::{Contents, Log};
+use ledger::bundle::{Contents, IssuerLine, IssuerState, Log};
 use ledger::charter::Terms;
 use ledger::checkpoint::Checkpoint;
 use ledger::entry::entry::Kind;
@@ -171,7 +171,10 @@ impl Tiny {
             number: 1,
             charter_revision: 1,
             logs: vec![Log { origin: name(ORIGIN), keys: vec![log.key().clone()] }],
-            issuers: vec![],
+            issuers: vec![IssuerLine {
+                state: IssuerState::Active,
+                spki_sha256: issuer.issuer.spki_sha256(),
+            }],
             anchors: vec![root.issuer.certificate_der().to_vec()],
         };
         let bundle = signed(contents.draft().unwrap(), &officer);

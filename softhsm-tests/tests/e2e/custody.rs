@@ -136,6 +136,11 @@ async fn an_exported_manifest_is_verified_offline() {
     assert_eq!(house.stop().await, 0);
     let verified = house.cell.run(&["custody", "verify", &file, "--output", "json"]).json();
     assert_eq!((&verified["verified"], &verified["keys"]), (&json!(true), &shown["keys"]));
+    assert!(verified["age_secs"].as_i64().unwrap() < 3600, "{verified}");
+    house.cell.set_clock(5 * HOUR_MS);
+    let old = house.cell.run(&["custody", "verify", &file]).ok();
+    assert!(old.contains("5 h: NOT the newest"), "{old}");
+    house.cell.set_clock(0);
     // Every byte is flipped where the proof is checked (cli/src/verify/custody.rs); here the program is.
     let good = fs::read(&path).unwrap();
     for at in (0..good.len()).step_by(good.len() / 12) {
