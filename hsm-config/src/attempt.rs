@@ -1,10 +1,12 @@
 //! One PIN try (invariant I7): what was tried is written down before it is tried, and a refused PIN is not tried again.
 //!
-//! Holds, for each token serial, a salted slow hash of the PIN and how the try ended; never the PIN.
+//! Holds, for each token, a salted slow hash of the PIN and how the try ended; never the PIN. A token is named by all that it says of itself:
+//! tpm2-pkcs11 gives every token the same serial number, and a login to one must not forgive what another refused.
 
+use std::fmt;
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, SaltString};
@@ -16,7 +18,36 @@ use crate::pin::{Pin, PinError};
 /// Tries of one PIN whose end is not known, because the process died meanwhile. A token gives away three at the least.
 const UNRESOLVED_MAX: u8 = 2;
 
-/// The record of PIN attempts for the tokens of one directory.
+/// A token as the record of attempts names it: by what it says of itself (PKCS#11 v3.1 §3.2, CK_TOKEN_INFO). Its module's path is no part of
+/// it: by whatever library it is reached, its count of wrong PINs is one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenName {
+    /// Manufacturer.
+    pub manufacturer: String,
+    /// Model.
+    pub model: String,
+    /// Label.
+    pub label: String,
+    /// Serial number.
+    pub serial: String,
+}
+
+impl TokenName {
+    /// What names it on a command line: its serial number where that says anything, else its label.
+    pub fn short(&self) -> &str {
+        let says_nothing = self.serial.chars().all(|digit| digit == '0');
+        if says_nothing { &self.label } else { &self.serial }
+    }
+}
+
+impl fmt::Display for TokenName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (serial {})", self.label, self.serial)
+    }
+}
+
+/// The record of PIN attempts in one directory.
 #[derive(Clone, Debug)]
 pub struct PinGuard {
     path: PathBuf,
@@ -25,13 +56,14 @@ pub struct PinGuard {
 /// The operator's: this PIN was refused by this token, now or before.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "token {serial} refused this PIN{before}. It is not tried again, restarts included: correct the PIN, or, if it is right after \
-     all, have an officer clear it (`rootcellar token clear-pin-failure {serial}`)",
+    "token {token} refused this PIN{before}. It is not tried again, restarts included: correct the PIN, or, if it is right after \
+     all, have an officer clear it (`rootcellar token clear-pin-failure {short}`)",
+    short = .token.short(),
     before = if *.earlier { " in an earlier attempt" } else { "" },
 )]
 pub struct PinRefused {
-    /// Serial of the token.
-    pub serial: String,
+    /// The token.
+    pub token: TokenName,
     /// Whether it was refused before this process tried.
     pub earlier: bool,
 }
@@ -39,7 +71,7 @@ pub struct PinRefused {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Attempt {
-    serial: String,
+    token: TokenName,
     pin_hash: String,
     refused: bool,
     unresolved: u8,
@@ -59,7 +91,7 @@ impl PinGuard {
     /// The PIN was refused before, is refused now, or the record cannot be kept.
     pub(crate) fn attempt<E>(
         &self,
-        serial: &str,
+        token: &TokenName,
         pin: &Pin,
         login: impl FnOnce() -> Result<(), E>,
         refused: impl Fn(&E) -> bool,
@@ -68,58 +100,58 @@ impl PinGuard {
         let _alone = self.lock()?;
         let mut attempts = self.load()?;
         let earlier =
-            attempts.iter().find(|attempt| attempt.serial == serial && same_pin(&attempt.pin_hash, pin));
+            attempts.iter().find(|attempt| attempt.token == *token && same_pin(&attempt.pin_hash, pin));
         let unresolved = match earlier {
             Some(attempt) if attempt.refused || attempt.unresolved >= UNRESOLVED_MAX => {
-                return Err(Self::refusal(serial, true));
+                return Err(Self::refusal(token, true));
             }
             Some(attempt) => attempt.unresolved + 1,
             None => 1,
         };
         let pin_hash = self.hash(pin)?;
-        attempts.retain(|attempt| attempt.serial != serial);
-        attempts.push(Attempt { serial: serial.to_owned(), pin_hash, refused: false, unresolved });
+        attempts.retain(|attempt| attempt.token != *token);
+        attempts.push(Attempt { token: token.clone(), pin_hash, refused: false, unresolved });
         self.save(&attempts)?;
         let outcome = login();
         match &outcome {
-            Ok(()) => attempts.retain(|attempt| attempt.serial != serial),
+            Ok(()) => attempts.retain(|attempt| attempt.token != *token),
             Err(error) if refused(error) => {
                 attempts
                     .iter_mut()
-                    .filter(|attempt| attempt.serial == serial)
+                    .filter(|attempt| attempt.token == *token)
                     .for_each(|attempt| attempt.refused = true);
             }
             // Neither accepted nor refused: the token is not there, and no try was counted.
-            Err(_) => attempts.retain(|attempt| attempt.serial != serial),
+            Err(_) => attempts.retain(|attempt| attempt.token != *token),
         }
         self.save(&attempts)?;
         match &outcome {
-            Err(error) if refused(error) => Err(Self::refusal(serial, false)),
+            Err(error) if refused(error) => Err(Self::refusal(token, false)),
             _ => Ok(outcome),
         }
     }
 
-    /// Serials of the tokens of which a refused PIN is remembered, or a try whose end is not known.
+    /// The tokens of which a refused PIN is remembered, or a try whose end is not known.
     ///
     /// # Errors
     /// The record cannot be read.
-    pub fn remembered(&self) -> Result<Vec<String>, PinError> {
-        Ok(self.load()?.into_iter().map(|attempt| attempt.serial).collect())
+    pub fn remembered(&self) -> Result<Vec<TokenName>, PinError> {
+        Ok(self.load()?.into_iter().map(|attempt| attempt.token).collect())
     }
 
     /// Forgets what is remembered of a token: the same PIN is then tried once more. Whose word that takes, the caller decides.
     ///
     /// # Errors
     /// The record cannot be kept.
-    pub fn clear(&self, serial: &str) -> Result<(), PinError> {
+    pub fn clear(&self, token: &TokenName) -> Result<(), PinError> {
         let _alone = self.lock()?;
         let mut attempts = self.load()?;
-        attempts.retain(|attempt| attempt.serial != serial);
+        attempts.retain(|attempt| attempt.token != *token);
         self.save(&attempts)
     }
 
-    fn refusal(serial: &str, earlier: bool) -> PinError {
-        PinRefused { serial: serial.to_owned(), earlier }.into()
+    fn refusal(token: &TokenName, earlier: bool) -> PinError {
+        PinRefused { token: token.clone(), earlier }.into()
     }
 
     fn failed(&self, cause: io::Error) -> PinError {
@@ -135,9 +167,12 @@ impl PinGuard {
         Ok(hash.map_err(|error| self.failed(io::Error::other(error.to_string())))?.to_string())
     }
 
-    /// A lock on a file of its own, for the record itself is replaced. It ends with the file's handle, also by a crash.
+    /// A lock on a file of its own, for the record itself is replaced. It ends with the file's handle, also by a crash. Makes the directory,
+    /// private, where there is none.
     fn lock(&self) -> Result<fs::File, PinError> {
         let locked = || -> io::Result<fs::File> {
+            let dir = self.path.parent().unwrap_or(Path::new("."));
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
             let path = self.path.with_extension("lock");
             let file =
                 fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
@@ -192,7 +227,29 @@ mod tests {
         text: &str,
         outcome: Result<(), bool>,
     ) -> Result<Result<(), bool>, PinError> {
-        guard.attempt("serial", &pin(text), || outcome, |refused| *refused)
+        guard.attempt(&token("a"), &pin(text), || outcome, |refused| *refused)
+    }
+
+    fn token(label: &str) -> TokenName {
+        let zeros = "0000000000000000".to_owned();
+        TokenName {
+            manufacturer: "Infineon".into(),
+            model: "SLB9670".into(),
+            label: label.into(),
+            serial: zeros,
+        }
+    }
+
+    #[test]
+    fn tokens_of_one_serial_number_are_kept_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let guard = PinGuard::new(dir.path());
+        assert!(attempt(&guard, "wrong", Err(true)).is_err());
+        let other = guard.attempt(&token("b"), &pin("right"), || Ok::<(), bool>(()), |_| true);
+        assert_eq!(other.unwrap(), Ok(()));
+        assert_eq!(guard.remembered().unwrap(), [token("a")], "the other's login forgives nothing");
+        let again = attempt(&guard, "wrong", Ok(()));
+        assert!(again.unwrap_err().to_string().contains("clear-pin-failure a`"));
     }
 
     #[test]
@@ -202,7 +259,7 @@ mod tests {
         assert!(attempt(&guard, "wrong", Err(true)).is_err());
         let mut tried = false;
         let again = PinGuard::new(dir.path()).attempt(
-            "serial",
+            &token("a"),
             &pin("wrong"),
             || {
                 tried = true;
@@ -223,7 +280,7 @@ mod tests {
             let mut tried = false;
             let crash = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 let _ = guard.attempt(
-                    "serial",
+                    &token("a"),
                     &pin("1234"),
                     || -> Result<(), bool> {
                         tried = true;
@@ -243,7 +300,7 @@ mod tests {
         let tries = std::sync::atomic::AtomicU32::new(0);
         let login = || {
             PinGuard::new(dir.path()).attempt(
-                "serial",
+                &token("a"),
                 &pin("wrong"),
                 || {
                     tries.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
@@ -275,12 +332,12 @@ mod tests {
         let _ = attempt(&guard, "s3cretPIN", Err(true));
         let record = fs::read_to_string(dir.path().join("pin-attempts.json")).unwrap();
         assert!(!record.contains("s3cretPIN"));
-        let nowhere = PinGuard::new(Path::new("/nonexistent"));
+        let nowhere = PinGuard::new(&dir.path().join("pin-attempts.json"));
         let mut tried = false;
         assert!(
             nowhere
                 .attempt(
-                    "s",
+                    &token("a"),
                     &pin("1"),
                     || {
                         tried = true;

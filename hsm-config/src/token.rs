@@ -7,7 +7,7 @@ use cryptoki::mechanism::MechanismType;
 use cryptoki::session::UserType;
 use cryptoki::slot::Slot;
 
-use crate::attempt::PinGuard;
+use crate::attempt::{PinGuard, TokenName};
 use crate::error::TokenError;
 use crate::module::Module;
 use crate::pin::{Pin, PinError};
@@ -50,6 +50,18 @@ pub struct TokenInfo {
     pub pin_final_try: bool,
     /// CKF_USER_PIN_LOCKED.
     pub pin_locked: bool,
+}
+
+impl TokenInfo {
+    /// The token's name in the record of PIN attempts.
+    fn name(&self) -> TokenName {
+        TokenName {
+            manufacturer: self.manufacturer.clone(),
+            model: self.model.clone(),
+            label: self.label.clone(),
+            serial: self.serial.clone(),
+        }
+    }
 }
 
 impl Token {
@@ -160,7 +172,7 @@ impl Token {
         let session = self.session()?;
         let (_, alone) = self.module.alone();
         let outcome = guard.attempt(
-            &self.info.serial,
+            &self.info.name(),
             pin,
             || session.raw().login(UserType::User, pin.secret()),
             |error| {

@@ -132,17 +132,22 @@ impl Observer {
         })
     }
 
-    /// Whether the module shows the root's token, by label or serial, or a key pair with the root's public key.
+    /// Whether the module shows the root's token, by label and serial number, or the service's token has a key pair with the root's public
+    /// key. A serial number alone names no token: tpm2-pkcs11 gives every one the same.
     fn root(&self, session: &TokenSession, token: &Token) -> Result<Option<RootTokenCustody>, TokenError> {
         let Some(root) = &self.root else { return Ok(None) };
         let tokens = Token::list(token.module())?;
         let shown = tokens.iter().map(Token::info).filter(|info| info.initialized);
-        let mut tokens_of_its_name =
-            shown.filter(|info| info.label == root.label || info.serial == root.serial);
+        let mut tokens_of_its_name = shown.filter(|info| is_named(info, root));
         let is_root = |key: &KeyFound| Sha256::digest(key.key.public_key()).as_slice() == root.spki_sha256;
         let visible = tokens_of_its_name.next().is_some() || session.keys()?.iter().any(is_root);
         Ok(Some(RootTokenCustody { visible, ..root.clone() }))
     }
+}
+
+/// By both: a serial number alone names no token.
+fn is_named(info: &TokenInfo, root: &RootTokenCustody) -> bool {
+    (&info.label, &info.serial) == (&root.label, &root.serial)
 }
 
 /// The root's token as a founding manifest names it.
@@ -194,5 +199,21 @@ impl io::Write for Digesting<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_of_the_roots_serial_number_alone_is_not_the_roots() {
+        let zeros = "0000000000000000";
+        let root =
+            RootTokenCustody { label: "root".into(), serial: zeros.into(), ..RootTokenCustody::default() };
+        let token =
+            |label: &str| TokenInfo { label: label.into(), serial: zeros.into(), ..TokenInfo::default() };
+        assert!(is_named(&token("root"), &root));
+        assert!(!is_named(&token("issuing"), &root), "two TPMs");
     }
 }

@@ -363,7 +363,7 @@ pub struct RootTokenCustody {
     /// SHA-256 of the root key's SubjectPublicKeyInfo, 32 bytes.
     #[prost(bytes = "vec", tag = "3")]
     pub spki_sha256: ::prost::alloc::vec::Vec<u8>,
-    /// Whether the service's module shows a token of that label or serial, or a key pair with the root's public key. It must not.
+    /// Whether the service's module shows a token of that label and serial, or its token a key pair with the root's public key. It must not.
     #[prost(bool, tag = "4")]
     pub visible: bool,
 }

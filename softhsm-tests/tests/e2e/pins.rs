@@ -103,7 +103,7 @@ fn an_officer_clears_what_is_remembered() {
 
     clear().ok();
     let note = fs::read_to_string(cell.data_dir().join("pin-failure-cleared.note")).unwrap();
-    assert!(note.contains(&format!("token: {serial}\n")) && note.contains("/officer/officer-1 "), "{note}");
+    assert!(note.contains(&format!("(serial {serial})\n")) && note.contains("/officer/officer-1 "), "{note}");
     // It is one more try, not a pardon for ever.
     cell.run(&["token", "inspect"]).fails(77);
     cell.run(&["token", "inspect"]).fails(77);

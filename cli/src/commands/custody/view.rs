@@ -122,7 +122,10 @@ impl Manifest {
 
 impl Key {
     fn new(key: &KeyCustody, custody: &Custody) -> Self {
-        let of_its = |token: &&entry::TokenCustody| token.serial == key.token_serial;
+        // By both: the serial number alone may be that of several tokens.
+        let of_its = |token: &&entry::TokenCustody| {
+            (&token.label, &token.serial) == (&key.token_label, &key.token_serial)
+        };
         let exceptions = custody.tokens.iter().find(of_its).map(|token| token.exceptions.clone());
         let attributes: BTreeMap<String, String> =
             key.attributes.iter().map(|of| (of.name.clone(), of.value.clone())).collect();
@@ -217,5 +220,41 @@ pub(super) fn show_differences(differences: &[Difference], untold: u32, page: &m
     }
     if untold > 0 {
         page.line(&format!("and {untold} more: the manifests say all of it"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger::entry::{Attribute, TokenCustody};
+
+    use super::*;
+
+    #[test]
+    fn another_token_of_the_same_serial_number_excuses_nothing() {
+        let token = |label: &str, exceptions: &[&str]| TokenCustody {
+            label: label.into(),
+            serial: "0000000000000000".into(),
+            exceptions: exceptions.iter().map(ToString::to_string).collect(),
+            ..TokenCustody::default()
+        };
+        let custody =
+            Custody { tokens: vec![token("weak", &["local"]), token("strict", &[])], ..Custody::default() };
+        let one = |name: &str, value: bool| Attribute { name: name.into(), value: value.to_string() };
+        let yes = ["TOKEN", "PRIVATE", "SENSITIVE", "ALWAYS_SENSITIVE", "NEVER_EXTRACTABLE", "SIGN"];
+        let no = ["LOCAL", "EXTRACTABLE", "SIGN_RECOVER", "DECRYPT", "UNWRAP", "DERIVE"];
+        let named = |names: &[&str], value| {
+            names.iter().map(|name| one(&format!("CKA_{name}"), value)).collect::<Vec<_>>()
+        };
+        let flaw = |label: &str| {
+            let key = KeyCustody {
+                token_label: label.into(),
+                token_serial: "0000000000000000".into(),
+                attributes: [named(&yes, true), named(&no, false)].concat(),
+                ..KeyCustody::default()
+            };
+            Key::new(&key, &custody).flaw
+        };
+        assert_eq!(flaw("weak"), None, "its profile excuses CKA_LOCAL");
+        assert!(flaw("strict").is_some_and(|flaw| flaw.contains("CKA_LOCAL")));
     }
 }

@@ -2,7 +2,7 @@
 
 use ceremony::officer::countersign;
 use clap::Args;
-use hsm_config::{PinGuard, TokenError};
+use hsm_config::{PinGuard, TokenError, TokenName};
 use ledger::note::Note;
 use serde::Serialize;
 
@@ -24,9 +24,9 @@ const NOTE: &str = "pin-failure-cleared.note";
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  rootcellar token clear-pin-failure 7bf27022b8a6fd38")]
 pub(crate) struct ClearPinFailure {
-    /// Serial of the token, as the refusal and `token list` tell it
-    #[arg(value_name = "SERIAL")]
-    serial: String,
+    /// Serial or label of the token, as the refusal and `token list` tell it
+    #[arg(value_name = "TOKEN")]
+    token: String,
     /// The officer's token with the root key instead of the service's
     #[arg(long)]
     root: bool,
@@ -37,16 +37,12 @@ pub(super) fn run(session: &Session, args: &ClearPinFailure) -> Result<(), Failu
     let dir = if args.root { config.officer_dir() } else { config.data_dir() };
     let guard = PinGuard::new(dir);
     let remembered = guard.remembered().map_err(TokenError::from)?;
-    if !remembered.contains(&args.serial) {
-        let others = if remembered.is_empty() { "none".to_owned() } else { remembered.join(", ") };
-        let said = format!("no refused PIN of token {} is remembered; there are: {others}", args.serial);
-        return Err(Failure::new("NOT_REMEMBERED", said).mended_by("rootcellar token list"));
-    }
+    let token = named(&remembered, &args.token)?;
     let charter_path = config.officer_dir().join(CHARTER);
     let charter = crate::client::charters(&files::read(&charter_path)?)?.in_force().clone();
     let (_, key) = crate::commands::officer::load(session, None)?;
     let time = rfc3339(session.now_secs());
-    let text = format!("{KIND}\ncell: {}\ntoken: {}\ntime: {time}\n", charter.cell(), args.serial);
+    let text = format!("{KIND}\ncell: {}\ntoken: {}\ntime: {time}\n", charter.cell(), token);
     let note = Note::unsigned(&text).map_err(|error| Failure::new("NOT_SIGNED", error))?;
     let note =
         countersign(note, charter.officers(), &key).map_err(|error| Failure::new("NOT_SIGNED", error))?;
@@ -56,9 +52,27 @@ pub(super) fn run(session: &Session, args: &ClearPinFailure) -> Result<(), Failu
         return Err(Failure::new("WRONG_CELL", said).ending(Exit::Configuration));
     }
     files::write(&dir.join(NOTE), note.to_string().as_bytes(), PUBLIC)?;
-    guard.clear(&args.serial).map_err(TokenError::from)?;
+    guard.clear(token).map_err(TokenError::from)?;
     let officers = approved.officers().iter().map(ToString::to_string).collect();
-    session.output().say(&Cleared { token: args.serial.clone(), officers })
+    session.output().say(&Cleared { token: token.to_string(), officers })
+}
+
+/// The token of this serial number or label, of those of which something is remembered.
+fn named<'a>(remembered: &'a [TokenName], name: &str) -> Result<&'a TokenName, Failure> {
+    let mut matching = remembered.iter().filter(|token| token.serial == name || token.label == name);
+    let all = || remembered.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    match (matching.next(), matching.next()) {
+        (Some(token), None) => Ok(token),
+        (Some(_), Some(_)) => {
+            let said = format!("{name} may be several tokens: name it by its label; there are: {}", all());
+            Err(Failure::usage(said))
+        }
+        (None, _) => {
+            let others = if remembered.is_empty() { "none".to_owned() } else { all() };
+            let said = format!("no refused PIN of token {name} is remembered; there are: {others}");
+            Err(Failure::new("NOT_REMEMBERED", said).mended_by("rootcellar token list"))
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
