@@ -228,6 +228,11 @@ impl Config {
         self.places.officer()
     }
 
+    /// Where the record of refused PINs is.
+    pub(crate) fn state_dir(&self) -> &Path {
+        self.places.state()
+    }
+
     /// How much is logged.
     pub(crate) fn log_level(&self) -> tracing::Level {
         self.log.level

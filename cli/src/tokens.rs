@@ -35,14 +35,6 @@ impl Which {
         }
     }
 
-    /// Where the record of refused PINs is: one for each token, whoever logs in.
-    pub(crate) fn guarded(self, config: &Config) -> &Path {
-        match self {
-            Self::Issuing | Self::Standby => config.data_dir(),
-            Self::Root | Self::Officer => config.officer_dir(),
-        }
-    }
-
     /// Its name on the command line.
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -40,6 +40,8 @@ const EXIT: Duration = Duration::from_millis(500);
 pub struct Config {
     /// The data directory; it must be 0700.
     pub data_dir: PathBuf,
+    /// Where the record of refused PINs is (invariant I7).
+    pub pin_record: PathBuf,
     /// The trust domain; it must be the journal's.
     pub cell: TrustDomain,
     /// The tokens that may hold the issuing and the log key: the one with the key of the active issuer is used.
@@ -154,7 +156,7 @@ impl Keeper {
             return Err(StartError::WrongCell { journal, configured });
         }
         let (trust, metrics) = (Trust::read(&journal)?, Metrics::new());
-        let guard = PinGuard::new(&config.data_dir);
+        let guard = PinGuard::new(&config.pin_record);
         let modules = LoadedModule::about_to_be(&config.tokens, &journal.reader())?;
         let log_spkis: Vec<Vec<u8>> = trust.log.keys.iter().map(trust::spki_of).collect();
         let issuer_spki = trust.issuer.public_key().spki_der().to_vec();

@@ -26,6 +26,14 @@ impl Faults {
         Self { dir }
     }
 
+    /// The module's file.
+    ///
+    /// # Panics
+    /// It is not built.
+    pub fn module(&self) -> PathBuf {
+        crate::program::built("librootcellar_fault_module.so")
+    }
+
     /// How often C_Login was called so far, by every process.
     pub fn logins(&self) -> usize {
         fs::read_to_string(self.dir.join("logins")).map_or(0, |text| text.lines().count())

@@ -67,6 +67,7 @@ impl Program {
             ("HOME".to_owned(), at("home")),
             ("XDG_DATA_HOME".to_owned(), at("share")),
             ("XDG_CONFIG_HOME".to_owned(), at("config")),
+            ("XDG_STATE_HOME".to_owned(), at("state")),
             ("ROOTCELLAR_TEST_CLOCK".to_owned(), at("clock")),
             ("ROOTCELLAR_TEST_KILL".to_owned(), at("kill")),
             ("ROOTCELLAR_TEST_RANDOM".to_owned(), at("random-stuck")),

@@ -57,6 +57,7 @@ fn settings(config: &Config) -> Result<keeper::Config, Failure> {
     let names = DnsNames::try_from(config.dns_names().to_vec());
     Ok(keeper::Config {
         data_dir: config.data_dir().to_owned(),
+        pin_record: config.state_dir().to_owned(),
         cell: config.cell().clone(),
         tokens: std::iter::once(config.issuing_token()).chain(config.standby_token()).collect(),
         service_dns: names

@@ -9,7 +9,6 @@ mod conformance;
 mod view;
 
 use std::io::Read as _;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use clap::{Args, Subcommand};
@@ -77,7 +76,7 @@ fn inspect(session: &Session, which: &Which) -> Result<(), Failure> {
     let config = session.config()?;
     let token = which.token(&config);
     if which.in_child {
-        let guard = PinGuard::new(which.guarded(&config));
+        let guard = PinGuard::new(config.state_dir());
         return session.output().raw(&json(&child::inspect(&token, &guard, session.verbose() > 0)?)?);
     }
     let inspected: view::Inspected = in_child(session, "inspect", which, &token)?;
@@ -87,11 +86,6 @@ fn inspect(session: &Session, which: &Which) -> Result<(), Failure> {
 impl Which {
     fn token(&self, config: &Config) -> TokenConfig {
         if self.root { config.root_token() } else { config.issuing_token() }
-    }
-
-    /// Where the record of refused PINs is: one for each token, whoever logs in.
-    fn guarded<'a>(&self, config: &'a Config) -> &'a Path {
-        if self.root { config.officer_dir() } else { config.data_dir() }
     }
 }
 

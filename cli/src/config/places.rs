@@ -1,4 +1,4 @@
-//! Where things are: the service's data, the officer's files, this user's controllers.
+//! Where things are: the service's data, the officer's files, this user's controllers, what this user's tokens refused.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ pub(crate) struct Places {
     data: PathBuf,
     officer: PathBuf,
     config: PathBuf,
+    state: PathBuf,
 }
 
 impl Places {
@@ -40,7 +41,10 @@ impl Places {
         // A service has no home: it opens neither controllers nor the officer's files, which would lie beside its data.
         let officer = officer.unwrap_or_else(|| data.join("officer"));
         let config = config.unwrap_or_else(|| data.join("user"));
-        Ok(Self { data, officer, config })
+        let at_home = home.filter(|home| home.is_dir()).map(|home| home.join(".local/state"));
+        let state = absolute("XDG_STATE_HOME").or(at_home).map(|dir| dir.join("rootcellar"));
+        let state = state.unwrap_or_else(|| data.clone());
+        Ok(Self { data, officer, config, state })
     }
 
     /// The service's directory.
@@ -56,6 +60,12 @@ impl Places {
     /// This user's directory.
     pub(crate) fn config(&self) -> &Path {
         &self.config
+    }
+
+    /// Where the record of refused PINs is: one for all commands and cells of this user, so that no token is tried twice with one wrong PIN
+    /// because it was reached in two ways (invariant I7). Of a user without a home it is the service's directory.
+    pub(crate) fn state(&self) -> &Path {
+        &self.state
     }
 
     /// A text with `{data}` and `{officer}` filled in.

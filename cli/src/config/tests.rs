@@ -134,6 +134,24 @@ fn directories_come_from_flags_then_xdg_then_home() {
     let places = Places::new(None, None, env).unwrap();
     assert_eq!(places.data(), Path::new("/data/rootcellar"));
     assert_eq!(places.officer(), Path::new("/home/ada/.config/rootcellar/officer"));
+    assert_eq!(places.state(), Path::new("/data/rootcellar"), "a home that is not there keeps nothing");
     assert!(Places::new(None, None, |_| None).unwrap_err().to_string().contains("--data-dir DIR"));
     assert!(Places::new(Some(Path::new("/d")), None, |_| None).is_ok());
+}
+
+#[test]
+fn one_record_of_refused_pins_for_every_command_of_a_user() {
+    let home = tempfile::tempdir().unwrap();
+    let env = |name: &str| (name == "HOME").then(|| home.path().into());
+    let kept = home.path().join(".local/state/rootcellar");
+    for (data, officer) in [("/a", "/b"), ("/c", "/d")] {
+        let places = Places::new(Some(Path::new(data)), Some(Path::new(officer)), env).unwrap();
+        assert_eq!(places.state(), kept);
+    }
+    let env = |name: &str| (name == "XDG_STATE_HOME").then(|| "/state".into());
+    assert_eq!(
+        Places::new(Some(Path::new("/a")), None, env).unwrap().state(),
+        Path::new("/state/rootcellar")
+    );
+    assert_eq!(Places::new(Some(Path::new("/a")), None, |_| None).unwrap().state(), Path::new("/a"));
 }

@@ -102,7 +102,7 @@ fn an_officer_clears_what_is_remembered() {
     fs::set_permissions(&key, fs::Permissions::from_mode(0o400)).unwrap();
 
     clear().ok();
-    let note = fs::read_to_string(cell.data_dir().join("pin-failure-cleared.note")).unwrap();
+    let note = fs::read_to_string(cell.path("state/rootcellar/pin-failure-cleared.note")).unwrap();
     assert!(note.contains(&format!("(serial {serial})\n")) && note.contains("/officer/officer-1 "), "{note}");
     // It is one more try, not a pardon for ever.
     cell.run(&["token", "inspect"]).fails(77);
@@ -112,6 +112,32 @@ fn an_officer_clears_what_is_remembered() {
     fs::remove_file(&pin).unwrap();
     fs::rename(&right, &pin).unwrap();
     cell.run(&["token", "inspect"]).ok();
+}
+
+/// Whichever way a token is reached, one wrong PIN is tried once: by its own command, another officer's directory, the examination of a module.
+#[test]
+fn one_wrong_pin_is_tried_once_by_every_command() {
+    let (cell, faults) = founded();
+    let pin = cell.data_dir().join("token/pin");
+    fs::remove_file(&pin).unwrap();
+    fs::write(&pin, "12345678").unwrap();
+    fs::set_permissions(&pin, fs::Permissions::from_mode(0o400)).unwrap();
+    let before = faults.logins();
+    cell.run(&["token", "inspect"]).fails(77);
+    assert_eq!(faults.logins() - before, 1);
+    let source = format!("file:{}", pin.display());
+    let dir = cell.data_dir().join("token").display().to_string();
+    let conf = format!("SOFTHSM2_CONF={dir}/softhsm2.conf");
+    let module = faults.module().display().to_string();
+    let examine =
+        ["token", "conformance", &module, "--token", "rootcellar-issuing", "--pin", &source, "--env", &conf];
+    let examine: Vec<&str> = examine.iter().copied().chain(["--no-rates"]).collect();
+    cell.run(&examine).fails(77);
+    let elsewhere = cell.path("elsewhere").display().to_string();
+    cell.run(&["--officer-dir", &elsewhere, "token", "inspect"]).fails(77);
+    cell.try_serve().expect_err("it does not serve").fails(77);
+    cell.run(&["doctor"]).fails(1);
+    assert_eq!(faults.logins() - before, 1, "one try in all");
 }
 
 /// Runs a program on a terminal of its own and types what is in a file when it is asked for a PIN.

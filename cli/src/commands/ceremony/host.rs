@@ -36,7 +36,7 @@ pub(crate) fn run(session: &Session, args: &Host) -> Result<(), Failure> {
             let which = which.unwrap_or(Which::Issuing);
             let token =
                 which.config(&config).ok_or_else(|| Failure::usage("the configuration has no such token"))?;
-            (token, which.guarded(&config))
+            (token, config.state_dir())
         }
     };
     let (asks, answers) = (BufReader::new(stdin().lock()), stdout().lock());

@@ -57,7 +57,7 @@ pub(super) fn look(
 
 /// Logs in, trying the PIN once (invariant I7): the record of refused PINs is the keeper's.
 fn inside(config: &Config, wanted: &TokenConfig, token: &Token) -> Result<Inside, TokenError> {
-    let login = token.login(&wanted.pin.read()?, &PinGuard::new(config.data_dir()))?;
+    let login = token.login(&wanted.pin.read()?, &PinGuard::new(config.state_dir()))?;
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let threads = wanted.profile.sessions(cores);
     let key = |found: hsm_config::KeyFound| Key {

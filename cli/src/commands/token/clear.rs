@@ -27,14 +27,11 @@ pub(crate) struct ClearPinFailure {
     /// Serial or label of the token, as the refusal and `token list` tell it
     #[arg(value_name = "TOKEN")]
     token: String,
-    /// The officer's token with the root key instead of the service's
-    #[arg(long)]
-    root: bool,
 }
 
 pub(super) fn run(session: &Session, args: &ClearPinFailure) -> Result<(), Failure> {
     let config = session.config()?;
-    let dir = if args.root { config.officer_dir() } else { config.data_dir() };
+    let dir = config.state_dir();
     let guard = PinGuard::new(dir);
     let remembered = guard.remembered().map_err(TokenError::from)?;
     let token = named(&remembered, &args.token)?;

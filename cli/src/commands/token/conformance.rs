@@ -117,9 +117,7 @@ impl Conformance {
         // Nothing of the PIN in a core dump.
         keeper::harden().map_err(|error| Failure::new("CHILD_FAILED", error))?;
         // There need be no cell: what is remembered of refused PINs is this user's (invariant I7).
-        let places = session.places()?;
-        std::fs::create_dir_all(places.config()).map_err(|error| Failure::file(places.config(), &error))?;
-        let guard = PinGuard::new(places.config());
+        let guard = PinGuard::new(session.places()?.state());
         let pin = self.pin.read().map_err(TokenError::from)?;
         if self.only_login {
             self.open()?.login(&pin, &guard)?;
