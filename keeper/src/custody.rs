@@ -226,15 +226,18 @@ impl Session {
     }
 }
 
-/// The token that shows the issuer's public key. A token that is not there is passed over where there is another.
+/// The token that shows the issuer's public key. A token that is not there, or is there and does nothing, is passed over where there is
+/// another.
 fn choose(configs: &[TokenConfig], issuer_spki: &[u8]) -> Result<(TokenConfig, Token), TokenError> {
     let mut first = None;
     for config in configs {
-        match config.open() {
-            Ok(token) if configs.len() == 1 || token.session()?.has_public_key(issuer_spki)? => {
-                return Ok((config.clone(), token));
-            }
-            Ok(token) => {
+        let opened = config.open().and_then(|token| {
+            let has = configs.len() == 1 || token.session()?.has_public_key(issuer_spki)?;
+            Ok((token, has))
+        });
+        match opened {
+            Ok((token, true)) => return Ok((config.clone(), token)),
+            Ok((token, false)) => {
                 let spki = data_encoding::HEXLOWER.encode(&sha2::Sha256::digest(issuer_spki));
                 tracing::info!(token = token.info().label, spki, "not the token of the active issuer");
                 first.get_or_insert(TokenError::KeyNotUnique { spki, count: 0 });

@@ -87,6 +87,14 @@ impl Faults {
         self.write("random", fault);
     }
 
+    /// From now on the token of this label is listed and opens no session.
+    ///
+    /// # Panics
+    /// The disk's.
+    pub fn half_kill(&self, label: &str) {
+        self.write("half-dead", label);
+    }
+
     fn write(&self, name: &str, fault: &str) {
         let beside = self.dir.join(format!("{name}.new"));
         fs::write(&beside, fault).expect("it is written");

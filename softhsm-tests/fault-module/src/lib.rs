@@ -6,7 +6,8 @@
 //! for each call:
 //! `flip` (another signature than the key's), `rv=N` (returns N, decimal, without signing), `delay=N` (waits N milliseconds first),
 //! `lasts=N` (answers after N milliseconds in all). Likewise `C_GenerateRandom` by its file `random`: `stuck` (every octet the same), `bias`
-//! (three bits of chance in each), `repeat` (from now on the same octets at each call), and with `once-` before it for one call only.
+//! (three bits of chance in each), `repeat` (from now on the same octets at each call), and with `once-` before it for one call only. And
+//! `C_OpenSession` fails (CKR_DEVICE_ERROR) for the token whose label is in the file `half-dead`: it is listed, and does nothing.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -15,8 +16,9 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use cryptoki_sys::{
-    CK_BYTE_PTR, CK_FUNCTION_LIST, CK_FUNCTION_LIST_PTR, CK_FUNCTION_LIST_PTR_PTR, CK_RV, CK_SESSION_HANDLE,
-    CK_SLOT_ID, CK_TOKEN_INFO_PTR, CK_ULONG, CK_ULONG_PTR, CK_USER_TYPE, CK_UTF8CHAR_PTR, CKR_ARGUMENTS_BAD,
+    CK_BYTE_PTR, CK_FLAGS, CK_FUNCTION_LIST, CK_FUNCTION_LIST_PTR, CK_FUNCTION_LIST_PTR_PTR, CK_NOTIFY,
+    CK_RV, CK_SESSION_HANDLE, CK_SESSION_HANDLE_PTR, CK_SLOT_ID, CK_TOKEN_INFO, CK_TOKEN_INFO_PTR, CK_ULONG,
+    CK_ULONG_PTR, CK_USER_TYPE, CK_UTF8CHAR_PTR, CK_VOID_PTR, CKR_ARGUMENTS_BAD, CKR_DEVICE_ERROR,
     CKR_GENERAL_ERROR, CKR_OK,
 };
 use libloading::{Library, Symbol};
@@ -56,6 +58,7 @@ fn load() -> Option<Loaded> {
     let mut ours = real;
     ours.C_GetFunctionList = Some(C_GetFunctionList);
     ours.C_GetTokenInfo = Some(token_info);
+    ours.C_OpenSession = Some(open_session);
     ours.C_Login = Some(login);
     ours.C_Sign = Some(sign);
     ours.C_GenerateRandom = Some(random);
@@ -93,6 +96,31 @@ unsafe extern "C" fn login(
     let length = CK_ULONG::try_from(entered.len()).unwrap_or_default();
     // SAFETY: `entered` lives until the call returns, and is as long as is said.
     unsafe { real(session, user, entered.as_mut_ptr(), length) }
+}
+
+unsafe extern "C" fn open_session(
+    slot: CK_SLOT_ID,
+    flags: CK_FLAGS,
+    application: CK_VOID_PTR,
+    notify: CK_NOTIFY,
+    session: CK_SESSION_HANDLE_PTR,
+) -> CK_RV {
+    let Some(real) = loaded().and_then(|loaded| loaded.real.C_OpenSession) else { return CKR_GENERAL_ERROR };
+    let dead = read("half-dead");
+    if !dead.is_empty() && label(slot).is_some_and(|label| label == dead.trim()) {
+        return CKR_DEVICE_ERROR;
+    }
+    // SAFETY: the caller's own arguments, passed on.
+    unsafe { real(slot, flags, application, notify, session) }
+}
+
+/// The label of the token in a slot, without its padding.
+fn label(slot: CK_SLOT_ID) -> Option<String> {
+    let real = loaded()?.real.C_GetTokenInfo?;
+    let mut info = CK_TOKEN_INFO::default();
+    // SAFETY: `info` is a valid place for what is written.
+    let rv = unsafe { real(slot, &raw mut info) };
+    (rv == CKR_OK).then(|| String::from_utf8_lossy(&info.label).trim_end().to_owned())
 }
 
 unsafe extern "C" fn token_info(slot: CK_SLOT_ID, info: CK_TOKEN_INFO_PTR) -> CK_RV {

@@ -3,8 +3,8 @@
 use std::fs;
 
 use proto::v1::WatchTrustBundleRequest;
-use rootcellar_softhsm_tests::Cell;
 use rootcellar_softhsm_tests::judges::webpki_verifies;
+use rootcellar_softhsm_tests::{Cell, Faults, Serving};
 
 use crate::officer::now_secs;
 use crate::support::{
@@ -159,5 +159,26 @@ async fn issuers_change_while_all_goes_on() {
     assert!(said.contains("is retired"), "{said}");
     house.restart().await;
     still_issues(&house.credentials().client().await).await;
+    house.cell.run(&["ledger", "verify"]).ok();
+}
+
+/// A token can be listed and do nothing: its slot is there, and no session opens.
+#[tokio::test]
+async fn a_token_that_is_half_dead_stops_no_takeover() {
+    let mut cell = Cell::empty(BINARY);
+    let faults = Faults::between(&mut cell);
+    let module = format!("module = \"{}\"\n", faults.module().display());
+    cell.configure(&format!("[token]\n{module}{STANDBY}{module}"));
+    cell.run(&["init"]).ok();
+    let house = House::of(cell);
+    let client = house.build().await;
+    let ready = prepared(&house);
+    faults.half_kill("rootcellar-issuing");
+    Serving::signal(house.serving.child("keeper"), "KILL");
+    eventually("the first token is lost", async || ask(&client, request("build/lost", csr())).await.err())
+        .await;
+    house.cell.run(&["issuer", "activate", &ready]).ok();
+    eventually("the second token signs", async || ask(&client, request("build/after", csr())).await.ok())
+        .await;
     house.cell.run(&["ledger", "verify"]).ok();
 }
