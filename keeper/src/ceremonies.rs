@@ -2,6 +2,7 @@
 //!
 //! Does not: open a token; a ceremony is executed by officers, not by the service.
 
+mod approved;
 mod ca;
 mod evidence;
 mod import;

@@ -6,7 +6,7 @@ use ledger::entry::{Actor, ActorKind, Entry, VERSION};
 
 use crate::ceremonies::{Import, ImportError, Imported, InForce, certificate_sha256};
 use crate::journal::{Durability, Journal, JournalError};
-use crate::requests;
+use crate::{charters, requests, time};
 
 /// A cell could not be founded. There is no journal then, or one that no keeper starts on.
 #[derive(Debug, thiserror::Error)]
@@ -38,12 +38,13 @@ pub fn found(dir: &Path, cell: &str, import: &Import<'_>, now_ms: i64) -> Result
 /// [`FoundingError`]; [`JournalError::Locked`] while a keeper holds the journal.
 pub fn import(dir: &Path, import: &Import<'_>, now_ms: i64) -> Result<(String, u64), FoundingError> {
     let mut journal = Journal::open(dir)?;
-    let accepted = import.judge(&requests::in_force(&journal.reader())?, journal.origin())?;
-    if let Some(nonce) = accepted.nonce
+    time::not_before(journal.newest_ms()?, now_ms).map_err(ImportError::from)?;
+    if let Some(nonce) = import.approved(&charters::in_force(&journal.reader())?)?
         && let Some(index) = journal.reader().proposal(&nonce)?
     {
         return Err(ImportError::Replayed(index).into());
     }
+    let accepted = import.judge(&requests::in_force(&journal.reader())?, journal.origin())?;
     let (origin, first) = (journal.origin().to_owned(), journal.edge().size());
     record(&mut journal, accepted.entries, now_ms)?;
     journal.settle()?;

@@ -28,11 +28,13 @@ pub(crate) struct Time {
     floor_ms: i64,
 }
 
-/// Why the clock is not trusted.
+/// The operator's, or the machine's: why the clock is not trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum ClockWrong {
+pub enum ClockWrong {
+    /// By so many seconds.
     #[error("the clock is {0} s before the newest entry of the log")]
     BeforeTheLog(i64),
+    /// By so many seconds.
     #[error("the clock jumped by {0} s")]
     Jumped(i64),
 }
@@ -54,9 +56,7 @@ impl Time {
     /// [`ClockWrong`].
     pub(crate) fn now_ms(&mut self) -> Result<i64, ClockWrong> {
         let (wall, boot) = ((self.wall)(), (self.boot)());
-        if wall < self.floor_ms - SLACK_MS {
-            return Err(ClockWrong::BeforeTheLog((self.floor_ms - wall) / 1000));
-        }
+        not_before(self.floor_ms, wall)?;
         let offset = wall - boot;
         let trusted = *self.trusted_ms.get_or_insert(offset);
         if (offset - trusted).abs() > SLACK_MS {
@@ -96,6 +96,17 @@ impl Time {
             boot: Clock::clone(&self.boot),
         };
     }
+}
+
+/// Demands that a clock is not before the newest entry, both in milliseconds since 1970, but for a step of NTP.
+///
+/// # Errors
+/// [`ClockWrong::BeforeTheLog`].
+pub(crate) fn not_before(newest_ms: i64, now_ms: i64) -> Result<(), ClockWrong> {
+    if now_ms < newest_ms.saturating_sub(SLACK_MS) {
+        return Err(ClockWrong::BeforeTheLog(newest_ms.saturating_sub(now_ms) / 1000));
+    }
+    Ok(())
 }
 
 impl From<ClockWrong> for Refusal {

@@ -2,9 +2,9 @@
 
 use certs::compose::join;
 use certs::{Issuer, PublicKey, SignatureAlgorithm, TbsFields};
-use ledger::bundle::{Bundle, Contents, Log};
+use ledger::bundle::{Bundle, Log};
 use ledger::entry::{self, CaRole, entry::Kind};
-use ledger::note::{Algorithm, Note, VerifierKey};
+use ledger::note::{Algorithm, VerifierKey};
 
 use crate::charters;
 use crate::journal::{Journal, JournalError, Reader};
@@ -118,14 +118,9 @@ pub(crate) fn issuers(reader: &Reader<'_>) -> Result<Vec<Issuer>, JournalError> 
 
 /// The anchors of every trust bundle so far. Which one was in force when a certificate came, its import judged.
 fn published(reader: &Reader<'_>) -> Result<Vec<Issuer>, JournalError> {
-    let mut anchors = Vec::new();
-    for text in reader.bundles()? {
-        let corrupt = |why: String| JournalError::Corrupt(format!("a trust bundle: {why}"));
-        let note = Note::parse(text.as_bytes()).map_err(|error| corrupt(error.to_string()))?;
-        let contents = Contents::read(&note).map_err(|error| corrupt(error.to_string()))?;
-        anchors.extend(contents.anchors.iter().filter_map(|anchor| Issuer::parse(anchor).ok()));
-    }
-    Ok(anchors)
+    let bundles = charters::bundles(reader)?;
+    let anchors = bundles.iter().flat_map(|contents| &contents.anchors);
+    Ok(anchors.filter_map(|anchor| Issuer::parse(anchor).ok()).collect())
 }
 
 /// Whether one of the bundle's anchors signed an issuer's certificate.

@@ -1,6 +1,8 @@
 //! What officers hand in beside proposals: a new trust bundle, a new charter with the bundle under it, the transcript of a ceremony. Judged
 //! as a whole against what is in force, then recorded as a whole.
 
+use std::collections::BTreeSet;
+
 use certs::Issuer;
 use ledger::bundle::{Bundle, BundleError, IssuerState};
 use ledger::charter::{Charter, CharterError};
@@ -11,6 +13,7 @@ use ledger::plan::CertifyAs;
 use sha2::{Digest, Sha256};
 
 use super::evidence::{Evidence, EvidenceError, MadeKey};
+use crate::time::ClockWrong;
 use crate::trust;
 
 /// The notes, as they were handed in; any may be absent, not all.
@@ -29,6 +32,8 @@ pub struct Import<'a> {
 pub(crate) struct InForce {
     pub(crate) charter: Option<Charter>,
     pub(crate) bundle: Option<Bundle>,
+    /// Issuers that any trust bundle so far called retired, by the SHA-256 of their public keys.
+    pub(crate) retired: BTreeSet<[u8; 32]>,
     /// The issuers that the ledger holds.
     pub(crate) issuers: Vec<Issuer>,
     /// The newest checkpoint's note.
@@ -46,8 +51,6 @@ pub(crate) struct Imported {
 #[derive(Debug)]
 pub(crate) struct Accepted {
     pub(crate) entries: Vec<Imported>,
-    /// The nonce of the ceremony's plan: it is used up.
-    pub(crate) nonce: Option<[u8; 16]>,
     /// The issuer that the new trust bundle names as the one that signs, where there is a new one and it names one.
     pub(crate) active: Option<[u8; 32]>,
 }
@@ -86,6 +89,9 @@ pub enum ImportError {
     /// The plan was carried out before.
     #[error("the plan of this ceremony was carried out before, as entry {0}")]
     Replayed(u64),
+    /// Nothing is recorded of a time that the log has behind it.
+    #[error("{0}: set the clock first")]
+    Clock(#[from] ClockWrong),
     /// The bundle would leave the cell without what it needs.
     #[error("the trust bundle cannot be in force: {0}")]
     Unusable(String),
@@ -115,11 +121,10 @@ impl Import<'_> {
         // A ceremony is approved by the charter in force when it was planned: before one that comes with it, but for a founding.
         let planned_under = before.charter.as_ref().or(charter.as_ref()).ok_or(ImportError::Nothing)?;
         let mut issuers = before.issuers.clone();
-        let (mut nonce, mut active) = (None, None);
+        let mut active = None;
         if let Some(bytes) = self.transcript {
             let anchors = before.bundle.as_ref().map_or(&[][..], Bundle::anchors);
             let evidence = Evidence::open(bytes, planned_under, anchors)?;
-            nonce = Some(evidence.plan.plan().nonce);
             entries.push(plain(Kind::Ceremony(entry::Ceremony { transcript: bytes.to_vec() })));
             entries.extend(certificates(&evidence)?);
             if before.charter.is_none() {
@@ -138,7 +143,7 @@ impl Import<'_> {
             active = bundle.contents().active_issuer();
             entries.push(plain(Kind::Bundle(entry::Bundle { note: note.to_string().into_bytes() })));
         }
-        if entries.is_empty() { Err(ImportError::Nothing) } else { Ok(Accepted { entries, nonce, active }) }
+        if entries.is_empty() { Err(ImportError::Nothing) } else { Ok(Accepted { entries, active }) }
     }
 }
 
@@ -186,15 +191,20 @@ fn custody(evidence: &Evidence) -> Kind {
 }
 
 /// Whatever officers sign, a bundle that does not name the log's key or no issuer that leads to one of its anchors would stop the cell.
-fn is_usable(bundle: &Bundle, before: &InForce, issuers: &[Issuer], origin: &str) -> Result<(), ImportError> {
+fn is_usable(
+    bundle: &Bundle,
+    in_force: &InForce,
+    issuers: &[Issuer],
+    origin: &str,
+) -> Result<(), ImportError> {
     let unusable = |why: String| ImportError::Unusable(why);
     let log = bundle.log(origin).ok_or_else(|| unusable(format!("it names no key of the log {origin}")))?;
-    if let Some(note) = &before.checkpoint
+    if let Some(note) = &in_force.checkpoint
         && log.checkpoint(note.as_bytes()).is_err()
     {
         return Err(unusable(format!("it leaves out the key that signs the checkpoints of {origin}")));
     }
-    let before = before.bundle.as_ref();
+    let before = in_force.bundle.as_ref();
     for der in bundle.anchors() {
         Issuer::parse(der).map_err(|error| unusable(format!("an anchor: {error}")))?;
     }
@@ -205,9 +215,7 @@ fn is_usable(bundle: &Bundle, before: &InForce, issuers: &[Issuer], origin: &str
     for line in bundle.issuers().iter().filter(|line| line.state != IssuerState::Retired) {
         let hex = data_encoding::HEXLOWER.encode(&line.spki_sha256);
         let issuer = issuers.iter().find(|issuer| issuer.spki_sha256() == line.spki_sha256);
-        let was =
-            before.and_then(|before| before.issuers().iter().find(|was| was.spki_sha256 == line.spki_sha256));
-        if was.is_some_and(|was| was.state == IssuerState::Retired) {
+        if in_force.retired.contains(&line.spki_sha256) {
             return Err(unusable(format!(
                 "the issuer {hex} is retired, and signs no more: its key may be gone"
             )));

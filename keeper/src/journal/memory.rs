@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use ledger::charter::Charter;
 use ledger::entry::entry::Kind;
 
 use super::rows::{CertificateRow, FreezeRow, Granted};
@@ -21,6 +22,8 @@ pub(super) struct Memory {
     /// Certificates that callers presented, by their SHA-256: signed as such, and not revoked.
     presented: RefCell<HashMap<[u8; 32], CertificateRow>>,
     freeze: RefCell<Option<FreezeRow>>,
+    /// The charter in force, its chain verified.
+    charter: RefCell<Option<Charter>>,
 }
 
 impl Memory {
@@ -31,6 +34,7 @@ impl Memory {
                 self.grants.borrow_mut().clear();
                 self.freeze.borrow_mut().take();
             }
+            Some(Kind::Charter(_)) => drop(self.charter.borrow_mut().take()),
             Some(Kind::Revocation(_) | Kind::Abandonment(_)) => self.presented.borrow_mut().clear(),
             _ => {}
         }
@@ -62,5 +66,13 @@ impl Memory {
 
     pub(super) fn keep_freeze(&self, row: FreezeRow) {
         *self.freeze.borrow_mut() = Some(row);
+    }
+
+    pub(super) fn charter(&self) -> Option<Charter> {
+        self.charter.borrow().clone()
+    }
+
+    pub(super) fn keep_charter(&self, charter: &Charter) {
+        *self.charter.borrow_mut() = Some(charter.clone());
     }
 }

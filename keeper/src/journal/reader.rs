@@ -2,6 +2,7 @@
 
 mod custody;
 mod lists;
+mod trust;
 
 use std::sync::Arc;
 
@@ -14,8 +15,8 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use super::JournalError;
 use super::memory::Memory;
 use super::rows::{
-    AgentRow, CaRow, CertificateRow, ControllerRow, FreezeRow, GrantRow, Granted, agent_row, ca_row,
-    certificate_row, controller_row, decoded,
+    AgentRow, CertificateRow, ControllerRow, FreezeRow, GrantRow, Granted, agent_row, certificate_row,
+    controller_row, decoded,
 };
 use crate::convert;
 
@@ -139,38 +140,6 @@ impl<'a> Reader<'a> {
     /// The newest checkpoint: size and note.
     pub fn checkpoint(&self) -> Read<Option<(u64, String)>> {
         self.one("SELECT size, note FROM checkpoint", [], |row| Ok((row.get(0)?, row.get(1)?)))
-    }
-
-    /// The charter in force: revision and note.
-    pub fn charter(&self) -> Read<Option<(u64, String)>> {
-        let sql = "SELECT revision, note FROM charter ORDER BY revision DESC LIMIT 1";
-        self.one(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
-    }
-
-    /// Every charter's note, the first one first.
-    pub fn charters(&self) -> Read<Vec<String>> {
-        self.many("SELECT note FROM charter ORDER BY revision", [], |row| row.get(0))
-    }
-
-    /// The trust bundle in force: number and note.
-    pub fn bundle(&self) -> Read<Option<(u64, String)>> {
-        let sql = "SELECT number, note FROM bundle ORDER BY number DESC LIMIT 1";
-        self.one(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
-    }
-
-    /// The notes of every trust bundle, the first one first.
-    pub fn bundles(&self) -> Read<Vec<String>> {
-        self.many("SELECT note FROM bundle ORDER BY number", [], |row| row.get(0))
-    }
-
-    /// Every CA certificate.
-    pub fn cas(&self) -> Read<Vec<CaRow>> {
-        self.many("SELECT idx, spki_sha256, signer FROM ca ORDER BY idx", [], ca_row)
-    }
-
-    /// The issuer that signs.
-    pub fn active_issuer(&self) -> Read<Option<CaRow>> {
-        self.one("SELECT idx, spki_sha256, signer FROM ca WHERE active = 1", [], ca_row)
     }
 
     /// A certificate by the index of its entry.

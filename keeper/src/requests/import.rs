@@ -26,14 +26,14 @@ pub(super) fn plan(
     let bundle = note(&import.bundle, "bundle")?;
     let transcript = (!import.transcript.is_empty()).then_some(import.transcript.as_bytes());
     let import = Import { charter: charter.as_ref(), transcript, bundle: bundle.as_ref() };
-    let before = in_force(&desk.reader)?;
-    let accepted = import.judge(&before, &desk.settings.origin)?;
-    if let Some(nonce) = accepted.nonce
+    // What costs little first: anyone may hand in anything, and old notes are in the ledger for all to read.
+    if let Some(nonce) = import.approved(&charters::in_force(&desk.reader)?)?
         && let Some(index) = desk.reader.proposal(&nonce)?
     {
         let message = format!("the plan of this ceremony was carried out before, as entry {index}");
         return Err(Refusal::new(Reason::ProposalReplayed, message).on("transcript"));
     }
+    let accepted = import.judge(&in_force(&desk.reader)?, &desk.settings.origin)?;
     let active = accepted.active.filter(|active| *active != desk.issuer.spki_sha256());
     let (mut entries, mut signed) = (Vec::new(), Vec::new());
     for imported in accepted.entries {
@@ -50,6 +50,7 @@ pub(crate) fn in_force(reader: &Reader<'_>) -> Result<InForce, crate::journal::J
     Ok(InForce {
         charter: Some(charters::in_force(reader)?),
         bundle: Some(bundle),
+        retired: charters::retired(reader)?,
         issuers: trust::issuers(reader)?,
         checkpoint: reader.checkpoint()?.map(|(_, note)| note),
     })

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use ledger::bundle::{Bundle, Contents};
+use ledger::bundle::{Bundle, Contents, IssuerState};
 use ledger::note::Note;
 use proto::v1::{GetCharterRequest, GetTrustBundleRequest, WatchTrustBundleRequest};
 use rootcellar_softhsm_tests::Cell;
@@ -94,4 +94,77 @@ async fn an_issuer_of_a_foreign_anchor_serves_after_a_restart_and_is_audited() {
     house.restart().await;
     still_issues(&house.credentials().client().await).await;
     house.cell.run(&["ledger", "verify"]).ok();
+}
+
+/// Has the cell's officer sign a bundle and hands it in.
+async fn publish(
+    house: &House,
+    client: &proto::client::Client,
+    contents: &Contents,
+) -> Result<(), tonic::Status> {
+    let mut note = contents.draft().unwrap();
+    let key = house.cell.officer_dir().join("officer.key");
+    note.sign_with(&ceremony::officer::OfficerKey::load(&key).unwrap()).unwrap();
+    let import = proto::v1::ImportCeremonyRequest { bundle: note.to_string(), ..Default::default() };
+    client.admin().import_ceremony(import).await?;
+    fs::write(house.cell.officer_dir().join("bundle.note"), note.to_string()).unwrap();
+    Ok(())
+}
+
+/// Its key may be destroyed: a bundle in between that does not name it makes nobody forget that.
+#[tokio::test]
+async fn a_retired_issuer_does_not_come_back_by_being_left_out() {
+    let cell = Cell::empty(BINARY);
+    cell.configure("[standby-token]\nuri = \"pkcs11:token=rootcellar-standby\"\n");
+    cell.run(&["init"]).ok();
+    let house = House::of(cell);
+    let client = house.build().await;
+    house.cell.run(&["issuer", "prepare", "--out", "issuer-2"]).ok();
+    let prepared = bundle_of(&house.cell);
+    let mut next = prepared.clone();
+    (next.number, next.issuers[1].state) = (3, IssuerState::Retired);
+    publish(&house, &client, &next).await.unwrap();
+    let left_out = Contents { number: 4, issuers: vec![next.issuers[0]], ..next.clone() };
+    publish(&house, &client, &left_out).await.unwrap();
+    let back = Contents { number: 5, ..prepared };
+    let status = refused(publish(&house, &client, &back).await, Code::FailedPrecondition, "IMPORT_REFUSED");
+    assert!(status.message().contains("is retired"), "{}", status.message());
+    house.cell.run(&["ledger", "verify"]).ok();
+}
+
+/// Old notes are in the ledger for all to read: handed in again they are refused before anything is judged.
+#[tokio::test]
+async fn a_ceremony_again_is_told_from_its_plan_alone() {
+    let (house, client) = House::with_build().await;
+    let found = house.cell.officer_dir().join("ceremonies/found");
+    let transcript = fs::read_to_string(found.join("transcript.note")).unwrap();
+    let bundle = fs::read_to_string(found.join("bundle.note")).unwrap();
+    let import = proto::v1::ImportCeremonyRequest { transcript, bundle, ..Default::default() };
+    let again = client.admin().import_ceremony(import.clone()).await;
+    refused(again, Code::AlreadyExists, "PROPOSAL_REPLAYED");
+    // Without its officers' signatures it is nobody's.
+    let text = import.transcript.split_once("\n\n").unwrap().0;
+    let stranger = Note::unsigned(&format!("{text}\n")).unwrap().to_string();
+    let import = proto::v1::ImportCeremonyRequest { transcript: stranger, ..import };
+    refused(client.admin().import_ceremony(import).await, Code::PermissionDenied, "PROPOSAL_NOT_APPROVED");
+}
+
+/// Where the keeper does not run the journal takes officers' notes itself, and its clock is held against the log all the same.
+#[tokio::test]
+async fn a_journal_takes_nothing_of_a_time_before_its_newest_entry() {
+    let mut house = House::new();
+    assert_eq!(house.stop().await, 0);
+    let ours = bundle_of(&house.cell);
+    let next = Contents { number: 2, ..ours };
+    let mut note = next.draft().unwrap();
+    let key = house.cell.officer_dir().join("officer.key");
+    note.sign_with(&ceremony::officer::OfficerKey::load(&key).unwrap()).unwrap();
+    let dir = house.cell.path("bundle-2");
+    fs::create_dir(&dir).unwrap();
+    fs::write(dir.join("bundle.note"), note.to_string()).unwrap();
+    house.cell.set_clock(-3_600_000);
+    let early = house.cell.run(&["ceremony", "import", "bundle-2"]).fails(1);
+    assert!(early.contains("before the newest entry"), "{early}");
+    house.cell.set_clock(0);
+    house.cell.run(&["ceremony", "import", "bundle-2"]).ok();
 }
