@@ -95,6 +95,14 @@ impl Faults {
         self.write("half-dead", label);
     }
 
+    /// From now on nothing is destroyed, and the module says that it is.
+    ///
+    /// # Panics
+    /// The disk's.
+    pub fn destroy_nothing(&self) {
+        self.write("undying", "yes");
+    }
+
     fn write(&self, name: &str, fault: &str) {
         let beside = self.dir.join(format!("{name}.new"));
         fs::write(&beside, fault).expect("it is written");

@@ -14,6 +14,9 @@ const SESSIONS_NEEDED: usize = 3;
 /// Sessions that are tried: more than a keeper opens for any token that is not the busiest.
 const SESSIONS_TRIED: usize = 32;
 
+/// What a token does that destroys nothing.
+const DESTROYED_SIGNS: &str = "a key that was destroyed signs";
+
 /// The sheet that checks are written on.
 #[derive(Default)]
 pub(super) struct Sheet {
@@ -89,21 +92,26 @@ impl Sheet {
     /// An error, and then whether a new session signs. Whether the old one still does is nobody's concern: it is dropped.
     pub(super) fn recovers(&mut self, opened: &mut Opened<'_>, keys: &[Examined]) {
         let Some(key) = keys.iter().find(|key| key.good) else { return };
-        let mut attempt = || -> Result<String, TokenError> {
+        let mut attempt = || -> Result<bool, TokenError> {
             let stale = making::stale(opened, key)?;
             let (broken, message) = (opened.token()?.session()?, b"rootcellar/v1 conformance after an error");
             let refused = broken.sign(&stale, message).is_err();
             drop(broken);
             opened.token()?.session()?.sign(&opened.again(key)?, message)?;
-            Ok(if refused { "a key that was destroyed is refused" } else { "a key that was destroyed signs" }
-                .to_owned())
+            Ok(refused)
         };
-        self.outcome(
-            "after an error",
-            attempt().map_err(|error| error.to_string()),
-            "another session signs: the keeper goes on",
-            "no session signs after an error: the keeper is started anew each time",
-        );
+        let outcome = match attempt() {
+            Ok(true) => Ok("a key that was destroyed is refused, and another one signs".to_owned()),
+            Ok(false) => Err(DESTROYED_SIGNS.to_owned()),
+            Err(error) => Err(error.to_string()),
+        };
+        let bad = match &outcome {
+            Err(found) if found == DESTROYED_SIGNS => {
+                "no key can be retired: what is destroyed goes on signing"
+            }
+            _ => "no session signs after an error: the keeper is started anew each time",
+        };
+        self.outcome("after an error", outcome, "another session signs: the keeper goes on", bad);
     }
 
     pub(super) fn other_process(&mut self, surroundings: &Surroundings<'_>) {

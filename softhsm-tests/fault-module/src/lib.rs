@@ -8,6 +8,7 @@
 //! `lasts=N` (answers after N milliseconds in all). Likewise `C_GenerateRandom` by its file `random`: `stuck` (every octet the same), `bias`
 //! (three bits of chance in each), `repeat` (from now on the same octets at each call), and with `once-` before it for one call only. And
 //! `C_OpenSession` fails (CKR_DEVICE_ERROR) for the token whose label is in the file `half-dead`: it is listed, and does nothing.
+//! `C_DestroyObject` destroys nothing, and says that it did, while the file `undying` says `yes`.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -17,9 +18,9 @@ use std::time::{Duration, Instant};
 
 use cryptoki_sys::{
     CK_BYTE_PTR, CK_FLAGS, CK_FUNCTION_LIST, CK_FUNCTION_LIST_PTR, CK_FUNCTION_LIST_PTR_PTR, CK_NOTIFY,
-    CK_RV, CK_SESSION_HANDLE, CK_SESSION_HANDLE_PTR, CK_SLOT_ID, CK_TOKEN_INFO, CK_TOKEN_INFO_PTR, CK_ULONG,
-    CK_ULONG_PTR, CK_USER_TYPE, CK_UTF8CHAR_PTR, CK_VOID_PTR, CKR_ARGUMENTS_BAD, CKR_DEVICE_ERROR,
-    CKR_GENERAL_ERROR, CKR_OK,
+    CK_OBJECT_HANDLE, CK_RV, CK_SESSION_HANDLE, CK_SESSION_HANDLE_PTR, CK_SLOT_ID, CK_TOKEN_INFO,
+    CK_TOKEN_INFO_PTR, CK_ULONG, CK_ULONG_PTR, CK_USER_TYPE, CK_UTF8CHAR_PTR, CK_VOID_PTR, CKR_ARGUMENTS_BAD,
+    CKR_DEVICE_ERROR, CKR_GENERAL_ERROR, CKR_OK,
 };
 use libloading::{Library, Symbol};
 
@@ -59,6 +60,7 @@ fn load() -> Option<Loaded> {
     ours.C_GetFunctionList = Some(C_GetFunctionList);
     ours.C_GetTokenInfo = Some(token_info);
     ours.C_OpenSession = Some(open_session);
+    ours.C_DestroyObject = Some(destroy);
     ours.C_Login = Some(login);
     ours.C_Sign = Some(sign);
     ours.C_GenerateRandom = Some(random);
@@ -112,6 +114,17 @@ unsafe extern "C" fn open_session(
     }
     // SAFETY: the caller's own arguments, passed on.
     unsafe { real(slot, flags, application, notify, session) }
+}
+
+unsafe extern "C" fn destroy(session: CK_SESSION_HANDLE, object: CK_OBJECT_HANDLE) -> CK_RV {
+    if read("undying").trim() == "yes" {
+        return CKR_OK;
+    }
+    let Some(real) = loaded().and_then(|loaded| loaded.real.C_DestroyObject) else {
+        return CKR_GENERAL_ERROR;
+    };
+    // SAFETY: the caller's own arguments, passed on.
+    unsafe { real(session, object) }
 }
 
 /// The label of the token in a slot, without its padding.

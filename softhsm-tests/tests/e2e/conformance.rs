@@ -64,6 +64,21 @@ fn signatures_that_do_not_verify() {
 }
 
 #[test]
+fn a_token_that_destroys_nothing_fails() {
+    let mut cell = Cell::empty(BINARY);
+    let faults = Faults::between(&mut cell);
+    cell.run(&["init"]).ok();
+    let module = faults.module().display().to_string();
+    let good: Value = examine(&cell, &module, &pin_of(&cell), &[]).json();
+    assert_eq!(verdict(&good, "after an error"), "pass", "{good}");
+    faults.destroy_nothing();
+    let outcome = examine(&cell, &module, &pin_of(&cell), &[]);
+    let report: Value = serde_json::from_str(&outcome.stdout).expect("a report all the same");
+    assert_eq!(verdict(&report, "after an error"), "fail", "{report}");
+    assert!(outcome.stdout.contains("a key that was destroyed signs"));
+}
+
+#[test]
 fn a_wrong_pin_is_tried_once() {
     let mut cell = Cell::empty(BINARY);
     let faults = Faults::between(&mut cell);
