@@ -85,6 +85,9 @@ impl Config {
         let weak_keys = certificates::weak_keys(&mut file);
         let limits = limits::read(&mut file);
         let log = log::Log::read(&mut file);
+        if let (Some(issuing), Some(token::Standby(Some(standby)))) = (&issuing, &standby) {
+            token::one_environment(&mut file, &issuing.token, standby);
+        }
         let settings = file.finish().map_err(|problems| ConfigError { file: None, problems })?;
         let all = (cell, service, issuing, standby, root, officer, attributes_oid, limits, log);
         let (

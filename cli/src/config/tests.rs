@@ -155,3 +155,13 @@ fn one_record_of_refused_pins_for_every_command_of_a_user() {
     );
     assert_eq!(Places::new(Some(Path::new("/a")), None, |_| None).unwrap().state(), Path::new("/a"));
 }
+
+#[test]
+fn two_tokens_of_one_process_want_one_environment() {
+    let standby = "[standby-token]\nuri = \"pkcs11:token=second\"\n";
+    Config::parse(standby, places()).unwrap();
+    let problems = problems(&format!("{standby}dir = \"/elsewhere\"\n"));
+    assert_eq!(problems.len(), 1, "{problems:#?}");
+    assert!(problems[0].starts_with("line 3: standby-token.dir: "), "{problems:#?}");
+    assert!(problems[0].contains("SOFTHSM2_CONF"), "{problems:#?}");
+}

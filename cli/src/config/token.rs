@@ -70,6 +70,22 @@ impl Standby {
     }
 }
 
+/// Demands that the modules of both tokens of the service can be loaded by one process: a variable has one value there, and whichever won, the
+/// other token would be another one than the configuration says.
+pub(super) fn one_environment(file: &mut File<'_>, issuing: &TokenConfig, standby: &TokenConfig) {
+    let wanted = issuing.environment();
+    for (name, value) in standby.environment() {
+        let other = wanted.iter().find(|(known, other)| *known == name && *other != value);
+        if let Some((_, other)) = other {
+            let what = format!(
+                "the service's tokens want the module's variable {name} to be {other} and {value}, and one process loads both: give both the same \
+                 dir and profile, or the standby a module that reads another variable"
+            );
+            file.refuse("standby-token.dir", what);
+        }
+    }
+}
+
 /// The officer's own key: the source of its passphrase, and the token that holds it, where one does.
 #[derive(Clone, Debug)]
 pub(super) struct Officer {
