@@ -55,11 +55,7 @@ pub struct Profile {
 
 impl std::fmt::Display for Provenance {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Local => "local",
-            Self::AlwaysSensitive => "always-sensitive",
-            Self::NeverExtractable => "never-extractable",
-        })
+        f.write_str(self.name())
     }
 }
 
