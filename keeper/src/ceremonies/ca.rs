@@ -6,8 +6,7 @@ use certs::lint::{Expected, Finding, Linted};
 use certs::{ATTRIBUTES_OID, Attributes, Issuer, Profile, PublicKey};
 use ledger::plan::CertifyAs;
 
-/// Seconds in a day.
-const DAY_SECS: u64 = 86_400;
+use super::DAY_SECS;
 
 /// What is to be certified.
 #[derive(Clone, Copy, Debug)]
