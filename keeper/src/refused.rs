@@ -57,11 +57,27 @@ impl Refused {
         let since_ms = self.since_ms.filter(|since| urgent || now_ms - since >= EVERY_MS)?;
         let next = Self { last_ms: Some(now_ms), ..Self::default() };
         let Self { counts, others, clashes, .. } = std::mem::replace(self, next);
+        tell(&clashes);
         let refusals = counts
             .into_iter()
             .map(|((identity, reason), count)| Refusal { identity, reason: reason.to_owned(), count })
             .collect();
         Some(Refusals { since_unix_ms: since_ms, refusals, others, key_clashes: clashes })
+    }
+}
+
+/// One line for all clashes of a sum: whoever holds a copied key could fill the log with them.
+fn tell(clashes: &[KeyClash]) {
+    if let Some(first) = clashes.first() {
+        tracing::error!(
+            alarm = "key-of-two-identities",
+            spki_sha256 = data_encoding::HEXLOWER.encode(&first.spki_sha256),
+            holder = first.holder,
+            claimant = first.claimant,
+            count = clashes.iter().map(|clash| clash.count).sum::<u64>(),
+            others = clashes.len() - 1,
+            "a public key was presented for a second identity: a machine was cloned, or a key copied; the ledger has them all"
+        );
     }
 }
 

@@ -74,13 +74,6 @@ impl Sequencer {
                 self.metrics.refusal(refusal.reason());
                 self.refused.count(caller, refusal.reason(), now_ms);
                 if let Some(clash) = refusal.clash() {
-                    tracing::error!(
-                        alarm = "key-of-two-identities",
-                        spki_sha256 = data_encoding::HEXLOWER.encode(&clash.spki_sha256),
-                        holder = clash.holder,
-                        claimant = clash.claimant,
-                        "a public key was presented for a second identity: a machine was cloned, or a key copied"
-                    );
                     self.refused.clash(clash, now_ms);
                 }
                 outbox.replies.push((reply, Err(refusal)));

@@ -161,6 +161,13 @@ async fn key_in_use() {
     assert_eq!((clash.holder.as_str(), clash.claimant.as_str()), ("/agent/build/a", "/agent/build/b"));
     assert_eq!((clash.spki_sha256, clash.count), (Sha256::digest(key.subject_public_key_info()).to_vec(), 1));
     assert!(house.serving.log().contains("key-of-two-identities"));
+    // A flood of them is one line a minute.
+    for n in 0..20 {
+        let cloned = ask(&client, request(&format!("build/again-{n}"), csr_of(&key))).await;
+        refused(cloned, Code::FailedPrecondition, "KEY_IN_USE");
+    }
+    let told = house.serving.log().matches("key-of-two-identities").count();
+    assert!(told <= 2, "{told} lines");
     let controllers = KeyPair::from_pem(&house.credentials().read("key.pem")).unwrap();
     let borrowed = ask(&client, request("build/c", csr_of(&controllers))).await;
     refused(borrowed, Code::FailedPrecondition, "KEY_IN_USE");
