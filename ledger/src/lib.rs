@@ -12,6 +12,7 @@ pub mod custody;
 pub mod entry;
 mod hash;
 pub mod note;
+pub mod pin;
 pub mod plan;
 pub mod proof;
 pub mod proposal;

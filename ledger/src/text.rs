@@ -22,11 +22,14 @@ pub enum Kind {
     Plan,
     /// What was done in a ceremony.
     Transcript,
+    /// An officer's word that a refused PIN may be tried once more.
+    PinFailureCleared,
 }
 
 impl Kind {
     /// Each of them.
-    pub const ALL: [Self; 5] = [Self::Charter, Self::Bundle, Self::Proposal, Self::Plan, Self::Transcript];
+    pub const ALL: [Self; 6] =
+        [Self::Charter, Self::Bundle, Self::Proposal, Self::Plan, Self::Transcript, Self::PinFailureCleared];
 
     /// The first line, without its newline.
     pub const fn line(self) -> &'static str {
@@ -36,6 +39,7 @@ impl Kind {
             Self::Proposal => "rootcellar/v1 proposal",
             Self::Plan => "rootcellar/v1 plan",
             Self::Transcript => "rootcellar/v1 transcript",
+            Self::PinFailureCleared => "rootcellar/v1 pin-failure-cleared",
         }
     }
 

@@ -101,14 +101,27 @@ fn an_officer_clears_what_is_remembered() {
     fs::write(&key, kept).unwrap();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o400)).unwrap();
 
+    // A charter of another cell is seen before anything is signed.
+    let (configuration, file) = (fs::read_to_string(cell.config_file()).unwrap(), cell.config_file());
+    fs::write(&file, format!("cell = \"other.example\"\n{configuration}")).unwrap();
+    assert!(clear().fails(78).contains("charter of another cell"));
+    assert!(!cell.path("state/rootcellar/pin-failures-cleared").exists(), "nothing was signed");
+    fs::write(&file, configuration).unwrap();
+
     clear().ok();
-    let note = fs::read_to_string(cell.path("state/rootcellar/pin-failure-cleared.note")).unwrap();
+    let said = || {
+        let notes = fs::read_dir(cell.path("state/rootcellar/pin-failures-cleared")).unwrap();
+        notes.map(|note| fs::read_to_string(note.unwrap().path()).unwrap()).collect::<Vec<_>>()
+    };
+    let note = said().concat();
     assert!(note.contains(&format!("(serial {serial})\n")) && note.contains("/officer/officer-1 "), "{note}");
     // It is one more try, not a pardon for ever.
     cell.run(&["token", "inspect"]).fails(77);
     cell.run(&["token", "inspect"]).fails(77);
     assert_eq!(faults.logins() - before, 2);
     clear().ok();
+    let both = said();
+    assert!(both.len() == 2 && both[0] != both[1], "every word is kept: {both:?}");
     fs::remove_file(&pin).unwrap();
     fs::rename(&right, &pin).unwrap();
     cell.run(&["token", "inspect"]).ok();

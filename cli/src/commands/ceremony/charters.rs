@@ -117,7 +117,9 @@ impl Signers {
                 let plan = transcript.plan_note().map_err(|error| malformed(&error))?;
                 Plan::read(&plan).map_err(|error| malformed(&error))?.charter_revision
             }
-            None => return Err(malformed(&"it is nothing that officers sign")),
+            Some(Kind::PinFailureCleared) | None => {
+                return Err(malformed(&"it is nothing that officers sign here"));
+            }
         };
         if let Some(terms) = own.filter(|terms| terms.revision == revision) {
             return Ok(Self { terms });

@@ -31,7 +31,7 @@ pub(super) fn in_plain_words(note: &Note) -> Vec<String> {
         Some(Kind::Plan) => Plan::read(note).ok().map(|plan| self::plan(&plan)),
         Some(Kind::Proposal) => Proposal::read(note).ok().map(proposal),
         Some(Kind::Transcript) => Transcript::read(note).ok().map(|transcript| self::transcript(&transcript)),
-        None => None,
+        Some(Kind::PinFailureCleared) | None => None,
     };
     words.unwrap_or_else(|| vec!["This is nothing that Rootcellar knows. Do not sign it.".to_owned()])
 }

@@ -2,25 +2,24 @@
 
 use ceremony::officer::countersign;
 use clap::Args;
+use data_encoding::HEXLOWER;
 use hsm_config::{PinGuard, TokenError, TokenName};
-use ledger::note::Note;
+use ledger::pin::PinFailureCleared;
 use serde::Serialize;
 
 use crate::client::officer::CHARTER;
 use crate::error::{Exit, Failure};
 use crate::files::{self, PUBLIC};
-use crate::output::{Page, Show, rfc3339};
+use crate::output::{Page, Show};
 use crate::session::Session;
 
-/// First line of the note: its type, which no note of another kind has.
-const KIND: &str = "rootcellar/v1 pin-failure-cleared";
-/// The note's file, beside the record of refused PINs.
-const NOTE: &str = "pin-failure-cleared.note";
+/// Directory of the notes, beside the record of refused PINs: every word that was ever given, one a file.
+const NOTES: &str = "pin-failures-cleared";
 
 /// Let a PIN that was refused be tried once more, on an officer's word
 ///
 /// For a PIN that is right after all: the token was reset to it, or it was mistyped at the token. Naming the token confirms it. The officer's key
-/// must be one of the charter's, both in --officer-dir; what it signs is kept beside the record. A PIN that was changed needs none of this.
+/// must be one of the charter's, both in --officer-dir; what it signs is kept beside the record, each time anew. A PIN that was changed needs none of this.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  rootcellar token clear-pin-failure 7bf27022b8a6fd38")]
 pub(crate) struct ClearPinFailure {
@@ -37,18 +36,23 @@ pub(super) fn run(session: &Session, args: &ClearPinFailure) -> Result<(), Failu
     let token = named(&remembered, &args.token)?;
     let charter_path = config.officer_dir().join(CHARTER);
     let charter = crate::client::charters(&files::read(&charter_path)?)?.in_force().clone();
-    let (_, key) = crate::commands::officer::load(session, None)?;
-    let time = rfc3339(session.now_secs());
-    let text = format!("{KIND}\ncell: {}\ntoken: {}\ntime: {time}\n", charter.cell(), token);
-    let note = Note::unsigned(&text).map_err(|error| Failure::new("NOT_SIGNED", error))?;
-    let note =
-        countersign(note, charter.officers(), &key).map_err(|error| Failure::new("NOT_SIGNED", error))?;
-    let approved = charter.approvals_of_one(&note).map_err(|error| Failure::unverified("the note", error))?;
     if charter.cell() != config.cell().as_ref() {
         let said = format!("{} is the charter of another cell, {}", charter_path.display(), charter.cell());
         return Err(Failure::new("WRONG_CELL", said).ending(Exit::Configuration));
     }
-    files::write(&dir.join(NOTE), note.to_string().as_bytes(), PUBLIC)?;
+    let mut nonce = [0; 16];
+    (session.surroundings().random)(&mut nonce).map_err(|error| Failure::new("RANDOM", error))?;
+    let (cell, time_unix) = (charter.cell().to_owned(), session.now_secs());
+    let said = PinFailureCleared { cell, token: token.to_string(), nonce, time_unix };
+    let note = said.draft().map_err(|error| Failure::new("NOT_SIGNED", error))?;
+    let (_, key) = crate::commands::officer::load(session, None)?;
+    let note =
+        countersign(note, charter.officers(), &key).map_err(|error| Failure::new("NOT_SIGNED", error))?;
+    let approved = charter.approvals_of_one(&note).map_err(|error| Failure::unverified("the note", error))?;
+    let notes = dir.join(NOTES);
+    files::make_private_dir(&notes)?;
+    let name = format!("{time_unix}-{}.note", HEXLOWER.encode(&nonce[..4]));
+    files::write(&notes.join(name), note.to_string().as_bytes(), PUBLIC)?;
     guard.clear(token).map_err(TokenError::from)?;
     let officers = approved.officers().iter().map(ToString::to_string).collect();
     session.output().say(&Cleared { token: token.to_string(), officers })
