@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use prost_types::Timestamp;
-use proto::v1::{BudgetLeft, GetStatusResponse};
+use proto::v1::{BudgetLeft, GetStatusResponse, Obstacle};
 
 use crate::checkpoints::Checkpoints;
 use crate::convert;
@@ -14,6 +14,9 @@ use crate::{Clock, HOUR_MS, charters};
 
 /// Controllers whose budgets are told, by name.
 const BUDGETS_MAX: u64 = 500;
+
+const NOT_VALID: &str =
+    "the issuer's certificate is not valid now: check the clock, or activate another issuer";
 
 /// What does not change, and whom to ask for what does.
 pub(crate) struct Standing {
@@ -42,11 +45,14 @@ impl Standing {
         pending: usize,
     ) -> Result<GetStatusResponse, JournalError> {
         let reader = journal.reader();
-        let (reasons, freeze, now_ms) = (self.reasons(), reader.freeze()?, (self.clock)());
+        let (valid, freeze, now_ms) = (self.issuer_is_valid(), reader.freeze()?, (self.clock)());
+        let over = (!valid).then_some((i32::from(Obstacle::IssuerNotValid), NOT_VALID.to_owned()));
+        let (obstacles, reasons) = over.into_iter().unzip();
         let token = self.custody.info();
         Ok(GetStatusResponse {
-            ready: reasons.is_empty(),
+            ready: valid,
             reasons,
+            obstacles,
             cell: journal.cell().to_owned(),
             origin: journal.origin().to_owned(),
             tree_size: journal.edge().size(),
@@ -72,16 +78,9 @@ impl Standing {
         })
     }
 
-    fn reasons(&self) -> Vec<String> {
+    fn issuer_is_valid(&self) -> bool {
         let now = u64::try_from((self.clock)().div_euclid(1000)).unwrap_or_default();
-        let mut reasons = Vec::new();
-        if !self.issuer_validity.contains(now) {
-            reasons.push(
-                "the issuer's certificate is not valid now: check the clock, or activate another issuer"
-                    .to_owned(),
-            );
-        }
-        reasons
+        self.issuer_validity.contains(now)
     }
 }
 

@@ -32,6 +32,8 @@ pub(super) fn run(session: &Session, _args: &Status) -> Result<(), Failure> {
 struct Seen {
     ready: bool,
     reasons: Vec<String>,
+    /// What each of the reasons is, for programs.
+    obstacles: Vec<&'static str>,
     cell: String,
     origin: String,
     tree_size: u64,
@@ -67,6 +69,10 @@ impl From<GetStatusResponse> for Seen {
     fn from(status: GetStatusResponse) -> Self {
         Self {
             ready: status.ready,
+            obstacles: status
+                .obstacles()
+                .map(|what| what.as_str_name().trim_start_matches("OBSTACLE_"))
+                .collect(),
             reasons: status.reasons,
             cell: status.cell,
             origin: status.origin,

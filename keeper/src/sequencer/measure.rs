@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use proto::v1::GetStatusResponse;
+use proto::v1::{GetStatusResponse, Obstacle};
 
 use super::Sequencer;
 use crate::journal::JournalError;
@@ -14,16 +14,14 @@ impl Sequencer {
         let mut status =
             self.standing.answer(&self.journal, &self.checkpoints, &self.crls, self.pending.len())?;
         if let Err(wrong) = self.time.now_ms() {
-            status.ready = false;
-            status.reasons.push(wrong.to_string());
+            hinder(&mut status, Obstacle::ClockWrong, wrong.to_string());
         }
         if let Some(damage) = &self.damaged {
-            status.ready = false;
-            status.reasons.push(format!("the journal is damaged, restore a backup: {damage}"));
+            let why = format!("the journal is damaged, restore a backup: {damage}");
+            hinder(&mut status, Obstacle::JournalDamaged, why);
         }
         if let Some(failed) = self.entropy.failed() {
-            status.ready = false;
-            status.reasons.push(failed.to_string());
+            hinder(&mut status, Obstacle::EntropyFailed, failed.to_string());
         }
         Ok(status)
     }
@@ -49,4 +47,10 @@ impl Sequencer {
             stopped: (freeze.frozen, freeze.stopped_until_ms > now_ms),
         }))
     }
+}
+
+fn hinder(status: &mut GetStatusResponse, what: Obstacle, why: String) {
+    status.ready = false;
+    status.obstacles.push(what.into());
+    status.reasons.push(why);
 }

@@ -2224,6 +2224,9 @@ pub struct GetStatusResponse {
     /// Entry with the newest custody manifest; 0 before the first.
     #[prost(uint64, tag = "21")]
     pub custody_index: u64,
+    /// What each of the reasons is, for programs, in the same order.
+    #[prost(enumeration = "Obstacle", repeated, tag = "22")]
+    pub obstacles: ::prost::alloc::vec::Vec<i32>,
 }
 /// What a grant has left of this hour's budget.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2253,6 +2256,47 @@ pub struct BackupJournalResponse {
     /// Entries in it.
     #[prost(uint64, tag = "2")]
     pub tree_size: u64,
+}
+/// What keeps a service from issuing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Obstacle {
+    /// Never sent.
+    Unspecified = 0,
+    /// The issuer's certificate is not valid now.
+    IssuerNotValid = 1,
+    /// The clock is not to be trusted.
+    ClockWrong = 2,
+    /// The journal is not what it was.
+    JournalDamaged = 3,
+    /// A source of random numbers failed its tests.
+    EntropyFailed = 4,
+}
+impl Obstacle {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "OBSTACLE_UNSPECIFIED",
+            Self::IssuerNotValid => "OBSTACLE_ISSUER_NOT_VALID",
+            Self::ClockWrong => "OBSTACLE_CLOCK_WRONG",
+            Self::JournalDamaged => "OBSTACLE_JOURNAL_DAMAGED",
+            Self::EntropyFailed => "OBSTACLE_ENTROPY_FAILED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "OBSTACLE_UNSPECIFIED" => Some(Self::Unspecified),
+            "OBSTACLE_ISSUER_NOT_VALID" => Some(Self::IssuerNotValid),
+            "OBSTACLE_CLOCK_WRONG" => Some(Self::ClockWrong),
+            "OBSTACLE_JOURNAL_DAMAGED" => Some(Self::JournalDamaged),
+            "OBSTACLE_ENTROPY_FAILED" => Some(Self::EntropyFailed),
+            _ => None,
+        }
+    }
 }
 /// Generated client implementations.
 #[cfg(feature = "client")]

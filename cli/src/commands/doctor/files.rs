@@ -65,16 +65,19 @@ pub(super) fn journal(config: &Config, now_secs: i64) -> Vec<Finding> {
         let finding = "the write-ahead log is long: a reader keeps it from being moved, or the disk is slow";
         found.push(
             Finding::warning("journal.write-ahead-log", finding, format!("{} MiB", wal >> 20))
-                .mended_by("start the service again"),
+                .mended_by("systemctl restart rootcellar (or rootcellar serve, anew)"),
         );
     }
     if let Ok(disk) = rustix::fs::statvfs(config.data_dir()) {
         let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        let dir = config.data_dir().display();
+        let room =
+            format!("du --human-readable --max-depth=2 {dir}, and take away or move what is no journal");
         let seen = format!("{} MiB free for {}", free >> 20, config.data_dir().display());
         if free < FREE_NONE {
-            found.push(Finding::critical("disk.full", "the disk is full", seen).mended_by("make room"));
+            found.push(Finding::critical("disk.full", "the disk is full", seen).mended_by(room));
         } else if free < FREE_LOW {
-            found.push(Finding::warning("disk.low", "the disk is nearly full", seen).mended_by("make room"));
+            found.push(Finding::warning("disk.low", "the disk is nearly full", seen).mended_by(room));
         }
     }
     // Written by the clock of then, whatever a journal's entries say.
@@ -84,7 +87,7 @@ pub(super) fn journal(config: &Config, now_secs: i64) -> Vec<Finding> {
         let seen = format!("written {}, now {}", rfc3339(newest), rfc3339(now_secs));
         found.push(
             Finding::critical("clock.behind", "the clock is before the journal's newest file", seen)
-                .mended_by("set the clock"),
+                .mended_by("timedatectl set-ntp true"),
         );
     }
     found
@@ -135,8 +138,10 @@ pub(super) fn officer(config: &Config) -> Vec<Finding> {
         "the root's token and an officer's key are on this machine: whoever takes it over has the cell";
     (!here.is_empty())
         .then(|| {
-            Finding::warning("officer.here", finding, here.join(", "))
-                .mended_by("move --officer-dir to a medium of the officer's (docs/how-to.md)")
+            Finding::warning("officer.here", finding, here.join(", ")).mended_by(format!(
+                "mv {} /media/officer/, and then rootcellar --officer-dir /media/officer/… (docs/how-to.md)",
+                config.officer_dir().display()
+            ))
         })
         .into_iter()
         .collect()

@@ -20,8 +20,6 @@ use crate::files;
 use crate::session::Session;
 use crate::tokens::Which;
 
-/// Agents that are counted, at most.
-const AGENTS_MAX: usize = 10_000;
 /// Entries of one page.
 const PAGE: i32 = 500;
 
@@ -31,7 +29,7 @@ pub(super) struct Service {
     /// The newest custody manifest, and its time in milliseconds since 1970.
     pub(super) custody: Option<(Custody, i64)>,
     pub(super) grants: Vec<Grant>,
-    /// Agents, up to [`AGENTS_MAX`].
+    /// Agents that the ledger has, each of which must be renewed.
     pub(super) agents: usize,
     /// Last second of the anchor that expires first; `None` where the bundle does not verify.
     pub(super) root_not_after: Option<i64>,
@@ -133,14 +131,13 @@ async fn grants(client: &Client) -> Result<Vec<Grant>, Failure> {
 
 async fn agents(client: &Client) -> Result<usize, Failure> {
     let (mut agents, mut page_token) = (0, String::new());
-    while agents < AGENTS_MAX {
+    loop {
         let request = ListAgentsRequest { page_size: PAGE, page_token };
         let page = client.agents().list_agents(request).await?.into_inner();
         agents += page.agents.len();
         page_token = page.next_page_token;
         if page_token.is_empty() {
-            break;
+            return Ok(agents);
         }
     }
-    Ok(agents)
 }

@@ -1,5 +1,7 @@
 //! What the running service says of itself, judged.
 
+use proto::v1::Obstacle;
+
 use super::facts::{Facts, Rate};
 use super::finding::Finding;
 use super::service::Service;
@@ -19,22 +21,23 @@ pub(super) const REST: &str = "; the rest of an issuance costs more (docs/benchm
 /// Whether it issues, and what officers stopped.
 pub(super) fn readiness(service: &Service) -> Vec<Finding> {
     let status = &service.status;
+    let obstacles = status.obstacles().chain(std::iter::repeat(Obstacle::Unspecified));
     let mut found: Vec<Finding> = status
         .reasons
         .iter()
-        .map(|reason| {
-            // The clock has a line of its own that mends it.
-            let (check, fix) = match reason {
-                clock if clock.starts_with("the clock") => {
-                    ("clock.wrong", "set the clock; where it is right: rootcellar clock confirm")
+        .zip(obstacles)
+        .map(|(reason, what)| {
+            let (check, fix) = match what {
+                Obstacle::ClockWrong => {
+                    ("clock.wrong", "timedatectl set-ntp true; where the clock is right: rootcellar clock confirm")
                 }
-                entropy if entropy.starts_with("the random numbers") => {
-                    ("entropy.failed", "look at the source (docs/custody.md), then start the service again")
-                }
-                damage if damage.starts_with("the journal is damaged") => {
-                    ("journal.damaged", "rootcellar journal restore FILE")
-                }
-                _ => ("service.not-ready", "rootcellar status"),
+                Obstacle::EntropyFailed => (
+                    "entropy.failed",
+                    "systemctl restart rootcellar (or rootcellar serve, anew), once the source is looked at (docs/custody.md)",
+                ),
+                Obstacle::JournalDamaged => ("journal.damaged", "rootcellar journal restore FILE"),
+                Obstacle::IssuerNotValid => ("issuer.not-valid", "rootcellar issuer activate SHA256, of another"),
+                Obstacle::Unspecified => ("service.not-ready", "rootcellar status"),
             };
             Finding::critical(check, "the service does not issue", reason).mended_by(fix)
         })
@@ -49,7 +52,7 @@ pub(super) fn readiness(service: &Service) -> Vec<Finding> {
             format!("{} rungs of the recovery ladder since the keeper started", status.token_recoveries);
         found.push(
             Finding::warning("token.recoveries", "the token was lost and brought back", seen)
-                .mended_by("look at the token; the service's log has each cause"),
+                .mended_by("rootcellar token inspect; the service's log has each cause"),
         );
     }
     found
@@ -71,11 +74,23 @@ pub(super) fn certificates(service: &Service, now_secs: i64) -> Vec<Finding> {
     let status = &service.status;
     let issuer = status.issuer_not_after.map(|end| end.seconds);
     let ends = [
-        ("certificate.issuer", "the issuer's certificate", issuer, 30 * DAY_SECS),
-        ("certificate.root", "the root's certificate", service.root_not_after, 365 * DAY_SECS),
+        (
+            "certificate.issuer",
+            "the issuer's certificate",
+            issuer,
+            30 * DAY_SECS,
+            "rootcellar ceremony plan rotation --token issuing --out issuer-2",
+        ),
+        (
+            "certificate.root",
+            "the root's certificate",
+            service.root_not_after,
+            365 * DAY_SECS,
+            "rootcellar ceremony plan root --out root-2",
+        ),
     ];
     let mut found: Vec<Finding> = Vec::new();
-    for (check, what, end, early) in ends {
+    for (check, what, end, early, fix) in ends {
         let Some(end) = end.filter(|end| end - now_secs < early) else { continue };
         let left = u64::try_from(end - now_secs).map_or("over".to_owned(), duration);
         let seen = format!("{} ({left} left)", rfc3339(end));
@@ -86,7 +101,7 @@ pub(super) fn certificates(service: &Service, now_secs: i64) -> Vec<Finding> {
         } else {
             Finding::warning(check, finding, seen)
         };
-        found.push(finding.mended_by("prepare the next one (docs/how-to.md)"));
+        found.push(finding.mended_by(fix));
     }
     if let Some(next) = status.crl_next_update.filter(|next| next.seconds < now_secs) {
         let seen = format!("nextUpdate {}", rfc3339(next.seconds));
@@ -144,7 +159,9 @@ pub(super) fn custody(service: &Service, facts: Option<&Facts>, now_ms: i64) -> 
         let finding = "the PKCS#11 module on the disk is not the one that the keeper runs";
         found.push(
             Finding::warning("token.module", finding, format!("sha256 {on_disk}, the keeper's {loaded}"))
-                .mended_by("find out who changed it, then start the service again"),
+                .mended_by(
+                    "rootcellar token list, and find out who changed it; then systemctl restart rootcellar",
+                ),
         );
     }
     found
@@ -175,8 +192,9 @@ pub(super) fn capacity(service: &Service, rate: Rate) -> Vec<Finding> {
     if service.agents as u64 > agents {
         let finding = format!("there are more agents than the {agents} that the token supports");
         found.push(
-            Finding::critical("capacity.agents", finding, format!("{} agents", service.agents))
-                .mended_by("a faster token, or longer lifetimes: rootcellar grant set"),
+            Finding::critical("capacity.agents", finding, format!("{} agents", service.agents)).mended_by(
+                "rootcellar grant set CONTROLLER 'name=…;ttl=…', with longer lifetimes, or a faster token",
+            ),
         );
     }
     let granted: u64 = service.grants.iter().map(|grant| u64::from(grant.budget_per_hour)).sum();
@@ -207,5 +225,43 @@ mod tests {
     #[test]
     fn a_token_of_ten_signatures_a_second_renews_seventeen_thousand_agents_of_an_hour() {
         assert_eq!(supports(Rate { per_second: 10.0, threads: 1 }, 3600), 17_100);
+    }
+
+    fn service() -> Service {
+        Service {
+            status: proto::v1::GetStatusResponse::default(),
+            custody: None,
+            grants: Vec::new(),
+            agents: 0,
+            root_not_after: None,
+            prepared_issuers: 1,
+            inconsistent: None,
+        }
+    }
+
+    fn told(findings: Vec<Finding>) -> serde_json::Value {
+        serde_json::to_value(findings).unwrap()
+    }
+
+    #[test]
+    fn what_keeps_it_from_issuing_is_told_by_code_whatever_the_sentence_says() {
+        let mut service = service();
+        let (clock, damaged) = (Obstacle::ClockWrong.into(), Obstacle::JournalDamaged.into());
+        service.status.reasons = vec!["it is late".into(), "something broke".into(), "of tomorrow".into()];
+        service.status.obstacles = vec![clock, damaged];
+        let told = told(readiness(&service));
+        let checks = [&told[0]["check"], &told[1]["check"], &told[2]["check"]];
+        assert_eq!(checks, ["clock.wrong", "journal.damaged", "service.not-ready"]);
+    }
+
+    #[test]
+    fn more_agents_than_are_supported_is_critical_and_as_many_are_not() {
+        let rate = Rate { per_second: 10.0, threads: 1 };
+        let checks = |agents| {
+            let found = told(capacity(&Service { agents, ..service() }, rate));
+            found.as_array().unwrap().iter().map(|one| one["check"].clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(checks(17_100), ["capacity"]);
+        assert_eq!(checks(17_101), ["capacity", "capacity.agents"]);
     }
 }

@@ -24,21 +24,21 @@ pub(super) fn flags(facts: &Facts) -> Vec<Finding> {
                 "a wrong PIN was entered since the last login",
                 format!("{seen}: CKF_USER_PIN_COUNT_LOW"),
             )
-            .mended_by("find out who tried; a login with the right PIN clears it where the token clears it"),
+            .mended_by("rootcellar token inspect (a right PIN clears it where the token clears it), and find out who tried"),
         );
     }
     if !flags.rng {
         let finding = "the token has no random number generator";
         found.push(
             Finding::critical("token.rng", finding, format!("{seen}: no CKF_RNG"))
-                .mended_by("use a token that has one"),
+                .mended_by("token.uri = \"pkcs11:token=LABEL\", of one that has it: rootcellar token conformance MODULE --token LABEL"),
         );
     }
     if flags.write_protected {
         let finding = "the token cannot be written: it keeps no checkpoint, and a log that goes back is not noticed by it";
         found.push(
             Finding::warning("token.write-protected", finding, format!("{seen}: CKF_WRITE_PROTECTED"))
-                .mended_by("lift the write protection"),
+                .mended_by("rootcellar token list, once the vendor's tool has lifted the protection"),
         );
     }
     found
@@ -92,7 +92,7 @@ pub(super) fn root(facts: &Facts, root: &TokenUri) -> Vec<Finding> {
             "the service's module shows the root's token",
             format!("token {label} (serial {serial})"),
         )
-        .mended_by("move the root's token off this machine (docs/how-to.md)")
+        .mended_by("root-token.dir = \"…\", on a medium of the officer's; a device is taken out of this machine (docs/how-to.md)")
     });
     found.collect()
 }
@@ -169,7 +169,9 @@ pub(super) fn provenance(attestation: &str, exceptions: &[String]) -> Vec<Findin
     }
     if !exceptions.is_empty() {
         let finding = "the token's profile excuses claims about where its keys come from";
-        found.push(Finding::warning("token.exceptions", finding, exceptions.join(", ")));
+        found.push(Finding::warning("token.exceptions", finding, exceptions.join(", ")).mended_by(
+            "provenance-exceptions = [], in the token's profile, for one that makes them: rootcellar token conformance MODULE --token LABEL",
+        ));
     }
     found
 }
