@@ -26,6 +26,15 @@ pub struct KeyFound {
     pub attributes: KeyAttributes,
 }
 
+/// A private key found in a token without a public half that we can read.
+#[derive(Clone, Debug)]
+pub struct Stray {
+    /// CKA_ID; empty where it has none.
+    pub id: Vec<u8>,
+    /// Its attributes.
+    pub attributes: KeyAttributes,
+}
+
 /// The token's: a key that is not generated there, sensitive, never extractable and sign-only.
 #[derive(Debug, thiserror::Error)]
 #[error(
@@ -176,6 +185,27 @@ impl TokenSession {
             }
         }
         Ok(keys)
+    }
+
+    /// Private keys that [`TokenSession::keys`] leaves out: without a public half that we can read, as a key of another kind or one whose public
+    /// object is gone.
+    ///
+    /// # Errors
+    /// The token fails.
+    pub fn strays(&self) -> Result<Vec<Stray>, TokenError> {
+        let known: Vec<ObjectHandle> = self.keys()?.into_iter().map(|found| found.key.handle).collect();
+        let (_, _alone) = self.module().alone();
+        let mut strays = Vec::new();
+        for handle in self.raw().find_objects(&[Attribute::Class(ObjectClass::PRIVATE_KEY)])? {
+            if !known.contains(&handle) {
+                let id = match self.raw().get_attributes(handle, &[AttributeType::Id])?.pop() {
+                    Some(Attribute::Id(id)) => id,
+                    _ => Vec::new(),
+                };
+                strays.push(Stray { id, attributes: KeyAttributes::read(self.raw(), handle) });
+            }
+        }
+        Ok(strays)
     }
 
     /// Whether the token shows a public key object of this SubjectPublicKeyInfo. Needs no login: for choosing among tokens.

@@ -10,13 +10,16 @@
 mod observe;
 
 use crossbeam_channel::Sender;
-use ledger::custody::differences;
-use ledger::entry::{Custody, Reference};
+use ledger::bundle::{Bundle, IssuerState};
+use ledger::custody::{UNKNOWN, differences};
+use ledger::entry::{Custody, KeyCustody, KeyState, Reference};
+use ledger::note::VerifierKey;
+use sha2::{Digest as _, Sha256};
 
-use crate::HOUR_MS;
 use crate::journal::{JournalError, Reader};
+use crate::{HOUR_MS, charters, trust};
 
-pub(crate) use observe::{LoadedModule, Observer, root_of};
+pub(crate) use observe::{LoadedModule, Observer, roots};
 
 /// When the next manifest is due. Owned by the sequencer.
 pub(crate) struct Manifests {
@@ -56,6 +59,10 @@ impl Manifests {
         now_ms: i64,
     ) -> Result<Custody, JournalError> {
         (self.ordered, self.last_ms) = (false, Some(now_ms));
+        let (bundle, _) = charters::bundle(reader)?;
+        for key in observed.keys.iter_mut().filter(|key| key.purpose == UNKNOWN) {
+            recognise(key, &bundle);
+        }
         if let Some((index, before)) = reader.newest_custody()? {
             observed.previous = Some(Reference { origin: origin.to_owned(), index });
             let found = differences(&before, &observed);
@@ -63,4 +70,20 @@ impl Manifests {
         }
         Ok(observed)
     }
+}
+
+/// Names a key that is not in use, where the trust bundle knows it: an issuer that stands ready or is retired, another key of the log.
+fn recognise(key: &mut KeyCustody, bundle: &Bundle) {
+    let line = bundle.issuers().iter().find(|line| line.spki_sha256 == *key.spki_sha256);
+    let mut logs = bundle.logs().iter().flat_map(|log| &log.keys);
+    let is_this = |log: &VerifierKey| Sha256::digest(trust::spki_of(log)).as_slice() == key.spki_sha256;
+    let (purpose, state) = match line.map(|line| line.state) {
+        Some(IssuerState::Prepared) => ("issuer", KeyState::PreActivation),
+        Some(IssuerState::Active) => ("issuer", KeyState::Active),
+        Some(IssuerState::Retired) => ("issuer", KeyState::Deactivated),
+        None if logs.any(is_this) => ("log", KeyState::Active),
+        None => return,
+    };
+    purpose.clone_into(&mut key.purpose);
+    key.set_state(state);
 }

@@ -117,7 +117,7 @@ pub(crate) fn issuers(reader: &Reader<'_>) -> Result<Vec<Issuer>, JournalError> 
 }
 
 /// The anchors of every trust bundle so far. Which one was in force when a certificate came, its import judged.
-fn published(reader: &Reader<'_>) -> Result<Vec<Issuer>, JournalError> {
+pub(crate) fn published(reader: &Reader<'_>) -> Result<Vec<Issuer>, JournalError> {
     let bundles = charters::bundles(reader)?;
     let anchors = bundles.iter().flat_map(|contents| &contents.anchors);
     Ok(anchors.filter_map(|anchor| Issuer::parse(anchor).ok()).collect())

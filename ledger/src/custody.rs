@@ -16,6 +16,9 @@ const NAMED: usize = 4;
 /// Purpose of the root's key, which only the founding manifest has.
 const ROOT: &str = "root";
 
+/// Purpose of a key that the ledger does not know.
+pub const UNKNOWN: &str = "unknown";
+
 /// Differences that one manifest tells, at most. More are a token that was replaced.
 pub const DIFFERENCES_MAX: usize = 100;
 
@@ -49,12 +52,14 @@ pub fn facts(custody: &Custody) -> Facts {
         facts.insert("module: library version".into(), module.library_version.clone());
         facts.insert("module: cryptoki version".into(), module.cryptoki_version.clone());
     }
-    if let Some(root) = &custody.root_token {
-        facts.insert("root's token: label".into(), root.label.clone());
-        facts.insert("root's token: serial".into(), root.serial.clone());
-        facts.insert("root's token: public key".into(), hex(&root.spki_sha256));
+    for root in &custody.root_tokens {
+        let beginning = root.spki_sha256.get(..NAMED).unwrap_or(&root.spki_sha256);
+        let of = format!("root's token {}", hex(beginning));
+        facts.insert(format!("{of}: label"), root.label.clone());
+        facts.insert(format!("{of}: serial"), root.serial.clone());
+        facts.insert(format!("{of}: public key"), hex(&root.spki_sha256));
         let seen = if root.visible { "visible to the service" } else { "absent" };
-        facts.insert("root's token: state".into(), seen.into());
+        facts.insert(format!("{of}: state"), seen.into());
     }
     facts
 }

@@ -33,7 +33,11 @@ fn manifest() -> Custody {
             sha256: vec![7; 32],
             ..ModuleCustody::default()
         }),
-        root_token: Some(RootTokenCustody { label: "root".into(), ..RootTokenCustody::default() }),
+        root_tokens: vec![RootTokenCustody {
+            label: "root".into(),
+            spki_sha256: vec![1; 32],
+            ..RootTokenCustody::default()
+        }],
         ..Custody::default()
     }
 }
@@ -62,8 +66,8 @@ fn every_change_is_told() {
     assert_eq!(state, one("issuer key 02020202 in issuing (serial 77): state", "active", "compromised"));
     let module = changed(|now| now.module.as_mut().unwrap().sha256 = vec![8; 32]);
     assert_eq!(module, one("module: sha256", &"07".repeat(32), &"08".repeat(32)));
-    let root = changed(|now| now.root_token.as_mut().unwrap().visible = true);
-    assert_eq!(root, one("root's token: state", "absent", "visible to the service"));
+    let root = changed(|now| now.root_tokens[0].visible = true);
+    assert_eq!(root, one("root's token 01010101: state", "absent", "visible to the service"));
     let firmware = changed(|now| now.tokens[0].firmware = "2.7".into());
     assert_eq!(firmware, one("token issuing (serial 77): firmware", "", "2.7"));
     let gone = changed(|now| now.keys[0].attributes.truncate(1));

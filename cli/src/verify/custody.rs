@@ -84,7 +84,7 @@ mod tests {
         Custody {
             keys: vec![key("issuer"), key("log")],
             module: Some(ModuleCustody { sha256: vec![8; 32], ..ModuleCustody::default() }),
-            root_token: Some(RootTokenCustody { label: "root".into(), ..RootTokenCustody::default() }),
+            root_tokens: vec![RootTokenCustody { label: "root".into(), ..RootTokenCustody::default() }],
             ..Custody::default()
         }
     }

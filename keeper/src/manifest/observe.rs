@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use certs::compose::Validity;
-use hsm_config::{KeyFound, Token, TokenConfig, TokenError, TokenInfo, TokenSession};
+use hsm_config::{KeyAttributes, KeyFound, Stray, Token, TokenConfig, TokenError, TokenInfo, TokenSession};
+use ledger::custody::UNKNOWN;
 use ledger::entry::{
     Attribute, Custody as Manifest, KeyCustody, KeyState, ModuleCustody, RootTokenCustody, TokenCustody,
 };
@@ -14,8 +15,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::Clock;
 use crate::custody::Custody;
-use crate::journal::Reader;
+use crate::journal::{JournalError, Reader};
 use crate::start::StartError;
+use crate::trust;
 
 /// Purpose of the root's key in the founding manifest.
 const ROOT: &str = "root";
@@ -30,8 +32,8 @@ pub(crate) struct LoadedModule {
 pub(crate) struct Observer {
     pub(crate) custody: Arc<Custody>,
     pub(crate) module: LoadedModule,
-    /// The root's token as the founding manifest names it; `None` in a journal whose founding has none.
-    pub(crate) root: Option<RootTokenCustody>,
+    /// Where the roots' keys are: as the founding manifest names it, and of later roots their keys alone.
+    pub(crate) roots: Vec<RootTokenCustody>,
     /// Of the issuer's certificate.
     pub(crate) issuer_validity: Validity,
     pub(crate) clock: Clock,
@@ -91,12 +93,21 @@ impl Observer {
         let info = token.info();
         let mut exceptions = profile.exceptions();
         exceptions.sort();
-        let keys = [("issuer", issuer, self.issuer_state()), ("log", log, KeyState::Active)];
+        let attestation = &profile.attestation;
+        let used = [issuer.key.public_key().to_vec(), log.key.public_key().to_vec()];
+        let found = session.keys()?;
+        let mut keys = vec![
+            key_custody("issuer", &issuer, info, self.issuer_state(), attestation),
+            key_custody("log", &log, info, KeyState::Active, attestation),
+        ];
+        // Whose they are, the ledger says where it knows them.
+        let others = found.iter().filter(|found| !used.iter().any(|used| *used == *found.key.public_key()));
+        keys.extend(others.map(|key| key_custody(UNKNOWN, key, info, KeyState::Unspecified, attestation)));
+        keys.extend(session.strays()?.iter().map(|stray| stray_custody(stray, info, attestation)));
+        keys[2..].sort_by(|a, b| (&a.spki_sha256, &a.cka_id).cmp(&(&b.spki_sha256, &b.cka_id)));
         Ok(Manifest {
-            keys: keys
-                .into_iter()
-                .map(|(purpose, key, state)| key_custody(purpose, &key, info, state, &profile.attestation))
-                .collect(),
+            root_tokens: self.roots_seen(&found, token)?,
+            keys,
             tokens: vec![TokenCustody {
                 label: info.label.clone(),
                 serial: info.serial.clone(),
@@ -106,7 +117,6 @@ impl Observer {
                 exceptions,
             }],
             module: Some(self.module_custody(token)?),
-            root_token: self.root(session, token)?,
             ..Manifest::default()
         })
     }
@@ -132,33 +142,66 @@ impl Observer {
         })
     }
 
-    /// Whether the module shows the root's token, by label and serial number, or the service's token has a key pair with the root's public
-    /// key. A serial number alone names no token: tpm2-pkcs11 gives every one the same.
-    fn root(&self, session: &TokenSession, token: &Token) -> Result<Option<RootTokenCustody>, TokenError> {
-        let Some(root) = &self.root else { return Ok(None) };
+    /// Whether the module shows a root's token, by label and serial number, or the service's token has a key pair with a root's public key. A
+    /// serial number alone names no token: tpm2-pkcs11 gives every one the same.
+    fn roots_seen(&self, keys: &[KeyFound], token: &Token) -> Result<Vec<RootTokenCustody>, TokenError> {
         let tokens = Token::list(token.module())?;
-        let shown = tokens.iter().map(Token::info).filter(|info| info.initialized);
-        let mut tokens_of_its_name = shown.filter(|info| is_named(info, root));
-        let is_root = |key: &KeyFound| Sha256::digest(key.key.public_key()).as_slice() == root.spki_sha256;
-        let visible = tokens_of_its_name.next().is_some() || session.keys()?.iter().any(is_root);
-        Ok(Some(RootTokenCustody { visible, ..root.clone() }))
+        let shown: Vec<_> = tokens.iter().map(Token::info).filter(|info| info.initialized).collect();
+        let seen = |root: &RootTokenCustody| {
+            let is_its = |key: &KeyFound| Sha256::digest(key.key.public_key()).as_slice() == root.spki_sha256;
+            let visible = shown.iter().any(|info| is_named(info, root)) || keys.iter().any(is_its);
+            RootTokenCustody { visible, ..root.clone() }
+        };
+        Ok(self.roots.iter().map(seen).collect())
     }
 }
 
 /// By both: a serial number alone names no token.
 fn is_named(info: &TokenInfo, root: &RootTokenCustody) -> bool {
-    (&info.label, &info.serial) == (&root.label, &root.serial)
+    !root.label.is_empty() && (&info.label, &info.serial) == (&root.label, &root.serial)
 }
 
-/// The root's token as a founding manifest names it.
-pub(crate) fn root_of(founding: &Manifest) -> Option<RootTokenCustody> {
-    let root = founding.keys.iter().find(|key| key.purpose == ROOT)?;
-    Some(RootTokenCustody {
-        label: root.token_label.clone(),
-        serial: root.token_serial.clone(),
-        spki_sha256: root.spki_sha256.clone(),
-        visible: false,
-    })
+/// Where the roots' keys are: the founding manifest names the first one's token; of the other anchors of the trust bundles the key is known.
+///
+/// # Errors
+/// The journal contradicts itself.
+pub(crate) fn roots(reader: &Reader<'_>) -> Result<Vec<RootTokenCustody>, JournalError> {
+    let founding = reader.founding_custody()?.unwrap_or_default();
+    let root = founding.keys.into_iter().filter(|key| key.purpose == ROOT);
+    let mut roots: Vec<RootTokenCustody> = root
+        .map(|root| RootTokenCustody {
+            label: root.token_label,
+            serial: root.token_serial,
+            spki_sha256: root.spki_sha256,
+            visible: false,
+        })
+        .collect();
+    for anchor in trust::published(reader)? {
+        let spki_sha256 = anchor.spki_sha256().to_vec();
+        if roots.iter().all(|root| root.spki_sha256 != spki_sha256) {
+            roots.push(RootTokenCustody { spki_sha256, ..RootTokenCustody::default() });
+        }
+    }
+    Ok(roots)
+}
+
+/// A private key that cannot be named by its public half.
+fn stray_custody(stray: &Stray, token: &TokenInfo, attestation: &str) -> KeyCustody {
+    KeyCustody {
+        purpose: UNKNOWN.to_owned(),
+        cka_id: stray.id.clone(),
+        token_label: token.label.clone(),
+        token_serial: token.serial.clone(),
+        attributes: attributes(&stray.attributes),
+        attestation: attestation.to_owned(),
+        ..KeyCustody::default()
+    }
+}
+
+fn attributes(attributes: &KeyAttributes) -> Vec<Attribute> {
+    let attribute =
+        |(name, value): (&str, &str)| Attribute { name: name.to_owned(), value: value.to_owned() };
+    attributes.iter().map(attribute).collect()
 }
 
 fn key_custody(
@@ -168,15 +211,13 @@ fn key_custody(
     state: KeyState,
     attestation: &str,
 ) -> KeyCustody {
-    let attribute =
-        |(name, value): (&str, &str)| Attribute { name: name.to_owned(), value: value.to_owned() };
     KeyCustody {
         purpose: purpose.to_owned(),
         spki_sha256: Sha256::digest(found.key.public_key()).to_vec(),
         cka_id: found.key.id().to_vec(),
         token_label: token.label.clone(),
         token_serial: token.serial.clone(),
-        attributes: found.attributes.iter().map(attribute).collect(),
+        attributes: attributes(&found.attributes),
         state: state.into(),
         attestation: attestation.to_owned(),
     }

@@ -27,7 +27,7 @@ impl Sequencer {
         if !manifest.differences.is_empty() {
             self.metrics.alarm("custody_differs");
         }
-        if manifest.root_token.as_ref().is_some_and(|root| root.visible) {
+        if manifest.root_tokens.iter().any(|root| root.visible) {
             tracing::error!(
                 alarm = "root-token-visible",
                 "the service's module shows the root's token: take it away (invariant I1)"

@@ -69,7 +69,7 @@ impl Checked {
             observer: Observer {
                 custody: Arc::clone(&custody),
                 module,
-                root: journal.reader().founding_custody()?.as_ref().and_then(manifest::root_of),
+                roots: manifest::roots(&journal.reader())?,
                 issuer_validity: issuer.validity(),
                 clock: Arc::clone(&clock),
             },

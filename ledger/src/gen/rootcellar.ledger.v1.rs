@@ -260,7 +260,7 @@ pub struct Refusal {
 /// writes one at every start and every hour, each whole, so that one entry with its proof stands for itself.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Custody {
-    /// One for each key.
+    /// One for each private key in the token in use, those that nobody knows among them.
     #[prost(message, repeated, tag = "1")]
     pub keys: ::prost::alloc::vec::Vec<KeyCustody>,
     /// One for each token with one of those keys.
@@ -269,9 +269,9 @@ pub struct Custody {
     /// The PKCS#11 module.
     #[prost(message, optional, tag = "3")]
     pub module: ::core::option::Option<ModuleCustody>,
-    /// The root's token, which the service must not see.
-    #[prost(message, optional, tag = "4")]
-    pub root_token: ::core::option::Option<RootTokenCustody>,
+    /// Where the root keys are, none of which the service must see: the founding one first, then those of the trust bundles.
+    #[prost(message, repeated, tag = "4")]
+    pub root_tokens: ::prost::alloc::vec::Vec<RootTokenCustody>,
     /// The manifest before.
     #[prost(message, optional, tag = "5")]
     pub previous: ::core::option::Option<Reference>,
@@ -285,10 +285,10 @@ pub struct Custody {
 /// One key as its token describes it.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct KeyCustody {
-    /// Use of the key ("issuer", "log", "root").
+    /// Use of the key: "issuer" or "log" of those that the ledger knows, in use or not; "root" in the founding manifest; "unknown".
     #[prost(string, tag = "1")]
     pub purpose: ::prost::alloc::string::String,
-    /// SHA-256 of its SubjectPublicKeyInfo, 32 bytes.
+    /// SHA-256 of its SubjectPublicKeyInfo, 32 bytes. Empty of an unknown key without a public half.
     #[prost(bytes = "vec", tag = "2")]
     pub spki_sha256: ::prost::alloc::vec::Vec<u8>,
     /// CKA_ID.
@@ -351,13 +351,13 @@ pub struct ModuleCustody {
     #[prost(string, tag = "5")]
     pub cryptoki_version: ::prost::alloc::string::String,
 }
-/// The root's token, as the founding manifest names it.
+/// Where a root's key is.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RootTokenCustody {
-    /// Its label.
+    /// Label of its token, as the founding manifest names it. Empty of a root that came later.
     #[prost(string, tag = "1")]
     pub label: ::prost::alloc::string::String,
-    /// Its serial number.
+    /// The token's serial number. Empty of a root that came later.
     #[prost(string, tag = "2")]
     pub serial: ::prost::alloc::string::String,
     /// SHA-256 of the root key's SubjectPublicKeyInfo, 32 bytes.

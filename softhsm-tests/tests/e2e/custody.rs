@@ -59,14 +59,85 @@ async fn a_start_writes_what_the_token_says() {
     }
     let file = Sha256::digest(fs::read(SOFTHSM2).unwrap());
     assert_eq!(first["module"]["sha256"], data_encoding::HEXLOWER.encode(&file));
-    assert_eq!(first["root_token"]["label"], "rootcellar-root");
-    assert_eq!(first["root_token"]["visible"], false);
+    assert_eq!(first["root_tokens"][0]["label"], "rootcellar-root");
+    assert_eq!(first["root_tokens"][0]["visible"], false);
     assert_eq!(first["differences"], json!([]), "the keys are as they were founded");
     house.restart().await;
     let second = show(&house);
     assert_eq!((&second["previous"], &second["differences"]), (&first["entry"], &json!([])));
     assert!(house.cell.run(&["custody", "diff"]).ok().contains("Nothing differs"));
     house.cell.run(&["ledger", "verify"]).ok();
+}
+
+/// Whatever lies in the token is told: keys of no use here, with and without a public half, and those that stand ready.
+#[tokio::test]
+async fn every_private_key_in_the_token_is_told() {
+    let mut house = House::new();
+    house.cell.run(&["ceremony", "plan", "rotation", "--token", "issuing", "--out", "issuer-2"]).ok();
+    for act in [&["approve", "--yes"][..], &["execute"], &["approve", "--yes"], &["import"]] {
+        house.cell.run(&[&["ceremony"], act, &["issuer-2"]].concat()).ok();
+    }
+    let pin = fs::read_to_string(house.cell.data_dir().join("token/pin")).unwrap();
+    let conf = house.cell.data_dir().join("token/softhsm2.conf");
+    let tool = |arguments: &[&str]| {
+        let ran = Command::new("pkcs11-tool")
+            .env("SOFTHSM2_CONF", &conf)
+            .args([
+                "--module",
+                SOFTHSM2,
+                "--token-label",
+                "rootcellar-issuing",
+                "--login",
+                "--pin",
+                pin.trim(),
+            ])
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    };
+    for (label, id) in [("stranger", "77"), ("half", "88")] {
+        tool(&["--keypairgen", "--key-type", "EC:prime256v1", "--label", label, "--id", id]);
+    }
+    tool(&["--delete-object", "--type", "pubkey", "--id", "88"]);
+    house.restart().await;
+    let shown = show(&house);
+    let mut told: Vec<String> = shown["keys"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| format!("{} {}", key["purpose"].as_str().unwrap(), key["state"].as_str().unwrap()))
+        .collect();
+    told.sort();
+    assert_eq!(told, ["issuer active", "issuer pre-activation", "log active", "unknown ", "unknown "]);
+    let ids: Vec<&str> = shown["keys"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|key| key["purpose"] == "unknown")
+        .map(|key| key["cka_id"].as_str().unwrap())
+        .collect();
+    assert!(ids.contains(&"77") && ids.contains(&"88"), "{ids:?}");
+    assert_eq!(alarms(&house, "custody_differs"), "1");
+    let said = house.cell.run(&["doctor"]);
+    assert!(said.stdout.contains("[custody.unknown-keys]"), "{}", said.stdout);
+    house.cell.run(&["ledger", "verify"]).ok();
+}
+
+/// Another root that officers publish is looked for as the first is.
+#[tokio::test]
+async fn every_root_of_the_bundle_must_be_absent() {
+    let mut house = House::new();
+    house.cell.run(&["ceremony", "plan", "root", "--out", "root-2"]).ok();
+    for act in [&["approve", "--yes"][..], &["execute"], &["approve", "--yes"], &["import"]] {
+        house.cell.run(&[&["ceremony"], act, &["root-2"]].concat()).ok();
+    }
+    house.restart().await;
+    let shown = show(&house);
+    let roots = shown["root_tokens"].as_array().unwrap();
+    assert_eq!(roots.len(), 2, "{shown}");
+    assert!(roots.iter().all(|root| root["visible"] == false), "{shown}");
+    assert_ne!(roots[0]["spki_sha256"], roots[1]["spki_sha256"]);
 }
 
 #[tokio::test]
@@ -117,7 +188,7 @@ async fn the_roots_token_must_not_be_seen() {
         copied(&token.unwrap().path(), &tokens);
     }
     house.serving = house.cell.serve();
-    assert_eq!(show(&house)["root_token"]["visible"], true);
+    assert_eq!(show(&house)["root_tokens"][0]["visible"], true);
     assert_eq!(alarms(&house, "root_token_visible"), "1");
     assert!(house.serving.log().contains("root-token-visible"));
     let file = house.cell.path("custody.proof").display().to_string();

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use data_encoding::HEXLOWER;
 use hsm_config::KeyAttributes;
-use ledger::custody::state_name;
-use ledger::entry::{self, Custody, CustodyDifference, KeyCustody};
+use ledger::custody::{UNKNOWN, state_name};
+use ledger::entry::{self, Custody, CustodyDifference, KeyCustody, RootTokenCustody};
 use serde::Serialize;
 
 use crate::commands::view::Moment;
@@ -17,7 +17,7 @@ pub(in crate::commands) struct Manifest {
     keys: Vec<Key>,
     tokens: Vec<Token>,
     module: Option<Module>,
-    root_token: Option<RootToken>,
+    root_tokens: Vec<RootToken>,
     /// Entry of the manifest before.
     previous: Option<u64>,
     differences: Vec<Difference>,
@@ -97,12 +97,7 @@ impl From<&Custody> for Manifest {
                 library_version: module.library_version.clone(),
                 cryptoki_version: module.cryptoki_version.clone(),
             }),
-            root_token: custody.root_token.as_ref().map(|root| RootToken {
-                label: root.label.clone(),
-                serial: root.serial.clone(),
-                spki_sha256: hex(&root.spki_sha256),
-                visible: root.visible,
-            }),
+            root_tokens: custody.root_tokens.iter().cloned().map(RootToken::from).collect(),
             previous: custody.previous.as_ref().map(|previous| previous.index),
             differences: custody.differences.iter().cloned().map(Difference::from).collect(),
             differences_untold: custody.differences_untold,
@@ -113,10 +108,12 @@ impl From<&Custody> for Manifest {
 impl Manifest {
     /// Why the first key that is not fit for a CA is not; or that the root's token was seen.
     pub(super) fn flaw(&self) -> Option<String> {
-        let visible = self.root_token.as_ref().is_some_and(|root| root.visible);
+        let visible = self.root_tokens.iter().any(|root| root.visible);
         let seen = visible.then(|| "the service could see the root's token (invariant I1)".to_owned());
+        // What nobody knows is no key of the service: it is told, and the doctor looks at it.
+        let ours = self.keys.iter().filter(|key| key.purpose != UNKNOWN);
         let unfit = |key: &Key| key.flaw.as_ref().map(|flaw| format!("{} key: {flaw}", key.purpose));
-        self.keys.iter().find_map(unfit).or(seen)
+        ours.into_iter().find_map(unfit).or(seen)
     }
 }
 
@@ -163,6 +160,13 @@ impl From<entry::TokenCustody> for Token {
     }
 }
 
+impl From<RootTokenCustody> for RootToken {
+    fn from(root: RootTokenCustody) -> Self {
+        let RootTokenCustody { label, serial, spki_sha256, visible } = root;
+        Self { label, serial, spki_sha256: HEXLOWER.encode(&spki_sha256), visible }
+    }
+}
+
 impl From<CustodyDifference> for Difference {
     fn from(difference: CustodyDifference) -> Self {
         let CustodyDifference { subject, before, after } = difference;
@@ -184,9 +188,13 @@ impl Show for Manifest {
             page.field("  model", format!("{manufacturer} {model}, firmware {firmware}"));
             page.field_if("  cannot claim", token.exceptions.join(", "));
         }
-        if let Some(root) = &self.root_token {
+        for root in &self.root_tokens {
             let state = if root.visible { "VISIBLE to the service" } else { "absent from the service" };
-            page.field("root's token", format!("{} (serial {}): {state}", root.label, root.serial));
+            let key = format!("key sha256:{}", root.spki_sha256);
+            let token = format!("{} (serial {})", root.label, root.serial);
+            // Of a root that came later the key alone is known.
+            let named = if root.label.is_empty() { key } else { token };
+            page.field("root's token", format!("{named}: {state}"));
         }
         for key in &self.keys {
             page.line("");

@@ -3,6 +3,7 @@
 use certs::Issuer;
 use data_encoding::HEXLOWER;
 use ledger::bundle::{Bundle, IssuerState};
+use ledger::custody::UNKNOWN;
 use ledger::entry::entry::Kind;
 use ledger::entry::{self, Custody};
 use proto::client::Client;
@@ -77,10 +78,11 @@ impl Service {
         if is(Which::Standby) && !is(Which::Issuing) { Which::Standby } else { Which::Issuing }
     }
 
-    /// Public keys of the newest manifest, SHA-256 in hexadecimal.
+    /// Public keys of the newest manifest that the ledger knows, SHA-256 in hexadecimal.
     pub(super) fn keys(&self) -> Option<Vec<String>> {
         let (custody, _) = self.custody.as_ref()?;
-        Some(custody.keys.iter().map(|key| HEXLOWER.encode(&key.spki_sha256)).collect())
+        let known = custody.keys.iter().filter(|key| key.purpose != UNKNOWN);
+        Some(known.map(|key| HEXLOWER.encode(&key.spki_sha256)).collect())
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the running service says of itself, judged.
 
+use ledger::custody::UNKNOWN;
+use ledger::entry::Custody;
 use proto::v1::Obstacle;
 
 use super::facts::{Facts, Rate};
@@ -151,6 +153,7 @@ pub(super) fn custody(service: &Service, facts: Option<&Facts>, now_ms: i64) -> 
                 .mended_by("rootcellar custody diff"),
         );
     }
+    found.extend(unknown_keys(custody));
     let on_disk = facts.map(|facts| &facts.module_sha256);
     let loaded = custody.module.as_ref().map(|module| data_encoding::HEXLOWER.encode(&module.sha256));
     if let (Some(on_disk), Some(loaded)) = (on_disk, loaded)
@@ -165,6 +168,22 @@ pub(super) fn custody(service: &Service, facts: Option<&Facts>, now_ms: i64) -> 
         );
     }
     found
+}
+
+/// Private keys that lie in the service's token and that no bundle names: each is told in the manifest, and used by nobody here.
+fn unknown_keys(custody: &Custody) -> Option<Finding> {
+    let unknown: Vec<String> = custody
+        .keys
+        .iter()
+        .filter(|key| key.purpose == UNKNOWN)
+        .map(|key| format!("CKA_ID {}", data_encoding::HEXLOWER.encode(&key.cka_id)))
+        .collect();
+    (!unknown.is_empty()).then(|| {
+        let finding = "the service's token holds private keys that the ledger does not know";
+        Finding::warning("custody.unknown-keys", finding, unknown.join(", ")).mended_by(
+            "rootcellar token inspect, then pkcs11-tool --delete-object --type privkey --id CKA_ID, where nobody needs it",
+        )
+    })
 }
 
 /// Whether another issuer could take over.
