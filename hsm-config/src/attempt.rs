@@ -63,7 +63,7 @@ pub struct PinGuard {
 )]
 pub struct PinRefused {
     /// The token.
-    pub token: TokenName,
+    pub token: Box<TokenName>,
     /// Whether it was refused before this process tried.
     pub earlier: bool,
 }
@@ -151,7 +151,7 @@ impl PinGuard {
     }
 
     fn refusal(token: &TokenName, earlier: bool) -> PinError {
-        PinRefused { token: token.clone(), earlier }.into()
+        PinRefused { token: Box::new(token.clone()), earlier }.into()
     }
 
     fn failed(&self, cause: io::Error) -> PinError {
