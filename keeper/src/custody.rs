@@ -256,9 +256,9 @@ fn choose(configs: &[TokenConfig], issuer_spki: &[u8]) -> Result<(TokenConfig, T
     Err(first.unwrap_or(TokenError::Malformed("no token is configured")))
 }
 
-/// The key of the log that this token holds: the first, where it holds several.
+/// The key of the log that this token holds: of several the newest, which the bundle names last.
 fn log_spki(login: &TokenSession, spkis: &[Vec<u8>]) -> Result<Vec<u8>, TokenError> {
-    for spki in spkis {
+    for spki in spkis.iter().rev() {
         if login.has_public_key(spki)? {
             return Ok(spki.clone());
         }

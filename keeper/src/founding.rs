@@ -26,7 +26,7 @@ pub enum FoundingError {
 /// [`FoundingError`].
 pub fn found(dir: &Path, cell: &str, import: &Import<'_>, now_ms: i64) -> Result<(), FoundingError> {
     let origin = format!("{cell}/log/1");
-    let accepted = import.judge(&InForce::default(), &origin)?;
+    let accepted = import.judge(&InForce::default(), &origin, now_ms.div_euclid(1000))?;
     let mut journal = Journal::create(dir, cell, &origin)?;
     record(&mut journal, accepted.entries, now_ms)
 }
@@ -44,7 +44,8 @@ pub fn import(dir: &Path, import: &Import<'_>, now_ms: i64) -> Result<(String, u
     {
         return Err(ImportError::Replayed(index).into());
     }
-    let accepted = import.judge(&requests::in_force(&journal.reader())?, journal.origin())?;
+    let accepted =
+        import.judge(&requests::in_force(&journal.reader())?, journal.origin(), now_ms.div_euclid(1000))?;
     let (origin, first) = (journal.origin().to_owned(), journal.edge().size());
     record(&mut journal, accepted.entries, now_ms)?;
     journal.settle()?;

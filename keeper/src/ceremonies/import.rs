@@ -98,11 +98,16 @@ pub enum ImportError {
 }
 
 impl Import<'_> {
-    /// Judges what was handed in for the log of this origin.
+    /// Judges what was handed in for the log of this origin, at this second since 1970.
     ///
     /// # Errors
     /// [`ImportError`].
-    pub(crate) fn judge(&self, before: &InForce, origin: &str) -> Result<Accepted, ImportError> {
+    pub(crate) fn judge(
+        &self,
+        before: &InForce,
+        origin: &str,
+        now_secs: i64,
+    ) -> Result<Accepted, ImportError> {
         let mut entries = Vec::new();
         let charter = match (self.charter, &before.charter) {
             (Some(note), Some(in_force)) => Some(in_force.succeed(note)?),
@@ -125,6 +130,7 @@ impl Import<'_> {
         if let Some(bytes) = self.transcript {
             let anchors = before.bundle.as_ref().map_or(&[][..], Bundle::anchors);
             let evidence = Evidence::open(bytes, planned_under, anchors)?;
+            evidence.is_over(now_secs)?;
             entries.push(plain(Kind::Ceremony(entry::Ceremony { transcript: bytes.to_vec() })));
             entries.extend(certificates(&evidence)?);
             if before.charter.is_none() {

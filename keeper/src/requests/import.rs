@@ -33,7 +33,8 @@ pub(super) fn plan(
         let message = format!("the plan of this ceremony was carried out before, as entry {index}");
         return Err(Refusal::new(Reason::ProposalReplayed, message).on("transcript"));
     }
-    let accepted = import.judge(&in_force(&desk.reader)?, &desk.settings.origin)?;
+    let accepted =
+        import.judge(&in_force(&desk.reader)?, &desk.settings.origin, desk.now_ms.div_euclid(1000))?;
     let active = accepted.active.filter(|active| *active != desk.issuer.spki_sha256());
     let (mut entries, mut signed) = (Vec::new(), Vec::new());
     for imported in accepted.entries {

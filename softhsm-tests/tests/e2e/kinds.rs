@@ -162,6 +162,23 @@ async fn another_log_key_stands_ready_in_another_token() {
     still_issues(&house.build().await).await;
 }
 
+#[tokio::test]
+async fn another_log_key_in_the_same_token_signs_from_the_next_start() {
+    let cell = Cell::empty(BINARY);
+    cell.run(&["init"]).ok();
+    let mut house = House::of(cell);
+    let signer = |house: &House| {
+        let note = house.cell.run(&["ledger", "checkpoint"]).ok();
+        note.lines().find(|line| line.starts_with("— ")).unwrap().to_owned()[..40].to_owned()
+    };
+    let before = signer(&house);
+    held(&house, "log-2", &["log-key", "--token", "issuing"]);
+    house.restart().await;
+    house.cell.run(&["ledger", "verify"]).ok();
+    eventually("a checkpoint by the newer key", async || (signer(&house) != before).then_some(())).await;
+    house.cell.run(&["ledger", "verify"]).ok();
+}
+
 /// Key objects of the service's tokens: two for each pair, and the first token has two pairs.
 pub(crate) fn objects(house: &House) -> usize {
     let files = files_below(&house.cell.data_dir().join("token/tokens"));

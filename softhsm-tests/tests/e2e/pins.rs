@@ -153,13 +153,16 @@ fn one_wrong_pin_is_tried_once_by_every_command() {
     assert_eq!(faults.logins() - before, 1, "one try in all");
 }
 
-/// Runs a program on a terminal of its own and types what is in a file when it is asked for a PIN.
+/// Runs a program on a terminal of its own and types what is in a file when it is asked for a PIN, once the terminal shows nothing: the
+/// question comes a moment before.
 const TERMINAL: &str = r#"
-import os, pty, sys
+import os, pty, sys, termios
 typed = open(sys.argv[1], "rb").read()
 def answer(terminal):
     said = os.read(terminal, 4096)
     if b"Token PIN" in said:
+        while termios.tcgetattr(terminal)[3] & termios.ECHO:
+            os.sched_yield()
         os.write(terminal, typed + b"\n")
     return said
 sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[2:], answer)))
