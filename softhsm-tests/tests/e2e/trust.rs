@@ -142,10 +142,13 @@ async fn a_ceremony_again_is_told_from_its_plan_alone() {
     let import = proto::v1::ImportCeremonyRequest { transcript, bundle, ..Default::default() };
     let again = client.admin().import_ceremony(import.clone()).await;
     refused(again, Code::AlreadyExists, "PROPOSAL_REPLAYED");
-    // Without its officers' signatures it is nobody's.
+    // Under a stranger's signature it is nobody's.
     let text = import.transcript.split_once("\n\n").unwrap().0;
-    let stranger = Note::unsigned(&format!("{text}\n")).unwrap().to_string();
-    let import = proto::v1::ImportCeremonyRequest { transcript: stranger, ..import };
+    let stranger = Cell::founded(BINARY);
+    let key = stranger.officer_dir().join("officer.key");
+    let mut note = Note::unsigned(&format!("{text}\n")).unwrap();
+    note.sign_with(&ceremony::officer::OfficerKey::load(&key).unwrap()).unwrap();
+    let import = proto::v1::ImportCeremonyRequest { transcript: note.to_string(), ..import };
     refused(client.admin().import_ceremony(import).await, Code::PermissionDenied, "PROPOSAL_NOT_APPROVED");
 }
 
