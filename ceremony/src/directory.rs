@@ -1,11 +1,12 @@
 //! A ceremony's directory: the notes and the record, so that all of a ceremony can be carried, looked at and kept as one.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::File;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use ledger::note::{Note, NoteError};
+use ledger::note::{self, Note, NoteError};
+
+use crate::files;
 
 /// The plan.
 pub const PLAN: &str = "plan.note";
@@ -21,6 +22,12 @@ pub const BUNDLE: &str = "bundle.note";
 /// A ceremony's directory.
 #[derive(Clone, Debug)]
 pub struct Directory(PathBuf);
+
+/// Keeps other processes that lock a ceremony's directory out of it, until it is dropped.
+#[derive(Debug)]
+pub struct Locked {
+    _held: File,
+}
 
 /// A note of a ceremony could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -44,13 +51,12 @@ pub enum DirectoryError {
 }
 
 impl Directory {
-    /// Makes the directory, private, where it is missing.
+    /// Makes the directory, private, where it is missing, and those above it. Durable when this returns.
     ///
     /// # Errors
     /// The file system's.
     pub fn create(path: &Path) -> Result<Self, DirectoryError> {
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-        made.map_err(|source| DirectoryError::File { path: path.to_owned(), source })?;
+        files::make_dirs(path).map_err(|source| DirectoryError::File { path: path.to_owned(), source })?;
         Ok(Self(path.to_owned()))
     }
 
@@ -69,13 +75,24 @@ impl Directory {
         self.0.join(name)
     }
 
-    /// A note of this name; none where there is no such file.
+    /// Waits until no other process holds the directory's lock, and holds it: between reading a note and writing it with another
+    /// signature, nobody else's signature may come and be lost.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn lock(&self) -> Result<Locked, DirectoryError> {
+        // The directory itself: a file of its own would be carried along.
+        let locked = File::open(&self.0).and_then(|held| held.lock().map(|()| Locked { _held: held }));
+        locked.map_err(|source| DirectoryError::File { path: self.0.clone(), source })
+    }
+
+    /// A note of this name; none where there is no such file. A link, a pipe or a file that is longer than any note is refused.
     ///
     /// # Errors
     /// [`DirectoryError`].
     pub fn read(&self, name: &str) -> Result<Option<Note>, DirectoryError> {
         let path = self.file(name);
-        match fs::read(&path) {
+        match files::read(&path, note::MAX_LEN as u64) {
             Ok(bytes) => parse(&bytes).map(Some).map_err(|source| DirectoryError::Note { path, source }),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(source) => Err(DirectoryError::File { path, source }),
@@ -109,14 +126,36 @@ pub fn parse(bytes: &[u8]) -> Result<Note, NoteError> {
 /// # Errors
 /// The file system's.
 pub fn write_note(path: &Path, note: &Note) -> Result<(), DirectoryError> {
-    let written = || -> io::Result<()> {
-        let beside = path.with_extension("note.new");
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-        file.write_all(note.to_string().as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&beside, path)?;
-        File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
-    };
-    written().map_err(|source| DirectoryError::File { path: path.to_owned(), source })
+    files::replace(path, note.to_string().as_bytes())
+        .map_err(|source| DirectoryError::File { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::TryLockError;
+
+    use super::*;
+
+    #[test]
+    fn one_at_a_time_holds_the_lock_and_none_of_it_is_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let ceremony = Directory::create(&dir.path().join("ceremonies/found")).unwrap();
+        let held = ceremony.lock().unwrap();
+        let other = File::open(ceremony.path()).unwrap();
+        assert!(matches!(other.try_lock(), Err(TryLockError::WouldBlock)));
+        drop(held);
+        other.try_lock().unwrap();
+        assert_eq!(std::fs::read_dir(ceremony.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_note_is_not_read_through_a_link_nor_without_bound() {
+        let dir = tempfile::tempdir().unwrap();
+        let ceremony = Directory::at(dir.path());
+        std::os::unix::fs::symlink("/dev/zero", ceremony.file(PLAN)).unwrap();
+        assert!(ceremony.read(PLAN).unwrap_err().to_string().contains("symbolic link"));
+        File::create(ceremony.file(BUNDLE)).unwrap().set_len(3 << 30).unwrap();
+        assert!(ceremony.read(BUNDLE).unwrap_err().to_string().contains("longer"));
+        assert!(ceremony.read(CHARTER).unwrap().is_none());
+    }
 }

@@ -3,13 +3,13 @@
 //!
 //! Does not: vouch for itself. What is read back is checked as if a stranger had written it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::files;
 use crate::host::{KeyFacts, TokenFacts};
 
 /// Name of the file in the ceremony's directory.
@@ -17,6 +17,9 @@ pub const FILE: &str = "record.jsonl";
 
 /// Longest record, in bytes: many times what the longest plan leads to.
 const MAX_LEN: u64 = 4 * 1024 * 1024;
+
+/// What every line begins with.
+const LINE: &[u8] = b"{\"event\":\"";
 
 /// What happened. Steps are counted from 0; octets are hexadecimal, times in milliseconds since 1970.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -117,23 +120,31 @@ pub struct Record {
 }
 
 impl Record {
-    /// Opens the record in a ceremony's directory, or begins it. A last line that a crash cut short never happened: it is removed.
+    /// Opens the record in a ceremony's directory, or begins it. A last line that a crash cut short never happened: it is removed, once
+    /// all that stands before it proved to be events.
     ///
     /// # Errors
-    /// The file system's; another process holds it; a line is no event.
+    /// The file system's; it is no regular file, or longer than any record; another process holds it; a line is no event. Nothing is
+    /// changed then.
     pub fn open(dir: &Path) -> io::Result<Self> {
-        let path = dir.join(FILE);
-        let mut options = OpenOptions::new();
-        let mut file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        let mut file = files::open_or_create(&dir.join(FILE), MAX_LEN)?;
         file.try_lock().map_err(|_| io::Error::other("another process executes this ceremony"))?;
-        let mut text = String::new();
-        Read::by_ref(&mut file).take(MAX_LEN).read_to_string(&mut text)?;
-        let whole = text.rfind('\n').map_or(0, |end| end + 1);
-        let events: Result<Vec<Event>, _> = text[..whole].lines().map(serde_json::from_str).collect();
-        file.set_len(whole as u64)?;
+        let mut bytes = Vec::new();
+        Read::by_ref(&mut file).take(MAX_LEN).read_to_end(&mut bytes)?;
+        let whole = bytes.iter().rposition(|octet| *octet == b'\n').map_or(0, |end| end + 1);
+        let (lines, cut) = bytes.split_at(whole);
+        let lines = lines.split_inclusive(|octet| *octet == b'\n');
+        let events: Vec<Event> = lines.map(serde_json::from_slice).collect::<Result<_, _>>()?;
+        if !was_begun(cut) {
+            return Err(io::Error::other("what stands at its end is no beginning of an event"));
+        }
+        if !cut.is_empty() {
+            file.set_len(whole as u64)?;
+            file.sync_all()?;
+        }
         file.seek(SeekFrom::End(0))?;
-        File::open(dir)?.sync_all()?;
-        Ok(Self { file, events: events? })
+        files::sync_dir(dir)?;
+        Ok(Self { file, events })
     }
 
     /// Whether a record lies there that says that the ceremony ended.
@@ -165,6 +176,12 @@ impl Record {
     pub fn last<'a, T>(&'a self, pick: impl Fn(&'a Event) -> Option<T>) -> Option<T> {
         self.events.iter().rev().find_map(pick)
     }
+}
+
+/// Whether this can be what a crash left of a line: its beginning, or room for it that was never written to.
+fn was_begun(cut: &[u8]) -> bool {
+    let begins = cut.iter().zip(LINE).all(|(octet, expected)| octet == expected);
+    begins || cut.iter().all(|octet| *octet == 0)
 }
 
 #[cfg(test)]
@@ -202,5 +219,24 @@ mod tests {
         drop(held);
         std::fs::write(dir.path().join(FILE), "{\"event\":\"ended\",\"at_ms\":1,\"more\":2}\n").unwrap();
         Record::open(dir.path()).unwrap_err();
+    }
+    #[test]
+    fn what_is_no_record_is_refused_and_left_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, pin) = (dir.path().join(FILE), dir.path().join("root.pin"));
+        let keeps = |bytes: &[u8]| {
+            std::fs::write(&pin, bytes).unwrap();
+            std::fs::rename(&pin, &path).unwrap();
+            Record::open(dir.path()).unwrap_err();
+            assert_eq!(std::fs::read(&path).unwrap(), bytes);
+        };
+        keeps(b"a PIN without a line end");
+        keeps(b"no event\n{\"event\":\"en");
+        keeps(&vec![b'{'; usize::try_from(MAX_LEN).unwrap() + 1]);
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&pin, "a PIN").unwrap();
+        std::os::unix::fs::symlink(&pin, &path).unwrap();
+        Record::open(dir.path()).unwrap_err();
+        assert_eq!(std::fs::read(&pin).unwrap(), b"a PIN");
     }
 }
