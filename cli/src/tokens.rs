@@ -1,11 +1,13 @@
 //! The tokens that the configuration names, and processes that open them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ceremony::host::{HostError, TokenHost};
 use ceremony::plans::Place;
 use clap::ValueEnum;
+use data_encoding::HEXLOWER;
 use hsm_config::{PinSource, Profile, TokenConfig, TokenUri};
+use sha2::{Digest as _, Sha256};
 
 use crate::config::Config;
 use crate::error::Failure;
@@ -136,12 +138,12 @@ pub(crate) fn rehearsal<'a>(
 /// The model that a throw-away token reports.
 pub(crate) const THROW_AWAY_MODEL: &str = "SoftHSM v2";
 
-/// A throw-away token below a directory.
+/// A throw-away token below a directory, in one of its own for each label. A plan's labels are anybody's words: none becomes a path.
 ///
 /// # Errors
 /// The label is none.
 pub(crate) fn throw_away(dir: &Path, label: &str) -> Result<TokenConfig, Failure> {
-    let dir: PathBuf = dir.join(label);
+    let dir = dir.join(HEXLOWER.encode(&Sha256::digest(label)));
     let uri = TokenUri::with_label(label).map_err(Failure::usage)?;
     let profile = Profile::load("softhsm2").map_err(|error| Failure::new("INTERNAL", error))?;
     Ok(TokenConfig { uri, profile, pin: PinSource::File(dir.join("pin")), dir })
@@ -151,4 +153,19 @@ fn start(session: &Session, token: &TokenConfig, arguments: &[&str]) -> Result<T
     let mut command = session.again(&[]).map_err(|failure| HostError::Reported(failure.to_string()))?;
     command.arg("token-host").args(arguments);
     TokenHost::start(command, token)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_throw_away_token_lies_below_the_directory_whatever_its_label() {
+        let dir = Path::new("/tmp/rehearsal");
+        for label in ["rootcellar-root", "/tmp/x", "../..", "a/../../b"] {
+            let token = throw_away(dir, label).unwrap();
+            assert_eq!(token.dir.parent(), Some(dir), "{label}");
+            assert_eq!(token.uri.label(), Some(label));
+        }
+    }
 }
