@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -11,6 +10,7 @@ use serde::Deserialize;
 use crate::error::TokenError;
 
 mod quirks;
+mod set_up;
 
 pub(crate) use quirks::{Omitted, Provenance};
 
@@ -22,6 +22,8 @@ const SHIPPED: [(&str, &str); 3] = [
 ];
 /// The template that ships for every token without a profile of its own.
 const TEMPLATE: &str = include_str!("../profiles/template.toml");
+/// What stands for the token's directory in the values of a profile.
+const DIR: &str = "{dir}";
 /// Most sessions that a profile may ask for.
 const SESSIONS_MAX: u16 = 256;
 
@@ -187,7 +189,8 @@ impl Profile {
         (!self.files.is_empty()).then(|| PathBuf::from(fill(&self.files, dir)))
     }
 
-    /// Makes the token's directories (mode 0700) and its set-up files (mode 0600) where they are missing.
+    /// Makes the token's directories (mode 0700) and its set-up files (mode 0600) where they are missing. A set-up file that was written
+    /// for another directory is written anew: the token was moved here, or copied.
     ///
     /// # Errors
     /// The file system's.
@@ -205,13 +208,8 @@ impl Profile {
         }
         for (name, text) in &self.setup {
             let path = dir.join(name);
-            let written = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-            match written.and_then(|mut file| {
-                file.write_all(fill(text, dir).as_bytes()).and_then(|()| file.sync_all())
-            }) {
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-                other => other.map_err(|source| TokenError::Files { path, source })?,
-            }
+            set_up::file(&path, text, &dir.to_string_lossy())
+                .map_err(|source| TokenError::Files { path, source })?;
         }
         Ok(())
     }
@@ -223,7 +221,7 @@ fn shipped() -> impl Iterator<Item = &'static str> {
 }
 
 fn fill(text: &str, dir: &Path) -> String {
-    text.replace("{dir}", &dir.to_string_lossy())
+    text.replace(DIR, &dir.to_string_lossy())
 }
 
 #[cfg(test)]
