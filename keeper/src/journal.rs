@@ -8,6 +8,7 @@ mod error;
 mod file;
 mod format;
 mod memory;
+mod new;
 mod projection;
 mod reader;
 mod rebuild;
@@ -58,7 +59,7 @@ pub struct Journal {
     wal: PathBuf,
     commits: u32,
     memory: Memory,
-    _lock: File,
+    lock: File,
 }
 
 /// How much a commit waits for.
@@ -80,39 +81,21 @@ pub struct Appended {
 }
 
 impl Journal {
-    /// Makes an empty journal in `dir`, which must be private.
-    ///
-    /// # Errors
-    /// There is one, or the disk fails.
-    pub fn create(dir: &Path, cell: &str, origin: &str) -> Result<Self, JournalError> {
-        let lock = lock(dir)?;
-        let path = dir.join(FILE_NAME);
-        if path.exists() {
-            return Err(JournalError::Exists(dir.to_owned()));
-        }
-        let connection = Connection::open(&path)?;
-        format::mark(&connection)?;
-        tune(&connection)?;
-        connection.execute_batch(include_str!("journal/schema.sql"))?;
-        connection.execute_batch(SINCE_2)?;
-        connection.execute_batch(include_str!("journal/projection.sql"))?;
-        connection.execute("INSERT INTO meta VALUES (1, ?1, ?2)", (cell, origin))?;
-        Self::ready(connection, dir, lock)
-    }
-
     /// Opens the journal in `dir`. Frames that a crash left in the write-ahead log are first brought to the disk: that they can be read
     /// does not make them durable (DESIGN §4).
     ///
     /// # Errors
     /// There is none, it is another's, it is in use, or the disk fails.
     pub fn open(dir: &Path) -> Result<Self, JournalError> {
-        let path = dir.join(FILE_NAME);
-        if !path.exists() {
+        if !dir.join(FILE_NAME).exists() {
             return Err(JournalError::Missing(dir.to_owned()));
         }
-        let lock = lock(dir)?;
+        Self::open_locked(dir, lock(dir)?)
+    }
+
+    fn open_locked(dir: &Path, lock: File) -> Result<Self, JournalError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&path, flags)?;
+        let connection = Connection::open_with_flags(dir.join(FILE_NAME), flags)?;
         format::check(&connection)?;
         tune(&connection)?;
         if !move_wal(&connection, "TRUNCATE")? {
@@ -138,7 +121,7 @@ impl Journal {
             wal: dir.join(WAL_NAME),
             commits: 0,
             memory: Memory::default(),
-            _lock: lock,
+            lock,
         })
     }
 
