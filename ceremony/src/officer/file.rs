@@ -1,7 +1,7 @@
 //! What the file of an officer's key may hold: the key itself, the key under a passphrase, or the name of one that a token holds.
 
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use ledger::note::{KeyName, VerifierKey};
@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::key::{KeyFileError, OfficerKey};
 use super::sealed;
+use crate::files;
 use crate::host::TokenHost;
 
 /// Longest file, in bytes: a sealed key with a name of 255 takes less than 1 KiB.
@@ -115,17 +116,9 @@ impl OfficerKey {
     }
 }
 
-/// Creates a file of mode 0400, durable with its directory when this returns.
+/// Creates a file of mode 0400, whole, and durable with its directory when this returns.
 pub(super) fn create_private(path: &Path, bytes: &[u8]) -> Result<(), KeyFileError> {
-    // O_EXCL: neither a file nor a link that somebody put there is written to.
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut file = File::from(rustix::fs::open(path, flags, Mode::RUSR).map_err(io::Error::from)?);
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    // The name of the file is durable only with its directory.
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    File::open(directory.unwrap_or(Path::new(".")))?.sync_all()?;
-    Ok(())
+    Ok(files::create(path, bytes, 0o400)?)
 }
 
 /// Reads a file that nobody but its owner may use.

@@ -73,8 +73,7 @@ pub enum KeyFileError {
 
 impl OfficerKey {
     /// Makes a key of 32 random bytes and writes it to a new file of mode 0400. The file and its directory are durable when
-    /// this returns; after a crash within it there may be a file that [`OfficerKey::load`] refuses, and no key is lost,
-    /// since nobody was given it.
+    /// this returns; after a crash within it there is all of the file or none, and no key is lost, since nobody was given it.
     ///
     /// # Errors
     /// [`KeyFileError::Io`], also when the file exists; [`KeyFileError::Key`].
