@@ -158,7 +158,7 @@ pub fn found<'g>(
         return Err(internal("a token is not of this machine"));
     }
     let transcript = founding.keep(directory::TRANSCRIPT, || {
-        let written = transcript::transcript(&approved, &founding.plan, &record).map_err(internal)?;
+        let written = transcript::transcript(&approved, &founding.plan, &record, &[]).map_err(internal)?;
         founding.sign(Transcript::draft(&written).map_err(internal)?)
     })?;
     let evidence =

@@ -1,10 +1,11 @@
 //! The transcript of a ceremony, written from its record.
 
+use certs::Issuer;
 use data_encoding::{BASE64, HEXLOWER};
 use jiff::Timestamp;
 use keeper::step_name;
 use ledger::note::Note;
-use ledger::plan::{ApprovedPlan, Step};
+use ledger::plan::{ApprovedPlan, KeyRef, Step};
 use ledger::transcript::Transcript;
 use sha2::{Digest, Sha256};
 
@@ -37,11 +38,17 @@ impl Lines {
     }
 }
 
-/// Writes the transcript of a plan that was executed to its end.
+/// Writes the transcript of a plan that was executed to its end. `anchors` are the roots that were there before, DER: those that the plan
+/// names are told, so that the transcript is verified with nothing beside it.
 ///
 /// # Errors
 /// [`TranscriptGap`].
-pub fn transcript(plan: &ApprovedPlan, note: &Note, record: &Record) -> Result<Transcript, TranscriptGap> {
+pub fn transcript(
+    plan: &ApprovedPlan,
+    note: &Note,
+    record: &Record,
+    anchors: &[Vec<u8>],
+) -> Result<Transcript, TranscriptGap> {
     let mut lines = Lines::default();
     let mut began = record.events().iter().filter_map(|event| match event {
         Event::Began { at_ms, tool, binary_sha256, .. } => Some((*at_ms, tool, binary_sha256)),
@@ -61,6 +68,9 @@ pub fn transcript(plan: &ApprovedPlan, note: &Note, record: &Record) -> Result<T
         "system-entropy",
         entropy(record, "system").ok_or(TranscriptGap::Missing("test of the system's random numbers"))?,
     );
+    for root in anchors.iter().filter(|der| is_used(plan, der)) {
+        lines.line("root", BASE64.encode(root));
+    }
     tokens(&mut lines, record);
     for (step, what) in plan.plan().steps.iter().enumerate() {
         lines.line("step", format!("{} {}", step + 1, step_name(what)));
@@ -72,6 +82,13 @@ pub fn transcript(plan: &ApprovedPlan, note: &Note, record: &Record) -> Result<T
         }
     }
     Ok(Transcript { cell: plan.plan().cell.clone(), plan: note.to_string(), fields: lines.0 })
+}
+
+/// Whether a plan names the key of a root that was there before.
+fn is_used(plan: &ApprovedPlan, root: &[u8]) -> bool {
+    let Ok(root) = Issuer::parse(root) else { return false };
+    let named = KeyRef::Sha256(root.spki_sha256());
+    plan.plan().steps.iter().flat_map(Step::uses).any(|key| *key == named)
 }
 
 /// Every token that was opened, once, as it described itself last.

@@ -12,7 +12,7 @@ use std::ops::RangeInclusive;
 use cell::TrustDomain;
 use certs::compose::Tbs;
 use certs::{Issuer, PublicKey, csr};
-use data_encoding::HEXLOWER;
+use data_encoding::{BASE64, HEXLOWER};
 use hsm_config::KeyAttributes;
 use ledger::charter::Charter;
 use ledger::note::{KeyName, Note};
@@ -106,6 +106,15 @@ impl Evidence {
             return Err(EvidenceError::Time("it is said to end in the future: look at the clocks"));
         }
         Ok(())
+    }
+
+    /// The roots that a transcript tells of as there before, DER. A plan names their keys by SHA-256, so they vouch for its certificates where
+    /// nothing else is at hand; whether anyone trusts them, a trust bundle says.
+    pub fn roots_told(bytes: &[u8]) -> Vec<Vec<u8>> {
+        let transcript = Note::parse(bytes).ok().and_then(|note| Transcript::read(&note).ok());
+        let fields = transcript.map(|transcript| transcript.fields).unwrap_or_default();
+        let roots = fields.iter().filter(|(key, _)| key == "root");
+        roots.filter_map(|(_, root)| BASE64.decode(root.as_bytes()).ok()).collect()
     }
 
     /// What a transcript proves, whoever has signed it: for an officer who is about to.

@@ -203,7 +203,7 @@ impl Step {
     }
 
     /// Keys that it speaks of, and does not make.
-    pub(super) fn uses(&self) -> Vec<&KeyRef> {
+    pub fn uses(&self) -> Vec<&KeyRef> {
         match self {
             Self::MakeKey(_) => vec![],
             Self::Certify(certify) => vec![&certify.subject, &certify.signer],

@@ -125,6 +125,27 @@ async fn a_new_root_a_certificate_across_a_rotation_a_retirement_and_a_root_crl(
     assert!(listed.contains("retired"), "{listed}");
     house.cell.run(&["issuer", "activate", &old_issuer]).fails(1);
 
+    // An auditor verifies each with nothing but the file and the officers' public keys.
+    let shown = house.cell.run(&["officer", "show", "--output", "json"]).json();
+    let officer = shown["officer"].as_str().unwrap();
+    for dir in ["root-2", "cross", "issuer-2", "retire-1"] {
+        let transcript = format!("{dir}/transcript.note");
+        let nobody = house.cell.path("nobody").display().to_string();
+        let verify = [
+            "--officer-dir",
+            &nobody,
+            "ceremony",
+            "verify",
+            &transcript,
+            "--quorum",
+            "1",
+            "--officer",
+            officer,
+        ];
+        let said = house.cell.run(&verify).ok();
+        assert_eq!(said.contains("says the transcript"), ["cross", "issuer-2"].contains(&dir), "{said}");
+    }
+
     // And its certificate is on the list of the root that signed it.
     let text = openssl(
         &house.cell.path("."),

@@ -124,8 +124,8 @@ fn leave(
     (charter, before): (&Charter, Option<&Bundle>),
 ) -> Result<bool, Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::new("CEREMONY", error);
-    let done = transcript::transcript(approved, note, record).map_err(|error| failed(&error))?;
     let anchors = before.map(|bundle| bundle.anchors().to_vec()).unwrap_or_default();
+    let done = transcript::transcript(approved, note, record, &anchors).map_err(|error| failed(&error))?;
     // Nobody has signed it yet: what it says is judged all the same, before anyone is asked to.
     let evidence = Evidence::of_draft(&done, approved, &anchors).map_err(|error| failed(&error))?;
     let contents = bundles::after(&evidence, charter, before.map(Bundle::contents));

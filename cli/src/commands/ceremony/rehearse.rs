@@ -41,7 +41,7 @@ pub(super) fn run(session: &Session, note: &Note) -> Result<(), Failure> {
     if progress != Progress::Done {
         return Err(failed(&"a token could not be made"));
     }
-    let done = transcript::transcript(&approved, &note, &record).map_err(|error| failed(&error))?;
+    let done = transcript::transcript(&approved, &note, &record, &[]).map_err(|error| failed(&error))?;
     let signed = sign(done.draft().map_err(|error| failed(&error))?)?;
     let evidence =
         Evidence::open(signed.to_string().as_bytes(), &charter, &[]).map_err(|error| failed(&error))?;

@@ -42,7 +42,7 @@ pub(crate) struct Verify {
     /// How many of them approve
     #[arg(long, value_name = "N", requires = "officer")]
     quorum: Option<u8>,
-    /// Certificates of roots that were there before, PEM
+    /// Certificates of roots that were there before, PEM [default: the officer's trust bundle, then what the transcript tells]
     #[arg(long, value_name = "FILE")]
     anchors: Option<PathBuf>,
     /// Write the certificates and CRLs that it proves into this directory, PEM, each named by the beginning of its SHA-256
@@ -53,17 +53,23 @@ pub(crate) struct Verify {
 pub(super) fn run(session: &Session, args: &Verify) -> Result<(), Failure> {
     let bytes = files::read(&args.transcript)?;
     let (charter, whose) = charter(session, args, &bytes)?;
-    let anchors = match &args.anchors {
+    let mut anchors = match &args.anchors {
         Some(path) => files::read_certificates(path)?,
         None => {
             charters::bundle(session, &charter).map(|bundle| bundle.anchors().to_vec()).unwrap_or_default()
         }
     };
+    let told = Evidence::roots_told(&bytes);
+    let told: Vec<Vec<u8>> = told.into_iter().filter(|root| !anchors.contains(root)).collect();
+    anchors.extend(told.iter().cloned());
     let evidence = Evidence::open(&bytes, &charter, &anchors)?;
     if let Some(dir) = &args.out {
         export(&evidence, dir)?;
     }
-    session.output().say(&Verified::new(&evidence, &charter, whose))
+    session.output().say(&Verified {
+        roots_told: told.iter().map(|root| sha256(root)).collect(),
+        ..Verified::new(&evidence, &charter, whose)
+    })
 }
 
 /// The certificates and CRLs, each in a file of its own.
@@ -110,6 +116,10 @@ fn charter(session: &Session, args: &Verify, bytes: &[u8]) -> Result<(Charter, &
     Ok((charters::in_force(session, &Directory::at(beside))?, whose))
 }
 
+fn sha256(der: &[u8]) -> String {
+    HEXLOWER.encode(&Sha256::digest(der))
+}
+
 impl From<EvidenceError> for Failure {
     fn from(error: EvidenceError) -> Self {
         let failure = Self::new("NOT_VERIFIED", &error);
@@ -131,6 +141,8 @@ struct Verified {
     keys: Vec<Key>,
     certificates: Vec<Certificate>,
     crls: usize,
+    /// SHA-256 of roots of which the transcript alone tells.
+    roots_told: Vec<String>,
     destroyed: Vec<String>,
 }
 
@@ -172,12 +184,10 @@ impl Verified {
             certificates: evidence
                 .certificates
                 .iter()
-                .map(|one| Certificate {
-                    profile: one.profile.to_string(),
-                    sha256: HEXLOWER.encode(&Sha256::digest(&one.der)),
-                })
+                .map(|one| Certificate { profile: one.profile.to_string(), sha256: sha256(&one.der) })
                 .collect(),
             crls: evidence.crls.len(),
+            roots_told: Vec::new(),
             destroyed: evidence.destroyed.iter().map(|key| HEXLOWER.encode(key)).collect(),
         }
     }
@@ -199,6 +209,12 @@ impl Show for Verified {
             page.field(
                 &format!("{} certificate", certificate.profile),
                 format!("sha256 {}", certificate.sha256),
+            );
+        }
+        for root in &self.roots_told {
+            page.field(
+                "under the root",
+                format!("sha256 {root}, says the transcript: compare it with one you trust"),
             );
         }
         if self.crls > 0 {
