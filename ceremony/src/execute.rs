@@ -222,11 +222,13 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
     fn token(&mut self, uri: &str) -> Result<Option<&mut TokenHost>, ExecuteError> {
         let failed = |source| ExecuteError::Token { uri: uri.to_owned(), source };
         if !self.tokens.contains_key(uri) {
-            // A token in which nothing is left to be made is not made either.
+            // A token in which nothing is left to be made is not made either, nor one that the plan knows by its serial: it is elsewhere.
             let mut create = false;
+            let wanted: TokenUri = uri.parse().map_err(internal)?;
             for step in &self.ground.plan.plan().steps {
                 if let Step::MakeKey(make) = step {
-                    create |= make.token == uri && self.made(&make.name)?.is_none();
+                    create |=
+                        make.token == uri && wanted.serial().is_none() && self.made(&make.name)?.is_none();
                 }
             }
             let mut opened = None;

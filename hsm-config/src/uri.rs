@@ -64,6 +64,11 @@ impl TokenUri {
         Self { label: self.label.clone(), serial, model: Some(model.to_owned()) }
     }
 
+    /// The serial, where the URI has one.
+    pub fn serial(&self) -> Option<&str> {
+        self.serial.as_deref()
+    }
+
     /// The model, where the URI has one.
     pub fn model(&self) -> Option<&str> {
         self.model.as_deref()

@@ -111,6 +111,13 @@ fn an_end_that_the_tokens_do_not_bear_out_is_no_end() {
     assert!(!house.cell.path("root-2/transcript.note").exists());
     fs::rename(&aside, &token).unwrap();
     execute(&house, "root-2").ok();
+    // A plan that knows its token by its serial is not carried out in another, and none is made for it.
+    approved(&house, "root-4", &["root"]);
+    fs::rename(&token, &aside).unwrap();
+    let waits = house.cell.run(&["ceremony", "execute", "root-4", "--output", "json"]).json();
+    assert_eq!(waits["done"], false, "{waits}");
+    assert!(!token.exists());
+    fs::rename(&aside, &token).unwrap();
     // An end before its steps.
     approved(&house, "root-3", &["root"]);
     forge(&house, "root-3", |_| "{\"event\":\"ended\",\"at_ms\":1}\n".to_owned());
