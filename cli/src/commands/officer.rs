@@ -118,10 +118,12 @@ fn passphrase(session: &Session) -> Result<SecretString, Failure> {
 }
 
 /// An officer's key, ready to sign: the one of this file, or of the officer's directory; opened with its passphrase, or in its token.
+/// From then on nobody else's process can look into this one, and nothing of the key is in a core dump.
 ///
 /// # Errors
 /// It cannot be used.
 pub(crate) fn load(session: &Session, file: Option<&PathBuf>) -> Result<(PathBuf, OfficerKey), Failure> {
+    keeper::harden().map_err(|error| Failure::new("OFFICER", error))?;
     let (path, file) = read(session, file)?;
     let malformed = |error| Failure::malformed(&path, error);
     let key = match file {
