@@ -62,6 +62,7 @@ impl TokenConfig {
     /// # Errors
     /// The module cannot be loaded, or none or several tokens match.
     pub fn open(&self) -> Result<Token, TokenError> {
+        self.profile.settle_in(&self.dir)?;
         let module = Module::load(&self.profile.module_path()?)?;
         Token::find(&module, &self.uri)
     }

@@ -206,10 +206,25 @@ impl Profile {
         if let Some(files) = self.files(dir) {
             make(&files)?;
         }
+        self.files_of_setup(dir, |_| true)
+    }
+
+    /// The same for a token that is there: no directory and no file is made, but a set-up file that was written for another directory
+    /// is written anew.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn settle_in(&self, dir: &Path) -> Result<(), TokenError> {
+        self.files_of_setup(dir, Path::exists)
+    }
+
+    fn files_of_setup(&self, dir: &Path, wanted: impl Fn(&Path) -> bool) -> Result<(), TokenError> {
         for (name, text) in &self.setup {
             let path = dir.join(name);
-            set_up::file(&path, text, &dir.to_string_lossy())
-                .map_err(|source| TokenError::Files { path, source })?;
+            if wanted(&path) {
+                set_up::file(&path, text, &dir.to_string_lossy())
+                    .map_err(|source| TokenError::Files { path, source })?;
+            }
         }
         Ok(())
     }

@@ -37,6 +37,7 @@ pub(super) fn inspect(
 }
 
 fn load(config: &TokenConfig) -> Result<std::sync::Arc<Module>, TokenError> {
+    config.profile.settle_in(&config.dir)?;
     Module::load(&config.profile.module_path()?)
 }
 
