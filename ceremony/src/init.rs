@@ -3,16 +3,16 @@
 //!
 //! Every step keeps what it made in a file before the next begins: a founding that was cut short goes on from there.
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use cell::TrustDomain;
+use hsm_config::TokenUri;
 use keeper::{Evidence, Import};
 use ledger::bundle::Contents;
 use ledger::charter::{Charter, Terms as CharterTerms};
 use ledger::note::{KeyName, Note, NoteSigner};
-use ledger::plan::Plan as CeremonyPlan;
+use ledger::plan::{MakeKey, Plan as CeremonyPlan, Step};
 use ledger::transcript::Transcript;
 use zeroize::Zeroizing;
 
@@ -21,13 +21,15 @@ use crate::execute::{self, ExecuteError, Ground, Progress};
 use crate::host::{HostError, TokenHost};
 use crate::officer::{self, OfficerKey};
 use crate::plans::{KeyIn, Terms};
-use crate::{bundles, transcript};
+use crate::{bundles, files, transcript};
 
 /// How long the plan is good for, in seconds: it is carried out at once, and may be gone on with for so long.
 const PLAN_SECS: i64 = 30 * 86_400;
 /// The one file that may be in a data directory before a cell is.
 const CONFIGURATION: &str = "rootcellar.toml";
-/// Where the ceremony lies, below the officer's directory.
+/// Where ceremonies lie, below the officer's directory.
+const CEREMONIES: &str = "ceremonies";
+/// Where this one lies, below the officer's directory.
 const CEREMONY: &str = "ceremonies/found";
 /// The journal, by which a cell that is founded is known.
 const JOURNAL: &str = "journal.sqlite";
@@ -89,6 +91,19 @@ pub enum FoundError {
     /// The operator's: what was begun there is for another cell or officer.
     #[error("{} holds the beginning of another founding", .0.display())]
     Other(PathBuf),
+    /// The operator's: what was begun there makes other keys, or in other tokens, than the configuration says now.
+    #[error(
+        "{path} holds the beginning of a founding with other keys ({begun}) than are asked for now ({asked})",
+        path = .path.display()
+    )]
+    OtherKeys {
+        /// Where it lies.
+        path: PathBuf,
+        /// The keys of its plan: name, algorithm and token of each.
+        begun: String,
+        /// Those that are asked for.
+        asked: String,
+    },
     /// The operator's, or the file system's: a file of the ceremony.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
@@ -118,10 +133,11 @@ fn internal(error: impl ToString) -> FoundError {
 /// # Errors
 /// They are not empty, open to others, or cannot be made.
 pub fn prepare(data_dir: &Path, officer_dir: &Path) -> Result<(), FoundError> {
-    let begun = officer_dir.join(CEREMONY).exists();
+    // The very first thing that a founding makes.
+    let begun = officer_dir.join(CEREMONIES).exists();
     for path in [data_dir, officer_dir] {
         let failed = |source| FoundError::Path { path: path.to_owned(), source };
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+        files::make_dirs(path).map_err(failed)?;
         let mode = std::fs::metadata(path).map_err(failed)?.mode() & 0o7777;
         if mode & 0o077 != 0 {
             return Err(FoundError::TooWide { path: path.to_owned(), mode });
@@ -208,12 +224,15 @@ impl Founding {
         if *charter.terms() != terms {
             return Err(FoundError::Other(dir.path().to_owned()));
         }
-        let note = keep(&dir, directory::PLAN, || {
-            let expires_unix = now_ms.div_euclid(1000) + PLAN_SECS;
-            let terms = Terms { charter: charter.terms(), nonce: nonce()?, expires_unix };
-            let found = terms.found(plan.root, plan.issuer, plan.log);
-            sign(found.draft().map_err(internal)?, &officer)
-        })?;
+        let expires_unix = now_ms.div_euclid(1000) + PLAN_SECS;
+        let terms = Terms { charter: charter.terms(), nonce: nonce()?, expires_unix };
+        let found = terms.found(plan.root, plan.issuer, plan.log);
+        let note = keep(&dir, directory::PLAN, || sign(found.draft().map_err(internal)?, &officer))?;
+        let begun = keys(&CeremonyPlan::read(&note).map_err(internal)?);
+        if begun != keys(&found) {
+            let path = dir.path().to_owned();
+            return Err(FoundError::OtherKeys { path, begun, asked: keys(&found) });
+        }
         Ok(Self { dir, officer, charter_note, charter, plan: note })
     }
 
@@ -224,6 +243,20 @@ impl Founding {
     fn sign(&self, note: Note) -> Result<Note, FoundError> {
         sign(note, &self.officer)
     }
+}
+
+/// The keys that a plan makes: name, algorithm, and token by label or else by URI.
+fn keys(plan: &CeremonyPlan) -> String {
+    let made = plan.steps.iter().filter_map(|step| match step {
+        Step::MakeKey(make) => Some(make),
+        _ => None,
+    });
+    let one = |make: &MakeKey| {
+        let uri: Option<TokenUri> = make.token.parse().ok();
+        let token = uri.as_ref().and_then(TokenUri::label).unwrap_or(&make.token);
+        format!("{} {} in {token}", make.name, make.algorithm)
+    };
+    made.map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// The note of this name; made and kept where it is not there.

@@ -91,6 +91,9 @@ impl From<FoundError> for Failure {
             FoundError::NotEmpty(_) | FoundError::Other(_) => {
                 "rootcellar init --data-dir DIR --officer-dir DIR, both empty or not there".to_owned()
             }
+            FoundError::OtherKeys { .. } => "set the configuration back, and run `rootcellar init` again; or --data-dir DIR --officer-dir DIR, \
+                 both empty or not there"
+                .to_owned(),
             FoundError::TooWide { path, .. } => format!("chmod 0700 {}", path.display()),
             FoundError::Path { .. } => {
                 "the same with --data-dir DIR and --officer-dir DIR where you can write".to_owned()
