@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::files;
@@ -178,10 +179,16 @@ impl Record {
     }
 }
 
-/// Whether this can be what a crash left of a line: its beginning, or room for it that was never written to.
+/// Whether this can be what a crash left of a line: its beginning, or all of it without its end; and room that was never written to.
 fn was_begun(cut: &[u8]) -> bool {
-    let begins = cut.iter().zip(LINE).all(|(octet, expected)| octet == expected);
-    begins || cut.iter().all(|octet| *octet == 0)
+    let written = cut.iter().rposition(|octet| *octet != 0).map_or(0, |last| last + 1);
+    let written = &cut[..written];
+    let begins = written.iter().zip(LINE).all(|(octet, expected)| octet == expected);
+    let ends_early = || match serde_json::from_slice::<IgnoredAny>(written) {
+        Ok(_) => true,
+        Err(error) => error.is_eof(),
+    };
+    written.is_empty() || begins && ends_early()
 }
 
 #[cfg(test)]
@@ -230,8 +237,9 @@ mod tests {
             Record::open(dir.path()).unwrap_err();
             assert_eq!(std::fs::read(&path).unwrap(), bytes);
         };
-        keeps(b"a PIN without a line end");
+        keeps(b"1234");
         keeps(b"no event\n{\"event\":\"en");
+        keeps(b"{\"event\":\"ended\",\"at_ms\":1} {\"event\":\"ended\",\"at_ms\":2}");
         keeps(&vec![b'{'; usize::try_from(MAX_LEN).unwrap() + 1]);
         std::fs::remove_file(&path).unwrap();
         std::fs::write(&pin, "a PIN").unwrap();

@@ -6,6 +6,7 @@
 mod agents;
 mod batch;
 mod callers;
+mod carried;
 mod ceremonies;
 mod clock;
 mod config;
