@@ -64,7 +64,10 @@ pub(super) fn run(session: &Session, args: &Ca) -> Result<(), Failure> {
 async fn fetch(session: &Session, args: &Bundle) -> Result<String, Failure> {
     let (trust, note) = if args.who.is_given() {
         let caller = Caller::connect(session, &args.who).await?;
-        crate::client::fetch_trust(&caller.client, caller.credentials.trust.charters()).await?
+        let seen = &caller.credentials.trust;
+        let (trust, note) = crate::client::fetch_trust(&caller.client, seen.charters()).await?;
+        crate::client::not_older(trust.bundle(), seen.bundle())?;
+        (trust, note)
     } else {
         let desk = Desk::open(session).await?;
         (desk.trust, desk.bundle_note)

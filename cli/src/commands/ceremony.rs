@@ -11,6 +11,7 @@ pub(crate) mod ground;
 pub(crate) mod host;
 pub(super) mod import;
 mod judge;
+pub(super) mod own;
 mod plan;
 mod rehearse;
 mod verify;

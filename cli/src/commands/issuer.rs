@@ -10,12 +10,12 @@ use clap::{Args, Subcommand};
 use data_encoding::HEXLOWER;
 use ledger::bundle::{Bundle, IssuerState};
 use ledger::charter::Charter;
+use ledger::note::Note;
 use serde::Serialize;
 
-use super::ceremony::{charters, execute, import};
+use super::ceremony::{charters, execute, import, own};
 use super::officer;
 use crate::error::Failure;
-use crate::files;
 use crate::output::{Page, Show};
 use crate::session::Session;
 
@@ -82,15 +82,14 @@ pub(super) fn run(session: &Session, args: &Issuer) -> Result<(), Failure> {
     }
 }
 
-/// The charter and the bundle in force: the service's, where it answers; else the officer's own copies, which may be older.
+/// The charter and the bundle in force: the service's, where it answers and hands out none that is older than the officer's own copy;
+/// else the officer's own copies, which may be older.
 pub(super) fn in_force(session: &Session) -> Result<(Charter, Bundle), Failure> {
     let asked = session.block_on(async {
         let desk = crate::client::officer::Desk::open(session).await?;
-        files::replace(
-            &session.places()?.officer().join(directory::BUNDLE),
-            desk.bundle_note.as_bytes(),
-            files::SECRET,
-        )?;
+        let note = Note::parse(desk.bundle_note.as_bytes())
+            .map_err(|error| Failure::unverified("the trust bundle", error))?;
+        own::keep(session, None, Some(&note))?;
         Ok((desk.trust.charter().clone(), desk.trust.bundle().clone()))
     });
     match asked {

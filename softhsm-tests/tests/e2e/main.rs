@@ -18,6 +18,7 @@ mod disk;
 mod doctor;
 mod documentation;
 mod entropy;
+mod forged;
 mod freeze;
 mod grants;
 mod health;

@@ -9,6 +9,7 @@ use ledger::proposal::Proposal;
 use ledger::text::Kind;
 use ledger::transcript::Transcript;
 
+use super::own;
 use crate::client::charters;
 use crate::client::officer::CHARTER;
 use crate::error::Failure;
@@ -28,12 +29,7 @@ pub(super) struct Signers {
 /// # Errors
 /// They are none.
 pub(in crate::commands) fn pinned(session: &Session) -> Result<Option<Charter>, Failure> {
-    Ok(chain(session)?.map(|charters| charters.in_force().clone()))
-}
-
-fn chain(session: &Session) -> Result<Option<Charters>, Failure> {
-    let path = session.places()?.officer().join(CHARTER);
-    if path.exists() { charters(&files::read(&path)?).map(Some) } else { Ok(None) }
+    Ok(own::chain(session.places()?.officer())?.map(|charters| charters.in_force().clone()))
 }
 
 /// The charter of a ceremony's own directory, where it is a first one. Beside an officer's own copy it counts only if it is that: whoever
@@ -41,7 +37,7 @@ fn chain(session: &Session) -> Result<Option<Charters>, Failure> {
 fn first(session: &Session, dir: &Directory) -> Result<Option<Note>, Failure> {
     let own = dir.read(directory::CHARTER).map_err(|error| Failure::new("FILE_MALFORMED", error))?;
     let own = own.filter(|note| Terms::read(note).is_ok_and(|terms| terms.revision == 1));
-    if let (Some(note), Some(chain)) = (&own, chain(session)?)
+    if let (Some(note), Some(chain)) = (&own, own::chain(session.places()?.officer())?)
         && Terms::read(note).is_ok_and(|terms| terms != *chain.first().terms())
     {
         let what =
