@@ -16,10 +16,18 @@ pub(crate) fn in_force(reader: &Reader<'_>) -> Result<Charter, JournalError> {
     if let Some(known) = reader.remembered_charter() {
         return Ok(known);
     }
-    let chain = Charters::parse(reader.charters()?.concat().as_bytes());
-    let chain = chain.map_err(|error| JournalError::Corrupt(format!("the charter: {error}")))?;
+    let chain = chain(reader)?;
     reader.remember_charter(chain.in_force());
     Ok(chain.in_force().clone())
+}
+
+/// All charters of the cell, in order.
+///
+/// # Errors
+/// As [`in_force`].
+pub(crate) fn chain(reader: &Reader<'_>) -> Result<Charters, JournalError> {
+    let chain = Charters::parse(reader.charters()?.concat().as_bytes());
+    chain.map_err(|error| JournalError::Corrupt(format!("the charter: {error}")))
 }
 
 /// The trust bundle in force, checked against the charter, with its note.

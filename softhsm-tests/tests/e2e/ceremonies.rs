@@ -133,8 +133,8 @@ async fn two_of_three_found_a_cell_that_serves() {
     arguments.truncate(arguments.len() - 2);
     officers.run("nobody", &arguments).fails(1);
     officers.run("alice", &["ceremony", "import", "found"]).ok();
-    let again = officers.run("alice", &["ceremony", "import", "found"]).fails(1);
-    assert!(again.contains("has revision 1"), "a cell that is founded is not founded again: {again}");
+    let again = officers.run("alice", &["ceremony", "import", "found"]).ok();
+    assert!(again.contains("in force already"), "a cell that is founded is not founded again: {again}");
 
     let serving = cell.serve();
     let add = ["controller", "add", "build", "--grant", crate::support::GRANT, "--proposal-out", "add.note"];

@@ -23,6 +23,7 @@ mod freeze;
 mod grants;
 mod health;
 mod idempotency;
+mod imports;
 mod invariants;
 mod issue;
 mod journal;

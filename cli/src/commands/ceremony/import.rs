@@ -3,15 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ceremony::bundles;
 use ceremony::directory::{self, Directory};
 use clap::Args;
-use keeper::{FoundingError, Import as Notes, Journal, JournalError};
+use keeper::{Evidence, FoundingError, Import as Notes, Journal, JournalError};
+use ledger::bundle::Bundle;
 use ledger::charter::Charter;
 use ledger::note::Note;
 use proto::v1::{ImportCeremonyRequest, ImportCeremonyResponse};
 use serde::Serialize;
 
-use crate::client::officer::{CHARTER, Desk};
+use super::{charters, own};
+use crate::client::officer::Desk;
 use crate::error::{Exit, Failure};
 use crate::output::{Page, Show};
 use crate::session::Session;
@@ -19,10 +22,14 @@ use crate::session::Session;
 /// How often, and how many times, a journal is asked for that a keeper holds while it tries to start.
 const TRIES: (Duration, u32) = (Duration::from_millis(100), 100);
 
+/// The service's reason where a ceremony was imported before.
+const REPLAYED: &str = "PROPOSAL_REPLAYED";
+
 /// Bring a ceremony into the ledger: its transcript, and the charter and trust bundle that follow, once officers signed them. The first one founds the cell
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Where there is no cell yet, the journal is made in the data directory; else the running service takes it.
+Where there is no cell yet, the journal is made in the data directory; else the running service takes it. What is in force already is \
+not recorded again. The officer's own copies in --officer-dir follow: charter.note gets a new charter behind those before.
 
 Example:
   rootcellar ceremony import found/")]
@@ -57,7 +64,7 @@ pub(in crate::commands) fn all(session: &Session, dir: &Path) -> Result<(), Fail
     let config = session.config()?;
     let founds = matches!(Journal::is_free(config.data_dir()), Err(JournalError::Missing(_)));
     let report = if founds { found_cell(session, &found)? } else { hand_in(session, &found)? };
-    keep(session, &found)?;
+    own::keep(session, found.charter.as_ref(), found.bundle.as_ref())?;
     session.output().say(&report)
 }
 
@@ -68,23 +75,38 @@ fn found_cell(session: &Session, found: &Found) -> Result<Report, Failure> {
     let transcript = found.transcript.as_ref().map(ToString::to_string);
     let notes = found.notes(transcript.as_deref());
     keeper::found(config.data_dir(), config.cell().as_ref(), &notes, session.now_ms())?;
-    Ok(Report { founded: true, log: format!("{}/log/1", config.cell()), entry: 0 })
+    Ok(Report { founded: true, log: format!("{}/log/1", config.cell()), entry: Some(0) })
 }
 
 /// A cell that is there: its service takes the notes; where no keeper answers, such as one whose token is lost, the journal itself.
 fn hand_in(session: &Session, found: &Found) -> Result<Report, Failure> {
     let handed = session.block_on(async {
         let desk = Desk::open(session).await?;
-        let text = |note: &Option<Note>| note.as_ref().map(ToString::to_string).unwrap_or_default();
+        let trust = &desk.trust;
+        found.is_whole(trust.charter(), trust.bundle())?;
+        let transcript = found.transcript.as_ref().map(ToString::to_string);
+        let notes = found.notes(transcript.as_deref()).beyond(trust.charters(), Some(trust.bundle()));
+        if notes.is_nothing() {
+            return Ok(Report::known(desk.log.origin.to_string()));
+        }
+        let text = |note: Option<&Note>| note.map(ToString::to_string).unwrap_or_default();
         let request = ImportCeremonyRequest {
-            charter: text(&found.charter),
-            transcript: text(&found.transcript),
-            bundle: text(&found.bundle),
+            charter: text(notes.charter),
+            transcript: transcript.clone().unwrap_or_default(),
+            bundle: text(notes.bundle),
         };
-        let answer: ImportCeremonyResponse =
-            desk.client().admin().import_ceremony(request).await?.into_inner();
+        let answer = desk.client().admin().import_ceremony(request).await.map_err(Failure::from);
+        let answer: ImportCeremonyResponse = match answer {
+            // Of a ceremony that was carried out before, nothing is left that is not in force.
+            Err(failure)
+                if failure.reason() == REPLAYED && notes.charter.is_none() && notes.bundle.is_none() =>
+            {
+                return Ok(Report::known(desk.log.origin.to_string()));
+            }
+            answer => answer?.into_inner(),
+        };
         let receipt = answer.receipt.ok_or_else(|| Failure::incomplete("receipt"))?;
-        Ok(Report { founded: false, log: receipt.origin, entry: receipt.index })
+        Ok(Report { founded: false, log: receipt.origin, entry: Some(receipt.index) })
     });
     match handed {
         Err(failure) if failure.exit() == Exit::TryLater => into_journal(session, found),
@@ -95,6 +117,11 @@ fn hand_in(session: &Session, found: &Found) -> Result<Report, Failure> {
 /// A keeper that tries to start holds the journal now and then: it is waited for.
 fn into_journal(session: &Session, found: &Found) -> Result<Report, Failure> {
     let config = session.config()?;
+    if found.lacks_bundle()
+        && let Some(charter) = charters::pinned(session)?
+    {
+        found.is_whole(&charter, &charters::bundle(session, &charter)?)?;
+    }
     let transcript = found.transcript.as_ref().map(ToString::to_string);
     let notes = found.notes(transcript.as_deref());
     let (pause, tries) = TRIES;
@@ -118,7 +145,7 @@ fn into_journal(session: &Session, found: &Found) -> Result<Report, Failure> {
 pub(in crate::commands) fn bundle(session: &Session, bundle: Note) -> Result<(), Failure> {
     let found = Found { charter: None, transcript: None, bundle: Some(bundle) };
     hand_in(session, &found)?;
-    keep(session, &found)
+    own::keep(session, None, found.bundle.as_ref())
 }
 
 impl Found {
@@ -129,23 +156,32 @@ impl Found {
             bundle: self.bundle.as_ref(),
         }
     }
-}
 
-/// The officer's own copies follow what is in force now. An officer's directory without a charter is another machine's, and stays as it is.
-fn keep(session: &Session, found: &Found) -> Result<(), Failure> {
-    let officer = session.places()?.officer().to_owned();
-    let write = |name: &str, note: &Note| {
-        directory::write_note(&officer.join(name), note).map_err(|error| Failure::new("FILE", error))
-    };
-    let first = found.charter.as_ref().and_then(|note| Charter::found(note).ok().map(|_| note));
-    if let Some(first) = first {
-        crate::files::make_private_dir(&officer)?;
-        write(CHARTER, first)?;
-    } else if !Path::new(&officer).join(CHARTER).exists() {
-        return Ok(());
+    fn lacks_bundle(&self) -> bool {
+        self.transcript.is_some() && self.bundle.is_none()
     }
-    // A later charter the officer's copy has followed already, when the service was asked.
-    found.bundle.as_ref().map_or(Ok(()), |bundle| write(directory::BUNDLE, bundle))
+
+    /// Refuses a ceremony that is to change the trust bundle without that bundle: once the ledger has the one, it takes the other no
+    /// more. What proves nothing, the keeper refuses.
+    fn is_whole(&self, charter: &Charter, in_force: &Bundle) -> Result<(), Failure> {
+        let transcript = self.transcript.as_ref().filter(|_| self.lacks_bundle()).map(ToString::to_string);
+        let evidence =
+            transcript.and_then(|text| Evidence::open(text.as_bytes(), charter, in_force.anchors()).ok());
+        let follows = evidence.is_some_and(|evidence| {
+            matches!(bundles::after(&evidence, charter, Some(in_force.contents())), Ok(Some(_)))
+        });
+        if follows {
+            Err(Failure::new(
+                "NO_BUNDLE",
+                "a trust bundle follows from this ceremony, and bundle.note is not there",
+            )
+            .mended_by(
+                "rootcellar ceremony execute DIR, which drafts it; officers approve it, then import again",
+            ))
+        } else {
+            Ok(())
+        }
+    }
 }
 
 impl From<FoundingError> for Failure {
@@ -158,7 +194,14 @@ impl From<FoundingError> for Failure {
 struct Report {
     founded: bool,
     log: String,
-    entry: u64,
+    /// The first entry of it; none where all of it was in force already.
+    entry: Option<u64>,
+}
+
+impl Report {
+    fn known(log: String) -> Self {
+        Self { founded: false, log, entry: None }
+    }
 }
 
 impl Show for Report {
@@ -167,8 +210,10 @@ impl Show for Report {
             page.field("founded", &self.log);
             page.line("");
             page.line("Next: rootcellar serve");
+        } else if let Some(entry) = self.entry {
+            page.field("recorded", format!("entry {entry} of {}", self.log));
         } else {
-            page.field("recorded", format!("entry {} of {}", self.entry, self.log));
+            page.field("in force already", format!("all of it; nothing was recorded in {}", self.log));
         }
     }
 }
