@@ -5,6 +5,7 @@
 
 mod agents;
 mod batch;
+mod bundles;
 mod callers;
 mod carried;
 mod ceremonies;

@@ -1,6 +1,7 @@
 //! `rootcellar ceremony plan`: writes a plan for officers to approve.
 
 mod args;
+mod without;
 
 use std::path::Path;
 
@@ -38,22 +39,22 @@ pub(super) fn standby(session: &Session, dir: &Path) -> Result<(), Failure> {
     let config = session.config()?;
     let charter = charters::pinned(session)?.ok_or_else(|| Failure::new("NO_CHARTER", "there is no cell"))?;
     let bundle = charters::bundle(session, &charter)?;
-    let terms = terms_of(&charter, nonce()?, session.now_secs() + i64::from(args.written().expires.secs()));
+    let terms = terms_of(&charter, nonce()?, session.now_secs() + i64::from(args.expires_secs()));
     let plan = plan(session, &config, &bundle, &terms, &args)?;
-    keep(args.written(), &[], Some(&plan))
+    keep(args.out(), &[], Some(&plan))
 }
 
 pub(super) fn run(session: &Session, args: &Plan) -> Result<(), Failure> {
     let config = session.config()?;
-    let written = args.written();
-    let (nonce, expires_unix) = (nonce()?, session.now_secs() + i64::from(written.expires.secs()));
+    let out = args.out();
+    let (nonce, expires_unix) = (nonce()?, session.now_secs() + i64::from(args.expires_secs()));
     if let Plan::Found(args) = args {
         let cell = config.cell().to_string();
         let terms = charter::Terms { cell, revision: 1, quorum: args.quorum, officers: args.officer.clone() };
         let draft = terms.draft().map_err(Failure::usage)?;
         let plan = found(session, &config, &Terms { charter: &terms, nonce, expires_unix })?;
         lint(&plan, &[], session.now_ms())?;
-        return write(session, written, &[(directory::CHARTER, draft)], Some(&plan));
+        return write(session, out, &[(directory::CHARTER, draft)], Some(&plan));
     }
     let charter = charters::pinned(session)?.ok_or_else(|| {
         Failure::new("NO_CHARTER", "there is no cell: charter.note is not in the officer's directory")
@@ -62,11 +63,16 @@ pub(super) fn run(session: &Session, args: &Plan) -> Result<(), Failure> {
     let bundle = charters::bundle(session, &charter)?;
     if let Plan::Charter(args) = args {
         let notes = new_charter(&charter, &bundle, args)?;
-        return write(session, written, &notes, None);
+        return write(session, out, &notes, None);
+    }
+    if let Plan::Bundle(args) = args {
+        let contents = without::apply(&charter, &bundle, args)?;
+        let draft = contents.draft().map_err(|error| Failure::new("INTERNAL", error))?;
+        return write(session, out, &[(directory::BUNDLE, draft)], None);
     }
     let plan = plan(session, &config, &bundle, &terms_of(&charter, nonce, expires_unix), args)?;
     lint(&plan, bundle.anchors(), session.now_ms())?;
-    write(session, written, &[], Some(&plan))
+    write(session, out, &[], Some(&plan))
 }
 
 fn found(session: &Session, config: &Config, terms: &Terms<'_>) -> Result<CeremonyPlan, Failure> {
@@ -130,7 +136,9 @@ fn plan(
                 revoked?,
             )
         }
-        Plan::Found(_) | Plan::Charter(_) => return Err(Failure::new("INTERNAL", "planned elsewhere")),
+        Plan::Found(_) | Plan::Charter(_) | Plan::Bundle(_) => {
+            return Err(Failure::new("INTERNAL", "planned elsewhere"));
+        }
     })
 }
 
@@ -191,29 +199,29 @@ fn nonce() -> Result<[u8; 16], Failure> {
 /// Writes what officers are to sign into a directory that holds nothing yet.
 fn write(
     session: &Session,
-    written: &Written,
+    out: &Path,
     notes: &[(&str, ledger::note::Note)],
     plan: Option<&CeremonyPlan>,
 ) -> Result<(), Failure> {
-    keep(written, notes, plan)?;
+    keep(out, notes, plan)?;
     session.output().say(&Planned {
-        directory: written.out.display().to_string(),
+        directory: out.display().to_string(),
         steps: plan.map_or(0, |plan| plan.steps.len()),
     })
 }
 
 fn keep(
-    written: &Written,
+    out: &Path,
     notes: &[(&str, ledger::note::Note)],
     plan: Option<&CeremonyPlan>,
 ) -> Result<(), Failure> {
-    let dir = Directory::create(&written.out).map_err(|error| Failure::new("FILE", error))?;
+    let dir = Directory::create(out).map_err(|error| Failure::new("FILE", error))?;
     let holds =
         std::fs::read_dir(dir.path()).map_err(|error| Failure::file(dir.path(), &error))?.next().is_some();
     if holds {
         return Err(Failure::usage(format!(
             "{} is not empty: each ceremony has a directory of its own",
-            written.out.display()
+            out.display()
         )));
     }
     let draft = plan.map(|plan| plan.draft().map_err(Failure::usage)).transpose()?;

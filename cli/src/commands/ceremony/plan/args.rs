@@ -1,6 +1,6 @@
 //! What is asked for: a kind of ceremony, its tokens and its terms.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ceremony::plans::{ISSUER_DAYS, ROOT_DAYS};
 use clap::{Args, Subcommand};
@@ -30,6 +30,7 @@ Example:
     Retirement(Retirement),
     RootCrl(RootCrl),
     Charter(NewCharter),
+    Bundle(NewBundle),
 }
 
 /// Where a plan goes, and for how long it is good.
@@ -176,22 +177,59 @@ pub(crate) struct NewCharter {
     /// The public keys of all officers from then on
     #[arg(long, value_name = "KEY", required = true)]
     pub(super) officer: Vec<VerifierKey>,
-    #[command(flatten)]
-    pub(super) written: Written,
+    /// The ceremony's directory, new or empty
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: PathBuf,
+}
+
+/// The trust bundle that follows, without a root or a key of a log: the last step of their rotation. It makes and ends no key
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Approve it, then import it. A root goes once no issuer that signs or stands ready leads to it alone, every client has the bundle with \
+the other one, and every controller and agent a certificate under it; a key of a log once no checkpoint is signed with it.
+
+Examples:
+  rootcellar ceremony plan bundle --without-root SHA256 --out bundle-5
+  rootcellar ceremony plan bundle --without-log-key cell.internal/log/1+1a2b3c4d --out bundle-5")]
+pub(crate) struct NewBundle {
+    /// SHA-256 of the public key of a root that clients are to believe no more
+    #[arg(long, value_name = "SHA256", required_unless_present = "without_log_key")]
+    pub(super) without_root: Vec<String>,
+    /// Key of a log whose checkpoints are to count no more: NAME+HASH, the beginning of its line in the trust bundle, or the HASH alone
+    #[arg(long, value_name = "NAME+HASH")]
+    pub(super) without_log_key: Vec<String>,
+    /// The ceremony's directory, new or empty
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: PathBuf,
 }
 
 impl Plan {
-    /// Where it goes, and for how long it is good.
-    pub(super) fn written(&self) -> &Written {
+    /// Where it goes.
+    pub(super) fn out(&self) -> &Path {
         match self {
-            Self::Found(args) => &args.written,
-            Self::Root(args) => &args.written,
-            Self::Issuer(args) | Self::Rotation(args) => &args.written,
-            Self::LogKey(args) => &args.written,
-            Self::Cross(args) => &args.written,
-            Self::Retirement(args) => &args.written,
-            Self::RootCrl(args) => &args.written,
-            Self::Charter(args) => &args.written,
+            Self::Charter(args) => &args.out,
+            Self::Bundle(args) => &args.out,
+            Self::Found(args) => &args.written.out,
+            Self::Root(args) => &args.written.out,
+            Self::Issuer(args) | Self::Rotation(args) => &args.written.out,
+            Self::LogKey(args) => &args.written.out,
+            Self::Cross(args) => &args.written.out,
+            Self::Retirement(args) => &args.written.out,
+            Self::RootCrl(args) => &args.written.out,
+        }
+    }
+
+    /// For how many seconds it is good; 0 of what is no plan to be executed, and never expires.
+    pub(super) fn expires_secs(&self) -> u32 {
+        match self {
+            Self::Charter(_) | Self::Bundle(_) => 0,
+            Self::Found(args) => args.written.expires.secs(),
+            Self::Root(args) => args.written.expires.secs(),
+            Self::Issuer(args) | Self::Rotation(args) => args.written.expires.secs(),
+            Self::LogKey(args) => args.written.expires.secs(),
+            Self::Cross(args) => args.written.expires.secs(),
+            Self::Retirement(args) => args.written.expires.secs(),
+            Self::RootCrl(args) => args.written.expires.secs(),
         }
     }
 }
