@@ -2,7 +2,7 @@
 
 use ceremony::directory::{self, Directory};
 use ledger::bundle::{Bundle, Contents};
-use ledger::charter::{Charter, Charters, Terms};
+use ledger::charter::{Charter, Terms};
 use ledger::note::Note;
 use ledger::plan::Plan;
 use ledger::proposal::Proposal;
@@ -10,10 +10,8 @@ use ledger::text::Kind;
 use ledger::transcript::Transcript;
 
 use super::own;
-use crate::client::charters;
 use crate::client::officer::CHARTER;
 use crate::error::Failure;
-use crate::files;
 use crate::session::Session;
 
 /// The officer's own copy of the trust bundle.
