@@ -1,5 +1,6 @@
 //! What the file of an officer's key may hold: the key itself, the key under a passphrase, or the name of one that a token holds.
 
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::Path;
@@ -34,8 +35,7 @@ pub enum KeyFile {
     Held(VerifierKey),
 }
 
-/// A key under a passphrase.
-#[derive(Debug)]
+/// A key under a passphrase. What is under it is never shown: a short passphrase is found by whoever has it.
 pub struct Sealed {
     key: VerifierKey,
     pem: String,
@@ -109,6 +109,13 @@ impl Sealed {
     }
 }
 
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key, pem: _ } = self;
+        f.debug_tuple("Sealed").field(key).finish()
+    }
+}
+
 impl OfficerKey {
     /// A key that a token holds, in its own process, where it was opened before.
     pub fn in_token(key: VerifierKey, spki: Vec<u8>, host: TokenHost) -> Self {
@@ -147,4 +154,19 @@ fn check_kept(file: &File) -> Result<(), KeyFileError> {
         return Err(KeyFileError::TooWide { mode });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sealed_key_is_not_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("officer.key");
+        let name = "cell.example/officer/ada".parse().unwrap();
+        KeyFile::seal(&path, name, &Zeroizing::new([7; 32]), &"correct horse".into()).unwrap();
+        let shown = format!("{:?}", KeyFile::read(&path).unwrap());
+        assert!(shown.contains("officer/ada") && !shown.contains("PRIVATE"), "{shown}");
+    }
 }

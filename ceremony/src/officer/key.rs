@@ -66,6 +66,9 @@ pub enum KeyFileError {
     /// The passphrase is another.
     #[error("the passphrase does not open the key file")]
     Passphrase,
+    /// Our own, or the operating system's: it has no random numbers for a salt.
+    #[error("the key could not be put under the passphrase: {0}; nothing was written")]
+    Sealing(String),
     /// The bytes make no key.
     #[error(transparent)]
     Key(#[from] KeyError),

@@ -15,17 +15,20 @@ const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 const LABEL: &str = "ENCRYPTED PRIVATE KEY";
 
 /// The key as PEM.
+///
+/// # Errors
+/// [`KeyFileError::Sealing`].
 pub(super) fn encrypt(seed: &[u8; 32], passphrase: &str) -> Result<Zeroizing<String>, KeyFileError> {
-    let malformed = |_| KeyFileError::Malformed;
+    let failed = |error: pkcs8::der::Error| KeyFileError::Sealing(error.to_string());
     // RFC 8410 §7: CurvePrivateKey is an OCTET STRING within the OCTET STRING.
     let curve_key = OctetStringRef::new(seed).and_then(|seed| seed.to_der()).map(Zeroizing::new);
-    let curve_key = curve_key.map_err(malformed)?;
+    let curve_key = curve_key.map_err(failed)?;
     let info = PrivateKeyInfoRef::new(
         AlgorithmIdentifier { oid: ED25519, parameters: None },
-        OctetStringRef::new(&curve_key).map_err(malformed)?,
+        OctetStringRef::new(&curve_key).map_err(failed)?,
     );
-    let sealed = info.encrypt(passphrase).map_err(|_| KeyFileError::Malformed)?;
-    sealed.to_pem(LABEL, LineEnding::LF).map_err(malformed)
+    let sealed = info.encrypt(passphrase).map_err(|error| KeyFileError::Sealing(error.to_string()))?;
+    sealed.to_pem(LABEL, LineEnding::LF).map_err(failed)
 }
 
 /// The seed in such a PEM.
