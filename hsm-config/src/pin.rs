@@ -179,8 +179,12 @@ impl FromStr for PinSource {
     type Err = PinError;
 
     fn from_str(text: &str) -> Result<Self, PinError> {
-        // What is no source may be the PIN itself: the error must not repeat it.
-        let unknown = || PinError::Source(text.split_once(':').map_or("…", |(kind, _)| kind).to_owned());
+        // What is no source may be the PIN itself, or begin with it: the error repeats nothing but a kind of source.
+        let unknown = || {
+            let kind = text.split_once(':').map(|(kind, _)| kind);
+            let kind = kind.filter(|kind| ["credential", "file", "fd", "env"].contains(kind));
+            PinError::Source(kind.unwrap_or("…").to_owned())
+        };
         match text.split_once(':') {
             Some(("credential", name)) if !name.is_empty() && !name.contains('/') => {
                 Ok(Self::Credential(name.to_owned()))
@@ -247,8 +251,10 @@ mod tests {
         for text in ["credential:pin", "file:/run/pin", "fd:3", "prompt", "protected", "env:PIN"] {
             assert_eq!(text.parse::<PinSource>().unwrap().to_string(), text);
         }
-        let error = "s3cret".parse::<PinSource>().unwrap_err().to_string();
-        assert!(!error.contains("s3cret"), "{error}");
+        for pin in ["s3cret", "s3cret:5678", "s3cret:"] {
+            let error = pin.parse::<PinSource>().unwrap_err().to_string();
+            assert!(!error.contains("s3cret") && !error.contains("5678"), "{error}");
+        }
     }
 
     #[test]
