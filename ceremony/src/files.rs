@@ -78,7 +78,8 @@ pub fn make_dirs(path: &Path) -> io::Result<()> {
         // A directory is durable once the one that names it is.
         sync_dir(parent(dir))?;
     }
-    if path.is_dir() { Ok(()) } else { Err(ErrorKind::NotADirectory.into()) }
+    // The path of a name alone has no parent but the working directory.
+    if path.as_os_str().is_empty() || path.is_dir() { Ok(()) } else { Err(ErrorKind::NotADirectory.into()) }
 }
 
 /// Makes the names in a directory durable.
@@ -173,6 +174,7 @@ mod tests {
         let deep = dir.path().join("a/b/c");
         make_dirs(&deep).unwrap();
         make_dirs(&deep).unwrap();
+        make_dirs(Path::new("")).unwrap();
         for name in ["a", "a/b", "a/b/c"] {
             assert_eq!(fs::metadata(dir.path().join(name)).unwrap().mode() & 0o7777, 0o700);
         }
