@@ -18,6 +18,7 @@ use super::officer;
 use crate::error::Failure;
 use crate::output::{Page, Show};
 use crate::session::Session;
+use crate::tokens::{self, Which};
 
 /// The issuers of the cell: which signs, which stands ready, which is over
 #[derive(Debug, Subcommand)]
@@ -67,6 +68,9 @@ pub(crate) struct Change {
     /// Write the trust bundle into this directory instead of handing it in, for other officers to sign
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Do it although this machine's configuration names no token with the issuer's key, or that token does not open
+    #[arg(long)]
+    force: bool,
 }
 
 pub(super) fn run(session: &Session, args: &Issuer) -> Result<(), Failure> {
@@ -113,6 +117,21 @@ fn change(session: &Session, args: &Change, state: IssuerState) -> Result<(), Fa
     }
     let contents = bundles::with_issuer(bundle.contents(), &charter, spki_sha256, state)
         .ok_or_else(|| Failure::new("INTERNAL", "an issuer that was just found is not there"))?;
+    let was = bundle.issuers().iter().find(|line| line.spki_sha256 == spki_sha256).map(|line| line.state);
+    if state == IssuerState::Active && was == Some(IssuerState::Retired) {
+        return Err(Failure::new(
+            "ISSUER_RETIRED",
+            "the issuer is retired, and signs no more: its key may be gone",
+        )
+        .mended_by("rootcellar issuer prepare --out DIR, for another"));
+    }
+    if state == IssuerState::Active && !args.force {
+        match (is_here(session, spki_sha256), &args.out) {
+            // It may be the machine of an officer, where no token of the service is.
+            (Err(failure), Some(_)) => tracing::warn!("{failure}"),
+            (found, _) => found?,
+        }
+    }
     let draft = contents.draft().map_err(|error| Failure::new("INTERNAL", error))?;
     let (_, key) = officer::load(session, args.officer_key.as_ref())?;
     let note =
@@ -125,6 +144,32 @@ fn change(session: &Session, args: &Change, state: IssuerState) -> Result<(), Fa
     import::bundle(session, note.clone())?;
     let bundle = Bundle::open(&note, &charter).map_err(|error| Failure::new("NOT_APPROVED", error))?;
     session.output().say(&Issuers::of(&bundle))
+}
+
+/// Looks for the issuer's key in the service's tokens: a keeper that does not find it there serves no more.
+fn is_here(session: &Session, spki_sha256: [u8; 32]) -> Result<(), Failure> {
+    let config = session.config()?;
+    let mut why = Vec::new();
+    for which in [Which::Issuing, Which::Standby] {
+        let Some(token) = which.config(&config) else { continue };
+        let found = tokens::process(session, &config, which).map_err(|failure| failure.to_string()).and_then(
+            |mut host| {
+                match host.open(false) {
+                    Ok(Some(_)) => host.find(spki_sha256).map(|found| found.ok_or("it has no such key")),
+                    Ok(None) => Ok(Err("it is not there")),
+                    Err(error) => Err(error),
+                }
+                .map_err(|error| error.to_string())
+            },
+        );
+        match found {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(lack)) => why.push(format!("{}: {lack}", token.uri)),
+            Err(error) => why.push(format!("{}: {error}", token.uri)),
+        }
+    }
+    Err(Failure::new("ISSUER_NOT_HERE", format!("no token of the service holds this issuer's key ({})", why.join("; ")))
+        .mended_by("rootcellar doctor, on the service's machine; or the same with --force, and nothing is issued until the token is there"))
 }
 
 fn find(bundle: &Bundle, beginning: &str) -> Result<[u8; 32], Failure> {
