@@ -20,6 +20,7 @@ mod doctor;
 mod documentation;
 mod entropy;
 mod forged;
+mod followed;
 mod freeze;
 mod grants;
 mod health;
