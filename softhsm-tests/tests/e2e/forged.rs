@@ -4,20 +4,19 @@ use std::fs;
 use std::path::Path;
 
 use ceremony::officer::OfficerKey;
-use ledger::bundle::{Bundle, Contents};
+use ledger::bundle::Contents;
 use ledger::note::Note;
 use proto::v1::trust_service_server::{TrustService, TrustServiceServer};
 use proto::v1::{
-    GetCharterRequest, GetTrustBundleRequest, GetTrustBundleResponse, TrustBundle, WatchTrustBundleRequest,
+    GetTrustBundleRequest, GetTrustBundleResponse, TrustBundle, WatchTrustBundleRequest,
     WatchTrustBundleResponse,
 };
 use rootcellar_softhsm_tests::Cell;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
-use tonic::{Code, Request, Response, Status};
+use tonic::{Request, Response, Status};
 
-use crate::officer::Officer;
-use crate::support::{BINARY, House, files_below, inner, refused, still_issues};
+use crate::support::{BINARY, House, files_below, still_issues};
 
 /// A front that somebody took over: it has the service's own key and certificate, and hands out whatever bundle it likes.
 struct Forged(Note);
