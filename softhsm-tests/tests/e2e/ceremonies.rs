@@ -424,40 +424,6 @@ async fn a_forged_root_and_an_old_bundle_are_refused() {
     still_issues(&client).await;
 }
 
-/// The shell of a section of the book, as it stands there.
-fn shell_of(file: &str, section: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(file);
-    let text = fs::read_to_string(path).unwrap();
-    let (_, rest) = text.split_once(&format!("\n## {section}\n")).expect("the section");
-    let section = rest.split("\n## ").next().unwrap();
-    section.split("```sh\n").skip(1).map(|block| block.split("```").next().unwrap()).collect()
-}
-
-/// The how-to is followed word by word: what it says is run as it stands, and the cell serves.
-#[tokio::test]
-async fn the_how_to_for_a_security_team_is_followed_word_by_word() {
-    let cell = Cell::empty(BINARY);
-    let shell = shell_of("ceremonies.md", "Two of three found a cell");
-    assert!(shell.lines().filter(|line| line.starts_with("rootcellar")).count() >= 15, "{shell}");
-    let (before, after) = shell.split_once("rootcellar serve\n").expect("it serves");
-    let config = cell.config_file();
-    let run = |script: &str| {
-        let function =
-            format!("set -eu\nrootcellar() {{ '{BINARY}' --config '{}' \"$@\"; }}\n", config.display());
-        let mut command = cell.command(&["bash", "-c", &format!("{function}{script}")]);
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{script}\n{}", String::from_utf8_lossy(&output.stderr));
-    };
-    run(before);
-    let serving = cell.serve();
-    // `issue` at the end asks at the port of the configuration, which is not this one's.
-    let (acts, issue) = after.split_once("rootcellar issue").expect("it issues");
-    run(acts);
-    cell.credentials(&serving, "build");
-    run(&format!("rootcellar issue{issue}"));
-    assert!(cell.path("build-logger-1.chain.pem").exists());
-}
-
 #[test]
 fn an_officers_key_under_a_passphrase_or_in_a_token() {
     let cell = Cell::empty(BINARY);
