@@ -46,14 +46,10 @@ fn nothing_is_written_through_a_link_in_a_ceremonys_directory() {
 #[test]
 fn no_pipe_is_waited_for_and_no_file_read_without_end() {
     let cell = planned();
-    let made = cell.command(&["mkfifo", "root-2/bundle.note", "pipe"]).status().unwrap();
+    let made = cell.command(&["mkfifo", "root-2/bundle.note"]).status().unwrap();
     assert!(made.success());
-    for command in [
-        ["ceremony", "approve", "--yes", "root-2"].as_slice(),
-        &["ceremony", "import", "root-2"],
-        &["ceremony", "verify", "pipe"],
-        &["proposal", "submit", "pipe"],
-    ] {
+    for command in [["ceremony", "approve", "--yes", "root-2"].as_slice(), &["ceremony", "import", "root-2"]]
+    {
         let said = cell.run(command).fails(1);
         assert!(said.contains("regular file"), "{command:?}: {said}");
     }
