@@ -57,6 +57,33 @@ impl TokenConfig {
         self.profile.environment(&self.dir)
     }
 
+    /// Its PIN. A terminal is asked for it by the token's name.
+    ///
+    /// # Errors
+    /// As [`PinSource::read`].
+    pub fn read_pin(&self) -> Result<Pin, PinError> {
+        self.pin.read_asking(&format!("PIN of the token {}: ", self.name()))
+    }
+
+    /// The PIN that a new token gets. A terminal is asked twice, and both must be the same.
+    ///
+    /// # Errors
+    /// As [`PinSource::read`]; [`PinError::Differ`].
+    pub fn read_new_pin(&self) -> Result<Pin, PinError> {
+        let pin = self.pin.read_asking(&format!("New PIN, which the token {} gets: ", self.name()))?;
+        if self.pin == PinSource::Prompt {
+            let again = self.pin.read_asking("The same again: ")?;
+            if again.expose() != pin.expose() {
+                return Err(PinError::Differ);
+            }
+        }
+        Ok(pin)
+    }
+
+    fn name(&self) -> String {
+        self.uri.label().map_or_else(|| self.uri.to_string(), ToOwned::to_owned)
+    }
+
     /// Loads the module and finds the token.
     ///
     /// # Errors

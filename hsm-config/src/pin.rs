@@ -41,6 +41,9 @@ pub enum PinError {
     /// The operator's: no such source.
     #[error("`{0}` is no PIN source: write credential:NAME, file:PATH, fd:N, prompt, protected or env:NAME")]
     Source(String),
+    /// The operator's: a new PIN was entered twice, and not the same.
+    #[error("the two PINs differ: none was set; try again")]
+    Differ,
     /// The operator's: it could not be read.
     #[error("the PIN could not be read from {source_name}: {cause}")]
     Unreadable {

@@ -72,7 +72,7 @@ impl Custody {
         metrics: Metrics,
     ) -> Result<(Arc<Self>, [KeyFound; 2]), TokenError> {
         let (config, token) = choose(configs, &issuer_spki)?;
-        let login = token.login(&config.pin.read()?, &guard)?;
+        let login = token.login(&config.read_pin()?, &guard)?;
         let log_spki = log_spki(&login, log_spkis)?;
         let custody = Arc::new(Self {
             token,
@@ -165,7 +165,7 @@ impl Custody {
             (Again::NotTried, _) if self.config.pin.unattended() => login.again = Again::Failed,
             _ => return Err(TokenError::Malformed("no login, and this process has logged in before")),
         }
-        login.session = self.token.login(&self.config.pin.read()?, &self.guard)?;
+        login.session = self.token.login(&self.config.read_pin()?, &self.guard)?;
         login.again = Again::Done;
         Ok(())
     }

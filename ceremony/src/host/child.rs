@@ -73,7 +73,7 @@ fn answer(
 ) -> Result<Answer, String> {
     if let Ask::Open { create } = ask {
         let Some(token) = provision(config, create).map_err(said)? else { return Ok(Answer::NoToken) };
-        let pin = config.pin.read().map_err(said)?;
+        let pin = config.read_pin().map_err(said)?;
         let session = token.login(&pin, guard).map_err(said)?;
         *open = Some(Open { pin, session });
         return facts(&token, config).map(|facts| Answer::Opened(Box::new(facts)));
@@ -227,7 +227,7 @@ fn provision(config: &TokenConfig, create: bool) -> Result<Option<Token>, TokenE
                 pin_file::create(path, pin.expose_secret())
                     .map_err(|source| TokenError::Files { path: path.clone(), source })?;
             }
-            let token = Token::provision(&module, &config.uri, &config.pin.read()?)?;
+            let token = Token::provision(&module, &config.uri, &config.read_new_pin()?)?;
             sync_files(&config.profile, &config.dir)?;
             Ok(Some(token))
         }

@@ -22,6 +22,9 @@ use crate::tokens::{self, Which};
 
 /// The issuers of the cell: which signs, which stands ready, which is over
 #[derive(Debug, Subcommand)]
+#[command(
+    after_help = "Examples:\n  rootcellar issuer list\n  rootcellar issuer prepare --out issuer-2\n  rootcellar issuer activate 1a2b3c4d"
+)]
 pub(crate) enum Issuer {
     List(List),
     Prepare(Prepare),

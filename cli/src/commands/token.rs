@@ -23,6 +23,7 @@ const REPORT_MAX: u64 = 4 * 1024 * 1024;
 
 /// List tokens, and inspect the keys of one
 #[derive(Debug, Subcommand)]
+#[command(after_help = "Examples:\n  rootcellar token list\n  rootcellar token inspect --root")]
 pub(crate) enum Token {
     List(Which),
     Inspect(Inspect),

@@ -160,7 +160,7 @@ import os, pty, sys, termios
 typed = open(sys.argv[1], "rb").read()
 def answer(terminal):
     said = os.read(terminal, 4096)
-    if b"Token PIN" in said:
+    if b"PIN of the token rootcellar-issuing: " in said:
         while termios.tcgetattr(terminal)[3] & termios.ECHO:
             os.sched_yield()
         os.write(terminal, typed + b"\n")

@@ -22,7 +22,7 @@ pub(super) fn inspect(
 ) -> Result<view::Inspected, Failure> {
     let module = load(config)?;
     let token = Token::find(&module, &config.uri)?;
-    let pin = config.pin.read().map_err(TokenError::from)?;
+    let pin = config.read_pin().map_err(TokenError::from)?;
     let session = token.login(&pin, guard)?;
     let keys = session.keys()?;
     let info = module.info()?;
