@@ -17,7 +17,7 @@ use crate::host::{KeyFacts, TokenFacts};
 pub const FILE: &str = "record.jsonl";
 
 /// Longest record, in bytes: many times what the longest plan leads to.
-const MAX_LEN: u64 = 4 * 1024 * 1024;
+pub const MAX_LEN: u64 = 4 * 1024 * 1024;
 
 /// What every line begins with.
 const LINE: &[u8] = b"{\"event\":\"";

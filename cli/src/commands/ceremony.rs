@@ -14,6 +14,7 @@ mod judge;
 pub(super) mod own;
 mod plan;
 mod rehearse;
+mod show;
 mod verify;
 
 use std::path::Path;
@@ -32,6 +33,7 @@ pub(crate) enum Ceremony {
     Execute(execute::Execute),
     Verify(verify::Verify),
     Import(import::Import),
+    Show(show::Show),
 }
 
 pub(super) fn run(session: &Session, args: &Ceremony) -> Result<(), Failure> {
@@ -43,6 +45,7 @@ pub(super) fn run(session: &Session, args: &Ceremony) -> Result<(), Failure> {
         Ceremony::Execute(args) => execute::run(session, args),
         Ceremony::Verify(args) => verify::run(session, args),
         Ceremony::Import(args) => import::run(session, args),
+        Ceremony::Show(args) => show::run(session, args),
     }
 }
 

@@ -85,3 +85,23 @@ async fn a_ceremony_is_imported_with_the_bundle_that_follows_and_only_once() {
     run(&["ceremony", "import", "crl-1"]).ok();
     assert!(run(&["ceremony", "import", "crl-1"]).ok().contains("in force already"));
 }
+
+#[test]
+fn a_ceremonys_directory_says_what_is_next() {
+    let cell = Cell::founded(crate::support::BINARY);
+    let shown = || cell.run(&["ceremony", "show", "root-2"]).ok();
+    cell.run(&["ceremony", "plan", "root", "--out", "root-2"]).ok();
+    let before = fs::read_dir(cell.path("root-2")).unwrap().count();
+    let said = shown();
+    assert!(said.contains("signed by nobody; 1 needed") && said.contains("to be done"), "{said}");
+    assert!(said.contains("Next: rootcellar ceremony approve root-2"), "{said}");
+    assert_eq!(fs::read_dir(cell.path("root-2")).unwrap().count(), before, "nothing is changed");
+    cell.run(&["ceremony", "approve", "--yes", "root-2"]).ok();
+    assert!(shown().contains("Next: rootcellar ceremony execute root-2"));
+    cell.run(&["ceremony", "execute", "root-2"]).ok();
+    let said = shown();
+    assert!(said.contains("key made, and proved") && said.contains("approve root-2"), "{said}");
+    cell.run(&["ceremony", "approve", "--yes", "root-2"]).ok();
+    let said = shown();
+    assert!(said.contains("officer-1") && said.contains("Next: rootcellar ceremony import root-2"), "{said}");
+}
