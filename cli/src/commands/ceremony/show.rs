@@ -49,10 +49,7 @@ pub(super) fn run(session: &Session, args: &Show) -> Result<(), Failure> {
     let plan = plan.map_err(|error| Failure::malformed(&dir.file(directory::PLAN), error))?;
     let events = events(&dir)?;
     if let Some(plan) = &plan {
-        let state = |step| match events.iter().rev().find_map(|event| said(event, step)) {
-            Some(word) => word,
-            None => "to be done",
-        };
+        let state = |step| events.iter().rev().find_map(|event| said(event, step)).unwrap_or("to be done");
         report.steps = plan.steps.iter().enumerate().map(|(i, step)| (step_name(step), state(i))).collect();
     }
     let shown = args.dir.display();
