@@ -26,6 +26,7 @@ mod grants;
 mod health;
 mod idempotency;
 mod imports;
+mod interrupted;
 mod invariants;
 mod issue;
 mod journal;

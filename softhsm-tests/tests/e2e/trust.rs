@@ -171,3 +171,60 @@ async fn a_journal_takes_nothing_of_a_time_before_its_newest_entry() {
     house.cell.set_clock(0);
     house.cell.run(&["ceremony", "import", "bundle-2"]).ok();
 }
+
+#[tokio::test]
+async fn a_forged_root_and_an_old_bundle_are_refused() {
+    let (house, client) = House::with_build().await;
+    let stranger = Cell::founded(BINARY);
+    let foreign =
+        Contents::read(&Note::parse(&fs::read(stranger.officer_dir().join("bundle.note")).unwrap()).unwrap())
+            .unwrap();
+    let own = house.cell.officer_dir().join("bundle.note");
+    let ours = Note::parse(&fs::read(&own).unwrap()).unwrap();
+    let contents = Contents::read(&ours).unwrap();
+    let import = async |note: &Note| {
+        let request = proto::v1::ImportCeremonyRequest { bundle: note.to_string(), ..Default::default() };
+        client.admin().import_ceremony(request).await
+    };
+    // Another root that nobody signed, that a stranger signed, and under our officers' own signatures of something else.
+    let mut forged = contents.clone();
+    (forged.number, forged.anchors) = (2, [contents.anchors.clone(), foreign.anchors.clone()].concat());
+    let unsigned = forged.draft().unwrap();
+    let mut by_stranger = unsigned.clone();
+    let key = ceremony::officer::OfficerKey::load(&stranger.officer_dir().join("officer.key")).unwrap();
+    by_stranger.sign_with(&key).unwrap();
+    let moved = ours.to_string().replace("number: 1\n", "number: 2\n");
+    for note in [by_stranger, Note::parse(moved.as_bytes()).unwrap()] {
+        refused(import(&note).await, Code::PermissionDenied, "PROPOSAL_NOT_APPROVED");
+    }
+    // The same again, and an older one.
+    refused(import(&ours).await, Code::FailedPrecondition, "IMPORT_REFUSED");
+    // The officers themselves cannot publish one that names no issuer of theirs, nor skip a number.
+    let officer = ceremony::officer::OfficerKey::load(&house.cell.officer_dir().join("officer.key")).unwrap();
+    let signed = |contents: &Contents| {
+        let mut note = contents.draft().unwrap();
+        note.sign_with(&officer).unwrap();
+        note
+    };
+    let unusable = [
+        Contents { number: 3, ..contents.clone() },
+        Contents { number: 2, issuers: vec![], ..contents.clone() },
+        Contents { number: 2, anchors: foreign.anchors.clone(), ..contents.clone() },
+        Contents { number: 2, issuers: foreign.issuers.clone(), ..contents.clone() },
+        Contents { number: 2, logs: foreign.logs.clone(), ..contents.clone() },
+    ];
+    for (i, contents) in unusable.iter().enumerate() {
+        println!("case {i}: it would stop the cell");
+        refused(import(&signed(contents)).await, Code::FailedPrecondition, "IMPORT_REFUSED");
+    }
+    // What they mean they can.
+    forged.anchors.rotate_left(0);
+    import(&signed(&forged)).await.expect("a bundle with another root");
+    house.cell.run(&["ledger", "verify"]).ok();
+    // A client that has seen bundle 2 does not go back.
+    house.cell.run(&["ca", "bundle", "--controller", "build"]).ok();
+    let credentials = house.credentials();
+    let kept = fs::read_to_string(credentials.dir().join("bundle.note")).unwrap();
+    assert!(kept.contains("number: 2\n"), "{kept}");
+    still_issues(&client).await;
+}
