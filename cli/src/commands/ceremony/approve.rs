@@ -3,7 +3,7 @@
 use std::io::{IsTerminal as _, Write as _, stderr, stdin};
 use std::path::{Path, PathBuf};
 
-use ceremony::directory::{self, Directory};
+use ceremony::directory::{self, Directory, DirectoryError};
 use ceremony::officer::{OfficerKey, countersign};
 use clap::Args;
 use ledger::note::{Note, NoteSigner as _};
@@ -53,24 +53,49 @@ pub(crate) struct Approve {
 pub(super) fn all(session: &Session, dir: &Path) -> Result<(), Failure> {
     let args = Approve { paths: vec![dir.to_owned()], officer_key: None, yes: true, show: false };
     let (_, key) = officer::load(session, None)?;
-    waiting(&args)?.into_iter().try_for_each(|(path, dir, note)| {
-        if let Some(dir) = &dir {
-            judge(session, dir, &note)?;
-        }
-        let signers = Signers::of(session, &note, dir.as_ref())?;
-        if note.is_signed_by(key.key()) == Ok(true) {
+    waiting(&args)?.iter().try_for_each(|waits| {
+        judge(session, &waits.dir, &waits.note)?;
+        let signers = Signers::of(session, &waits.note, &waits.dir)?;
+        if waits.note.is_signed_by(key.key()) == Ok(true) {
             Ok(())
         } else {
-            sign(&path, note, &signers, &key).map(drop)
+            waits.sign(&signers, &key).map(drop)
         }
     })
 }
 
-fn sign(path: &Path, note: Note, signers: &Signers, key: &OfficerKey) -> Result<Note, Failure> {
-    let signed = countersign(note, &signers.terms.officers, key)
-        .map_err(|error| Failure::new("NOT_SIGNED", format!("{}: {error}", path.display())))?;
-    directory::write_note(path, &signed).map_err(|error| Failure::new("FILE", error))?;
-    Ok(signed)
+/// A note in a directory, which is a ceremony's or only holds the note.
+struct Waiting {
+    dir: Directory,
+    name: String,
+    note: Note,
+}
+
+impl Waiting {
+    fn path(&self) -> PathBuf {
+        self.dir.file(&self.name)
+    }
+
+    /// Judges the note and prints it, with what it leads to.
+    fn show(&self, session: &Session) -> Result<(), Failure> {
+        let beyond = judge(session, &self.dir, &self.note)?;
+        let words = [describe::in_plain_words(&self.note), beyond].concat().join("\n* ");
+        let text = describe::shown(&self.note);
+        session.output().raw(&format!("--- {}\n* {words}\n\n{text}\n", self.path().display()))
+    }
+
+    /// Adds the officer's signature to the note that was read, and to those that other officers gave it meanwhile.
+    fn sign(&self, signers: &Signers, key: &OfficerKey) -> Result<Note, Failure> {
+        let file = |error: DirectoryError| Failure::new("FILE", error);
+        let unsigned = |why: String| Failure::new("NOT_SIGNED", format!("{}: {why}", self.path().display()));
+        let _alone = self.dir.lock().map_err(file)?;
+        let now = self.dir.read(&self.name).map_err(file)?;
+        let now = now.filter(|now| now.text() == self.note.text());
+        let now = now.ok_or_else(|| unsigned("it is not what was read: nothing more was signed".into()))?;
+        let signed = countersign(now, &signers.terms.officers, key).map_err(|e| unsigned(e.to_string()))?;
+        self.dir.write(&self.name, &signed).map_err(file)?;
+        Ok(signed)
+    }
 }
 
 pub(super) fn run(session: &Session, args: &Approve) -> Result<(), Failure> {
@@ -79,37 +104,36 @@ pub(super) fn run(session: &Session, args: &Approve) -> Result<(), Failure> {
         return Err(Failure::usage("there is no note that officers sign"));
     }
     if args.show {
-        return waiting.iter().try_for_each(|(path, dir, note)| show(session, path, dir.as_ref(), note));
+        return waiting.iter().try_for_each(|waits| waits.show(session));
     }
     if session.output().is_json() && !args.yes {
         return Err(Failure::usage("--output json asks nobody: add --yes, or --show first"));
     }
     let (_, key) = officer::load(session, args.officer_key.as_ref())?;
     let mut report = Report { officer: key.key().name().to_string(), notes: Vec::new() };
-    for (path, dir, note) in waiting {
-        let signers = Signers::of(session, &note, dir.as_ref())?;
-        if note.is_signed_by(key.key()) == Ok(true) {
-            report.add(&path, &note, &signers);
+    for waits in waiting {
+        let signers = Signers::of(session, &waits.note, &waits.dir)?;
+        if waits.note.is_signed_by(key.key()) == Ok(true) {
+            report.add(&waits.path(), &waits.note, &signers);
             continue;
         }
-        if !session.output().is_json() {
-            show(session, &path, dir.as_ref(), &note)?;
-        } else if let Some(dir) = &dir {
-            judge(session, dir, &note)?;
+        if session.output().is_json() {
+            judge(session, &waits.dir, &waits.note)?;
+        } else {
+            waits.show(session)?;
         }
         if !args.yes && !confirmed(&key)? {
             return Err(
                 Failure::new("NOT_SIGNED", "nothing more was signed").mended_by("the same with --yes")
             );
         }
-        let signed = sign(&path, note, &signers, &key)?;
-        report.add(&path, &signed, &signers);
+        report.add(&waits.path(), &waits.sign(&signers, &key)?, &signers);
     }
     session.output().say(&report)
 }
 
-/// The notes to sign, with the directory of their ceremony.
-fn waiting(args: &Approve) -> Result<Vec<(PathBuf, Option<Directory>, Note)>, Failure> {
+/// The notes to sign.
+fn waiting(args: &Approve) -> Result<Vec<Waiting>, Failure> {
     let mut waiting = Vec::new();
     for path in &args.paths {
         let (dir, names): (PathBuf, Vec<&str>) = if path.is_dir() {
@@ -122,20 +146,13 @@ fn waiting(args: &Approve) -> Result<Vec<(PathBuf, Option<Directory>, Note)>, Fa
         let dir = Directory::at(&dir);
         for name in names {
             match dir.read(name).map_err(|error| Failure::new("FILE_MALFORMED", error))? {
-                Some(note) => waiting.push((dir.file(name), Some(dir.clone()), note)),
+                Some(note) => waiting.push(Waiting { dir: dir.clone(), name: name.to_owned(), note }),
                 None if path.is_dir() => {}
                 None => return Err(Failure::usage(format!("{} is not there", path.display()))),
             }
         }
     }
     Ok(waiting)
-}
-
-/// Judges a note and prints it, with what it leads to.
-fn show(session: &Session, path: &Path, dir: Option<&Directory>, note: &Note) -> Result<(), Failure> {
-    let beyond = dir.map_or(Ok(Vec::new()), |dir| judge(session, dir, note))?;
-    let words = [describe::in_plain_words(note), beyond].concat().join("\n* ");
-    session.output().raw(&format!("--- {}\n* {words}\n\n{}\n", path.display(), describe::shown(note)))
 }
 
 /// Asks on the terminal.

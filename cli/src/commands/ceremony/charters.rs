@@ -86,18 +86,13 @@ fn no_charter(session: &Session) -> Result<Failure, Failure> {
 }
 
 impl Signers {
-    /// Who may sign this note of a ceremony's directory, or of none.
+    /// Who may sign this note of a directory, which may hold a first charter.
     ///
     /// # Errors
     /// It is no note that officers sign, or no charter says.
-    pub(super) fn of(session: &Session, note: &Note, dir: Option<&Directory>) -> Result<Self, Failure> {
-        let own = match dir {
-            Some(dir) => {
-                first(session, dir)?;
-                dir.read(directory::CHARTER).map_err(|error| Failure::new("FILE_MALFORMED", error))?
-            }
-            None => None,
-        };
+    pub(super) fn of(session: &Session, note: &Note, dir: &Directory) -> Result<Self, Failure> {
+        first(session, dir)?;
+        let own = dir.read(directory::CHARTER).map_err(|error| Failure::new("FILE_MALFORMED", error))?;
         let own = own.and_then(|note| Terms::read(&note).ok());
         let malformed = |error: &dyn std::fmt::Display| Failure::new("FILE_MALFORMED", error);
         let revision = match note.kind() {

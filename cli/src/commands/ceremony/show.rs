@@ -35,7 +35,7 @@ pub(super) fn run(session: &Session, args: &Show) -> Result<(), Failure> {
     for name in NOTES {
         let note = dir.read(name).map_err(|error| Failure::new("FILE_MALFORMED", error))?;
         let Some(note) = note else { continue };
-        let (signed_by, needed) = match Signers::of(session, &note, Some(&dir)) {
+        let (signed_by, needed) = match Signers::of(session, &note, &dir) {
             Ok(signers) => (signers.signed(&note), Some(signers.terms.quorum)),
             Err(_) => (Vec::new(), None),
         };
