@@ -19,6 +19,9 @@ pub const PROPOSAL: &str = "proposal.note";
 /// The trust bundle that follows from it.
 pub const BUNDLE: &str = "bundle.note";
 
+/// The notes that officers sign, in the order in which they come about.
+pub const NOTES: [&str; 5] = [CHARTER, PLAN, PROPOSAL, TRANSCRIPT, BUNDLE];
+
 /// A ceremony's directory.
 #[derive(Clone, Debug)]
 pub struct Directory(PathBuf);

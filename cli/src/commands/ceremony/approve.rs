@@ -18,10 +18,6 @@ use crate::error::Failure;
 use crate::output::{Page, Show};
 use crate::session::Session;
 
-/// The notes of a ceremony's directory, in the order in which they are signed.
-const NOTES: [&str; 5] =
-    [directory::CHARTER, directory::PLAN, directory::PROPOSAL, directory::TRANSCRIPT, directory::BUNDLE];
-
 /// Read what is to be approved, in plain words, and add an officer's signature: to a proposal, or to all that waits in a ceremony's directory
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -137,7 +133,7 @@ fn waiting(args: &Approve) -> Result<Vec<Waiting>, Failure> {
     let mut waiting = Vec::new();
     for path in &args.paths {
         let (dir, names): (PathBuf, Vec<&str>) = if path.is_dir() {
-            (path.clone(), NOTES.to_vec())
+            (path.clone(), directory::NOTES.to_vec())
         } else {
             let name = path.file_name().and_then(|name| name.to_str());
             let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));

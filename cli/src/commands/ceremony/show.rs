@@ -16,10 +16,6 @@ use crate::error::Failure;
 use crate::output::{Page, Show as Shown};
 use crate::session::Session;
 
-/// The notes, in the order in which they come about.
-const NOTES: [&str; 5] =
-    [directory::CHARTER, directory::PLAN, directory::PROPOSAL, directory::TRANSCRIPT, directory::BUNDLE];
-
 /// Show what a ceremony's directory holds: which notes, who signed them, which steps are done, what is next
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  rootcellar ceremony show found/")]
@@ -32,7 +28,7 @@ pub(super) fn run(session: &Session, args: &Show) -> Result<(), Failure> {
     let dir = Directory::at(&args.dir);
     let mut report = Report { notes: Vec::new(), steps: Vec::new(), next: String::new() };
     let mut waits = false;
-    for name in NOTES {
+    for name in directory::NOTES {
         let note = dir.read(name).map_err(|error| Failure::new("FILE_MALFORMED", error))?;
         let Some(note) = note else { continue };
         let (signed_by, needed) = match Signers::of(session, &note, &dir) {
