@@ -60,8 +60,11 @@ pub(crate) struct Create {
 
 /// Print the public half of an officer's key
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  rootcellar officer show")]
+#[command(after_help = "Examples:\n  rootcellar officer show\n  rootcellar officer show --line > alice.pub")]
 pub(crate) struct ShowKey {
+    /// Print the line alone that a charter names the officer by
+    #[arg(long)]
+    line: bool,
     /// The key [default: OFFICER_DIR/officer.key]
     #[arg(long, value_name = "FILE")]
     officer_key: Option<PathBuf>,
@@ -73,6 +76,9 @@ pub(super) fn run(session: &Session, args: &Officer) -> Result<(), Failure> {
         Officer::Create(args) => create(session, args),
         Officer::Show(args) => {
             let (path, file) = read(session, args.officer_key.as_ref())?;
+            if args.line && !session.output().is_json() {
+                return session.output().raw(&format!("{}\n", file.key()));
+            }
             session.output().say(&Key { officer: file.key().to_string(), file: path })
         }
     }

@@ -70,6 +70,13 @@ async fn from_one_officer_to_a_quorum_that_holds_the_drill() {
     .await;
     let states: Vec<_> = listed["issuers"].as_array().unwrap().iter().map(|one| &one["state"]).collect();
     assert_eq!(states, ["prepared", "active"]);
+    // The one that stands ready now is the one before. Where no token holds it, it is not taken without its name.
+    let pin = cell.data_dir().join("token/standby-pin");
+    let pin = format!("pin = \"file:{}\"\n", pin.display());
+    cell.configure(&format!("[token]\nuri = \"pkcs11:token=rootcellar-standby\"\n{pin}"));
+    let unnamed = ["--officer-dir", "alice", "issuer", "activate", "--out", "back"];
+    let said = cell.run(&unnamed).fails(1);
+    assert!(said.contains("no such key") && !cell.path("back").exists(), "{said}");
     drop(serving);
 }
 
@@ -114,4 +121,9 @@ fn an_officers_key_in_a_token_is_made_once() {
     assert!(said.contains("is there already"), "{said}");
     assert_eq!((keys(&cell), made), (made, 3), "one pair, and the token's own object");
     assert!(!cell.path("bob/officer.key.intended").exists());
+    // Its public half as others name it.
+    let shown = ["--officer-dir", "bob", "officer", "show"];
+    let told = cell.run(&[&shown[..], &["--output", "json"]].concat()).json();
+    let line = cell.run(&[&shown[..], &["--line"]].concat()).ok();
+    assert_eq!(line.strip_suffix('\n'), told["officer"].as_str());
 }
