@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use proto::client::Client;
+use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 use tokio::net::UnixStream;
 use tonic::transport::Endpoint;
@@ -268,14 +269,14 @@ impl Serving {
         })
     }
 
-    /// Sends a signal ("KILL", "TERM") to a process.
+    /// Sends a signal to a process.
     ///
     /// # Panics
-    /// `kill` fails.
-    pub fn signal(pid: u32, signal: &str) {
-        let killed =
-            std::process::Command::new("kill").args([&format!("-{signal}"), &pid.to_string()]).status();
-        assert!(killed.expect("kill runs").success(), "kill -{signal} {pid}");
+    /// There is no such process.
+    pub fn signal(pid: u32, signal: Signal) {
+        let pid = pid.try_into().ok().and_then(Pid::from_raw).expect("a process's number");
+        rustix::process::kill_process(pid, signal)
+            .unwrap_or_else(|error| panic!("{signal:?} to {pid:?}: {error}"));
     }
 
     /// What the service has logged so far.
@@ -288,7 +289,7 @@ impl Serving {
     /// # Panics
     /// It cannot be waited for.
     pub fn stop(&mut self) -> i32 {
-        Self::signal(self.pid(), "TERM");
+        Self::signal(self.pid(), Signal::TERM);
         self.wait()
     }
 

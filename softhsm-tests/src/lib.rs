@@ -23,4 +23,5 @@ pub use credentials::Credentials;
 pub use faults::Faults;
 pub use program::{Outcome, Program, built};
 pub use proofs::signed_as_proof;
+pub use rustix::process::Signal;
 pub use tpm::Tpm;

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::Tally;
 use super::callers::Acknowledged;
-use crate::{Cell, Faults, Serving, signed_as_proof};
+use crate::{Cell, Faults, Serving, Signal, signed_as_proof};
 
 /// The ledger, read once.
 #[derive(Default)]
@@ -37,7 +37,7 @@ pub(super) async fn count(
 ) -> Tally {
     let ledger = Ledger::read(&serving).await;
     let verified = cell.run(&["ledger", "verify"]);
-    Serving::signal(serving.pid(), "TERM");
+    Serving::signal(serving.pid(), Signal::TERM);
     let stopped = serving.wait();
     let rebuilt = cell.run(&["ledger", "rebuild", "--output", "json"]);
     let no_difference =

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::Stdio;
 
-use rootcellar_softhsm_tests::{Cell, Serving};
+use rootcellar_softhsm_tests::{Cell, Serving, Signal};
 
 use crate::support::{BINARY, House, eventually};
 
@@ -110,7 +110,7 @@ async fn nobody_looks_into_a_process_that_asks_for_an_officers_passphrase() {
             (core.split_whitespace().nth(4) == Some("0")).then_some(())
         })
         .await;
-        Serving::signal(asks.id(), "KILL");
+        Serving::signal(asks.id(), Signal::KILL);
         asks.wait().unwrap();
     }
 }

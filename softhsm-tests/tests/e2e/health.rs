@@ -1,6 +1,6 @@
 //! Whether it is alive, ready, and what it serves.
 
-use rootcellar_softhsm_tests::Serving;
+use rootcellar_softhsm_tests::{Serving, Signal};
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -39,11 +39,11 @@ async fn operations_port() {
         assert_eq!(status(path), "404", "{path}");
     }
     // Without a keeper it lives and is not ready.
-    Serving::signal(house.serving.child("keeper"), "STOP");
+    Serving::signal(house.serving.child("keeper"), Signal::STOP);
     eventually("it is not ready", async || (status("/readyz") == "503").then_some(())).await;
     assert_eq!(get("/readyz").1, "not ready", "without a detail");
     assert_eq!(status("/livez"), "200");
-    Serving::signal(house.serving.child("keeper"), "CONT");
+    Serving::signal(house.serving.child("keeper"), Signal::CONT);
     eventually("it is ready again", async || (status("/readyz") == "200").then_some(())).await;
     house.cell.run(&["status"]).ok();
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use proto::client::MAX_MESSAGE;
 use proto::v1::{CertificateState, GetAgentRequest, ListCertificatesRequest};
 use rcgen::KeyPair;
-use rootcellar_softhsm_tests::{Cell, Faults, Serving};
+use rootcellar_softhsm_tests::{Cell, Faults, Serving, Signal};
 use tokio::task::JoinSet;
 use tonic::Code;
 use tonic_types::StatusExt as _;
@@ -88,7 +88,7 @@ async fn queue_of_the_keeper_full() {
     while clients.len() < READS.div_ceil(200) {
         clients.push(house.credentials().client().await);
     }
-    Serving::signal(house.serving.child("keeper"), "STOP");
+    Serving::signal(house.serving.child("keeper"), Signal::STOP);
     let mut asked = JoinSet::new();
     for i in 0..READS {
         let client = clients[i % clients.len()].clone();
@@ -101,7 +101,7 @@ async fn queue_of_the_keeper_full() {
         (line.parse::<usize>().ok()? >= READS).then_some(())
     })
     .await;
-    Serving::signal(house.serving.child("keeper"), "CONT");
+    Serving::signal(house.serving.child("keeper"), Signal::CONT);
     let (mut refusals, mut answers) = (0, 0);
     while let Some(told) = asked.join_next().await {
         match told.unwrap() {

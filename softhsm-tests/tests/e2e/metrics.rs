@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proto::v1::{BatchIssueCertificatesRequest, WatchTrustBundleRequest};
 use rcgen::KeyPair;
-use rootcellar_softhsm_tests::Serving;
+use rootcellar_softhsm_tests::{Serving, Signal};
 use tonic::Code;
 
 use crate::documentation::rows;
@@ -112,9 +112,9 @@ async fn without_the_keeper() {
     let (house, client) = House::with_build().await;
     issue(&client, "build/a").await;
     page_with(&house, 1.0).await;
-    Serving::signal(house.serving.child("keeper"), "STOP");
+    Serving::signal(house.serving.child("keeper"), Signal::STOP);
     let text = page_with(&house, 0.0).await;
     assert!(text.ends_with("# EOF\n") && !text.contains("rootcellar_keeper_queue"), "{text}");
-    Serving::signal(house.serving.child("keeper"), "CONT");
+    Serving::signal(house.serving.child("keeper"), Signal::CONT);
     page_with(&house, 1.0).await;
 }

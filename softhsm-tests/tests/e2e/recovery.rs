@@ -3,7 +3,7 @@
 use std::fs;
 
 use rcgen::KeyPair;
-use rootcellar_softhsm_tests::Serving;
+use rootcellar_softhsm_tests::{Serving, Signal};
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
@@ -25,7 +25,7 @@ async fn keeper_killed() {
         async move { ask(&client, named).await }
     });
     eventually("the token signs", async || (faults.signed().len() > signs).then_some(())).await;
-    Serving::signal(keeper, "KILL");
+    Serving::signal(keeper, Signal::KILL);
     let status = refused(asking.await.unwrap(), Code::Unavailable, "KEEPER_UNAVAILABLE");
     assert!(status.get_details_retry_info().is_some(), "it says when to come back");
     faults.set("");
@@ -41,7 +41,7 @@ async fn keeper_killed() {
 async fn front_killed() {
     let (mut house, client) = House::with_build().await;
     let front = house.serving.child("front");
-    Serving::signal(front, "KILL");
+    Serving::signal(front, Signal::KILL);
     assert!(house.serving.next_ready(), "another front");
     assert_ne!(house.serving.child("front"), front);
     assert!(
@@ -57,7 +57,7 @@ async fn supervisor_killed() {
     let (house, client) = House::with_build().await;
     issue(&client, "build/a").await;
     let children = [house.serving.child("keeper"), house.serving.child("front")];
-    Serving::signal(house.serving.pid(), "KILL");
+    Serving::signal(house.serving.pid(), Signal::KILL);
     eventually("its children end", async || (!children.into_iter().any(lives)).then_some(())).await;
     let House { cell, serving } = house;
     drop(serving);
@@ -90,7 +90,7 @@ async fn keeper_hangs() {
     issue(&client, "build/a").await;
     let keeper = house.serving.child("keeper");
     // As a process does that waits for a disk or a module without end.
-    Serving::signal(keeper, "STOP");
+    Serving::signal(keeper, Signal::STOP);
     eventually("another keeper", async || house.serving.find_child("keeper").filter(|pid| *pid != keeper))
         .await;
     eventually("it is granted", async || ask(&client, request("build/b", crate::support::csr())).await.ok())

@@ -10,7 +10,7 @@ use proto::v1::{
     revoke_certificate_request::Target,
 };
 use rootcellar_softhsm_tests::judges::openssl;
-use rootcellar_softhsm_tests::{Cell, Serving};
+use rootcellar_softhsm_tests::{Cell, Serving, Signal};
 use tonic::{Code, Status};
 
 use crate::officer::{Officer, now_secs, submit};
@@ -225,10 +225,10 @@ async fn over_http() {
     assert!(said.contains("certificate revoked"), "{said}");
     assert!(house.cell.run(&["ca", "crl"]).ok().contains(&issuer), "its name is told");
     // Handed out while the keeper is away.
-    Serving::signal(house.serving.child("keeper"), "STOP");
+    Serving::signal(house.serving.child("keeper"), Signal::STOP);
     assert!(house.serving.crl_get(&path).0.contains("200"));
     assert!(house.serving.crl_get("/crl/00.crl").0.contains("404"));
-    Serving::signal(house.serving.child("keeper"), "CONT");
+    Serving::signal(house.serving.child("keeper"), Signal::CONT);
     still_issues(&client).await;
 }
 

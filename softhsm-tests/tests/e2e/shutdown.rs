@@ -1,7 +1,7 @@
 //! An orderly end.
 
 use proto::v1::GetStatusRequest;
-use rootcellar_softhsm_tests::Serving;
+use rootcellar_softhsm_tests::{Serving, Signal};
 use tokio::task::JoinSet;
 
 use crate::support::{House, csr, eventually, inner, lives, request};
@@ -23,7 +23,7 @@ async fn what_has_begun_is_finished() {
     eventually("all are recorded", async || (size().await >= before + 2 * REQUESTS).then_some(())).await;
     let (supervisor, keeper, front) =
         (house.serving.pid(), house.serving.child("keeper"), house.serving.child("front"));
-    Serving::signal(supervisor, "TERM");
+    Serving::signal(supervisor, Signal::TERM);
     while let Some(answer) = asked.join_next().await {
         answer.unwrap().expect("what has begun is finished");
     }

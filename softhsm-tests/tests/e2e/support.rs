@@ -8,7 +8,7 @@ use ledger::entry::entry::Kind;
 use proto::client::{Client, Credentials as Pem};
 use proto::v1::{Agent, Certificate, IssueCertificateRequest, LedgerEntry, ListEntriesRequest};
 use rcgen::{CertificateParams, KeyPair};
-use rootcellar_softhsm_tests::{Cell, Credentials, Faults, Serving};
+use rootcellar_softhsm_tests::{Cell, Credentials, Faults, Serving, Signal};
 use tokio::time::{Instant, interval};
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Response, Status};
@@ -73,7 +73,7 @@ impl House {
 
     /// Stops the service as an operator does, while this test's connections live: its exit code.
     pub(crate) async fn stop(&mut self) -> i32 {
-        Serving::signal(self.serving.pid(), "TERM");
+        Serving::signal(self.serving.pid(), Signal::TERM);
         self.stop_signalled().await
     }
 

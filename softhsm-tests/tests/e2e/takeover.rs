@@ -4,7 +4,7 @@ use std::fs;
 
 use proto::v1::WatchTrustBundleRequest;
 use rootcellar_softhsm_tests::judges::webpki_verifies;
-use rootcellar_softhsm_tests::{Cell, Faults, Serving};
+use rootcellar_softhsm_tests::{Cell, Faults, Serving, Signal};
 use tokio::sync::mpsc;
 
 use crate::officer::now_secs;
@@ -169,7 +169,7 @@ async fn a_token_that_is_half_dead_stops_no_takeover() {
     let client = house.build().await;
     let ready = prepared(&house);
     faults.half_kill("rootcellar-issuing");
-    Serving::signal(house.serving.child("keeper"), "KILL");
+    Serving::signal(house.serving.child("keeper"), Signal::KILL);
     eventually("the first token is lost", async || ask(&client, request("build/lost", csr())).await.err())
         .await;
     house.cell.run(&["issuer", "activate", &ready]).ok();

@@ -1,7 +1,7 @@
 //! A cell whose issuing and log key are in a TPM 2.0.
 
 use proto::client::Client;
-use rootcellar_softhsm_tests::{Cell, Serving, Tpm};
+use rootcellar_softhsm_tests::{Cell, Serving, Signal, Tpm};
 
 use crate::ceremonies::Officers;
 use crate::conformance::verdict;
@@ -56,7 +56,7 @@ async fn killed_in_the_middle() {
     // What a killed process had loaded must not stay in the TPM, which has room for three objects.
     for _ in 0..3 {
         let killed = house.serving.child("keeper");
-        Serving::signal(killed, "KILL");
+        Serving::signal(killed, Signal::KILL);
         eventually("another keeper issues", async || {
             house.serving.find_child("keeper").filter(|pid| *pid != killed)?;
             ask(&client, request("build/b", csr())).await.ok()

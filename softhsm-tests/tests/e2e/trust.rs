@@ -5,7 +5,7 @@ use std::fs;
 use ledger::bundle::{Bundle, Contents, IssuerState};
 use ledger::note::Note;
 use proto::v1::{GetCharterRequest, GetTrustBundleRequest, WatchTrustBundleRequest};
-use rootcellar_softhsm_tests::Cell;
+use rootcellar_softhsm_tests::{Cell, Signal};
 use tonic::Code;
 
 use crate::officer::Officer;
@@ -36,7 +36,7 @@ async fn a_watch_begins_with_the_current_one() {
     assert_eq!((first.number, first.pem), (1, house.anchors()));
     // It ends in words when the service does, and a new one begins at the next.
     let mut house = house;
-    rootcellar_softhsm_tests::Serving::signal(house.serving.pid(), "TERM");
+    rootcellar_softhsm_tests::Serving::signal(house.serving.pid(), Signal::TERM);
     refused(watched.message().await, Code::Unavailable, "KEEPER_UNAVAILABLE");
     assert_eq!(house.stop_signalled().await, 0);
     house.serving = house.cell.serve();
