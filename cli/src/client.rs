@@ -7,6 +7,7 @@ pub(crate) mod credentials;
 pub(crate) mod local;
 pub(crate) mod memory;
 pub(crate) mod officer;
+pub(crate) mod own;
 pub(crate) mod pending;
 
 use clap::Args;

@@ -10,10 +10,10 @@ use ledger::note::Note;
 use proto::client::Client;
 use proto::v1::{GetStatusRequest, SubmitProposalRequest, SubmitProposalResponse};
 
-use super::{charters, fetch_charters, fetch_trust, local};
+use super::{charters, fetch_charters, fetch_trust, local, own};
 use crate::commands::officer::load;
 use crate::error::Failure;
-use crate::files::{self, PUBLIC, SECRET};
+use crate::files::{self, PUBLIC};
 use crate::session::Session;
 use crate::spec::Lifetime;
 use crate::verify::evidence::Trust;
@@ -82,7 +82,7 @@ impl Desk {
         let served = fetch_charters(&client, Some(&pinned)).await?;
         if served.in_force() != pinned.in_force() {
             // What is pinned stays the first; the officer's own copy follows.
-            files::replace(&pinned_path, served.to_string().as_bytes(), SECRET)?;
+            own::follow(session, &served)?;
         }
         let (trust, bundle_note) = fetch_trust(&client, &served).await?;
         let status = client.admin().get_status(GetStatusRequest {}).await?.into_inner();

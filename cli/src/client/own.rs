@@ -3,13 +3,13 @@
 
 use std::path::Path;
 
-use ceremony::directory::{self, Directory};
+use ceremony::directory::{self, Directory, Locked};
 use ledger::bundle::{Bundle, Contents};
 use ledger::charter::{Charters, Terms};
 use ledger::note::Note;
 
-use crate::client::officer::{BUNDLE, CHARTER};
-use crate::client::{charters, not_older};
+use super::officer::{BUNDLE, CHARTER};
+use super::{charters, not_older};
 use crate::error::Failure;
 use crate::files;
 use crate::session::Session;
@@ -18,7 +18,7 @@ use crate::session::Session;
 ///
 /// # Errors
 /// They are none.
-pub(super) fn chain(officer: &Path) -> Result<Option<Charters>, Failure> {
+pub(crate) fn chain(officer: &Path) -> Result<Option<Charters>, Failure> {
     let path = officer.join(CHARTER);
     if path.exists() { charters(&files::read(&path)?).map(Some) } else { Ok(None) }
 }
@@ -28,12 +28,9 @@ pub(super) fn chain(officer: &Path) -> Result<Option<Charters>, Failure> {
 ///
 /// # Errors
 /// The charter is another cell's, the bundle is older than the copy, or a file cannot be written.
-pub(in crate::commands) fn keep(
-    session: &Session,
-    charter: Option<&Note>,
-    bundle: Option<&Note>,
-) -> Result<(), Failure> {
+pub(crate) fn keep(session: &Session, charter: Option<&Note>, bundle: Option<&Note>) -> Result<(), Failure> {
     let officer = session.places()?.officer().to_owned();
+    let _alone = alone(&officer)?;
     let Some((chain, grew)) = followed(&officer, charter)? else { return Ok(()) };
     let bundle = bundle.map(|note| newer(&officer, &chain, note)).transpose()?.flatten();
     files::make_private_dir(&officer)?;
@@ -43,6 +40,27 @@ pub(in crate::commands) fn keep(
     bundle.map_or(Ok(()), |note| {
         directory::write_note(&officer.join(BUNDLE), note).map_err(|error| Failure::new("FILE", error))
     })
+}
+
+/// Keeps charters that follow the officer's own copy, as they were found to do, unless the copy has come as far meanwhile.
+///
+/// # Errors
+/// The file cannot be read or written.
+pub(crate) fn follow(session: &Session, served: &Charters) -> Result<(), Failure> {
+    let officer = session.places()?.officer().to_owned();
+    let _alone = alone(&officer)?;
+    match chain(&officer)? {
+        Some(chain) if chain.notes().len() < served.notes().len() => {
+            files::replace(&officer.join(CHARTER), served.to_string().as_bytes(), files::SECRET)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Holds the officer's directory, where it is there: between looking at the copies and writing newer ones nobody else writes.
+fn alone(officer: &Path) -> Result<Option<Locked>, Failure> {
+    let held = officer.is_dir().then(|| Directory::at(officer).lock()).transpose();
+    held.map_err(|error| Failure::new("FILE", error))
 }
 
 /// The chain with the charter that was taken over, and whether it grew by it.

@@ -5,17 +5,15 @@ mod change;
 
 use std::path::{Path, PathBuf};
 
-use ceremony::directory;
 use clap::{Args, Subcommand};
 use data_encoding::HEXLOWER;
 use ledger::bundle::Bundle;
-use ledger::charter::Charter;
-use ledger::note::Note;
 use serde::Serialize;
 
 use change::{Activate, Retire};
 
-use super::ceremony::{charters, execute, import, own};
+use super::ceremony::in_force::InForce;
+use super::ceremony::{execute, import};
 use crate::error::Failure;
 use crate::output::{Page, Show};
 use crate::session::Session;
@@ -53,48 +51,22 @@ pub(crate) struct Prepare {
 pub(super) fn run(session: &Session, args: &Issuer) -> Result<(), Failure> {
     keeper::harden().map_err(|error| Failure::new("ISSUER", error))?;
     match args {
-        Issuer::List(_) => {
-            let (_, bundle) = in_force(session)?;
-            session.output().say(&Issuers::of(&bundle))
-        }
+        Issuer::List(_) => session.output().say(&Issuers::of(&InForce::known(session)?.bundle)),
         Issuer::Prepare(args) => prepare(session, &args.out),
         Issuer::Activate(args) => change::activate(session, args),
         Issuer::Retire(args) => change::retire(session, args),
     }
 }
 
-/// The charter and the bundle in force: the service's, where it answers and hands out none that is older than the officer's own copy;
-/// else the officer's own copies, which may be older.
-pub(in crate::commands) fn in_force(session: &Session) -> Result<(Charter, Bundle), Failure> {
-    let asked = session.block_on(async {
-        let desk = crate::client::officer::Desk::open(session).await?;
-        let note = Note::parse(desk.bundle_note.as_bytes())
-            .map_err(|error| Failure::unverified("the trust bundle", error))?;
-        own::keep(session, None, Some(&note))?;
-        Ok((desk.trust.charter().clone(), desk.trust.bundle().clone()))
-    });
-    match asked {
-        Ok(both) => Ok(both),
-        Err(failure) if failure.exit() == crate::error::Exit::TryLater => {
-            let charter = charters::pinned(session)?.ok_or(failure)?;
-            let bundle = charters::bundle(session, &charter)?;
-            Ok((charter, bundle))
-        }
-        Err(failure) => Err(failure),
-    }
-}
-
 /// The whole ceremony of one officer; each step that was done before is passed over.
 fn prepare(session: &Session, out: &Path) -> Result<(), Failure> {
-    let (charter, _) = in_force(session)?;
+    let charter = InForce::known(session)?.charter;
     if charter.quorum() > 1 {
         return Err(Failure::usage(format!("{} officers approve a ceremony of this cell", charter.quorum()))
             .mended_by(format!("rootcellar ceremony plan issuer --out {}", out.display())));
     }
     let dir = out.to_owned();
-    if !out.join(directory::PLAN).exists() {
-        super::ceremony::plan_issuer(session, &dir)?;
-    }
+    super::ceremony::plan_issuer(session, &dir)?;
     super::ceremony::approve_all(session, &dir)?;
     execute::all(session, &dir)?;
     super::ceremony::approve_all(session, &dir)?;

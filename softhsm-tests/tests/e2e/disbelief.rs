@@ -166,6 +166,15 @@ fn what_else_lies_in_a_directory_is_not_signed_along() {
     let said = house.cell.run(&["ceremony", "approve", "--yes", "root-2"]).fails(1);
     assert!(said.contains("beside a plan"), "{said}");
     fs::remove_file(house.cell.path("root-2/charter.note")).unwrap();
+    // An act of administration.
+    let act = ["controller", "add", "mallory", "--grant", "agents=build/*;roles=logger", "--proposal-out"];
+    house.cell.run(&[&act[..], &["root-2/proposal.note"]].concat()).ok();
+    let signed = fs::read_to_string(house.cell.path("root-2/proposal.note")).unwrap();
+    let unsigned = signed.split("\n\n").next().unwrap().to_owned() + "\n";
+    fs::write(house.cell.path("root-2/proposal.note"), unsigned).unwrap();
+    let said = house.cell.run(&["ceremony", "approve", "--yes", "root-2"]).fails(1);
+    assert!(said.contains("an act of administration lies beside a plan"), "{said}");
+    fs::remove_file(house.cell.path("root-2/proposal.note")).unwrap();
     // A bundle before its ceremony.
     let own = fs::read_to_string(house.cell.officer_dir().join("bundle.note")).unwrap();
     let next = own.split("\n\n").next().unwrap().replace("number: 1", "number: 2") + "\n";
@@ -196,6 +205,20 @@ fn what_else_lies_in_a_directory_is_not_signed_along() {
     house.cell.run(&["ceremony", "import", "root-2"]).ok();
 }
 
+/// `issuer prepare` asks nobody: it signs its own plan, and nothing that lay there before.
+#[test]
+fn what_prepares_an_issuer_signs_no_other_plan() {
+    let cell = Cell::empty(BINARY);
+    cell.configure("[standby-token]\nuri = \"pkcs11:token=rootcellar-standby\"\n");
+    cell.run(&["init"]).ok();
+    let house = House::of(cell);
+    house.cell.run(&["ceremony", "plan", "root", "--out", "issuer-2"]).ok();
+    let said = house.cell.run(&["issuer", "prepare", "--out", "issuer-2"]).fails(2);
+    assert!(said.contains("another plan"), "{said}");
+    let plan = fs::read_to_string(house.cell.path("issuer-2/plan.note")).unwrap();
+    assert!(!plan.contains("\u{2014} "), "nobody signed it: {plan}");
+}
+
 #[test]
 fn what_cannot_be_is_found_when_it_is_planned() {
     let house = house();
@@ -212,15 +235,20 @@ fn what_cannot_be_is_found_when_it_is_planned() {
 
 #[test]
 fn a_key_that_the_cell_needs_is_not_destroyed() {
-    let house = house();
+    let mut house = house();
     let made = held(&house, "issuer-2", &["rotation", "--token", "issuing"]);
     let (first, second) = (active(&house), key(&made, "issuer").to_owned());
     // Approved while it only stood ready, and active when it is carried out.
     approved(&house, "end", &["retirement", "--key", &second, "--token", "issuing"]);
     house.cell.run(&["issuer", "activate", &second]).ok();
-    let said = execute(&house, "end").fails(1);
+    let offline = ["ceremony", "execute", "--offline", "end"];
+    let said = house.cell.run(&offline).fails(1);
     assert!(said.contains("it is the issuer that signs"), "{said}");
     house.cell.run(&["issuer", "activate", &first]).ok();
+    // What an officer's copy says is not what is in force, for as long as nobody says that it is.
+    house.serving.stop();
+    let said = execute(&house, "end").fails(1);
+    assert!(said.contains("may be older") && said.contains("--offline"), "{said}");
     let listed = house.cell.run(&["token", "inspect"]).ok();
     assert!(listed.contains(&second[..16]), "the key is there: {listed}");
     let found = house

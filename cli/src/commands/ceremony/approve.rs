@@ -49,15 +49,12 @@ pub(crate) struct Approve {
 pub(super) fn all(session: &Session, dir: &Path) -> Result<(), Failure> {
     let args = Approve { paths: vec![dir.to_owned()], officer_key: None, yes: true, show: false };
     let (_, key) = officer::load(session, None)?;
-    waiting(&args)?.iter().try_for_each(|waits| {
-        judge(session, &waits.dir, &waits.note)?;
-        let signers = Signers::of(session, &waits.note, &waits.dir)?;
-        if waits.note.is_signed_by(key.key()) == Ok(true) {
-            Ok(())
-        } else {
-            waits.sign(&signers, &key).map(drop)
-        }
-    })
+    let mut waiting = waiting(&args)?;
+    waiting.retain(|waits| !waits.is_signed_by(&key));
+    waiting.iter().try_for_each(|waits| judge(session, &waits.dir, &waits.note).map(drop))?;
+    waiting
+        .iter()
+        .try_for_each(|waits| waits.sign(&Signers::of(session, &waits.note, &waits.dir)?, &key).map(drop))
 }
 
 /// A note in a directory, which is a ceremony's or only holds the note.
@@ -70,6 +67,10 @@ struct Waiting {
 impl Waiting {
     fn path(&self) -> PathBuf {
         self.dir.file(&self.name)
+    }
+
+    fn is_signed_by(&self, key: &OfficerKey) -> bool {
+        self.note.is_signed_by(key.key()) == Ok(true)
     }
 
     /// Judges the note and prints it, with what it leads to.
@@ -106,16 +107,18 @@ pub(super) fn run(session: &Session, args: &Approve) -> Result<(), Failure> {
         return Err(Failure::usage("--output json asks nobody: add --yes, or --show first"));
     }
     let (_, key) = officer::load(session, args.officer_key.as_ref())?;
+    // All of them before the first is signed.
+    for waits in waiting.iter().filter(|waits| !waits.is_signed_by(&key)) {
+        judge(session, &waits.dir, &waits.note)?;
+    }
     let mut report = Report { officer: key.key().name().to_string(), notes: Vec::new() };
     for waits in waiting {
         let signers = Signers::of(session, &waits.note, &waits.dir)?;
-        if waits.note.is_signed_by(key.key()) == Ok(true) {
+        if waits.is_signed_by(&key) {
             report.add(&waits.path(), &waits.note, &signers);
             continue;
         }
-        if session.output().is_json() {
-            judge(session, &waits.dir, &waits.note)?;
-        } else {
+        if !session.output().is_json() {
             waits.show(session)?;
         }
         if !args.yes && !confirmed(&key)? {
@@ -133,7 +136,11 @@ fn waiting(args: &Approve) -> Result<Vec<Waiting>, Failure> {
     let mut waiting = Vec::new();
     for path in &args.paths {
         let (dir, names): (PathBuf, Vec<&str>) = if path.is_dir() {
-            (path.clone(), directory::NOTES.to_vec())
+            // What was carried out needs nobody's approval any more.
+            let done = path.join(directory::TRANSCRIPT).exists();
+            let names =
+                if done { &[directory::TRANSCRIPT, directory::BUNDLE][..] } else { &directory::NOTES };
+            (path.clone(), names.to_vec())
         } else {
             let name = path.file_name().and_then(|name| name.to_str());
             let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));

@@ -9,8 +9,8 @@ use ledger::proposal::Proposal;
 use ledger::text::Kind;
 use ledger::transcript::Transcript;
 
-use super::own;
 use crate::client::officer::CHARTER;
+use crate::client::own;
 use crate::error::Failure;
 use crate::session::Session;
 
@@ -110,19 +110,20 @@ impl Signers {
                 return Err(malformed(&"it is nothing that officers sign here"));
             }
         };
-        if let Some(terms) = own.filter(|terms| terms.revision == revision) {
-            return Ok(Self { terms });
-        }
-        match pinned(session)? {
-            Some(charter) if charter.revision() == revision => Ok(Self { terms: charter.terms().clone() }),
-            Some(charter) => Err(Failure::new(
+        match (pinned(session)?, own.filter(|terms| terms.revision == revision)) {
+            (Some(charter), _) if charter.revision() == revision => {
+                Ok(Self { terms: charter.terms().clone() })
+            }
+            // A first one, or one that is being made.
+            (_, Some(terms)) => Ok(Self { terms }),
+            (Some(charter), None) => Err(Failure::new(
                 "OTHER_CHARTER",
                 format!(
                     "it is for revision {revision} of the charter, and the officer's copy is revision {}",
                     charter.revision()
                 ),
             )),
-            None => Err(no_charter(session)?),
+            (None, None) => Err(no_charter(session)?),
         }
     }
 

@@ -16,8 +16,8 @@ use ledger::plan::{ApprovedPlan, Ceremony as Kind, KeyRef, Plan, PlanError, Step
 use serde::Serialize;
 
 use super::ground::Tool;
+use super::in_force::InForce;
 use super::{charters, rehearse};
-use crate::commands::issuer::in_force;
 use crate::error::Failure;
 use crate::output::{Page, Show};
 use crate::session::Session;
@@ -45,6 +45,9 @@ pub(crate) struct Execute {
     /// Certify a key that another machine made: SHA-256 of its public key, as that machine showed it
     #[arg(long, value_name = "SHA256", conflicts_with = "rehearse")]
     accept: Vec<Sha256Hex>,
+    /// Destroy a key by what the officer's copy of the trust bundle says, where no service answers: compare its number first
+    #[arg(long, conflicts_with = "rehearse")]
+    offline: bool,
 }
 
 /// 32 octets in hexadecimal digits.
@@ -72,7 +75,13 @@ pub(super) fn run(session: &Session, args: &Execute) -> Result<(), Failure> {
 /// # Errors
 /// As the command; a token is of another machine.
 pub(in crate::commands) fn all(session: &Session, dir: &std::path::Path) -> Result<(), Failure> {
-    let args = Execute { dir: dir.to_owned(), rehearse: false, only: Vec::new(), accept: Vec::new() };
+    let args = Execute {
+        dir: dir.to_owned(),
+        rehearse: false,
+        only: Vec::new(),
+        accept: Vec::new(),
+        offline: false,
+    };
     match carry_out(session, &args)? {
         Some(report) if !report.done => Err(Failure::new(
             "CEREMONY",
@@ -96,8 +105,11 @@ fn carry_out(session: &Session, args: &Execute) -> Result<Option<Report>, Failur
     let charter = charters::in_force(session, &dir)?;
     let approved = approve(session, &dir, &note, &charter)?;
     may_be(session, approved.plan())?;
-    let before = before(session, approved.plan(), &charter)?;
-    spares(approved.plan(), before.as_ref())?;
+    let before = InForce::before(session, approved.plan(), &charter)?;
+    if let Some(before) = &before {
+        spares(approved.plan(), before, args.offline)?;
+    }
+    let before = before.map(|before| before.bundle);
     let anchors = before.as_ref().map(|bundle| bundle.anchors().to_vec()).unwrap_or_default();
     let accepted: Vec<[u8; 32]> = args.accept.iter().map(|accepted| accepted.0).collect();
     let (config, tool) = (session.config()?, Tool::own(session)?);
@@ -165,13 +177,25 @@ fn may_be(session: &Session, plan: &Plan) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A key that the cell needs is not destroyed, whoever approved it: the bundle in force may be another than when they did.
-fn spares(plan: &Plan, before: Option<&Bundle>) -> Result<(), Failure> {
-    for (step, what) in plan.steps.iter().enumerate() {
-        if let (Step::Destroy(destroy), Some(before)) = (what, before)
-            && let Some(why) = existing(&destroy.key).and_then(|key| bundles::needed(before.contents(), key))
-        {
-            return Err(Failure::new("KEY_NEEDED", format!("step {} destroys a key: {why}", step + 1)));
+/// A key that the cell needs is not destroyed, whoever approved it: the bundle in force may be another than when they did, and another than
+/// an officer's copy of it.
+fn spares(plan: &Plan, before: &InForce, offline: bool) -> Result<(), Failure> {
+    let destroyed = plan.steps.iter().enumerate().filter_map(|(i, step)| match step {
+        Step::Destroy(destroy) => Some((i + 1, existing(&destroy.key)?)),
+        _ => None,
+    });
+    for (step, key) in destroyed {
+        if !before.is_served && !offline {
+            let what = format!(
+                "step {step} destroys a key, and the service does not answer: bundle {}, the officer's copy, may be older than the one in force",
+                before.bundle.number()
+            );
+            return Err(Failure::new("NOT_IN_FORCE", what).mended_by(
+                "start the service; or the same with --offline, on a machine that is none of its own",
+            ));
+        }
+        if let Some(why) = bundles::needed(before.bundle.contents(), key) {
+            return Err(Failure::new("KEY_NEEDED", format!("step {step} destroys a key: {why}")));
         }
     }
     Ok(())
@@ -197,17 +221,6 @@ fn approve(
         };
         Failure::new("NOT_APPROVED", error).mended_by(remedy)
     })
-}
-
-/// The trust bundle in force, for a cell that has one: the service's where it answers, else the officer's own copy.
-pub(super) fn before(session: &Session, plan: &Plan, charter: &Charter) -> Result<Option<Bundle>, Failure> {
-    if plan.ceremony == Kind::Found {
-        return Ok(None);
-    }
-    match in_force(session) {
-        Ok((served, bundle)) if served == *charter => Ok(Some(bundle)),
-        _ => charters::bundle(session, charter).map(Some),
-    }
 }
 
 impl From<ExecuteError> for Failure {

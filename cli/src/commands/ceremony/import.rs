@@ -13,8 +13,9 @@ use ledger::note::Note;
 use proto::v1::{ImportCeremonyRequest, ImportCeremonyResponse};
 use serde::Serialize;
 
-use super::{charters, own};
+use super::charters;
 use crate::client::officer::Desk;
+use crate::client::own;
 use crate::error::{Exit, Failure};
 use crate::output::{Page, Show};
 use crate::session::Session;

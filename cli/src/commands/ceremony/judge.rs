@@ -12,7 +12,8 @@ use ledger::plan::{Ceremony, Plan};
 use ledger::text::Kind;
 use sha2::{Digest as _, Sha256};
 
-use super::{charters, execute};
+use super::charters;
+use super::in_force::InForce;
 use crate::error::Failure;
 use crate::session::Session;
 
@@ -33,6 +34,9 @@ pub(super) fn judge(session: &Session, dir: &Directory, note: &Note) -> Result<V
             }
             Ok(Vec::new())
         }
+        Some(Kind::Proposal) if plan.is_some() => Err(refused(
+            &"an act of administration lies beside a plan, and no ceremony is one: find out who put it there",
+        )),
         Some(Kind::Transcript) => evidence(session, dir, note).map(|_| Vec::new()),
         Some(Kind::Bundle) => {
             let contents = Contents::read(note).map_err(|error| refused(&error))?;
@@ -65,7 +69,7 @@ fn evidence(
         .ok()
         .and_then(|read| Plan::read(&read.plan_note().ok()?).ok())
         .ok_or_else(|| Failure::new("NOT_SIGNED", "the transcript has no plan"))?;
-    let before = execute::before(session, &plan, &charter)?;
+    let before = InForce::before(session, &plan, &charter)?.map(|before| before.bundle);
     let anchors = before.as_ref().map(|bundle| bundle.anchors().to_vec()).unwrap_or_default();
     Ok((Evidence::of_unsigned(transcript, &charter, &anchors)?, before))
 }

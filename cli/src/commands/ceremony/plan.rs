@@ -14,6 +14,7 @@ use certs::Issuer;
 use data_encoding::HEXLOWER;
 use ledger::bundle::{Bundle, Contents};
 use ledger::charter::{self, Charter};
+use ledger::note::Note;
 use ledger::plan::{Ceremony, Plan as CeremonyPlan, Revoke};
 use serde::Serialize;
 
@@ -27,10 +28,11 @@ use crate::output::{Page, Show};
 use crate::session::Session;
 use crate::tokens::{Which, place};
 
-/// Plans an issuing key in the standby token, good for a day, and says nothing.
+/// Plans an issuing key in the standby token, good for a day, and says nothing. A plan that is there already must be that one, but for its
+/// nonce and its end.
 ///
 /// # Errors
-/// As the command.
+/// As the command; another plan is there.
 pub(super) fn standby(session: &Session, dir: &Path) -> Result<(), Failure> {
     let expires = "1d".parse().map_err(Failure::usage)?;
     let written = Written { out: dir.to_owned(), expires };
@@ -41,7 +43,27 @@ pub(super) fn standby(session: &Session, dir: &Path) -> Result<(), Failure> {
     let bundle = charters::bundle(session, &charter)?;
     let terms = terms_of(&charter, nonce()?, session.now_secs() + i64::from(args.expires_secs()));
     let plan = plan(session, &config, &bundle, &terms, &args)?;
-    keep(args.out(), &[], Some(&plan))
+    let there = Directory::at(dir).read(directory::PLAN);
+    let Some(there) = there.map_err(|error| Failure::new("FILE_MALFORMED", error))? else {
+        return keep(args.out(), &[], Some(&plan));
+    };
+    let own = CeremonyPlan::read(&there).is_ok_and(|read| {
+        let again = CeremonyPlan { nonce: read.nonce, expires_unix: read.expires_unix, ..plan };
+        again.draft().is_ok_and(|again| is_same(there.text(), again.text()))
+    });
+    if own {
+        return Ok(());
+    }
+    Err(Failure::usage(format!("{} holds another plan than this command's", dir.display()))
+        .mended_by("rootcellar ceremony show DIR; the same with --out of a new directory"))
+}
+
+/// Whether a text says the same as one of now; a token that was not there yet had no serial number.
+fn is_same(there: &str, now: &str) -> bool {
+    let same = |(there, now): (&str, &str)| {
+        there == now || now.split_once(";serial=").is_some_and(|(begins, _)| begins == there)
+    };
+    there.lines().count() == now.lines().count() && there.lines().zip(now.lines()).all(same)
 }
 
 pub(super) fn run(session: &Session, args: &Plan) -> Result<(), Failure> {
@@ -146,7 +168,7 @@ fn new_charter(
     charter: &Charter,
     bundle: &Bundle,
     args: &NewCharter,
-) -> Result<[(&'static str, ledger::note::Note); 2], Failure> {
+) -> Result<[(&'static str, Note); 2], Failure> {
     let revision = charter.revision() + 1;
     let terms = charter::Terms {
         cell: charter.cell().to_owned(),
@@ -200,7 +222,7 @@ fn nonce() -> Result<[u8; 16], Failure> {
 fn write(
     session: &Session,
     out: &Path,
-    notes: &[(&str, ledger::note::Note)],
+    notes: &[(&str, Note)],
     plan: Option<&CeremonyPlan>,
 ) -> Result<(), Failure> {
     keep(out, notes, plan)?;
@@ -210,11 +232,7 @@ fn write(
     })
 }
 
-fn keep(
-    out: &Path,
-    notes: &[(&str, ledger::note::Note)],
-    plan: Option<&CeremonyPlan>,
-) -> Result<(), Failure> {
+fn keep(out: &Path, notes: &[(&str, Note)], plan: Option<&CeremonyPlan>) -> Result<(), Failure> {
     let dir = Directory::create(out).map_err(|error| Failure::new("FILE", error))?;
     let holds =
         std::fs::read_dir(dir.path()).map_err(|error| Failure::file(dir.path(), &error))?.next().is_some();

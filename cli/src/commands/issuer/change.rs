@@ -11,8 +11,9 @@ use ledger::bundle::{Bundle, IssuerState};
 use ledger::charter::Charter;
 use serde::Serialize;
 
-use super::{Issuers, in_force};
+use super::Issuers;
 use crate::commands::ceremony::import;
+use crate::commands::ceremony::in_force::InForce;
 use crate::commands::officer;
 use crate::error::Failure;
 use crate::output::{Page, Show};
@@ -61,7 +62,7 @@ struct Word {
 }
 
 pub(super) fn activate(session: &Session, args: &Activate) -> Result<(), Failure> {
-    let (charter, bundle) = in_force(session)?;
+    let InForce { charter, bundle, .. } = InForce::known(session)?;
     let spki_sha256 = match &args.issuer {
         Some(beginning) => find(&bundle, beginning)?,
         None => ready(&bundle)?,
@@ -85,7 +86,7 @@ pub(super) fn activate(session: &Session, args: &Activate) -> Result<(), Failure
 }
 
 pub(super) fn retire(session: &Session, args: &Retire) -> Result<(), Failure> {
-    let (charter, bundle) = in_force(session)?;
+    let InForce { charter, bundle, .. } = InForce::known(session)?;
     let spki_sha256 = find(&bundle, &args.issuer)?;
     if bundle.contents().active_issuer() == Some(spki_sha256) {
         return Err(
