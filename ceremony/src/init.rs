@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use cell::TrustDomain;
 use hsm_config::TokenUri;
-use keeper::{Evidence, Import};
+use keeper::{Evidence, Import, bundles};
 use ledger::bundle::Contents;
 use ledger::charter::{Charter, Terms as CharterTerms};
 use ledger::note::{KeyName, Note, NoteSigner};
@@ -21,7 +21,7 @@ use crate::execute::{self, ExecuteError, Ground, Progress};
 use crate::host::{HostError, TokenHost};
 use crate::officer::{self, OfficerKey};
 use crate::plans::{KeyIn, Terms};
-use crate::{bundles, files, transcript};
+use crate::{files, transcript};
 
 /// How long the plan is good for, in seconds: it is carried out at once, and may be gone on with for so long.
 const PLAN_SECS: i64 = 30 * 86_400;

@@ -1,6 +1,7 @@
 //! Plans, by what they are for: each kind of ceremony as its steps.
 
 use hsm_config::{KeyAlgorithm, TokenUri};
+use keeper::bundles::LOG;
 use ledger::charter::Charter;
 use ledger::plan::{Ceremony, Certify, CertifyAs, Destroy, KeyRef, MakeCrl, MakeKey, Plan, Revoke, Step};
 
@@ -9,8 +10,6 @@ pub const ROOT_DAYS: u32 = 3650;
 /// Days for which a mesh issuer is valid.
 pub const ISSUER_DAYS: u32 = 365;
 
-/// Names of keys in plans; a bundle is drafted by them.
-pub(crate) const LOG: &str = "log";
 const ROOT: &str = "root";
 const ISSUER: &str = "issuer";
 

@@ -3,8 +3,10 @@
 //! Does not: open a token; a ceremony is executed by officers, not by the service.
 
 mod approved;
+pub mod bundles;
 mod ca;
 mod evidence;
+mod fitness;
 mod import;
 
 use certs::crl::{Crl, Reason, Revoked};

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use certs::Issuer;
-use ledger::bundle::{Bundle, BundleError, IssuerState};
+use ledger::bundle::{Bundle, BundleError};
 use ledger::charter::{Charter, CharterError};
 use ledger::entry::entry::Kind;
 use ledger::entry::{self, Attribute, CaCertificate, CaRole, Custody, KeyCustody};
@@ -13,6 +13,7 @@ use ledger::plan::CertifyAs;
 use sha2::{Digest, Sha256};
 
 use super::evidence::{Evidence, EvidenceError, MadeKey};
+use super::fitness;
 use crate::time::ClockWrong;
 use crate::trust;
 
@@ -127,25 +128,34 @@ impl Import<'_> {
         let planned_under = before.charter.as_ref().or(charter.as_ref()).ok_or(ImportError::Nothing)?;
         let mut issuers = before.issuers.clone();
         let mut active = None;
+        let mut evidence = None;
         if let Some(bytes) = self.transcript {
             let anchors = before.bundle.as_ref().map_or(&[][..], Bundle::anchors);
-            let evidence = Evidence::open(bytes, planned_under, anchors)?;
-            evidence.is_over(now_secs)?;
+            let proven = Evidence::open(bytes, planned_under, anchors)?;
+            proven.is_over(now_secs)?;
             entries.push(plain(Kind::Ceremony(entry::Ceremony { transcript: bytes.to_vec() })));
-            entries.extend(certificates(&evidence)?);
+            entries.extend(certificates(&proven)?);
             if before.charter.is_none() {
-                entries.push(plain(custody(&evidence)));
+                entries.push(plain(custody(&proven)));
             }
-            let issuing = evidence.certificates.iter().filter(|one| one.profile == CertifyAs::Issuer);
+            let issuing = proven.certificates.iter().filter(|one| one.profile == CertifyAs::Issuer);
             issuers.extend(issuing.map(|one| one.issuer.clone()));
+            evidence = Some(proven);
         }
         if let Some(note) = self.bundle {
-            let bundle = Bundle::open(note, charter.as_ref().unwrap_or(planned_under))?;
+            let under = charter.as_ref().unwrap_or(planned_under);
+            let bundle = Bundle::open(note, under)?;
             let have = before.bundle.as_ref().map_or(0, Bundle::number);
             if bundle.number() != have + 1 {
                 return Err(ImportError::NotNext { have, offered: bundle.number() });
             }
-            is_usable(&bundle, before, &issuers, origin)?;
+            fitness::is_usable(&bundle, before, &issuers, origin)?;
+            let bundles = (before.bundle.as_ref().map(Bundle::contents), bundle.contents());
+            match (&evidence, self.charter) {
+                (Some(evidence), _) => fitness::follows(evidence, under, bundles)?,
+                (None, Some(_)) => fitness::moves(bundles)?,
+                (None, None) => {}
+            }
             active = bundle.contents().active_issuer();
             entries.push(plain(Kind::Bundle(entry::Bundle { note: note.to_string().into_bytes() })));
         }
@@ -194,46 +204,6 @@ fn custody(evidence: &Evidence) -> Kind {
         ..KeyCustody::default()
     };
     Kind::Custody(Custody { keys: evidence.keys.iter().map(one).collect(), ..Custody::default() })
-}
-
-/// Whatever officers sign, a bundle that does not name the log's key or no issuer that leads to one of its anchors would stop the cell.
-fn is_usable(
-    bundle: &Bundle,
-    in_force: &InForce,
-    issuers: &[Issuer],
-    origin: &str,
-) -> Result<(), ImportError> {
-    let unusable = |why: String| ImportError::Unusable(why);
-    let log = bundle.log(origin).ok_or_else(|| unusable(format!("it names no key of the log {origin}")))?;
-    if let Some(note) = &in_force.checkpoint
-        && log.checkpoint(note.as_bytes()).is_err()
-    {
-        return Err(unusable(format!("it leaves out the key that signs the checkpoints of {origin}")));
-    }
-    let before = in_force.bundle.as_ref();
-    for der in bundle.anchors() {
-        Issuer::parse(der).map_err(|error| unusable(format!("an anchor: {error}")))?;
-    }
-    let named_before = before.is_some_and(|before| !before.issuers().is_empty());
-    if bundle.contents().active_issuer().is_none() && (before.is_none() || named_before) {
-        return Err(unusable("it names no active issuer".into()));
-    }
-    for line in bundle.issuers().iter().filter(|line| line.state != IssuerState::Retired) {
-        let hex = data_encoding::HEXLOWER.encode(&line.spki_sha256);
-        let issuer = issuers.iter().find(|issuer| issuer.spki_sha256() == line.spki_sha256);
-        if in_force.retired.contains(&line.spki_sha256) {
-            return Err(unusable(format!(
-                "the issuer {hex} is retired, and signs no more: its key may be gone"
-            )));
-        }
-        let issuer = issuer.ok_or_else(|| {
-            unusable(format!("the ledger holds no issuer {hex}: import its ceremony first"))
-        })?;
-        if !trust::is_anchored(issuer, bundle) {
-            return Err(unusable(format!("the issuer {hex} leads to none of its anchors")));
-        }
-    }
-    Ok(())
 }
 
 /// A key of a token as signed notes name it: Ed25519 or ECDSA on P-256, by its SubjectPublicKeyInfo.

@@ -111,3 +111,67 @@ async fn a_key_of_the_log_is_taken_back() {
     let plan = ["ceremony", "plan", "bundle", "--out", "last", "--without-log-key", &named(first)];
     assert!(house.cell.run(&plan).fails(2).contains("only key"));
 }
+
+/// The root of a stranger's cell, as a trust bundle holds it.
+fn foreign_root() -> String {
+    let stranger = Cell::founded(BINARY);
+    let theirs = fs::read_to_string(stranger.officer_dir().join("bundle.note")).unwrap();
+    let (begins, end) = (theirs.find("-----BEGIN").unwrap(), "-----END CERTIFICATE-----");
+    theirs[begins..theirs.find(end).unwrap() + end.len()].to_owned()
+}
+
+/// Whoever carried the directory put a root into the bundle, and the new officers had none to compare it with.
+#[test]
+fn under_a_new_charter_nothing_else_changes() {
+    let house = House::new();
+    let alice = house.cell.path("alice").display().to_string();
+    let as_alice =
+        |arguments: &[&str]| house.cell.run(&[&["--officer-dir", alice.as_str()], arguments].concat());
+    as_alice(&["officer", "create", "alice"]).ok();
+    let key = as_alice(&["officer", "show", "--line"]).ok();
+    let plan =
+        ["ceremony", "plan", "charter", "--quorum", "1", "--officer", key.trim(), "--out", "charter-2"];
+    house.cell.run(&plan).ok();
+    house.cell.run(&["ceremony", "approve", "--yes", "charter-2/charter.note"]).ok();
+    let bundle = house.cell.path("charter-2/bundle.note");
+    let planned = fs::read_to_string(&bundle).unwrap();
+    fs::write(&bundle, format!("{}\n{}\n", planned.trim_end(), foreign_root())).unwrap();
+    let said = as_alice(&["ceremony", "approve", "--yes", "charter-2/bundle.note"]).ok();
+    assert!(said.contains("no trust bundle to compare it with"), "{said}");
+    let said = house.cell.run(&["ceremony", "import", "charter-2"]).fails(1);
+    assert!(said.contains("something else than the one before"), "{said}");
+    fs::write(&bundle, planned).unwrap();
+    as_alice(&["ceremony", "approve", "--yes", "charter-2/bundle.note"]).ok();
+    house.cell.run(&["ceremony", "import", "charter-2"]).ok();
+    assert_eq!(contents(&house).anchors.len(), 1);
+    // Apart from a charter, an officer without a copy has nothing to judge it by.
+    fs::create_dir(house.cell.path("alone")).unwrap();
+    fs::copy(&bundle, house.cell.path("alone/bundle.note")).unwrap();
+    fs::copy(house.cell.officer_dir().join("charter.note"), house.cell.path("alice/charter.note")).unwrap();
+    let text = fs::read_to_string(&bundle).unwrap();
+    fs::write(
+        house.cell.path("alone/bundle.note"),
+        text.split("\n\n\u{2014}").next().unwrap().to_owned() + "\n",
+    )
+    .unwrap();
+    let said = as_alice(&["ceremony", "approve", "--yes", "alone"]).fails(1);
+    assert!(said.contains("no trust bundle under this charter"), "{said}");
+}
+
+#[test]
+fn the_first_bundle_is_signed_beside_its_ceremony_alone() {
+    let cell = Cell::empty(BINARY);
+    cell.run(&["officer", "create", "alice"]).ok();
+    let key = cell.run(&["officer", "show", "--line"]).ok();
+    cell.run(&["ceremony", "plan", "found", "--quorum", "1", "--officer", key.trim(), "--out", "found"]).ok();
+    cell.run(&["ceremony", "approve", "--yes", "found"]).ok();
+    cell.run(&["ceremony", "execute", "found"]).ok();
+    fs::create_dir(cell.path("less")).unwrap();
+    for note in ["charter.note", "bundle.note"] {
+        fs::copy(cell.path("found").join(note), cell.path("less").join(note)).unwrap();
+    }
+    let said = cell.run(&["ceremony", "approve", "--yes", "less"]).fails(1);
+    assert!(said.contains("without the ceremony that founds it"), "{said}");
+    cell.run(&["ceremony", "approve", "--yes", "found"]).ok();
+    cell.run(&["ceremony", "import", "found"]).ok();
+}

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ceremony::bundles;
 use ceremony::directory::{self, Directory};
 use clap::Args;
+use keeper::bundles;
 use keeper::{Evidence, FoundingError, Import as Notes, Journal, JournalError};
 use ledger::bundle::Bundle;
 use ledger::charter::Charter;

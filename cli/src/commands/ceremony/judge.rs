@@ -1,10 +1,10 @@
 //! What an officer is about to sign, judged first: a transcript must prove what it says, a trust bundle must be what follows from it, and
 //! what else lies in a directory is not signed along.
 
-use ceremony::bundles;
 use ceremony::directory::{self, Directory};
 use data_encoding::HEXLOWER;
 use keeper::Evidence;
+use keeper::bundles;
 use ledger::bundle::{Bundle, Contents};
 use ledger::charter::Terms;
 use ledger::note::Note;
@@ -47,7 +47,10 @@ pub(super) fn judge(session: &Session, dir: &Directory, note: &Note) -> Result<V
                 (Some(_), None) => {
                     Err(refused(&"a trust bundle lies beside a plan that was not carried out"))
                 }
-                (None, _) => Ok(changes(session, &contents)),
+                (None, _) if contents.number == 1 => {
+                    Err(refused(&"the first trust bundle of a cell lies without the ceremony that founds it"))
+                }
+                (None, _) => changes(session, dir, &contents),
             }
         }
         _ => Ok(Vec::new()),
@@ -102,11 +105,20 @@ fn follows(
     .mended_by("rootcellar ceremony execute DIR writes it anew; an officer's old copy: rootcellar ca bundle --note"))
 }
 
-/// What a bundle changes, against the one that this officer knows.
-fn changes(session: &Session, contents: &Contents) -> Vec<String> {
-    let known = charters::pinned(session).ok().flatten();
+/// What a bundle changes, against the one that this officer knows. Beside a new charter it may not change anything, which the ledger sees
+/// to; else an officer who knows none has nothing to judge it by.
+fn changes(session: &Session, dir: &Directory, contents: &Contents) -> Result<Vec<String>, Failure> {
+    let known = charters::pinned(session)?;
     let Some(before) = known.and_then(|charter| charters::bundle(session, &charter).ok()) else {
-        return vec!["This officer has no trust bundle to compare it with.".to_owned()];
+        if read(dir, directory::CHARTER)?.is_some() {
+            return Ok(vec![
+                "This officer has no trust bundle to compare it with. Under a new charter the ledger takes none that says something else than the one before."
+                    .to_owned(),
+            ]);
+        }
+        let what = "this officer has no trust bundle under this charter to compare it with";
+        return Err(Failure::new("NO_BUNDLE", what)
+            .mended_by("copy charter.note and bundle.note of another officer, or rootcellar ca bundle --note --out, to --officer-dir"));
     };
     let (before, mut words) = (before.contents(), Vec::new());
     let hash = |der: &Vec<u8>| format!("root SHA-256 {}", HEXLOWER.encode(&Sha256::digest(der)));
@@ -132,5 +144,5 @@ fn changes(session: &Session, contents: &Contents) -> Vec<String> {
     if words.is_empty() {
         words.push(format!("It changes nothing of bundle {}, which this officer knows.", before.number));
     }
-    words
+    Ok(words)
 }

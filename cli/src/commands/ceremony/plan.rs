@@ -6,12 +6,12 @@ mod without;
 use std::path::Path;
 
 use cell::RevocationReason;
-use ceremony::bundles;
 use ceremony::directory::{self, Directory};
 use ceremony::execute::lint;
 use ceremony::plans::{ISSUER_DAYS, KeyIn, RootIn, Terms, terms_of};
 use certs::Issuer;
 use data_encoding::HEXLOWER;
+use keeper::bundles;
 use ledger::bundle::{Bundle, Contents};
 use ledger::charter::{self, Charter};
 use ledger::note::Note;

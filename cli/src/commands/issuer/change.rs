@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use ceremony::bundles;
 use ceremony::directory::{self, Directory};
 use ceremony::officer::countersign;
 use clap::Args;
 use data_encoding::HEXLOWER;
+use keeper::bundles;
 use ledger::bundle::{Bundle, IssuerState};
 use ledger::charter::Charter;
 use serde::Serialize;

@@ -1,14 +1,18 @@
 //! The trust bundle that follows from a ceremony: drafted from the one in force, signed by officers like every other.
 
 use certs::Issuer;
-use keeper::{Evidence, note_key, note_spki};
 use ledger::bundle::{Contents, IssuerLine, IssuerState, Log};
 use ledger::charter::Charter;
 use ledger::note::{KeyError, KeyName, NameError};
 use ledger::plan::{Ceremony, CertifyAs};
 use sha2::{Digest as _, Sha256};
 
-use crate::plans::LOG;
+use super::evidence::Evidence;
+use super::import::note_key;
+use crate::note_spki;
+
+/// The name of a log's key in plans.
+pub const LOG: &str = "log";
 
 /// Why no bundle follows.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +31,7 @@ pub enum DraftError {
     ActiveDestroyed,
 }
 
-/// What the bundle says after a ceremony; none where the ceremony changes nothing that a bundle says. `before` is the bundle in force,
+/// What the bundle says after a ceremony; none where the ceremony changes nothing that a bundle says, or `before` says it already. `before` is the bundle in force,
 /// none for a cell that is being founded.
 ///
 /// # Errors
@@ -55,12 +59,17 @@ pub fn after(
     let unchanged = contents.clone();
     for certified in &evidence.certificates {
         match certified.profile {
-            CertifyAs::Root => contents.anchors.push(certified.der.clone()),
-            CertifyAs::Issuer => contents.issuers.push(IssuerLine {
-                state: if founding { IssuerState::Active } else { IssuerState::Prepared },
-                spki_sha256: certified.issuer.spki_sha256(),
-            }),
-            CertifyAs::Cross => {}
+            CertifyAs::Root if !contents.anchors.contains(&certified.der) => {
+                contents.anchors.push(certified.der.clone());
+            }
+            CertifyAs::Issuer => {
+                let spki_sha256 = certified.issuer.spki_sha256();
+                let state = if founding { IssuerState::Active } else { IssuerState::Prepared };
+                if contents.issuers.iter().all(|line| line.spki_sha256 != spki_sha256) {
+                    contents.issuers.push(IssuerLine { state, spki_sha256 });
+                }
+            }
+            CertifyAs::Root | CertifyAs::Cross => {}
         }
     }
     for key in evidence.keys.iter().filter(|key| key.name == LOG) {
@@ -92,7 +101,10 @@ pub fn needed(contents: &Contents, spki_sha256: [u8; 32]) -> Option<&'static str
 /// The newest log, which stands first, gets another key; a new cell gets its first log.
 fn add_log_key(contents: &mut Contents, spki: &[u8]) -> Result<(), DraftError> {
     if let Some(log) = contents.logs.first_mut() {
-        log.keys.push(note_key(log.origin.clone(), spki)?);
+        let key = note_key(log.origin.clone(), spki)?;
+        if !log.keys.contains(&key) {
+            log.keys.push(key);
+        }
     } else {
         let origin: KeyName = format!("{}/log/1", contents.cell).parse()?;
         contents.logs.push(Log { keys: vec![note_key(origin.clone(), spki)?], origin });
@@ -128,4 +140,10 @@ pub fn with_issuer(
     let line = contents.issuers.iter_mut().find(|line| line.spki_sha256 == spki_sha256)?;
     line.state = state;
     Some(contents)
+}
+
+/// Whether a bundle under a new charter says what the one before said: its officers take nothing else over.
+pub(crate) fn moves_only(before: &Contents, after: &Contents) -> bool {
+    let moved = Contents { number: after.number, charter_revision: after.charter_revision, ..before.clone() };
+    moved == *after
 }
