@@ -58,6 +58,7 @@ impl Terms<'_> {
             ceremony,
             charter_revision: self.charter.revision,
             charter_sha256: self.charter.sha256(),
+            quorum: self.charter.quorum,
             nonce: self.nonce,
             expires_unix: self.expires_unix,
             steps,

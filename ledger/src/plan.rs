@@ -68,6 +68,8 @@ pub struct Plan {
     pub charter_revision: u64,
     /// SHA-256 of that charter's text: for a cell that is being founded, nobody else says which it is.
     pub charter_sha256: [u8; 32],
+    /// How many officers that charter asks for.
+    pub quorum: u8,
     /// Makes it unique: 16 random bytes.
     pub nonce: [u8; 16],
     /// First second at which it is executed no more, since 1970-01-01T00:00:00Z.
@@ -101,7 +103,9 @@ pub enum PlanError {
     #[error("the plan is of another cell")]
     WrongCell,
     /// It is for another charter.
-    #[error("the plan is for another charter than the one in force")]
+    #[error(
+        "the plan is for another charter than this one: its revision, its quorum, and its officers in their order must be the plan's"
+    )]
     WrongCharter,
     /// Its time is over.
     #[error("the plan has expired")]
@@ -139,7 +143,8 @@ impl Plan {
         if plan.cell != charter.cell() {
             return Err(PlanError::WrongCell);
         }
-        if plan.charter_revision != charter.revision() || plan.charter_sha256 != charter.sha256() {
+        let named = (plan.charter_revision, plan.charter_sha256, plan.quorum);
+        if named != (charter.revision(), charter.sha256(), charter.quorum()) {
             return Err(PlanError::WrongCharter);
         }
         if plan.expires_unix <= now_unix {
@@ -154,7 +159,7 @@ impl Plan {
 
     fn text(&self) -> Result<String, TextError> {
         let expires = Timestamp::from_second(self.expires_unix)
-            .map_err(|_| TextError::Value { line: 9, key: "expires" })?;
+            .map_err(|_| TextError::Value { line: 10, key: "expires" })?;
         let text = Writer::new(Kind::Plan)
             .raw("# What this ceremony does, in order. Officers sign this text as it stands, comments included;\n")
             .raw("# what it does not say is not done.\n")
@@ -162,6 +167,7 @@ impl Plan {
             .line("type", self.ceremony)
             .line("charter", self.charter_revision)
             .line("charter-sha256", HEXLOWER.encode(&self.charter_sha256))
+            .line("quorum", self.quorum)
             .line("nonce", HEXLOWER.encode(&self.nonce))
             .line("expires", expires);
         Ok(self.steps.iter().enumerate().fold(text, |text, (i, step)| step.write(i + 1, text)).finish())
@@ -174,6 +180,7 @@ impl Plan {
         let ceremony = lines.parse("type")?;
         let charter_revision = lines.parse("charter")?;
         let charter_sha256 = lines.octets("charter-sha256")?;
+        let quorum = lines.parse("quorum")?;
         let nonce = lines.octets("nonce")?;
         let expires_unix = lines.parse::<Timestamp>("expires")?.as_second();
         let mut steps = Vec::new();
@@ -187,7 +194,8 @@ impl Plan {
         if steps.is_empty() {
             return Err(TextError::Count("step"));
         }
-        let plan = Self { cell, ceremony, charter_revision, charter_sha256, nonce, expires_unix, steps };
+        let plan =
+            Self { cell, ceremony, charter_revision, charter_sha256, quorum, nonce, expires_unix, steps };
         plan.check_names()?;
         if !plan.steps.iter().all(|step| step.belongs_to(plan.ceremony)) {
             return Err(TextError::NotOfItsType);

@@ -39,6 +39,7 @@ fn plan() -> Plan {
         ceremony: Ceremony::Found,
         charter_revision: charter().revision(),
         charter_sha256: charter().sha256(),
+        quorum: charter().quorum(),
         nonce: [0xab; 16],
         expires_unix: NOW + 3600,
         steps: vec![
@@ -92,6 +93,7 @@ fn a_quorum_approves_in_time_and_under_its_own_charter() {
     assert_eq!(changed(|plan| plan.cell = "other.example".into()), Err(PlanError::WrongCell));
     assert_eq!(changed(|plan| plan.charter_revision = 2), Err(PlanError::WrongCharter));
     assert_eq!(changed(|plan| plan.charter_sha256 = [0; 32]), Err(PlanError::WrongCharter));
+    assert_eq!(changed(|plan| plan.quorum += 1), Err(PlanError::WrongCharter));
     assert_eq!(changed(|plan| plan.expires_unix = NOW), Err(PlanError::Expired));
     assert_eq!(changed(|plan| plan.expires_unix = NOW + MAX_LIFETIME_SECS + 1), Err(PlanError::TooFar));
 }

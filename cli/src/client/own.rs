@@ -102,10 +102,6 @@ fn newer<'n>(officer: &Path, chain: &Charters, note: &'n Note) -> Result<Option<
 fn under(chain: &Charters, note: &Note) -> Result<Option<Bundle>, Failure> {
     let unverified = |error: &dyn std::fmt::Display| Failure::unverified("the trust bundle", error);
     let revision = Contents::read(note).map_err(|error| unverified(&error))?.charter_revision;
-    let wanted = usize::try_from(revision)
-        .ok()
-        .and_then(|revision| chain.notes().get(..revision).map(<[String]>::concat));
-    let Some(wanted) = wanted else { return Ok(None) };
-    let charter = charters(wanted.as_bytes())?;
-    Bundle::open(note, charter.in_force()).map(Some).map_err(|error| unverified(&error))
+    let Some(charter) = chain.of_revision(revision) else { return Ok(None) };
+    Bundle::open(note, charter).map(Some).map_err(|error| unverified(&error))
 }

@@ -12,7 +12,7 @@ use crate::text::Kind;
 pub struct Charters {
     notes: Vec<Note>,
     first: Charter,
-    in_force: Charter,
+    later: Vec<Charter>,
 }
 
 impl Charters {
@@ -26,7 +26,7 @@ impl Charters {
         // No note at all is one that cannot be read.
         let note = notes.next().map_or_else(|| Note::parse(bytes), Ok)?;
         let first = Charter::found(&note)?;
-        let mut chain = Self { notes: vec![note], in_force: first.clone(), first };
+        let mut chain = Self { notes: vec![note], first, later: Vec::new() };
         notes.try_for_each(|note| chain.push(note))?;
         Ok(chain)
     }
@@ -36,7 +36,8 @@ impl Charters {
     /// # Errors
     /// [`CharterError`].
     pub fn push(&mut self, note: Note) -> Result<(), CharterError> {
-        self.in_force = self.in_force.succeed(&note)?;
+        let next = self.in_force().succeed(&note)?;
+        self.later.push(next);
         self.notes.push(note);
         Ok(())
     }
@@ -49,7 +50,7 @@ impl Charters {
         let before = self.notes.len();
         for text in notes {
             let note = Note::parse(text.as_bytes())?;
-            if Terms::read(&note)?.revision > self.in_force.revision() {
+            if Terms::read(&note)?.revision > self.in_force().revision() {
                 self.push(note)?;
             }
         }
@@ -68,7 +69,12 @@ impl Charters {
 
     /// The charter in force, as far as the chain goes.
     pub fn in_force(&self) -> &Charter {
-        &self.in_force
+        self.later.last().unwrap_or(&self.first)
+    }
+
+    /// The charter of a revision, where the chain has it: what was signed under it counts as it did then.
+    pub fn of_revision(&self, revision: u64) -> Option<&Charter> {
+        std::iter::once(&self.first).chain(&self.later).find(|charter| charter.revision() == revision)
     }
 }
 

@@ -114,3 +114,19 @@ async fn nobody_looks_into_a_process_that_asks_for_an_officers_passphrase() {
         asks.wait().unwrap();
     }
 }
+
+/// A name typed wrong is no ceremony that is in force already.
+#[test]
+fn nothing_is_imported_from_nothing() {
+    let cell = Cell::empty(BINARY);
+    cell.run(&["init"]).ok();
+    let _serving = cell.serve();
+    fs::create_dir(cell.path("empty")).unwrap();
+    cell.run(&["ceremony", "plan", "root", "--out", "planned"]).ok();
+    for (dir, next) in
+        [("empty", "ceremony show"), ("none", "ceremony show"), ("planned", "ceremony execute")]
+    {
+        let said = cell.run(&["ceremony", "import", dir]).fails(2);
+        assert!(said.contains("holds nothing to import") && said.contains(next), "{said}");
+    }
+}

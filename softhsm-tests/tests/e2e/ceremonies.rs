@@ -300,6 +300,10 @@ async fn a_cell_of_one_officer_moves_to_a_quorum() {
         (2, 2),
         "the officer's copy follows"
     );
+    // What was approved under the first counts under it.
+    let founding = house.cell.officer_dir().join("ceremonies/found/transcript.note").display().to_string();
+    house.cell.run(&["ceremony", "verify", &founding]).ok();
+    house.cell.run(&["ceremony", "verify", &founding, "--charter", &charter.display().to_string()]).ok();
     // A service that says that nothing followed is not believed any more, by anyone who has seen it.
     let older = Bundle::open(
         &Note::parse(seen.note.as_bytes()).unwrap(),

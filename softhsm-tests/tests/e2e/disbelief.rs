@@ -217,6 +217,12 @@ fn what_prepares_an_issuer_signs_no_other_plan() {
     assert!(said.contains("another plan"), "{said}");
     let plan = fs::read_to_string(house.cell.path("issuer-2/plan.note")).unwrap();
     assert!(!plan.contains("\u{2014} "), "nobody signed it: {plan}");
+    // Its own goes on, though its token now has the serial number that it had not when it was planned.
+    let prepare = ["issuer", "prepare", "--out", "issuer-3"];
+    fs::write(house.cell.path("kill"), "token made#1").unwrap();
+    assert_ne!(house.cell.run(&prepare).code, 0);
+    fs::remove_file(house.cell.path("kill")).expect_err("it was killed there");
+    house.cell.run(&prepare).ok();
 }
 
 #[test]

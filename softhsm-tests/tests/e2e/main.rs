@@ -4,6 +4,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test fails by a panic")]
 
 mod agents;
+mod approvals;
 mod batch;
 mod bundles;
 mod callers;

@@ -1,11 +1,13 @@
 //! What a note says, in plain words, for whoever signs it.
 
+use cell::RevocationReason;
 use certs::{ATTRIBUTES_OID, CertificateSummary};
 use data_encoding::HEXLOWER;
+use keeper::Evidence;
 use ledger::bundle::Contents;
 use ledger::charter::Terms;
 use ledger::note::Note;
-use ledger::plan::{Plan, Step};
+use ledger::plan::{Plan, Revoke, Step};
 use ledger::proposal::Proposal;
 use ledger::text::Kind;
 use ledger::transcript::Transcript;
@@ -64,30 +66,40 @@ fn bundle(contents: &Contents) -> Vec<String> {
             .iter()
             .map(|line| format!("Issuer {}: {}.", HEXLOWER.encode(&line.spki_sha256), line.state)),
     );
+    let keys = contents.logs.iter().flat_map(|log| log.keys.iter().map(move |key| (&log.origin, key)));
+    words.extend(keys.map(|(origin, key)| format!("Log {origin}: checkpoints signed by {key}.")));
     words
 }
 
 fn plan(plan: &Plan) -> Vec<String> {
     let mut words = vec![format!(
-        "A ceremony ({}) of {} steps for the cell {}.",
+        "A ceremony ({}) of {} steps for the cell {}. It needs {} officers of charter {}.",
         plan.ceremony,
         plan.steps.len(),
-        plan.cell
+        plan.cell,
+        plan.quorum,
+        plan.charter_revision
     )];
     words.extend(plan.steps.iter().map(|step| match step {
         Step::MakeKey(make) => {
-            format!("A new {} key \"{}\" is made in {}.", make.algorithm, make.name, make.token)
+            let excused = match make.exceptions.as_slice() {
+                [] => String::new(),
+                claims => format!(" Its token is EXCUSED from these claims of custody: {}.", claims.join(", ")),
+            };
+            format!("A new {} key \"{}\" is made in {}.{excused}", make.algorithm, make.name, make.token)
         }
         Step::Certify(certify) => format!(
             "The key {} signs a certificate for the key {}: {}, valid for {} days.",
             certify.signer, certify.subject, certify.profile, certify.days
         ),
         Step::MakeCrl(crl) => {
+            let listed: Vec<String> = crl.revoked.iter().map(revoked).collect();
             format!(
-                "The key {} signs CRL {} with {} revoked certificates.",
+                "The key {} signs CRL {}, good for {} days. Every certificate that it revokes, none besides: {}.",
                 crl.signer,
                 crl.number,
-                crl.revoked.len()
+                crl.days,
+                if listed.is_empty() { "none".to_owned() } else { listed.join(", ") }
             )
         }
         Step::Destroy(destroy) => {
@@ -95,6 +107,33 @@ fn plan(plan: &Plan) -> Vec<String> {
         }
     }));
     words
+}
+
+/// A certificate by its serial number, and why it is revoked.
+fn revoked(revoke: &Revoke) -> String {
+    let reason = RevocationReason::try_from(i32::from(revoke.reason));
+    let reason = reason.map_or_else(|_| "no known reason".to_owned(), |reason| reason.to_string());
+    format!("{} ({reason})", HEXLOWER.encode(&revoke.serial))
+}
+
+/// What a transcript proves, for an officer to compare with what the machines of the ceremony showed: whoever carried it may have put another
+/// ceremony's in its place, of the same plan and with tokens of their own.
+pub(super) fn proven(evidence: &Evidence) -> Vec<String> {
+    let keys = evidence.keys.iter().map(|key| {
+        let spki_sha256 = HEXLOWER.encode(&key.public_key.spki_sha256());
+        let (label, serial) = &key.token;
+        format!(
+            "COMPARE: the key \"{}\" is SHA-256 {spki_sha256}, made in {label} (serial {serial}).",
+            key.name
+        )
+    });
+    let certificates = evidence.certificates.iter().map(|one| {
+        let der_sha256 = HEXLOWER.encode(&Sha256::digest(&one.der));
+        format!("The {} certificate is SHA-256 {der_sha256}.", one.profile)
+    });
+    let destroyed =
+        evidence.destroyed.iter().map(|key| format!("The key SHA-256 {} is gone.", HEXLOWER.encode(key)));
+    keys.chain(certificates).chain(destroyed).collect()
 }
 
 fn proposal(proposal: Proposal) -> Vec<String> {

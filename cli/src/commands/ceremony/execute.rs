@@ -216,7 +216,9 @@ fn approve(
     }
     approved.map_err(|error| {
         let remedy = match &error {
-            PlanError::Expired => "rootcellar ceremony plan --help, for another plan".to_owned(),
+            PlanError::Expired | PlanError::WrongCell | PlanError::WrongCharter => {
+                "rootcellar ceremony plan --help, for another plan".to_owned()
+            }
             _ => format!("rootcellar ceremony approve {}", dir.path().display()),
         };
         Failure::new("NOT_APPROVED", error).mended_by(remedy)

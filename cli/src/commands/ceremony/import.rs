@@ -62,6 +62,15 @@ pub(in crate::commands) fn all(session: &Session, dir: &Path) -> Result<(), Fail
         transcript: read(directory::TRANSCRIPT)?,
         bundle: read(directory::BUNDLE)?,
     };
+    if found.notes(None).is_nothing() && found.transcript.is_none() {
+        let waits = dir.file(directory::PLAN).exists();
+        let what = format!(
+            "{} holds nothing to import: no transcript.note, charter.note or bundle.note",
+            dir.path().display()
+        );
+        let next = if waits { "rootcellar ceremony execute" } else { "rootcellar ceremony show" };
+        return Err(Failure::usage(what).mended_by(format!("{next} {}", dir.path().display())));
+    }
     let config = session.config()?;
     let founds = matches!(Journal::is_free(config.data_dir()), Err(JournalError::Missing(_)));
     let report = if founds { found_cell(session, &found)? } else { hand_in(session, &found)? };

@@ -12,8 +12,8 @@ use ledger::plan::{Ceremony, Plan};
 use ledger::text::Kind;
 use sha2::{Digest as _, Sha256};
 
-use super::charters;
 use super::in_force::InForce;
+use super::{charters, describe};
 use crate::error::Failure;
 use crate::session::Session;
 
@@ -37,7 +37,9 @@ pub(super) fn judge(session: &Session, dir: &Directory, note: &Note) -> Result<V
         Some(Kind::Proposal) if plan.is_some() => Err(refused(
             &"an act of administration lies beside a plan, and no ceremony is one: find out who put it there",
         )),
-        Some(Kind::Transcript) => evidence(session, dir, note).map(|_| Vec::new()),
+        Some(Kind::Transcript) => {
+            evidence(session, dir, note).map(|(evidence, _)| describe::proven(&evidence))
+        }
         Some(Kind::Bundle) => {
             let contents = Contents::read(note).map_err(|error| refused(&error))?;
             match (plan, read(dir, directory::TRANSCRIPT)?) {

@@ -60,9 +60,12 @@ pub(super) fn standby(session: &Session, dir: &Path) -> Result<(), Failure> {
 
 /// Whether a text says the same as one of now; a token that was not there yet had no serial number.
 fn is_same(there: &str, now: &str) -> bool {
-    let same = |(there, now): (&str, &str)| {
-        there == now || now.split_once(";serial=").is_some_and(|(begins, _)| begins == there)
+    let without_serial = |line: &str| {
+        let (before, rest) = line.split_once(";serial=")?;
+        Some(before.to_owned() + rest.find(';').and_then(|end| rest.get(end..)).unwrap_or_default())
     };
+    let same =
+        |(there, now): (&str, &str)| there == now || without_serial(now).is_some_and(|now| there == now);
     there.lines().count() == now.lines().count() && there.lines().zip(now.lines()).all(same)
 }
 

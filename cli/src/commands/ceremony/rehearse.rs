@@ -94,6 +94,7 @@ fn rehearsal(planned: &Plan, charter: &Charter, now_secs: i64) -> Plan {
         ceremony: Ceremony::Found,
         charter_revision: charter.revision(),
         charter_sha256: charter.sha256(),
+        quorum: charter.quorum(),
         expires_unix: now_secs + 3600,
         steps,
         ..planned.clone()

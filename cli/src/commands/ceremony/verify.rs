@@ -6,7 +6,7 @@ use ceremony::directory::Directory;
 use clap::Args;
 use data_encoding::HEXLOWER;
 use keeper::{Evidence, EvidenceError};
-use ledger::charter::{Charter, Terms};
+use ledger::charter::{Charter, Charters, Terms};
 use ledger::note::{Note, VerifierKey};
 use ledger::plan::Plan;
 use ledger::transcript::Transcript;
@@ -14,7 +14,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::charters;
-use crate::client::charters as charters_of;
+use crate::client::{charters as charters_of, own};
 use crate::error::Failure;
 use crate::files::{self, PUBLIC};
 use crate::output::{Page, Show};
@@ -24,7 +24,8 @@ use crate::session::Session;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Give the officers' public keys with --officer and --quorum (they must make the very charter that the plan names), or a charter's note; \
-without either, charter.note beside the transcript counts, and then the officer's own copy.
+without either the officer's own copy counts, and where there is none, charter.note beside the transcript. Of charters that follow one another \
+the one under which the plan was approved counts.
 
 Examples:
   rootcellar ceremony verify found/transcript.note
@@ -92,13 +93,9 @@ fn export(evidence: &Evidence, dir: &Path) -> Result<(), Failure> {
 
 /// Whose approvals count, and who says so. What is wrong with a transcript that was altered so far that it names none, its judge says.
 fn charter(session: &Session, args: &Verify, bytes: &[u8]) -> Result<(Charter, &'static str), Failure> {
-    let unverified = |error: &dyn std::fmt::Display| Failure::unverified("the charter", error);
-    if let Some(path) = &args.charter {
-        return Ok((charters_of(&files::read(path)?)?.in_force().clone(), "as it was given"));
-    }
+    let plan = Note::parse(bytes).ok().and_then(|note| Transcript::read(&note).ok());
+    let plan = plan.and_then(|transcript| Plan::read(&transcript.plan_note().ok()?).ok());
     if let Some(quorum) = args.quorum {
-        let plan = Note::parse(bytes).ok().and_then(|note| Transcript::read(&note).ok());
-        let plan = plan.and_then(|transcript| Plan::read(&transcript.plan_note().ok()?).ok());
         let (cell, revision) = match plan {
             Some(plan) => (plan.cell, plan.charter_revision),
             None => (session.config()?.cell().to_string(), 1),
@@ -106,14 +103,22 @@ fn charter(session: &Session, args: &Verify, bytes: &[u8]) -> Result<(Charter, &
         let terms = Terms { cell, revision, quorum, officers: args.officer.clone() };
         return Charter::known(terms)
             .map(|charter| (charter, "of the officers that were given"))
-            .map_err(|error| unverified(&error));
+            .map_err(|error| Failure::unverified("the charter", error));
+    }
+    // What was approved under a charter counts under it, whatever followed.
+    let then = |chain: &Charters| {
+        let named = plan.as_ref().and_then(|plan| chain.of_revision(plan.charter_revision));
+        named.unwrap_or(chain.in_force()).clone()
+    };
+    if let Some(path) = &args.charter {
+        return Ok((then(&charters_of(&files::read(path)?)?), "as it was given"));
+    }
+    if let Some(chain) = own::chain(session.places()?.officer())? {
+        return Ok((then(&chain), "the officer's own copy"));
     }
     let beside = args.transcript.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let whose = match charters::pinned(session)? {
-        Some(_) => "the officer's own copy",
-        None => "beside the transcript: nobody else says that these are the officers; compare them",
-    };
-    Ok((charters::in_force(session, &Directory::at(beside))?, whose))
+    let charter = charters::in_force(session, &Directory::at(beside))?;
+    Ok((charter, "beside the transcript: nobody else says that these are the officers; compare them"))
 }
 
 fn sha256(der: &[u8]) -> String {

@@ -105,6 +105,10 @@ impl Word {
         spki_sha256: [u8; 32],
         state: IssuerState,
     ) -> Result<(), Failure> {
+        if charter.quorum() > 1 && self.out.is_none() {
+            let what = format!("{} officers sign a trust bundle of this cell", charter.quorum());
+            return Err(Failure::usage(what).mended_by("the same with --out DIR, for the others to approve"));
+        }
         let contents = bundles::with_issuer(bundle.contents(), charter, spki_sha256, state)
             .ok_or_else(|| Failure::new("INTERNAL", "an issuer that was just found is not there"))?;
         let draft = contents.draft().map_err(|error| Failure::new("INTERNAL", error))?;
