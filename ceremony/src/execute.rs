@@ -2,11 +2,12 @@
 //!
 //! A crash at any point leaves a record from which the next execution goes on; no key is made that the record does not name beforehand.
 //! - `rehearsal`: certificates and CRLs without keys, before anything is done; `entropy`: the sources of random numbers, tested first;
-//!   `keys`: make and destroy; `certificates`: certificates and CRLs
+//!   `keys`: make; `certificates`: certificates and CRLs; `destruction`: the end of a key
 //!
 //! Does not: decide whether a plan may be executed (an `ApprovedPlan` says so), speak to the service.
 
 mod certificates;
+mod destruction;
 mod entropy;
 mod error;
 mod keys;

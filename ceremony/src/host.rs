@@ -58,10 +58,8 @@ pub enum Ask {
         /// How many.
         octets: usize,
     },
-    /// Destroy the key pair under this CKA_ID, and look for it again; nothing, where another key has that CKA_ID.
+    /// Destroy the key pair with this public key, or what is left of it, and look for it again; nothing, where another key has its CKA_ID.
     Destroy {
-        /// CKA_ID, hexadecimal.
-        id: String,
         /// SHA-256 of its SubjectPublicKeyInfo, hexadecimal.
         spki_sha256: String,
     },
@@ -278,12 +276,12 @@ impl TokenHost {
         self.octets(&Ask::Random { octets })
     }
 
-    /// Destroys a key pair by its CKA_ID, hexadecimal, and the SHA-256 of its public key: how many objects it was.
+    /// Destroys a key pair, or what is left of it, by the SHA-256 of its public key: how many objects it was.
     ///
     /// # Errors
     /// The token's, another key has that CKA_ID, or it is still there.
-    pub fn destroy(&mut self, id: &str, spki_sha256: [u8; 32]) -> Result<usize, HostError> {
-        match self.ask(&Ask::Destroy { id: id.to_owned(), spki_sha256: HEXLOWER.encode(&spki_sha256) })? {
+    pub fn destroy(&mut self, spki_sha256: [u8; 32]) -> Result<usize, HostError> {
+        match self.ask(&Ask::Destroy { spki_sha256: HEXLOWER.encode(&spki_sha256) })? {
             Answer::Destroyed(objects) => Ok(objects),
             _ => Err(HostError::Protocol),
         }

@@ -98,12 +98,15 @@ pub enum Event {
         step: usize,
         /// The key.
         key: Box<KeyFacts>,
+        /// The request that it signed for this (`certs::compose::farewell`), DER; none where it signs no more.
+        #[serde(default)]
+        proof: Option<String>,
     },
     /// It was destroyed, looked for, and not found.
     Destroyed {
         /// Step.
         step: usize,
-        /// How many objects it was; 0 where it was gone already.
+        /// How many objects were there to be destroyed; 0 where it was gone already.
         objects: usize,
     },
     /// All of the plan is done.

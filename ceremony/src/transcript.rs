@@ -1,9 +1,9 @@
 //! The transcript of a ceremony, written from its record.
 
-use certs::Issuer;
+use certs::{Issuer, csr};
 use data_encoding::{BASE64, HEXLOWER};
 use jiff::Timestamp;
-use keeper::step_name;
+use keeper::{NO_PROOF, step_name};
 use ledger::note::Note;
 use ledger::plan::{ApprovedPlan, KeyRef, Step};
 use ledger::transcript::Transcript;
@@ -78,7 +78,7 @@ pub fn transcript(
             Step::MakeKey(_) => made(&mut lines, record, step)?,
             Step::Certify(_) => signed(&mut lines, record, step, "certificate")?,
             Step::MakeCrl(_) => signed(&mut lines, record, step, "crl")?,
-            Step::Destroy(_) => destroyed(&mut lines, record, step)?,
+            Step::Destroy(_) => destroyed(&mut lines, plan, record, step)?,
         }
     }
     Ok(Transcript { cell: plan.plan().cell.clone(), plan: note.to_string(), fields: lines.0 })
@@ -171,19 +171,31 @@ fn signed(lines: &mut Lines, record: &Record, step: usize, kind: &'static str) -
     Ok(())
 }
 
-fn destroyed(lines: &mut Lines, record: &Record, step: usize) -> Result<(), TranscriptGap> {
+/// A proof of the key's own is told only where it is one: without it, nobody can tell whether the key was there to be destroyed.
+fn destroyed(
+    lines: &mut Lines,
+    plan: &ApprovedPlan,
+    record: &Record,
+    step: usize,
+) -> Result<(), TranscriptGap> {
     let key = record.last(|event| match event {
-        Event::Destroying { step: of, key } if *of == step => Some(key),
+        Event::Destroying { step: of, key, proof } if *of == step => Some((key, proof)),
         _ => None,
     });
     let objects = record.last(|event| match event {
         Event::Destroyed { step: of, objects } if *of == step => Some(*objects),
         _ => None,
     });
-    let (key, objects) = key.zip(objects).ok_or(TranscriptGap::Missing("destruction"))?;
+    let ((key, proof), objects) = key.zip(objects).ok_or(TranscriptGap::Missing("destruction"))?;
     lines.line("cka-id", &key.id);
     lines.line("cka-label", &key.label);
-    lines.line("public-key-sha256", HEXLOWER.encode(&Sha256::digest(octets(&key.spki)?)));
+    lines.line("public-key-sha256", key.spki_sha256());
+    let proof = proof.as_ref().and_then(|proof| HEXLOWER.decode(proof.as_bytes()).ok());
+    let proof = proof.filter(|proof| {
+        csr::check_farewell(proof, &plan.sha256())
+            .is_ok_and(|farewell| HEXLOWER.encode(&farewell.public_key().spki_sha256()) == key.spki_sha256())
+    });
+    lines.line("proof", proof.map_or_else(|| NO_PROOF.to_owned(), |proof| BASE64.encode(&proof)));
     lines.line("objects", objects);
     lines.line("looked-for", "not found");
     Ok(())

@@ -26,6 +26,15 @@ pub struct KeyFound {
     pub attributes: KeyAttributes,
 }
 
+/// A public key found in a token.
+#[derive(Clone, Debug)]
+pub struct PublicHalf {
+    /// CKA_ID; empty where it has none.
+    pub id: Vec<u8>,
+    /// SubjectPublicKeyInfo, DER.
+    pub spki: Vec<u8>,
+}
+
 /// A private key found in a token without a public half that we can read.
 #[derive(Clone, Debug)]
 pub struct Stray {
@@ -185,6 +194,22 @@ impl TokenSession {
             }
         }
         Ok(keys)
+    }
+
+    /// Every public key object that we can read, whether a private key belongs to it or not.
+    ///
+    /// # Errors
+    /// The token fails.
+    pub fn public_halves(&self) -> Result<Vec<PublicHalf>, TokenError> {
+        let (_, _alone) = self.module().alone();
+        let mut halves = Vec::new();
+        for public in self.raw().find_objects(&[Attribute::Class(ObjectClass::PUBLIC_KEY)])? {
+            let Some((_, spki)) = public_key::read(self.raw(), public)? else { continue };
+            if let Some(Attribute::Id(id)) = self.raw().get_attributes(public, &[AttributeType::Id])?.pop() {
+                halves.push(PublicHalf { id, spki });
+            }
+        }
+        Ok(halves)
     }
 
     /// Private keys that [`TokenSession::keys`] leaves out: without a public half that we can read, as a key of another kind or one whose public

@@ -26,7 +26,7 @@ pub use algorithm::{KeyAlgorithm, UnknownAlgorithm};
 pub use attempt::{PinGuard, PinRefused, TokenName};
 pub use conformance::{Check, Conformance, Rate, Surroundings, Verdict, examine};
 pub use error::{Fault, TokenError};
-pub use key::{KeyAttributes, KeyFound, NotInCustody, Stray};
+pub use key::{KeyAttributes, KeyFound, NotInCustody, PublicHalf, Stray};
 pub use module::{Module, ModuleInfo};
 pub use pin::{Pin, PinError, PinSource};
 pub use profile::{Profile, ProfileError};

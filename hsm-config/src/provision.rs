@@ -133,12 +133,14 @@ impl TokenSession {
         Ok(!self.objects_of(id)?.concat().is_empty())
     }
 
-    /// Destroys the key pair under a CKA_ID, both halves, and looks for them again: how many objects it was.
+    /// Destroys the key pair under a CKA_ID, both halves, and looks for them again: how many objects it was. The private half goes first: what a
+    /// crash leaves is then the public one, which still says of which key it is.
     ///
     /// # Errors
     /// The token fails, or an object is still there.
     pub fn destroy(&self, id: &[u8]) -> Result<usize, TokenError> {
-        let objects = self.objects_of(id)?.concat();
+        let [public, private] = self.objects_of(id)?;
+        let objects = [private, public].concat();
         {
             let (_, _alone) = self.module().alone();
             objects.iter().try_for_each(|object| self.raw().destroy_object(*object))?;

@@ -20,6 +20,9 @@ pub(crate) use import::{Imported, InForce, certificate_sha256};
 /// Seconds in a day.
 const DAY_SECS: u64 = 86_400;
 
+/// What a transcript says of a key that gave no word of its own before it was destroyed.
+pub const NO_PROOF: &str = "none: the key may have been gone before";
+
 /// What a transcript calls a step: its kind, and what it is about.
 pub fn step_name(step: &Step) -> String {
     match step {

@@ -41,7 +41,7 @@ mod workers;
 use std::sync::Arc;
 
 pub use ceremonies::{
-    CaError, CaOrder, Certified, Evidence, EvidenceError, Import, ImportError, MadeKey, bundles, crl,
+    CaError, CaOrder, Certified, Evidence, EvidenceError, Import, ImportError, MadeKey, NO_PROOF, bundles, crl,
     note_key, revoked, step_name,
 };
 pub use entropy::mix as mix_entropy;

@@ -1,8 +1,8 @@
-//! Keys: made, read back, proved; and destroyed, looked for, not found.
+//! Keys: made, read back, proved.
 
 use certs::{Blocklist, PublicKey, SignatureAlgorithm};
 use data_encoding::HEXLOWER;
-use ledger::plan::{Destroy, KeyRef, MakeKey};
+use ledger::plan::MakeKey;
 use sha2::{Digest, Sha256};
 
 use super::{ExecuteError, Execution, decoded, internal};
@@ -64,7 +64,7 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
         if let Err(what) = is_fit(make, id, &key, &self.ground.weak_keys) {
             // No key but this plan's has that CKA_ID, and it signed nothing: it goes again, and the step says why.
             let spki_sha256 = Sha256::digest(decoded(&key.spki)?).into();
-            self.ask(&make.token, |host| host.destroy(id, spki_sha256))?;
+            self.ask(&make.token, |host| host.destroy(spki_sha256))?;
             return Err(ExecuteError::Unfit { step: step + 1, what });
         }
         self.write(Event::Made { step, key: Box::new(key.clone()) })?;
@@ -84,60 +84,6 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
             .verify_by(&key, &info, &signature)
             .map_err(|_| ExecuteError::Unfit { step: step + 1, what })?;
         Ok(certs::compose::join(&info, algorithm, &signature))
-    }
-
-    /// Destroys a key, and gives the token for which the step waits. That it is about to be is written down first: one that is gone after a
-    /// crash was destroyed here. Which key it is, the plan alone says: it is looked for by its public key every time.
-    pub(super) fn destroy_key<'p>(
-        &mut self,
-        step: usize,
-        destroy: &'p Destroy,
-    ) -> Result<Option<&'p str>, ExecuteError> {
-        if self.token(&destroy.token)?.is_none() {
-            return Ok(Some(&destroy.token));
-        }
-        let spki_sha256 = match &destroy.key {
-            KeyRef::Sha256(hash) => *hash,
-            KeyRef::Named(name) => {
-                let (_, key) = self.made(name)?.ok_or_else(|| internal("a key that was not made"))?;
-                key.spki_sha256()
-            }
-        };
-        let found = self.ask(&destroy.token, |host| host.find_any(spki_sha256))?;
-        let began = self.record.last(|event| match event {
-            Event::Destroying { step: of, key } if *of == step => Some((**key).clone()),
-            _ => None,
-        });
-        let objects = match (found, began) {
-            (Some(_), _) if self.is_destroyed(step) => {
-                return Err(ExecuteError::Disbelieved(
-                    "it says that a key was destroyed, and it is there".into(),
-                ));
-            }
-            (Some(key), began) => {
-                if began.as_ref().is_some_and(|began| *began != key) {
-                    let what = "it describes the key to be destroyed otherwise than its token does";
-                    return Err(ExecuteError::Disbelieved(what.into()));
-                }
-                if began.is_none() {
-                    self.write(Event::Destroying { step, key: Box::new(key.clone()) })?;
-                }
-                self.ask(&destroy.token, |host| host.destroy(&key.id, spki_sha256))?
-            }
-            (None, None) => {
-                let why = "the token holds no such key".to_owned();
-                return Err(ExecuteError::Plan { step: step + 1, why });
-            }
-            (None, Some(_)) if self.is_destroyed(step) => return Ok(None),
-            // Half of it may be left: the token removes a pair's two objects one after the other.
-            (None, Some(began)) => self.ask(&destroy.token, |host| host.destroy(&began.id, spki_sha256))?,
-        };
-        if self.ask(&destroy.token, |host| host.find_any(spki_sha256))?.is_some() {
-            let what = "the key is still there after it was destroyed".to_owned();
-            return Err(ExecuteError::Unfit { step: step + 1, what });
-        }
-        self.write(Event::Destroyed { step, objects })?;
-        Ok(None)
     }
 
     /// Octets from the token and the operating system: one honest source is enough.

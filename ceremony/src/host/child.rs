@@ -116,13 +116,8 @@ fn answer(
             session.random(&mut block).map_err(said)?;
             Ok(Answer::Octets(HEXLOWER.encode(&block)))
         }
-        Ask::Destroy { id, spki_sha256 } => {
-            let (id, spki_sha256) = (octets(&id)?, octets(&spki_sha256)?);
-            let is_another = |found: &KeyFound| found.key.id() == id && !is_of(found, &spki_sha256);
-            if session.keys().map_err(said)?.iter().any(is_another) {
-                return Err("another key has the CKA_ID of the one to be destroyed: none was".into());
-            }
-            let destroyed = session.destroy(&id).map_err(said)?;
+        Ask::Destroy { spki_sha256 } => {
+            let destroyed = destroy(session, &octets(&spki_sha256)?)?;
             sync_files(&config.profile, &config.dir).map_err(said)?;
             Ok(Answer::Destroyed(destroyed))
         }
@@ -151,7 +146,7 @@ fn made(session: &TokenSession, request: &KeyRequest, config: &TokenConfig) -> R
 
 fn find(session: &TokenSession, spki_sha256: &[u8]) -> Result<Option<KeyFound>, String> {
     let found = session.keys().map_err(said)?.into_iter();
-    let mut found: Vec<KeyFound> = found.filter(|found| is_of(found, spki_sha256)).collect();
+    let mut found: Vec<KeyFound> = found.filter(|found| is_of(found.key.public_key(), spki_sha256)).collect();
     match (found.pop(), found.len()) {
         (None, _) => Ok(None),
         (Some(only), 0) => Ok(Some(only)),
@@ -159,8 +154,23 @@ fn find(session: &TokenSession, spki_sha256: &[u8]) -> Result<Option<KeyFound>, 
     }
 }
 
-fn is_of(found: &KeyFound, spki_sha256: &[u8]) -> bool {
-    Sha256::digest(found.key.public_key()).as_slice() == spki_sha256
+fn is_of(spki: &[u8], spki_sha256: &[u8]) -> bool {
+    Sha256::digest(spki).as_slice() == spki_sha256
+}
+
+/// Destroys what there is of a key, found by its public half alone: nobody's word says under which CKA_ID it is, and a private key without a
+/// public half is nobody's to destroy.
+fn destroy(session: &TokenSession, spki_sha256: &[u8]) -> Result<usize, String> {
+    let halves = session.public_halves().map_err(said)?;
+    let (own, others): (Vec<_>, Vec<_>) = halves.iter().partition(|half| is_of(&half.spki, spki_sha256));
+    if own.iter().any(|half| others.iter().any(|other| other.id == half.id)) {
+        return Err("another key has the CKA_ID of the one to be destroyed: none was".into());
+    }
+    let mut destroyed = 0;
+    for half in own {
+        destroyed += session.destroy(&half.id).map_err(said)?;
+    }
+    Ok(destroyed)
 }
 
 fn described(found: &KeyFound) -> KeyFacts {

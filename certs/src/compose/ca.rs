@@ -78,9 +78,23 @@ pub fn request(cell: &TrustDomain, public_key: &PublicKey) -> Result<Vec<u8>, Co
     let tail = HEXLOWER.encode(&public_key.key_identifier()[..4]);
     let room = MAX_COMMON_NAME - tail.len() - 1;
     let cell: String = cell.as_str().chars().take(room).collect();
+    request_of(&format!("{cell} {tail}"), public_key)
+}
+
+/// Composes a CertificationRequestInfo by whose signature a CA key proves, before a plan destroys it, that it was there to be destroyed: it
+/// names the plan, of which the SHA-256 is given, and asks for nothing.
+///
+/// # Errors
+/// [`ComposeError`]: our bug.
+pub fn farewell(plan_sha256: &[u8; 32], public_key: &PublicKey) -> Result<Vec<u8>, ComposeError> {
+    // 160 bits of the hash, for the length of a name.
+    request_of(&format!("destroyed by plan {}", HEXLOWER.encode(&plan_sha256[..20])), public_key)
+}
+
+fn request_of(name: &str, public_key: &PublicKey) -> Result<Vec<u8>, ComposeError> {
     let info = CertReqInfo {
         version: Version::V1,
-        subject: Name::from_str(&format!("CN={cell} {tail}"))?,
+        subject: Name::from_str(&format!("CN={name}"))?,
         public_key: SubjectPublicKeyInfoOwned::from_der(public_key.spki_der())?,
         attributes: SetOfVec::default(),
     };

@@ -12,7 +12,7 @@ mod validity;
 pub(crate) use encode::{authority_key_identifier, extension};
 pub(crate) use validity::time;
 
-pub use ca::{Ca, cross, issuer, request, root};
+pub use ca::{Ca, cross, farewell, issuer, request, root};
 pub use leaf::{Leaf, LeafProfile, leaf};
 pub use serial::{Serial, SerialError};
 pub use tbs::{Tbs, join};

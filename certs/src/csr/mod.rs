@@ -49,6 +49,21 @@ pub fn check_of_ca(der: &[u8]) -> Result<VerifiedCsr, CsrError> {
     verified(der, |spki| PublicKey::try_from(spki))
 }
 
+/// The same for the request by which a CA key proves that it was there when a plan was about to destroy it ([`crate::compose::farewell`]): one
+/// that names another plan is malformed.
+///
+/// # Errors
+/// See [`CsrError`].
+pub fn check_farewell(der: &[u8], plan_sha256: &[u8; 32]) -> Result<VerifiedCsr, CsrError> {
+    let farewell = check_of_ca(der)?;
+    let expected = crate::compose::farewell(plan_sha256, &farewell.public_key);
+    if expected.ok().as_deref() == Some(raw::signed(der)?.tbs) {
+        Ok(farewell)
+    } else {
+        Err(CsrError::Malformed)
+    }
+}
+
 fn verified(
     der: &[u8],
     read: impl Fn(&[u8]) -> Result<PublicKey, KeyError>,

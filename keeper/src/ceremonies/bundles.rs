@@ -75,7 +75,7 @@ pub fn after(
     for key in evidence.keys.iter().filter(|key| key.name == LOG) {
         add_log_key(&mut contents, key.public_key.spki_der())?;
     }
-    for spki_sha256 in &evidence.destroyed {
+    for spki_sha256 in evidence.destroyed.iter().chain(&evidence.gone) {
         forget(&mut contents, *spki_sha256)?;
     }
     Ok((contents != unchanged).then_some(contents))

@@ -25,6 +25,7 @@ pub use error::EvidenceError;
 use error::NO_SIGNER;
 use section::{Section, TokenSection};
 
+use super::NO_PROOF;
 use super::ca::CaOrder;
 
 /// How far the clock of the ceremony's machine may be ahead, in seconds.
@@ -44,8 +45,11 @@ pub struct Evidence {
     pub certificates: Vec<Certified>,
     /// CRLs signed, DER.
     pub crls: Vec<Vec<u8>>,
-    /// SHA-256 of the public keys of keys destroyed.
+    /// SHA-256 of the public keys of keys destroyed: each proved that it was there for this plan to destroy.
     pub destroyed: Vec<[u8; 32]>,
+    /// SHA-256 of the public keys of keys that were looked for and not found, and that may have been gone before: none of them proved that it was
+    /// there to be destroyed.
+    pub gone: Vec<[u8; 32]>,
     /// From its beginning to its end, in seconds since 1970.
     within: RangeInclusive<i64>,
 }
@@ -156,6 +160,7 @@ impl Evidence {
             certificates: Vec::new(),
             crls: Vec::new(),
             destroyed: Vec::new(),
+            gone: Vec::new(),
             within: within(transcript, plan.plan())?,
             plan: plan.clone(),
         };
@@ -285,11 +290,22 @@ impl Evidence {
         });
         let planned = planned
             .ok_or_else(|| section.bad("public-key-sha256", "it is not the key that the plan names"))?;
-        section.value("objects")?;
+        let objects = section.value("objects")?.parse::<usize>();
+        objects.map_err(|error| section.bad("objects", error))?;
         if section.value("looked-for")? != "not found" {
             return Err(section.bad("looked-for", "it is `not found` once a key is destroyed"));
         }
-        self.destroyed.push(planned);
+        // Transcripts of before that line prove nothing either.
+        if section.value("proof").is_ok_and(|proof| proof != NO_PROOF) {
+            let proof = csr::check_farewell(&section.base64("proof")?, &self.plan.sha256());
+            let proof = proof.map_err(|error| section.bad("proof", error))?;
+            if proof.public_key().spki_sha256() != planned {
+                return Err(section.bad("proof", "it is another key's"));
+            }
+            self.destroyed.push(planned);
+        } else {
+            self.gone.push(planned);
+        }
         Ok(())
     }
 

@@ -23,6 +23,7 @@ mod entropy;
 mod followed;
 mod forged;
 mod freeze;
+mod gone;
 mod grants;
 mod health;
 mod idempotency;

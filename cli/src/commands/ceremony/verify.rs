@@ -149,6 +149,8 @@ struct Verified {
     /// SHA-256 of roots of which the transcript alone tells.
     roots_told: Vec<String>,
     destroyed: Vec<String>,
+    /// Keys that were not found, and that may have been gone before.
+    gone: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -194,6 +196,7 @@ impl Verified {
             crls: evidence.crls.len(),
             roots_told: Vec::new(),
             destroyed: evidence.destroyed.iter().map(|key| HEXLOWER.encode(key)).collect(),
+            gone: evidence.gone.iter().map(|key| HEXLOWER.encode(key)).collect(),
         }
     }
 }
@@ -227,6 +230,14 @@ impl Show for Verified {
         }
         for key in &self.destroyed {
             page.field("destroyed", format!("the key {key}"));
+        }
+        for key in &self.gone {
+            page.field(
+                "not found",
+                format!(
+                    "the key {key}: no proof that it was there to be destroyed, it may have been gone before"
+                ),
+            );
         }
     }
 }
