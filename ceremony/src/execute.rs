@@ -24,7 +24,7 @@ use data_encoding::HEXLOWER;
 use hsm_config::TokenUri;
 use hsm_config::health::START_UP;
 use keeper::{Clock, Probe, Random};
-use ledger::plan::{ApprovedPlan, KeyRef, Step};
+use ledger::plan::{ApprovedPlan, KeyRef, MAX_LIFETIME_SECS, Step};
 use sha2::{Digest, Sha256};
 
 pub use error::ExecuteError;
@@ -132,6 +132,7 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
         if self.record.events().iter().any(other) {
             return Err(ExecuteError::OtherPlan);
         }
+        self.began_within()?;
         lint(self.ground.plan.plan(), self.ground.anchors, (self.ground.clock)())?;
         self.ended = self.is_ended();
         if self.ended {
@@ -143,6 +144,24 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
             tool: self.ground.tool.clone(),
             binary_sha256: HEXLOWER.encode(&self.ground.binary_sha256),
         })
+    }
+
+    /// The beginning that the record tells of is within the time in which the plan may be executed, and is over: it bounds what is signed, and
+    /// another would make a transcript that nobody believes, once all is done.
+    fn began_within(&self) -> Result<(), ExecuteError> {
+        let expires = self.ground.plan.plan().expires_unix;
+        let began = self.record.events().iter().find_map(|event| match event {
+            Event::Began { at_ms, .. } => Some(*at_ms),
+            _ => None,
+        });
+        let allowed = expires - MAX_LIFETIME_SECS..expires;
+        if began
+            .is_none_or(|began| allowed.contains(&began.div_euclid(1000)) && began <= (self.ground.clock)())
+        {
+            return Ok(());
+        }
+        let why = "it began when its plan was not to be executed, or after now: look at the clocks";
+        Err(ExecuteError::Disbelieved(why.to_owned()))
     }
 
     /// The end: every step has its outcome, and every key was seen here or accepted by whoever executes, whatever the record says.
@@ -168,9 +187,7 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
         for (step, what) in self.ground.plan.plan().steps.iter().enumerate() {
             let done = match what {
                 Step::MakeKey(make) => self.made(&make.name)?.is_some(),
-                Step::Certify(_) | Step::MakeCrl(_) => {
-                    self.pending(step)?.is_some_and(|pending| pending.der.is_some())
-                }
+                Step::Certify(_) | Step::MakeCrl(_) => self.signed(step)?.is_some(),
                 Step::Destroy(_) => self.is_destroyed(step),
             };
             if !done {
@@ -205,7 +222,10 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
             Event::Began { .. } => "ceremony began",
             Event::Token { .. } => "ceremony token",
             Event::Entropy { .. } => "ceremony entropy",
+            Event::EntropyFailed { .. } => "ceremony entropy-failed",
             Event::Intended { .. } => "ceremony intended",
+            Event::Unmade { .. } => "ceremony unmade",
+            Event::Discarding { .. } => "ceremony discarding",
             Event::Made { .. } => "ceremony made",
             Event::Proved { .. } => "ceremony proved",
             Event::Composed { .. } => "ceremony composed",

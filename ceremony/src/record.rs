@@ -55,12 +55,37 @@ pub enum Event {
         /// How often, at most, the first octet of a window of 512 came in it.
         most_in_window: u32,
     },
+    /// A source of random numbers failed its start-up test. It is tested once more.
+    EntropyFailed {
+        /// The token's URI in the plan, or `system`.
+        source: String,
+        /// Octets examined.
+        samples: usize,
+        /// What was found.
+        flaw: String,
+    },
     /// A key is about to be made.
     Intended {
         /// Step.
         step: usize,
         /// Its CKA_ID.
         id: String,
+    },
+    /// The token made no key, or one that is not as a CA key must be, which its process destroyed at once.
+    Unmade {
+        /// Step.
+        step: usize,
+        /// What the token's process reported.
+        why: String,
+    },
+    /// A key of this plan is unfit, signed no certificate, and is about to be destroyed.
+    Discarding {
+        /// Step.
+        step: usize,
+        /// The key.
+        key: Box<KeyFacts>,
+        /// What is wrong with it.
+        why: String,
     },
     /// A key was made and read back.
     Made {

@@ -1,16 +1,21 @@
 //! The transcript of a ceremony, written from its record.
+//!
+//! - `openings`: the tokens, as they were when something was done in them
 
-use certs::{Issuer, csr};
+mod openings;
+
+use certs::{ATTRIBUTES_OID, CertificateSummary, Issuer, SignatureAlgorithm, csr};
 use data_encoding::{BASE64, HEXLOWER};
 use jiff::Timestamp;
 use keeper::{NO_PROOF, step_name};
 use ledger::note::Note;
-use ledger::plan::{ApprovedPlan, KeyRef, Step};
+use ledger::plan::{ApprovedPlan, KeyRef, Plan, Step};
 use ledger::transcript::Transcript;
 use sha2::{Digest, Sha256};
 
-use crate::host::{KeyFacts, TokenFacts};
+use crate::host::KeyFacts;
 use crate::record::{Event, Record};
+use openings::Openings;
 
 /// Why a record makes no transcript.
 #[derive(Debug, thiserror::Error)]
@@ -23,15 +28,12 @@ pub enum TranscriptGap {
     Missing(&'static str),
 }
 
-/// What the names of mechanisms have in them that make or use signing keys: the others matter to nobody here.
-const MECHANISMS: [&str; 5] = ["KEY_PAIR_GEN", "ECDSA", "EDDSA", "RSA_PKCS", "ML_DSA"];
-
 /// Lines of a transcript.
 #[derive(Default)]
-struct Lines(Vec<(String, String)>);
+pub(crate) struct Lines(pub(crate) Vec<(String, String)>);
 
 impl Lines {
-    fn line(&mut self, key: &str, value: impl ToString) {
+    pub(crate) fn line(&mut self, key: &str, value: impl ToString) {
         // A value that a token left empty is said so: every line has one.
         let value = value.to_string().trim().to_owned();
         self.0.push((key.to_owned(), if value.is_empty() { "-".to_owned() } else { value }));
@@ -49,156 +51,165 @@ pub fn transcript(
     record: &Record,
     anchors: &[Vec<u8>],
 ) -> Result<Transcript, TranscriptGap> {
-    let mut lines = Lines::default();
-    let mut began = record.events().iter().filter_map(|event| match event {
-        Event::Began { at_ms, tool, binary_sha256, .. } => Some((*at_ms, tool, binary_sha256)),
-        _ => None,
-    });
-    let ended = record.last(|event| if let Event::Ended { at_ms } = event { Some(*at_ms) } else { None });
-    let ended = ended.ok_or(TranscriptGap::NotEnded)?;
-    let (at_ms, tool, binary_sha256) = began.next().ok_or(TranscriptGap::Missing("beginning"))?;
-    lines.line("tool", tool);
-    lines.line("binary-sha256", binary_sha256);
-    lines.line("began", time(at_ms)?);
-    for (at_ms, tool, binary_sha256) in began {
-        lines.line("resumed", format!("{} by {tool} {binary_sha256}", time(at_ms)?));
-    }
-    lines.line("ended", time(ended)?);
-    lines.line(
-        "system-entropy",
-        entropy(record, "system").ok_or(TranscriptGap::Missing("test of the system's random numbers"))?,
-    );
-    for root in anchors.iter().filter(|der| is_used(plan, der)) {
-        lines.line("root", BASE64.encode(root));
-    }
-    tokens(&mut lines, record);
-    for (step, what) in plan.plan().steps.iter().enumerate() {
-        lines.line("step", format!("{} {}", step + 1, step_name(what)));
-        match what {
-            Step::MakeKey(_) => made(&mut lines, record, step)?,
-            Step::Certify(_) => signed(&mut lines, record, step, "certificate")?,
-            Step::MakeCrl(_) => signed(&mut lines, record, step, "crl")?,
-            Step::Destroy(_) => destroyed(&mut lines, plan, record, step)?,
+    let told = Told { plan: plan.plan(), plan_sha256: plan.sha256(), events: record.events() };
+    Ok(Transcript { cell: plan.plan().cell.clone(), plan: note.to_string(), fields: told.fields(anchors)? })
+}
+
+/// What is told: a plan, and what happened.
+pub(crate) struct Told<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) plan_sha256: [u8; 32],
+    pub(crate) events: &'a [Event],
+}
+
+impl<'a> Told<'a> {
+    /// The lines beside the plan.
+    pub(crate) fn fields(&self, anchors: &[Vec<u8>]) -> Result<Vec<(String, String)>, TranscriptGap> {
+        let mut lines = Lines::default();
+        let mut began = self.events.iter().filter_map(|event| match event {
+            Event::Began { at_ms, tool, binary_sha256, .. } => Some((*at_ms, tool, binary_sha256)),
+            _ => None,
+        });
+        let ended = self.last(|event| if let Event::Ended { at_ms } = event { Some(*at_ms) } else { None });
+        let ended = ended.ok_or(TranscriptGap::NotEnded)?;
+        let (at_ms, tool, binary_sha256) = began.next().ok_or(TranscriptGap::Missing("beginning"))?;
+        lines.line("tool", tool);
+        lines.line("binary-sha256", binary_sha256);
+        lines.line("began", time(at_ms)?);
+        for (at_ms, tool, binary_sha256) in began {
+            lines.line("resumed", format!("{} by {tool} {binary_sha256}", time(at_ms)?));
         }
+        lines.line("ended", time(ended)?);
+        for event in self.events {
+            if let Event::EntropyFailed { source, samples, flaw } = event {
+                lines.line("entropy-failed", format!("{source}: {samples} octets: {flaw}"));
+            }
+        }
+        for root in anchors.iter().filter(|der| is_used(self.plan, der)) {
+            lines.line("root", BASE64.encode(root));
+        }
+        let openings = Openings::of(self);
+        openings.tell(&mut lines);
+        for (step, what) in self.plan.steps.iter().enumerate() {
+            lines.line("step", format!("{} {}", step + 1, step_name(what)));
+            match what {
+                Step::MakeKey(make) => {
+                    let opening = openings.of_key(&make.token, step);
+                    lines.line("opening", opening.ok_or(TranscriptGap::Missing("opened token"))?);
+                    self.made(&mut lines, step)?;
+                }
+                Step::Certify(_) => self.signed(&mut lines, step, "certificate")?,
+                Step::MakeCrl(_) => self.signed(&mut lines, step, "crl")?,
+                Step::Destroy(_) => self.destroyed(&mut lines, step)?,
+            }
+        }
+        Ok(lines.0)
     }
-    Ok(Transcript { cell: plan.plan().cell.clone(), plan: note.to_string(), fields: lines.0 })
+
+    /// The newest event for which `pick` has a value.
+    fn last<T>(&self, pick: impl Fn(&'a Event) -> Option<T>) -> Option<T> {
+        self.events.iter().rev().find_map(pick)
+    }
+
+    fn made(&self, lines: &mut Lines, step: usize) -> Result<(), TranscriptGap> {
+        let key: Option<&KeyFacts> = self.last(|event| match event {
+            Event::Made { step: of, key } if *of == step => Some(&**key),
+            _ => None,
+        });
+        let csr = self.last(|event| match event {
+            Event::Proved { step: of, csr } if *of == step => Some(csr),
+            _ => None,
+        });
+        for event in self.events {
+            match event {
+                Event::Unmade { step: of, why } if *of == step => lines.line("unmade", one_line(why)),
+                Event::Discarding { step: of, key, why } if *of == step => {
+                    lines.line("discarded", format!("{} {}", key.spki_sha256(), one_line(why)));
+                }
+                _ => {}
+            }
+        }
+        let (key, csr) = key.zip(csr).ok_or(TranscriptGap::Missing("key"))?;
+        let spki = octets(&key.spki)?;
+        lines.line("cka-id", &key.id);
+        lines.line("cka-label", &key.label);
+        lines.line("algorithm", &key.algorithm);
+        lines.line("public-key-sha256", HEXLOWER.encode(&Sha256::digest(&spki)));
+        lines.line("public-key", BASE64.encode(&spki));
+        key.attributes.iter().for_each(|(name, value)| lines.line("attribute", format!("{name} {value}")));
+        lines.line("csr", BASE64.encode(&octets(csr)?));
+        Ok(())
+    }
+
+    fn signed(&self, lines: &mut Lines, step: usize, kind: &'static str) -> Result<(), TranscriptGap> {
+        let at_ms = self.last(|event| match event {
+            Event::Composed { step: of, at_ms, .. } if *of == step => Some(*at_ms),
+            _ => None,
+        });
+        let der = self.last(|event| match event {
+            Event::Signed { step: of, der } if *of == step => Some(der),
+            _ => None,
+        });
+        let (at_ms, der) = at_ms.zip(der).ok_or(TranscriptGap::Missing(kind))?;
+        let der = octets(der)?;
+        let composed = self.events.iter().filter_map(|event| match event {
+            Event::Composed { step: of, tbs, at_ms } if *of == step => Some((tbs, *at_ms)),
+            _ => None,
+        });
+        // All but the last one: nobody can say whether they were signed before the crash.
+        let mut composed: Vec<_> = composed.collect();
+        composed.pop();
+        for (tbs, at_ms) in composed {
+            let tbs = octets(tbs)?;
+            let unsigned = certs::compose::join(&tbs, SignatureAlgorithm::EcdsaP256Sha256, &[0]);
+            let serial = CertificateSummary::parse(&unsigned, ATTRIBUTES_OID).map(|summary| summary.serial);
+            let (at, serial) = (time(at_ms)?, serial.unwrap_or_else(|_| "-".to_owned()));
+            let sha256 = HEXLOWER.encode(&Sha256::digest(&tbs));
+            lines.line("composed-before", format!("{at} serial {serial} tbs-sha256 {sha256}, signed or not"));
+        }
+        lines.line("composed", time(at_ms)?);
+        lines.line("sha256", HEXLOWER.encode(&Sha256::digest(&der)));
+        lines.line(kind, BASE64.encode(&der));
+        Ok(())
+    }
+
+    /// A proof of the key's own is told only where it is one: without it, nobody can tell whether the key was there to be destroyed.
+    fn destroyed(&self, lines: &mut Lines, step: usize) -> Result<(), TranscriptGap> {
+        let key = self.last(|event| match event {
+            Event::Destroying { step: of, key, proof } if *of == step => Some((key, proof)),
+            _ => None,
+        });
+        let objects = self.last(|event| match event {
+            Event::Destroyed { step: of, objects } if *of == step => Some(*objects),
+            _ => None,
+        });
+        let ((key, proof), objects) = key.zip(objects).ok_or(TranscriptGap::Missing("destruction"))?;
+        lines.line("cka-id", &key.id);
+        lines.line("cka-label", &key.label);
+        lines.line("public-key-sha256", key.spki_sha256());
+        let proof = proof.as_ref().and_then(|proof| HEXLOWER.decode(proof.as_bytes()).ok());
+        let proof = proof.filter(|proof| {
+            csr::check_farewell(proof, &self.plan_sha256).is_ok_and(|farewell| {
+                HEXLOWER.encode(&farewell.public_key().spki_sha256()) == key.spki_sha256()
+            })
+        });
+        lines.line("proof", proof.map_or_else(|| NO_PROOF.to_owned(), |proof| BASE64.encode(&proof)));
+        lines.line("objects", objects);
+        lines.line("looked-for", "not found");
+        Ok(())
+    }
 }
 
 /// Whether a plan names the key of a root that was there before.
-fn is_used(plan: &ApprovedPlan, root: &[u8]) -> bool {
+fn is_used(plan: &Plan, root: &[u8]) -> bool {
     let Ok(root) = Issuer::parse(root) else { return false };
     let named = KeyRef::Sha256(root.spki_sha256());
-    plan.plan().steps.iter().flat_map(Step::uses).any(|key| *key == named)
+    plan.steps.iter().flat_map(Step::uses).any(|key| *key == named)
 }
 
-/// Every token that was opened, once, as it described itself last.
-fn tokens(lines: &mut Lines, record: &Record) {
-    let mut opened: Vec<(&String, &TokenFacts)> = Vec::new();
-    for event in record.events() {
-        if let Event::Token { uri, facts } = event {
-            match opened.iter_mut().find(|(known, _)| *known == uri) {
-                Some((_, known)) => *known = facts,
-                None => opened.push((uri, facts)),
-            }
-        }
-    }
-    for (uri, facts) in opened {
-        lines.line("token", uri);
-        lines.line("token-label", &facts.label);
-        lines.line("token-serial", &facts.serial);
-        lines.line("token-manufacturer", &facts.manufacturer);
-        lines.line("token-model", &facts.model);
-        lines.line("token-firmware", &facts.firmware);
-        lines.line("module", &facts.module);
-        lines.line("module-sha256", &facts.module_sha256);
-        lines.line("library", &facts.library);
-        lines.line("attestation", &facts.attestation);
-        if let Some(tested) = entropy(record, uri) {
-            lines.line("entropy", tested);
-        }
-        facts.exceptions.iter().for_each(|exception| lines.line("exception", exception));
-        let signing =
-            facts.mechanisms.iter().filter(|name| MECHANISMS.iter().any(|part| name.contains(part)));
-        lines.line("mechanisms", signing.map(String::as_str).collect::<Vec<_>>().join(" "));
-    }
-}
-
-/// The newest start-up test of a source.
-fn entropy(record: &Record, of: &str) -> Option<String> {
-    record.last(|event| match event {
-        Event::Entropy { source, samples, longest_run, most_in_window } if source == of => Some(format!(
-            "{samples} octets: at most {longest_run} equal in a row, at most {most_in_window} equal in 512: passed (SP 800-90B 4.4)"
-        )),
-        _ => None,
-    })
-}
-
-fn made(lines: &mut Lines, record: &Record, step: usize) -> Result<(), TranscriptGap> {
-    let key: Option<&KeyFacts> = record.last(|event| match event {
-        Event::Made { step: of, key } if *of == step => Some(&**key),
-        _ => None,
-    });
-    let csr = record.last(|event| match event {
-        Event::Proved { step: of, csr } if *of == step => Some(csr),
-        _ => None,
-    });
-    let (key, csr) = key.zip(csr).ok_or(TranscriptGap::Missing("key"))?;
-    let spki = octets(&key.spki)?;
-    lines.line("cka-id", &key.id);
-    lines.line("cka-label", &key.label);
-    lines.line("algorithm", &key.algorithm);
-    lines.line("public-key-sha256", HEXLOWER.encode(&Sha256::digest(&spki)));
-    lines.line("public-key", BASE64.encode(&spki));
-    key.attributes.iter().for_each(|(name, value)| lines.line("attribute", format!("{name} {value}")));
-    lines.line("csr", BASE64.encode(&octets(csr)?));
-    Ok(())
-}
-
-fn signed(lines: &mut Lines, record: &Record, step: usize, kind: &'static str) -> Result<(), TranscriptGap> {
-    let at_ms = record.last(|event| match event {
-        Event::Composed { step: of, at_ms, .. } if *of == step => Some(*at_ms),
-        _ => None,
-    });
-    let der = record.last(|event| match event {
-        Event::Signed { step: of, der } if *of == step => Some(der),
-        _ => None,
-    });
-    let (at_ms, der) = at_ms.zip(der).ok_or(TranscriptGap::Missing(kind))?;
-    let der = octets(der)?;
-    lines.line("composed", time(at_ms)?);
-    lines.line("sha256", HEXLOWER.encode(&Sha256::digest(&der)));
-    lines.line(kind, BASE64.encode(&der));
-    Ok(())
-}
-
-/// A proof of the key's own is told only where it is one: without it, nobody can tell whether the key was there to be destroyed.
-fn destroyed(
-    lines: &mut Lines,
-    plan: &ApprovedPlan,
-    record: &Record,
-    step: usize,
-) -> Result<(), TranscriptGap> {
-    let key = record.last(|event| match event {
-        Event::Destroying { step: of, key, proof } if *of == step => Some((key, proof)),
-        _ => None,
-    });
-    let objects = record.last(|event| match event {
-        Event::Destroyed { step: of, objects } if *of == step => Some(*objects),
-        _ => None,
-    });
-    let ((key, proof), objects) = key.zip(objects).ok_or(TranscriptGap::Missing("destruction"))?;
-    lines.line("cka-id", &key.id);
-    lines.line("cka-label", &key.label);
-    lines.line("public-key-sha256", key.spki_sha256());
-    let proof = proof.as_ref().and_then(|proof| HEXLOWER.decode(proof.as_bytes()).ok());
-    let proof = proof.filter(|proof| {
-        csr::check_farewell(proof, &plan.sha256())
-            .is_ok_and(|farewell| HEXLOWER.encode(&farewell.public_key().spki_sha256()) == key.spki_sha256())
-    });
-    lines.line("proof", proof.map_or_else(|| NO_PROOF.to_owned(), |proof| BASE64.encode(&proof)));
-    lines.line("objects", objects);
-    lines.line("looked-for", "not found");
-    Ok(())
+/// What a token's process reported, with nothing in it that a note may not say.
+fn one_line(why: &str) -> String {
+    why.chars().map(|c| if c == ' ' || c.is_ascii_graphic() { c } else { '?' }).collect()
 }
 
 /// To the second, as the certificates have it.

@@ -32,15 +32,19 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
         mut draw: impl FnMut() -> Result<Vec<u8>, ExecuteError>,
     ) -> Result<(), ExecuteError> {
         let mut report = test(draw()?)?;
-        if report.flaw.is_some() {
+        if let Some(flaw) = report.flaw {
+            self.failed(source, &report, &flaw)?;
             report = test(draw()?)?;
         }
         let failed = |flaw: String| ExecuteError::Entropy { source_name: source.to_owned(), flaw };
         if let Some(flaw) = report.flaw {
+            self.failed(source, &report, &flaw)?;
             return Err(failed(flaw.to_string()));
         }
         if draw()? == draw()? {
-            return Err(failed("two draws brought the same octets".into()));
+            let flaw = "two draws brought the same octets";
+            self.failed(source, &report, &flaw)?;
+            return Err(failed(flaw.into()));
         }
         self.write(Event::Entropy {
             source: source.to_owned(),
@@ -48,6 +52,17 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
             longest_run: report.longest_run,
             most_in_window: report.most_in_window,
         })
+    }
+
+    /// A test that failed is told, also where the next one passes.
+    fn failed(
+        &mut self,
+        source: &str,
+        report: &Report,
+        flaw: &dyn std::fmt::Display,
+    ) -> Result<(), ExecuteError> {
+        let (source, flaw) = (source.to_owned(), flaw.to_string());
+        self.write(Event::EntropyFailed { source, samples: report.samples, flaw })
     }
 }
 

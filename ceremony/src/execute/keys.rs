@@ -60,17 +60,39 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
             }
             self.write(Event::Intended { step, id: id.to_owned() })?;
         }
-        let key = self.ask(&make.token, |host| host.make(id, &make.label, &make.algorithm))?;
+        let key = match self.ask(&make.token, |host| host.make(id, &make.label, &make.algorithm)) {
+            Err(ExecuteError::Token { uri, source: HostError::Reported(why) }) => {
+                self.write(Event::Unmade { step, why: why.clone() })?;
+                return Err(ExecuteError::Token { uri, source: HostError::Reported(why) });
+            }
+            made => made?,
+        };
         if let Err(what) = is_fit(make, id, &key, &self.ground.weak_keys) {
-            // No key but this plan's has that CKA_ID, and it signed nothing: it goes again, and the step says why.
-            let spki_sha256 = Sha256::digest(decoded(&key.spki)?).into();
-            self.ask(&make.token, |host| host.destroy(spki_sha256))?;
-            return Err(ExecuteError::Unfit { step: step + 1, what });
+            return Err(self.discard(step, &make.token, id, &key, what));
         }
         self.write(Event::Made { step, key: Box::new(key.clone()) })?;
-        let csr = self.prove(step, &make.token, &decoded(&key.spki)?)?;
+        let csr = match self.prove(step, &make.token, &decoded(&key.spki)?) {
+            Err(ExecuteError::Unfit { what, .. }) => {
+                return Err(self.discard(step, &make.token, id, &key, what));
+            }
+            proved => proved?,
+        };
         self.seen.push(make.name.clone());
         self.write(Event::Proved { step, csr: HEXLOWER.encode(&csr) })
+    }
+
+    /// Destroys an unfit key, which signed no certificate; that it is about to be is written down first. No key but this plan's has that CKA_ID. Gives
+    /// the reason for which the step ends.
+    fn discard(&mut self, step: usize, token: &str, id: &str, key: &KeyFacts, what: String) -> ExecuteError {
+        let unfit = ExecuteError::Unfit { step: step + 1, what: what.clone() };
+        if key.id != id {
+            return unfit;
+        }
+        let discarded = decoded(&key.spki).and_then(|spki| {
+            self.write(Event::Discarding { step, key: Box::new(key.clone()), why: what })?;
+            self.ask(token, |host| host.destroy(Sha256::digest(spki).into()))
+        });
+        discarded.map_or_else(|error| error, |_| unfit)
     }
 
     /// Has a key sign a certification request, which is no certificate, and verifies it (pairwise consistency).

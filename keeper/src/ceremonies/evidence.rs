@@ -197,8 +197,9 @@ impl Evidence {
         if section.value("algorithm")? != make.algorithm || section.value("cka-label")? != make.label {
             return Err(section.bad("algorithm", "it is not what the plan orders"));
         }
-        let token = TokenSection::of(transcript, &make.token)
-            .ok_or_else(|| section.bad("token", "no token of this URI was opened"))?;
+        let opening = section.value("opening").ok();
+        let token = TokenSection::of(transcript, &make.token, opening)
+            .ok_or_else(|| section.bad("token", "no token of this URI was opened then"))?;
         // What the token is excused from, the officers have read in the plan.
         if token.exceptions() != make.exceptions {
             return Err(section.bad("exception", "they are not those that the plan names"));

@@ -7,6 +7,7 @@ use ledger::bundle::Bundle;
 use ledger::charter::Charters;
 use ledger::note::Note;
 use rootcellar_softhsm_tests::{Cell, Outcome};
+use sha2::{Digest as _, Sha256};
 
 use crate::support::{BINARY, House, issue, still_issues};
 
@@ -233,18 +234,29 @@ fn an_altered_byte_is_caught_and_an_altered_record_is_not_believed() {
     }
     fs::write(&plan, kept).unwrap();
     assert_eq!(objects(&cell), 0);
-    // The record: a certificate for a key of somebody else's is not signed.
+    // The record: it began when its plan could be executed, and what it says was composed is not signed, whoever composed it.
     fs::write(cell.path("kill"), "ceremony composed").unwrap();
     officers.execute();
     let record = cell.path("found/record.jsonl");
     let text = fs::read_to_string(&record).unwrap();
     assert!(text.contains("\"composed\""), "it was cut short behind the first certificate's record");
-    let forged = text.replace("\"tbs\":\"308201", "\"tbs\":\"308202");
-    assert_ne!(forged, text);
-    fs::write(&record, forged).unwrap();
-    officers.execute().fails(1);
-    fs::write(&record, text).unwrap();
+    let (before, after) = text.split_once("\"at_ms\":").unwrap();
+    for began in ["1", "4102444800000"] {
+        let after = after.trim_start_matches(|digit: char| digit.is_ascii_digit());
+        fs::write(&record, format!("{before}\"at_ms\":{began}{after}")).unwrap();
+        let said = officers.execute().fails(1);
+        assert!(said.contains("look at the clocks"), "{said}");
+    }
+    fs::write(&record, &text).unwrap();
     officers.execute().ok();
+    let told = fs::read_to_string(cell.path("found/transcript.note")).unwrap();
+    let dictated = text.split_once("\"tbs\":\"").unwrap().1.split_once('"').unwrap().0;
+    let dictated = data_encoding::HEXLOWER.decode(dictated.as_bytes()).unwrap();
+    let hash = data_encoding::HEXLOWER.encode(&Sha256::digest(&dictated));
+    assert!(told.contains(&format!("tbs-sha256 {hash}, signed or not")), "it is accounted for: {told}");
+    let certificate = told.lines().find_map(|line| line.strip_prefix("certificate: ")).unwrap();
+    let certificate = data_encoding::BASE64.decode(certificate.as_bytes()).unwrap();
+    assert!(!certificate.windows(dictated.len()).any(|part| part == dictated), "and not what was signed");
     officers.approve("alice");
     officers.approve("bob");
     officers.verify("found/transcript.note").ok();

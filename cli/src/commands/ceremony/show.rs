@@ -74,14 +74,18 @@ fn events(dir: &Directory) -> Result<Vec<Event>, Failure> {
 fn said(event: &Event, wanted: usize) -> Option<&'static str> {
     let (step, word) = match event {
         Event::Intended { step, .. } | Event::Destroying { step, .. } => (step, "begun"),
+        Event::Unmade { step, .. } => (step, "no key made"),
+        Event::Discarding { step, .. } => (step, "an unfit key destroyed"),
         Event::Made { step, .. } => (step, "key made"),
         Event::Proved { step, .. } => (step, "key made, and proved"),
         Event::Composed { step, .. } => (step, "composed"),
         Event::Signed { step, .. } => (step, "signed"),
         Event::Destroyed { step, .. } => (step, "destroyed"),
-        Event::Began { .. } | Event::Token { .. } | Event::Entropy { .. } | Event::Ended { .. } => {
-            return None;
-        }
+        Event::Began { .. }
+        | Event::Token { .. }
+        | Event::Entropy { .. }
+        | Event::EntropyFailed { .. }
+        | Event::Ended { .. } => return None,
     };
     (*step == wanted).then_some(word)
 }
