@@ -1,7 +1,7 @@
 //! Carries a plan out, step by step, from wherever it stands: each thing is written down before it is done and after.
 //!
 //! A crash at any point leaves a record from which the next execution goes on; no key is made that the record does not name beforehand.
-//! - `rehearsal`: certificates and CRLs without keys, before anything is done; `entropy`: the sources of random numbers, tested first;
+//! - `rehearsal`: certificates and CRLs without keys, before anything is done; `room`: whether the transcript can be; `entropy`: the sources of random numbers, tested first;
 //!   `keys`: make; `certificates`: certificates and CRLs; `destruction`: the end of a key
 //!
 //! Does not: decide whether a plan may be executed (an `ApprovedPlan` says so), speak to the service.
@@ -12,6 +12,7 @@ mod entropy;
 mod error;
 mod keys;
 mod rehearsal;
+mod room;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -133,7 +134,8 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
             return Err(ExecuteError::OtherPlan);
         }
         self.began_within()?;
-        lint(self.ground.plan.plan(), self.ground.anchors, (self.ground.clock)())?;
+        let (plan_text, approvals) = (self.ground.plan.plan(), self.ground.plan.approvals());
+        lint(plan_text, self.ground.anchors, approvals.officers(), (self.ground.clock)())?;
         self.ended = self.is_ended();
         if self.ended {
             return self.is_whole();
@@ -257,6 +259,8 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
                 && let Some(facts) = host.open(create).map_err(failed)?
             {
                 is_meant(uri, &facts)?;
+                room::can_be_told(self.ground.plan.plan(), &facts)
+                    .map_err(|why| ExecuteError::Unspeakable { uri: uri.to_owned(), why })?;
                 if !self.ended {
                     self.write(Event::Token { uri: uri.to_owned(), facts: Box::new(facts) })?;
                     self.test_system()?;

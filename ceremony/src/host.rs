@@ -95,7 +95,7 @@ pub enum Answer {
 }
 
 /// A token and its module, as they describe themselves.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenFacts {
     /// Label.
     pub label: String,

@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use crate::host::KeyFacts;
 use crate::record::{Event, Record};
 use openings::Openings;
+pub(crate) use openings::of_token;
 
 /// Why a record makes no transcript.
 #[derive(Debug, thiserror::Error)]

@@ -20,7 +20,7 @@ pub(crate) use out::{OpenDoors, Reply};
 use crate::refusal::Refusal;
 use crate::sequencer::Command;
 
-/// Longest ask, in octets: a proposal of 48 KiB and a batch of 100 agents are below it. A longer one closes the door.
+/// Longest ask, in octets: the three notes of an import, 60 KiB each, and a batch of 100 agents are below it. A longer one closes the door.
 const ASK_MAX: usize = 1 << 20;
 /// Longest encoding of a length (protobuf's varint).
 const VARINT_MAX: usize = 10;

@@ -13,7 +13,7 @@ use crate::{Hash, leaf_hash};
 /// The first line (tlog-proof, "Format").
 const HEADER: &str = "c2sp.org/tlog-proof@v1";
 
-/// Longest proof in bytes: 64 hashes, a checkpoint of 48 KiB, and what may stand beside them.
+/// Longest proof in bytes: 64 hashes, a checkpoint of 60 KiB, and what may stand beside them.
 pub const MAX_LEN: usize = 64 * 1024;
 
 /// Most hashes in a proof: the height of a tree of 2^64 entries.

@@ -162,7 +162,10 @@ fn notes_have_one_form() {
     assert_eq!(Note::parse(b"\xff\n\n"), Err(NoteError::Encoding));
     assert_eq!(Note::unsigned("text"), Err(NoteError::Text));
     assert_eq!(Note::unsigned(""), Err(NoteError::Text));
-    assert_eq!(Note::unsigned(&"a\n".repeat(24 * 1024 + 1)), Err(NoteError::TooLong));
+    assert_eq!(
+        Note::unsigned(&"a\n".repeat(rootcellar_ledger::note::MAX_LEN / 2 + 1)),
+        Err(NoteError::TooLong)
+    );
     let (text, line) = NEUMANN.split_once("\n\n").unwrap();
     assert!(parse(&format!("{text}\n\n{}", line.repeat(64))).is_ok());
     assert_eq!(parse(&format!("{text}\n\n{}", line.repeat(65))), Err(NoteError::TooLong));

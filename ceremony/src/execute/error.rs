@@ -41,6 +41,17 @@ pub enum ExecuteError {
         /// Why.
         why: String,
     },
+    /// The plan's: there is no room for the transcript to which it leads.
+    #[error("the plan cannot be carried out: {0}")]
+    Untold(String),
+    /// The token's: what it says of itself cannot stand in a transcript.
+    #[error("what the token {uri} or its module says of itself cannot stand in a transcript: {why}")]
+    Unspeakable {
+        /// Which token.
+        uri: String,
+        /// What is wrong.
+        why: String,
+    },
     /// The operator's: a key that another machine made, and that nobody here has said is right.
     #[error("the key `{name}` was made on another machine, says the record, which anyone may have written")]
     NotAccepted {

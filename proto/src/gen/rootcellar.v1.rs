@@ -2018,7 +2018,7 @@ pub mod issuance_service_server {
 /// Hands in an act.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SubmitProposalRequest {
-    /// Signed note (c2sp.org/signed-note) whose first line is "rootcellar/v1 proposal", at most 48 KiB. Required.
+    /// Signed note (c2sp.org/signed-note) whose first line is "rootcellar/v1 proposal", at most 60 KiB. Required.
     #[prost(string, tag = "1")]
     pub proposal: ::prost::alloc::string::String,
 }
@@ -2038,10 +2038,10 @@ pub struct SubmitProposalResponse {
 /// Hands in what officers signed; each note may be absent, not all.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ImportCeremonyRequest {
-    /// Signed note whose first line is "rootcellar/v1 transcript", at most 48 KiB.
+    /// Signed note whose first line is "rootcellar/v1 transcript", at most 60 KiB.
     #[prost(string, tag = "1")]
     pub transcript: ::prost::alloc::string::String,
-    /// Signed note whose first line is "rootcellar/v1 bundle", at most 48 KiB: the bundle that follows the one in force.
+    /// Signed note whose first line is "rootcellar/v1 bundle", at most 60 KiB: the bundle that follows the one in force.
     #[prost(string, tag = "2")]
     pub bundle: ::prost::alloc::string::String,
     /// Signed note whose first line is "rootcellar/v1 charter": the charter that follows the one in force. It needs a bundle under it.

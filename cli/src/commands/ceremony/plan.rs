@@ -14,7 +14,7 @@ use data_encoding::HEXLOWER;
 use keeper::bundles;
 use ledger::bundle::{Bundle, Contents};
 use ledger::charter::{self, Charter};
-use ledger::note::Note;
+use ledger::note::{KeyName, Note, VerifierKey};
 use ledger::plan::{Ceremony, Plan as CeremonyPlan, Revoke};
 use serde::Serialize;
 
@@ -78,7 +78,7 @@ pub(super) fn run(session: &Session, args: &Plan) -> Result<(), Failure> {
         let terms = charter::Terms { cell, revision: 1, quorum: args.quorum, officers: args.officer.clone() };
         let draft = terms.draft().map_err(Failure::usage)?;
         let plan = found(session, &config, &Terms { charter: &terms, nonce, expires_unix })?;
-        lint(&plan, &[], session.now_ms())?;
+        lint(&plan, &[], &names(&args.officer), session.now_ms())?;
         return write(session, out, &[(directory::CHARTER, draft)], Some(&plan));
     }
     let charter = charters::pinned(session)?.ok_or_else(|| {
@@ -96,8 +96,12 @@ pub(super) fn run(session: &Session, args: &Plan) -> Result<(), Failure> {
         return write(session, out, &[(directory::BUNDLE, draft)], None);
     }
     let plan = plan(session, &config, &bundle, &terms_of(&charter, nonce, expires_unix), args)?;
-    lint(&plan, bundle.anchors(), session.now_ms())?;
+    lint(&plan, bundle.anchors(), &names(charter.officers()), session.now_ms())?;
     write(session, out, &[], Some(&plan))
+}
+
+fn names(officers: &[VerifierKey]) -> Vec<KeyName> {
+    officers.iter().map(|officer| officer.name().clone()).collect()
 }
 
 fn found(session: &Session, config: &Config, terms: &Terms<'_>) -> Result<CeremonyPlan, Failure> {
