@@ -20,11 +20,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cell::TrustDomain;
-use certs::{Blocklist, Issuer, PublicKey};
+use certs::{Blocklist, PublicKey};
 use data_encoding::HEXLOWER;
 use hsm_config::TokenUri;
 use hsm_config::health::START_UP;
-use keeper::{Clock, Probe, Random};
+use keeper::{Clock, Probe, Random, anchor};
 use ledger::plan::{ApprovedPlan, KeyRef, MAX_LIFETIME_SECS, Step};
 use sha2::{Digest, Sha256};
 
@@ -302,12 +302,6 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
             }
         }
     }
-}
-
-/// The certificate of a root that was there before.
-fn anchor(anchors: &[Vec<u8>], spki_sha256: &[u8; 32]) -> Option<Issuer> {
-    let mut parsed = anchors.iter().filter_map(|der| Issuer::parse(der).ok());
-    parsed.find(|anchor| anchor.spki_sha256() == *spki_sha256)
 }
 
 fn is_meant(uri: &str, facts: &TokenFacts) -> Result<(), ExecuteError> {

@@ -12,7 +12,7 @@ mod import;
 use certs::crl::{Crl, Reason, Revoked};
 use ledger::plan::{MakeCrl, Step};
 
-pub use ca::{CaError, CaOrder};
+pub use ca::{CaError, CaOrder, anchor};
 pub use evidence::{Certified, Evidence, EvidenceError, MadeKey};
 pub use import::{Import, ImportError, note_key};
 pub(crate) use import::{Imported, InForce, certificate_sha256};

@@ -41,8 +41,8 @@ mod workers;
 use std::sync::Arc;
 
 pub use ceremonies::{
-    CaError, CaOrder, Certified, Evidence, EvidenceError, Import, ImportError, MadeKey, NO_PROOF, bundles, crl,
-    note_key, revoked, step_name,
+    CaError, CaOrder, Certified, Evidence, EvidenceError, Import, ImportError, MadeKey, NO_PROOF, anchor,
+    bundles, crl, note_key, revoked, step_name,
 };
 pub use entropy::mix as mix_entropy;
 pub use epoch::{EpochError, WentBack};

@@ -5,10 +5,10 @@ use certs::compose::Serial;
 use certs::crl::TbsCrl;
 use certs::{Issuer, PublicKey, SignatureAlgorithm};
 use data_encoding::HEXLOWER;
-use keeper::CaOrder;
+use keeper::{CaOrder, anchor};
 use ledger::plan::{Certify, CertifyAs, KeyRef, MakeCrl, Step};
 
-use super::{ExecuteError, Execution, anchor, decoded, internal};
+use super::{ExecuteError, Execution, decoded, internal};
 use crate::host::{HostError, TokenHost};
 use crate::record::Event;
 

@@ -4,12 +4,13 @@
 use cell::TrustDomain;
 use certs::compose::Serial;
 use certs::{Issuer, PublicKey, SignatureAlgorithm};
+use keeper::anchor;
 use ledger::note::KeyName;
 use ledger::plan::{Certify, CertifyAs, KeyRef, Plan, Step};
 
 use super::certificates::{compose_crl, order, secs};
 use super::room::Room;
-use super::{ExecuteError, anchor, internal};
+use super::{ExecuteError, internal};
 use crate::stand_in::StandIns;
 
 /// What is wrong with a plan whose signer nobody knows.

@@ -5,11 +5,9 @@
 
 use ledger::bundle::Bundle;
 use ledger::charter::Charter;
-use ledger::note::Note;
 use ledger::plan::{Plan, PlanError};
-use ledger::transcript::{Transcript, TranscriptError, altered};
 
-use super::{EvidenceError, Import, ImportError};
+use super::{Evidence, EvidenceError, Import, ImportError};
 
 impl Import<'_> {
     /// Checks the signatures under every note, and gives the nonce of the ceremony's plan, where there is one.
@@ -27,12 +25,7 @@ impl Import<'_> {
 
 /// The nonce of a transcript's plan: an officer signed the one, a quorum the other.
 fn plan_of(bytes: &[u8], charter: &Charter) -> Result<[u8; 16], EvidenceError> {
-    let blame = |cause: TranscriptError| match altered(bytes) {
-        Some(field) => EvidenceError::Altered { field, cause },
-        None => EvidenceError::Transcript(cause),
-    };
-    let note = Note::parse(bytes).map_err(|error| blame(error.into()))?;
-    let (transcript, _) = Transcript::open(&note, charter).map_err(blame)?;
+    let (transcript, _) = Evidence::signed(bytes, charter)?;
     let plan = transcript.plan_note()?;
     charter.approvals(&plan).map_err(PlanError::from)?;
     Ok(Plan::read(&plan)?.nonce)

@@ -89,3 +89,9 @@ impl CaOrder<'_> {
         }
     }
 }
+
+/// The certificate of a CA that was there before, by the SHA-256 of its SubjectPublicKeyInfo, among those of the trust bundle.
+pub fn anchor(anchors: &[Vec<u8>], spki_sha256: &[u8; 32]) -> Option<Issuer> {
+    let mut parsed = anchors.iter().filter_map(|der| Issuer::parse(der).ok());
+    parsed.find(|anchor| anchor.spki_sha256() == *spki_sha256)
+}

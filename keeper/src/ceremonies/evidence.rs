@@ -6,6 +6,7 @@
 
 mod error;
 mod section;
+mod times;
 
 use std::ops::RangeInclusive;
 
@@ -14,19 +15,18 @@ use certs::compose::Tbs;
 use certs::{Issuer, PublicKey, csr};
 use data_encoding::{BASE64, HEXLOWER};
 use hsm_config::KeyAttributes;
-use ledger::charter::Charter;
+use ledger::charter::{Approvals, Charter};
 use ledger::note::{KeyName, Note};
-use ledger::plan::{
-    ApprovedPlan, Certify, CertifyAs, Destroy, KeyRef, MAX_LIFETIME_SECS, MakeCrl, MakeKey, Plan, Step,
-};
+use ledger::plan::{ApprovedPlan, Certify, CertifyAs, Destroy, KeyRef, MakeCrl, MakeKey, Plan, Step};
 use ledger::transcript::{Transcript, TranscriptError, altered};
 
 pub use error::EvidenceError;
 use error::NO_SIGNER;
 use section::{Section, TokenSection};
+use times::{time, within};
 
 use super::NO_PROOF;
-use super::ca::CaOrder;
+use super::ca::{CaOrder, anchor};
 
 /// How far the clock of the ceremony's machine may be ahead, in seconds.
 const SKEW_SECS: i64 = 300;
@@ -90,15 +90,20 @@ impl Evidence {
     /// # Errors
     /// [`EvidenceError`].
     pub fn open(bytes: &[u8], charter: &Charter, anchors: &[Vec<u8>]) -> Result<Self, EvidenceError> {
+        let (transcript, present) = Self::signed(bytes, charter)?;
+        // It may be executed until it expires, not read until then.
+        let plan = Plan::approve(&transcript.plan_note()?, charter, time(&transcript, "began")?)?;
+        Self::read(&transcript, present.officers().to_vec(), &plan, anchors)
+    }
+
+    /// A transcript that an officer signed, and who did. One that was altered says where.
+    pub(super) fn signed(bytes: &[u8], charter: &Charter) -> Result<(Transcript, Approvals), EvidenceError> {
         let blame = |cause: TranscriptError| match altered(bytes) {
             Some(field) => EvidenceError::Altered { field, cause },
             None => EvidenceError::Transcript(cause),
         };
         let note = Note::parse(bytes).map_err(|error| blame(error.into()))?;
-        let (transcript, present) = Transcript::open(&note, charter).map_err(blame)?;
-        // It may be executed until it expires, not read until then.
-        let plan = Plan::approve(&transcript.plan_note()?, charter, time(&transcript, "began")?)?;
-        Self::read(&transcript, present.officers().to_vec(), &plan, anchors)
+        Transcript::open(&note, charter).map_err(blame)
     }
 
     /// Whether it is over at this second since 1970: what ends later than now has a clock that nobody should trust.
@@ -326,29 +331,4 @@ impl Evidence {
             }
         }
     }
-}
-
-/// The beginning and the end. A plan is approved for 31 days at most, so a ceremony that says it began before those, or after, was not it.
-fn within(transcript: &Transcript, plan: &Plan) -> Result<RangeInclusive<i64>, EvidenceError> {
-    let (began, ended) = (time(transcript, "began")?, time(transcript, "ended")?);
-    if ended < began {
-        return Err(EvidenceError::Time("it ended before it began"));
-    }
-    if began >= plan.expires_unix || began < plan.expires_unix - MAX_LIFETIME_SECS {
-        return Err(EvidenceError::Time("it began when its plan was not to be executed"));
-    }
-    for key in ["tool", "binary-sha256", "system-entropy"] {
-        transcript.value(key).ok_or(EvidenceError::Line(key))?;
-    }
-    Ok(began..=ended)
-}
-
-fn time(transcript: &Transcript, key: &'static str) -> Result<i64, EvidenceError> {
-    let time = transcript.value(key).and_then(|time| time.parse::<jiff::Timestamp>().ok());
-    time.map(jiff::Timestamp::as_second).ok_or(EvidenceError::Line(key))
-}
-
-fn anchor(anchors: &[Vec<u8>], spki_sha256: &[u8; 32]) -> Option<Issuer> {
-    let parsed = anchors.iter().filter_map(|der| Issuer::parse(der).ok());
-    parsed.into_iter().find(|anchor| anchor.spki_sha256() == *spki_sha256)
 }
