@@ -133,12 +133,12 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
         if self.record.events().iter().any(other) {
             return Err(ExecuteError::OtherPlan);
         }
-        self.began_within()?;
+        self.demand_begun_within()?;
         let (plan_text, approvals) = (self.ground.plan.plan(), self.ground.plan.approvals());
         lint(plan_text, self.ground.anchors, approvals.officers(), (self.ground.clock)())?;
         self.ended = self.is_ended();
         if self.ended {
-            return self.is_whole();
+            return self.demand_whole();
         }
         self.write(Event::Began {
             plan,
@@ -150,7 +150,7 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
 
     /// The beginning that the record tells of is within the time in which the plan may be executed, and is over: it bounds what is signed, and
     /// another would make a transcript that nobody believes, once all is done.
-    fn began_within(&self) -> Result<(), ExecuteError> {
+    fn demand_begun_within(&self) -> Result<(), ExecuteError> {
         let expires = self.ground.plan.plan().expires_unix;
         let began = self.record.events().iter().find_map(|event| match event {
             Event::Began { at_ms, .. } => Some(*at_ms),
@@ -172,10 +172,10 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
             self.elsewhere.dedup();
             return Ok(Progress::Elsewhere(self.elsewhere.clone()));
         }
-        self.is_whole()?;
+        self.demand_whole()?;
         for step in &self.ground.plan.plan().steps {
             if let Step::MakeKey(make) = step {
-                self.is_accepted(&make.name)?;
+                self.demand_accepted(&make.name)?;
             }
         }
         if !self.ended {
@@ -184,8 +184,8 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
         Ok(Progress::Done)
     }
 
-    /// Whether the record has the outcome of every step.
-    fn is_whole(&self) -> Result<(), ExecuteError> {
+    /// The record has the outcome of every step.
+    fn demand_whole(&self) -> Result<(), ExecuteError> {
         for (step, what) in self.ground.plan.plan().steps.iter().enumerate() {
             let done = match what {
                 Step::MakeKey(make) => self.made(&make.name)?.is_some(),
@@ -201,7 +201,7 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
     }
 
     /// A key that this machine did not see counts only when somebody here says which it is.
-    fn is_accepted(&self, name: &str) -> Result<(), ExecuteError> {
+    fn demand_accepted(&self, name: &str) -> Result<(), ExecuteError> {
         let Some((_, key)) = self.made(name)? else { return Ok(()) };
         if self.seen.iter().any(|seen| seen == name) || self.ground.accepted.contains(&key.spki_sha256()) {
             return Ok(());
@@ -258,8 +258,8 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
             if let Some(mut host) = (self.open)(uri).map_err(failed)?
                 && let Some(facts) = host.open(create).map_err(failed)?
             {
-                is_meant(uri, &facts)?;
-                room::can_be_told(self.ground.plan.plan(), &facts)
+                demand_meant(uri, &facts)?;
+                room::demand_tellable(self.ground.plan.plan(), &facts)
                     .map_err(|why| ExecuteError::Unspeakable { uri: uri.to_owned(), why })?;
                 if !self.ended {
                     self.write(Event::Token { uri: uri.to_owned(), facts: Box::new(facts) })?;
@@ -304,7 +304,7 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
     }
 }
 
-fn is_meant(uri: &str, facts: &TokenFacts) -> Result<(), ExecuteError> {
+fn demand_meant(uri: &str, facts: &TokenFacts) -> Result<(), ExecuteError> {
     let wanted: TokenUri = uri.parse().map_err(internal)?;
     if wanted.matches(&facts.label, &facts.serial, &facts.model) {
         return Ok(());

@@ -30,7 +30,7 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
             return Ok(Some(&certify.token));
         }
         if let KeyRef::Named(name) = &certify.subject {
-            self.is_accepted(name)?;
+            self.demand_accepted(name)?;
         }
         let anchor = match certify.profile {
             CertifyAs::Root => None,

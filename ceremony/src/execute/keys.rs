@@ -36,7 +36,7 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
         let found = self.ask(&make.token, |host| host.find(key.spki_sha256()))?;
         let found =
             found.ok_or_else(|| unfit("the record names a key that its token does not hold".into()))?;
-        is_fit(make, id, &found, &self.ground.weak_keys).map_err(unfit)?;
+        demand_fit(make, id, &found, &self.ground.weak_keys).map_err(unfit)?;
         let recorded = self.record.last(|event| match event {
             Event::Made { step: of, key } if *of == step => Some(&**key),
             _ => None,
@@ -67,7 +67,7 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
             }
             made => made?,
         };
-        if let Err(what) = is_fit(make, id, &key, &self.ground.weak_keys) {
+        if let Err(what) = demand_fit(make, id, &key, &self.ground.weak_keys) {
             return Err(self.discard(step, &make.token, id, &key, what));
         }
         self.write(Event::Made { step, key: Box::new(key.clone()) })?;
@@ -131,8 +131,8 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
     }
 }
 
-/// Whether a key is the one that was ordered, and not weak. Its attributes the token's process has checked.
-fn is_fit(make: &MakeKey, id: &str, key: &KeyFacts, weak: &Blocklist) -> Result<(), String> {
+/// A key is the one that was ordered, and not weak. Its attributes the token's process has checked.
+fn demand_fit(make: &MakeKey, id: &str, key: &KeyFacts, weak: &Blocklist) -> Result<(), String> {
     let spki = HEXLOWER.decode(key.spki.as_bytes()).map_err(|error| error.to_string())?;
     let public_key = PublicKey::try_from(spki.as_slice()).map_err(|error| error.to_string())?;
     weak.check(&public_key).map_err(|error| error.to_string())?;

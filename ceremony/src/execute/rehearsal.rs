@@ -43,7 +43,7 @@ pub fn lint(plan: &Plan, anchors: &[Vec<u8>], officers: &[KeyName], now_ms: i64)
     for (step, what) in plan.steps.iter().enumerate() {
         rehearsal.step(step, what).map_err(|why| ExecuteError::Plan { step: step + 1, why })?;
     }
-    rehearsal.room.require(plan, anchors, officers).map_err(ExecuteError::Untold)
+    rehearsal.room.demand(plan, anchors, officers).map_err(ExecuteError::Untold)
 }
 
 impl<'a> Rehearsal<'a> {

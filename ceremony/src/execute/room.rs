@@ -65,8 +65,8 @@ impl Room {
         self.0.push(Event::Signed { step, der: "00".repeat(tbs.len() + signature_len(signer) + 32) });
     }
 
-    /// Whether there is room for it, with the signatures of these officers under the plan and under the transcript.
-    pub(super) fn require(
+    /// There is room for it, with the signatures of these officers under the plan and under the transcript.
+    pub(super) fn demand(
         mut self,
         plan: &Plan,
         anchors: &[Vec<u8>],
@@ -113,7 +113,7 @@ fn signature_len_of(kind: KeyKind) -> usize {
 }
 
 /// What a token says of itself can stand in a transcript, and there is room for it.
-pub(super) fn can_be_told(plan: &Plan, facts: &TokenFacts) -> Result<(), String> {
+pub(super) fn demand_tellable(plan: &Plan, facts: &TokenFacts) -> Result<(), String> {
     let fields = of_token(facts);
     let length: usize = fields.iter().map(|(key, value)| key.len() + value.len()).sum();
     if length > TOKEN_LEN + 2 * LINE_LEN * fields.len() {
@@ -184,9 +184,9 @@ mod tests {
     fn what_a_token_says_of_itself_adds_no_line() {
         let plan = founding(KeyAlgorithm::EcdsaP256);
         let named = |model: &str| TokenFacts { model: model.to_owned(), ..TokenFacts::default() };
-        can_be_told(&plan, &named("SoftHSM v2")).unwrap();
-        can_be_told(&plan, &named("a\nstep: 1 destroy-key")).unwrap_err();
-        can_be_told(&plan, &named("a\u{202E}b")).unwrap_err();
-        can_be_told(&plan, &named(&"a".repeat(4096))).unwrap_err();
+        demand_tellable(&plan, &named("SoftHSM v2")).unwrap();
+        demand_tellable(&plan, &named("a\nstep: 1 destroy-key")).unwrap_err();
+        demand_tellable(&plan, &named("a\u{202E}b")).unwrap_err();
+        demand_tellable(&plan, &named(&"a".repeat(4096))).unwrap_err();
     }
 }

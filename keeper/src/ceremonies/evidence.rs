@@ -106,11 +106,11 @@ impl Evidence {
         Transcript::open(&note, charter).map_err(blame)
     }
 
-    /// Whether it is over at this second since 1970: what ends later than now has a clock that nobody should trust.
+    /// It is over at this second since 1970: what ends later than now has a clock that nobody should trust.
     ///
     /// # Errors
     /// [`EvidenceError::Time`].
-    pub fn is_over(&self, now_secs: i64) -> Result<(), EvidenceError> {
+    pub fn demand_over(&self, now_secs: i64) -> Result<(), EvidenceError> {
         if *self.within.end() > now_secs + SKEW_SECS {
             return Err(EvidenceError::Time("it is said to end in the future: look at the clocks"));
         }

@@ -14,7 +14,7 @@ use crate::trust;
 ///
 /// # Errors
 /// [`ImportError::Unusable`].
-pub(super) fn follows(
+pub(super) fn demand_following(
     evidence: &Evidence,
     charter: &Charter,
     (before, after): (Option<&Contents>, &Contents),
@@ -31,7 +31,7 @@ pub(super) fn follows(
 ///
 /// # Errors
 /// [`ImportError::Unusable`].
-pub(super) fn moves((before, after): (Option<&Contents>, &Contents)) -> Result<(), ImportError> {
+pub(super) fn demand_unchanged((before, after): (Option<&Contents>, &Contents)) -> Result<(), ImportError> {
     match before {
         None => {
             Err(ImportError::Unusable("the first one comes with the ceremony that founds the cell".into()))
@@ -48,7 +48,7 @@ pub(super) fn moves((before, after): (Option<&Contents>, &Contents)) -> Result<(
 ///
 /// # Errors
 /// [`ImportError::Unusable`].
-pub(super) fn is_usable(
+pub(super) fn demand_usable(
     bundle: &Bundle,
     in_force: &InForce,
     issuers: &[Issuer],

@@ -132,7 +132,7 @@ impl Import<'_> {
         if let Some(bytes) = self.transcript {
             let anchors = before.bundle.as_ref().map_or(&[][..], Bundle::anchors);
             let proven = Evidence::open(bytes, planned_under, anchors)?;
-            proven.is_over(now_secs)?;
+            proven.demand_over(now_secs)?;
             entries.push(plain(Kind::Ceremony(entry::Ceremony { transcript: bytes.to_vec() })));
             entries.extend(certificates(&proven)?);
             if before.charter.is_none() {
@@ -149,11 +149,11 @@ impl Import<'_> {
             if bundle.number() != have + 1 {
                 return Err(ImportError::NotNext { have, offered: bundle.number() });
             }
-            fitness::is_usable(&bundle, before, &issuers, origin)?;
+            fitness::demand_usable(&bundle, before, &issuers, origin)?;
             let bundles = (before.bundle.as_ref().map(Bundle::contents), bundle.contents());
             match (&evidence, self.charter) {
-                (Some(evidence), _) => fitness::follows(evidence, under, bundles)?,
-                (None, Some(_)) => fitness::moves(bundles)?,
+                (Some(evidence), _) => fitness::demand_following(evidence, under, bundles)?,
+                (None, Some(_)) => fitness::demand_unchanged(bundles)?,
                 (None, None) => {}
             }
             active = bundle.contents().active_issuer();
