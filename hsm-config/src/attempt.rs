@@ -1,6 +1,6 @@
 //! One PIN try (invariant I7): what was tried is written down before it is tried, and a refused PIN is not tried again.
 //!
-//! Holds, for each token, a salted slow hash of the PIN and how the try ended; never the PIN. A token is named by all that it says of itself:
+//! Holds, for each token, a salted slow hash of each PIN that was tried since the last login, and how that ended; never the PIN. A token is named by all that it says of itself:
 //! tpm2-pkcs11 gives every token the same serial number, and a login to one must not forgive what another refused.
 
 use std::fmt;
@@ -17,6 +17,8 @@ use crate::pin::{Pin, PinError};
 
 /// Tries of one PIN whose end is not known, because the process died meanwhile. A token gives away three at the least.
 const UNRESOLVED_MAX: u8 = 2;
+/// Tries of a token since its last login, whatever the PINs: some lock at the third wrong one. A person who mistypes has as many.
+const TRIES_MAX: u8 = 3;
 
 /// A token as the record of attempts names it: by what it says of itself (PKCS#11 v3.1 §3.2, CK_TOKEN_INFO). Its module's path is no part of
 /// it: by whatever library it is reached, its count of wrong PINs is one.
@@ -68,12 +70,23 @@ pub struct PinRefused {
     pub earlier: bool,
 }
 
-#[derive(Serialize, Deserialize)]
+/// The operator's: so many tries ended without a login that another PIN is not tried either.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "token {0}: {TRIES_MAX} tries since the last login have failed, and one more may lock it, so that no PIN is tried. Correct the PIN, and \
+     have an officer clear them (`rootcellar token clear-pin-failure {short}`)",
+    short = .0.short(),
+)]
+pub struct TriesUsed(pub Box<TokenName>);
+
+/// One PIN of one token. The file is a list of these; before several PINs of a token were remembered it had the same form.
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Attempt {
     token: TokenName,
     pin_hash: String,
     refused: bool,
+    /// Tries of it, of which at most the last ended with an answer.
     unresolved: u8,
 }
 
@@ -83,12 +96,12 @@ impl PinGuard {
         Self { path: dir.join("pin-attempts.json") }
     }
 
-    /// Writes the attempt down, makes it, and writes down how it ended.
+    /// Writes the attempt down, makes it, and writes down how it ended. A login forgives every PIN that was refused before.
     ///
     /// A crash after the record leaves a try whose end is not known; at most two such are followed by another try.
     ///
     /// # Errors
-    /// The PIN was refused before, is refused now, or the record cannot be kept.
+    /// The PIN was refused before, is refused now, three tries have failed, or the record cannot be kept.
     pub(crate) fn attempt<E>(
         &self,
         token: &TokenName,
@@ -98,31 +111,32 @@ impl PinGuard {
     ) -> Result<Result<(), E>, PinError> {
         // Another process with the same token waits: it then reads how this try ended.
         let _alone = self.lock()?;
-        let mut attempts = self.load()?;
-        let earlier =
-            attempts.iter().find(|attempt| attempt.token == *token && same_pin(&attempt.pin_hash, pin));
-        let unresolved = match earlier {
-            Some(attempt) if attempt.refused || attempt.unresolved >= UNRESOLVED_MAX => {
-                return Err(Self::refusal(token, true));
-            }
-            Some(attempt) => attempt.unresolved + 1,
-            None => 1,
-        };
-        let pin_hash = self.hash(pin)?;
-        attempts.retain(|attempt| attempt.token != *token);
-        attempts.push(Attempt { token: token.clone(), pin_hash, refused: false, unresolved });
+        let before = self.load()?;
+        let mut attempts = before.clone();
+        let of_it = |attempt: &&Attempt| attempt.token == *token;
+        let tries =
+            before.iter().filter(of_it).fold(0, |sum: u8, attempt| sum.saturating_add(attempt.unresolved));
+        let this =
+            match attempts.iter().position(|attempt| of_it(&attempt) && same_pin(&attempt.pin_hash, pin)) {
+                Some(at) if attempts[at].refused || attempts[at].unresolved >= UNRESOLVED_MAX => {
+                    return Err(Self::refusal(token, true));
+                }
+                _ if tries >= TRIES_MAX => return Err(TriesUsed(Box::new(token.clone())).into()),
+                Some(at) => at,
+                None => {
+                    let pin_hash = self.hash(pin)?;
+                    attempts.push(Attempt { token: token.clone(), pin_hash, refused: false, unresolved: 0 });
+                    attempts.len() - 1
+                }
+            };
+        attempts[this].unresolved += 1;
         self.save(&attempts)?;
         let outcome = login();
         match &outcome {
             Ok(()) => attempts.retain(|attempt| attempt.token != *token),
-            Err(error) if refused(error) => {
-                attempts
-                    .iter_mut()
-                    .filter(|attempt| attempt.token == *token)
-                    .for_each(|attempt| attempt.refused = true);
-            }
-            // Neither accepted nor refused: the token is not there, and no try was counted.
-            Err(_) => attempts.retain(|attempt| attempt.token != *token),
+            Err(error) if refused(error) => attempts[this].refused = true,
+            // Neither accepted nor refused: the token is not there, and no try was counted. What is known of other PINs stays.
+            Err(_) => attempts = before,
         }
         self.save(&attempts)?;
         match &outcome {
@@ -131,15 +145,21 @@ impl PinGuard {
         }
     }
 
-    /// The tokens of which a refused PIN is remembered, or a try whose end is not known.
+    /// The tokens of which a refused PIN is remembered, or a try whose end is not known; each once.
     ///
     /// # Errors
     /// The record cannot be read.
     pub fn remembered(&self) -> Result<Vec<TokenName>, PinError> {
-        Ok(self.load()?.into_iter().map(|attempt| attempt.token).collect())
+        let mut tokens = Vec::new();
+        for Attempt { token, .. } in self.load()? {
+            if !tokens.contains(&token) {
+                tokens.push(token);
+            }
+        }
+        Ok(tokens)
     }
 
-    /// Forgets what is remembered of a token: the same PIN is then tried once more. Whose word that takes, the caller decides.
+    /// Forgets what is remembered of a token: the same PINs are then tried once more. Whose word that takes, the caller decides.
     ///
     /// # Errors
     /// The record cannot be kept.
@@ -270,6 +290,38 @@ mod tests {
         assert!(matches!(again, Err(PinError::Refused(PinRefused { earlier: true, .. }))));
         assert!(!tried);
         assert!(attempt(&guard, "right", Ok(())).unwrap().is_ok());
+    }
+
+    #[test]
+    fn a_second_wrong_pin_does_not_make_the_first_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let guard = PinGuard::new(dir.path());
+        assert!(attempt(&guard, "A", Err(true)).is_err());
+        let record = fs::read(dir.path().join("pin-attempts.json")).unwrap();
+        // The token is away: what was known stays as it was.
+        assert_eq!(attempt(&guard, "B", Err(false)).unwrap(), Err(false));
+        assert_eq!(fs::read(dir.path().join("pin-attempts.json")).unwrap(), record);
+        assert!(attempt(&guard, "B", Err(true)).is_err());
+        for pin in ["A", "B", "A"] {
+            let again = attempt(&guard, pin, Ok(()));
+            assert!(matches!(again, Err(PinError::Refused(PinRefused { earlier: true, .. }))), "{pin}");
+        }
+        assert_eq!(guard.remembered().unwrap(), [token("a")]);
+        assert_eq!(attempt(&guard, "right", Ok(())).unwrap(), Ok(()));
+        assert_eq!(guard.remembered().unwrap(), []);
+    }
+
+    #[test]
+    fn after_three_tries_none_is_made_before_they_are_cleared() {
+        let dir = tempfile::tempdir().unwrap();
+        let guard = PinGuard::new(dir.path());
+        for pin in ["A", "B", "C"] {
+            assert!(attempt(&guard, pin, Err(true)).is_err());
+        }
+        let said = attempt(&guard, "right", Ok(())).unwrap_err().to_string();
+        assert!(said.contains("no PIN is tried") && said.contains("clear-pin-failure a`"), "{said}");
+        guard.clear(&token("a")).unwrap();
+        assert_eq!(attempt(&guard, "right", Ok(())).unwrap(), Ok(()));
     }
 
     #[test]

@@ -23,7 +23,7 @@ mod trial;
 mod uri;
 
 pub use algorithm::{KeyAlgorithm, UnknownAlgorithm};
-pub use attempt::{PinGuard, PinRefused, TokenName};
+pub use attempt::{PinGuard, PinRefused, TokenName, TriesUsed};
 pub use conformance::{Check, Conformance, Rate, Surroundings, Verdict, examine};
 pub use error::{Fault, TokenError};
 pub use key::{KeyAttributes, KeyFound, NotInCustody, PublicHalf, Stray};

@@ -10,7 +10,7 @@ use std::str::FromStr;
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
-use crate::attempt::PinRefused;
+use crate::attempt::{PinRefused, TriesUsed};
 
 /// Longest PIN: more than any token takes.
 const PIN_MAX: usize = 256;
@@ -66,6 +66,9 @@ pub enum PinError {
     /// The operator's: the token refused it, now or before.
     #[error(transparent)]
     Refused(#[from] PinRefused),
+    /// The operator's: too many PINs were refused in a row.
+    #[error(transparent)]
+    TriesUsed(#[from] TriesUsed),
     /// The token's: one more wrong PIN would lock it, or it is locked.
     #[error(
         "the token {0}: unlock it with the vendor's tool and the SO PIN, then start again. No login was tried"

@@ -61,6 +61,14 @@ impl Faults {
         self.write("keypad", pin);
     }
 
+    /// From now on each C_Login returns this, decimal, without looking at the PIN; empty for nothing.
+    ///
+    /// # Panics
+    /// The disk's.
+    pub fn answer_logins(&self, rv: &str) {
+        self.write("login-rv", rv);
+    }
+
     /// What C_Sign was given to sign so far, in every process: digests for ECDSA and RSA, whole messages for Ed25519.
     ///
     /// # Panics

@@ -2,8 +2,9 @@
 //!
 //! `FAULT_MODULE` names the real module. `FAULT_DIR` names a directory: each `C_Login` and `C_Sign` adds a line to the file `logins` or
 //! `signs` there (`C_Login` whether a PIN was sent, `C_Sign` what it is to sign, in hexadecimal). `C_GetTokenInfo` adds the flags in its file
-//! `flags`, a decimal number; a `C_Login` without a PIN takes it from the file `keypad`, as if it were entered at the token. And `C_Sign` does what the first line of its file `fault` says, read anew
-//! for each call:
+//! `flags`, a decimal number; a `C_Login` without a PIN takes it from the file `keypad`, as if it were entered at the token, and every one
+//! returns the number in its file `login-rv` without looking at the PIN. And `C_Sign` does what the first line of its file `fault` says, read
+//! anew for each call:
 //! `flip` (another signature than the key's), `rv=N` (returns N, decimal, without signing), `delay=N` (waits N milliseconds first),
 //! `lasts=N` (answers after N milliseconds in all). Likewise `C_GenerateRandom` by its file `random`: `stuck` (every octet the same), `bias`
 //! (three bits of chance in each), `repeat` (from now on the same octets at each call), and with `once-` before it for one call only. And
@@ -89,6 +90,9 @@ unsafe extern "C" fn login(
     length: CK_ULONG,
 ) -> CK_RV {
     record("logins", if pin.is_null() { "entered at the token" } else { "sent" });
+    if let Ok(rv) = read("login-rv").trim().parse() {
+        return rv;
+    }
     let Some(real) = loaded().and_then(|loaded| loaded.real.C_Login) else { return CKR_GENERAL_ERROR };
     if !pin.is_null() {
         // SAFETY: the caller's own arguments, passed on.

@@ -127,6 +127,43 @@ fn an_officer_clears_what_is_remembered() {
     cell.run(&["token", "inspect"]).ok();
 }
 
+/// A second wrong PIN makes nobody forget the first, nor does a token that fails while one is tried.
+#[test]
+fn two_wrong_pins_are_tried_once_each() {
+    let (cell, faults) = founded();
+    let (pin, right) = (cell.data_dir().join("token/pin"), cell.path("right"));
+    fs::rename(&pin, &right).unwrap();
+    let inspect = |text: &str| {
+        let _ = fs::remove_file(&pin);
+        fs::write(&pin, text).unwrap();
+        fs::set_permissions(&pin, fs::Permissions::from_mode(0o400)).unwrap();
+        cell.run(&["token", "inspect"])
+    };
+    let before = faults.logins();
+    inspect("11111111").fails(77);
+    // CKR_DEVICE_ERROR says nothing of the PIN.
+    faults.answer_logins("48");
+    let failed = inspect("22222222");
+    assert!(failed.code != 0 && failed.code != 77, "{}", failed.stderr);
+    faults.answer_logins("");
+    assert_eq!(faults.logins() - before, 2);
+    for wrong in ["11111111", "22222222", "11111111", "22222222", "11111111"] {
+        inspect(wrong).fails(77);
+    }
+    assert_eq!(faults.logins() - before, 3, "each once, and one that was not counted");
+    // A third one is one too many: now not even the right one is tried before an officer says so.
+    inspect("33333333").fails(77);
+    let right = fs::read_to_string(&right).unwrap();
+    let said = inspect(&right).fails(77);
+    assert!(said.contains("no PIN is tried") && said.contains("clear-pin-failure"), "{said}");
+    assert_eq!(faults.logins() - before, 4);
+    cell.run(&["token", "clear-pin-failure", &serial(&cell)]).ok();
+    inspect(&right).ok();
+    // A login forgives all.
+    inspect("11111111").fails(77);
+    assert_eq!(faults.logins() - before, 6);
+}
+
 /// Whichever way a token is reached, one wrong PIN is tried once: by its own command, another officer's directory, the examination of a module.
 #[test]
 fn one_wrong_pin_is_tried_once_by_every_command() {

@@ -19,7 +19,8 @@ const NOTES: &str = "pin-failures-cleared";
 /// Let a PIN that was refused be tried once more, on an officer's word
 ///
 /// For a PIN that is right after all: the token was reset to it, or it was mistyped at the token. Naming the token confirms it. The officer's key
-/// must be one of the charter's, both in --officer-dir; what it signs is kept beside the record, each time anew. A PIN that was changed needs none of this.
+/// must be one of the charter's, both in --officer-dir; what it signs is kept beside the record, each time anew. A PIN that was changed needs none of this,
+/// before three tries have failed.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  rootcellar token clear-pin-failure 7bf27022b8a6fd38")]
 pub(crate) struct ClearPinFailure {
@@ -86,6 +87,6 @@ impl Show for Cleared {
     fn show(&self, page: &mut Page) {
         page.field("token", &self.token);
         page.field("cleared by", self.officers.join(", "));
-        page.line("Its PIN is tried once with the next login.");
+        page.line("What was refused is tried once more with the next login.");
     }
 }
