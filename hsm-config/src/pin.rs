@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -50,7 +51,7 @@ pub enum PinError {
         /// The source, without any secret.
         source_name: String,
         /// Why.
-        cause: std::io::Error,
+        cause: io::Error,
     },
     /// The operator's: others could read it too.
     #[error("{path} is readable by others (mode {mode:04o}): chmod 0400 {path}", path = .path.display())]
@@ -89,7 +90,7 @@ pub enum PinError {
         /// The file.
         path: PathBuf,
         /// Why.
-        cause: std::io::Error,
+        cause: io::Error,
     },
 }
 
@@ -141,7 +142,7 @@ impl PinSource {
             Self::Protected => return Ok(Pin(None)),
             Self::Credential(name) => {
                 let dir = std::env::var_os("CREDENTIALS_DIRECTORY")
-                    .ok_or_else(|| unreadable(std::io::Error::other("CREDENTIALS_DIRECTORY is not set")))?;
+                    .ok_or_else(|| unreadable(io::Error::other("CREDENTIALS_DIRECTORY is not set")))?;
                 read_private(&PathBuf::from(dir).join(name)).map_err(unreadable)?
             }
             Self::File(path) => {
@@ -159,7 +160,7 @@ impl PinSource {
                     variable = name,
                     "PIN taken from the environment: other processes of this user can read it"
                 );
-                Zeroizing::new(std::env::var(name).map_err(|error| unreadable(std::io::Error::other(error)))?)
+                environment(name).map_err(unreadable)?
             }
         };
         let pin = text.trim_end_matches(['\r', '\n']);
@@ -175,7 +176,15 @@ impl PinSource {
     }
 }
 
-fn read_private(path: &Path) -> std::io::Result<Zeroizing<String>> {
+/// A variable of the environment. What is no text is not repeated: it may be the PIN.
+fn environment(name: &str) -> io::Result<Zeroizing<String>> {
+    let value = std::env::var_os(name).ok_or_else(|| io::Error::other("it is not set"))?;
+    let octets = Zeroizing::new(value.into_vec());
+    let text = std::str::from_utf8(&octets).map_err(|_| io::Error::other("it is not UTF-8"))?;
+    Ok(Zeroizing::new(text.to_owned()))
+}
+
+fn read_private(path: &Path) -> io::Result<Zeroizing<String>> {
     let mut text = Zeroizing::new(String::with_capacity(PIN_MAX + 2));
     fs::File::open(path)?.take(PIN_MAX as u64 + 2).read_to_string(&mut text)?;
     Ok(text)

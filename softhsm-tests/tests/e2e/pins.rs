@@ -1,6 +1,8 @@
 //! PINs: what a token says of them, those that are entered at it, and an officer's word. The logins are counted (invariant I7).
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 
 use rootcellar_softhsm_tests::{Cell, Faults};
@@ -232,6 +234,11 @@ fn every_source() {
     let inspected = cell.run(&["token", "inspect"]);
     assert!(inspected.stderr.contains("other processes of this user can read it"), "{}", inspected.stderr);
     inspected.ok();
+    // What is no text may be the PIN all the same: it is not shown.
+    let mut command = cell.program().command(&["--config", &config, "token", "inspect"]);
+    let outcome = command.env("TOKEN_PIN", OsStr::from_bytes(b"s3cret\xff")).output().unwrap();
+    let said = String::from_utf8_lossy(&outcome.stderr);
+    assert!(!outcome.status.success() && said.contains("UTF-8") && !said.contains("s3cret"), "{said}");
     assert_eq!(faults.logins() - before, 3);
     // A file that others can read is refused, and costs no try.
     let wide = cell.path("wide");
