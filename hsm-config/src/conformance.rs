@@ -78,7 +78,7 @@ pub struct Conformance {
     pub rates: Vec<Rate>,
     /// Sessions with which four fifths of the best rate are reached.
     pub sessions: usize,
-    /// Kinds of key that a cell can issue with, the preferred first.
+    /// Kinds of key that a cell can issue with, the preferred first; none of a token that no cell can use, whatever its keys.
     pub issuing_keys: Vec<String>,
     /// Kinds of key that a cell's log can be signed with.
     pub log_keys: Vec<String>,
@@ -89,8 +89,7 @@ pub struct Conformance {
 impl Conformance {
     /// Whether a cell can have its service's token there.
     pub fn fit(&self) -> bool {
-        let random = |check: &Check| check.name == "random" && check.verdict == Verdict::Pass;
-        !self.issuing_keys.is_empty() && !self.log_keys.is_empty() && self.checks.iter().any(random)
+        !self.issuing_keys.is_empty() && !self.log_keys.is_empty()
     }
 }
 
@@ -139,7 +138,7 @@ pub fn examine(
     let rates = if surroundings.measure { sheet.rates(&mut opened, &keys) } else { Vec::new() };
     opened.session()?.forget_keys(LABEL)?;
     let sessions = rates::recommended(&rates);
-    let issuing: Vec<_> = keys.iter().filter(|key| key.good).collect();
+    let issuing: Vec<_> = keys.into_iter().filter(|key| key.good && !sheet.unfit).collect();
     let for_notes = |algorithm| matches!(algorithm, KeyAlgorithm::EcdsaP256 | KeyAlgorithm::Ed25519);
     Ok(Conformance {
         issuing_keys: issuing.iter().map(|key| key.algorithm.to_string()).collect(),
@@ -148,7 +147,7 @@ pub fn examine(
             .filter(|key| for_notes(key.algorithm))
             .map(|key| key.algorithm.to_string())
             .collect(),
-        profile: profile::written(&info, profile, sessions, &keys),
+        profile: profile::written(&info, profile, sessions, &issuing),
         checks: sheet.checks,
         rates,
         sessions,

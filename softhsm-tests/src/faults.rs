@@ -111,6 +111,14 @@ impl Faults {
         self.write("undying", "yes");
     }
 
+    /// Whether private values can be read from now on.
+    ///
+    /// # Panics
+    /// The disk's.
+    pub fn show_private_values(&self, shown: bool) {
+        self.write("readable", if shown { "yes" } else { "" });
+    }
+
     fn write(&self, name: &str, fault: &str) {
         let beside = self.dir.join(format!("{name}.new"));
         fs::write(&beside, fault).expect("it is written");

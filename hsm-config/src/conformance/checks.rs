@@ -1,6 +1,7 @@
 //! The checks of a token as a whole, and the sheet that every check is written on.
 
 use crate::error::TokenError;
+use crate::health::{self, START_UP};
 use crate::session::TokenSession;
 use crate::token::{Token, TokenInfo};
 
@@ -21,6 +22,8 @@ const DESTROYED_SIGNS: &str = "a key that was destroyed signs";
 #[derive(Default)]
 pub(super) struct Sheet {
     pub(super) checks: Vec<Check>,
+    /// No cell can use the token, whatever its keys are like.
+    pub(super) unfit: bool,
 }
 
 impl Sheet {
@@ -39,12 +42,25 @@ impl Sheet {
         });
     }
 
-    /// A check that either passes or fails.
-    pub(super) fn outcome(&mut self, name: &str, outcome: Result<String, String>, good: &str, bad: &str) {
+    /// A check that either passes or fails, and whether it passed.
+    pub(super) fn outcome(
+        &mut self,
+        name: &str,
+        outcome: Result<String, String>,
+        good: &str,
+        bad: &str,
+    ) -> bool {
+        let passed = outcome.is_ok();
         match outcome {
             Ok(found) => self.note(name, Verdict::Pass, found, good),
             Err(found) => self.note(name, Verdict::Fail, found, bad),
         }
+        passed
+    }
+
+    /// The same, of something without which no cell can use the token.
+    fn needed(&mut self, name: &str, outcome: Result<String, String>, good: &str, bad: &str) {
+        self.unfit |= !self.outcome(name, outcome, good, bad);
     }
 
     pub(super) fn token(&mut self, info: &TokenInfo) {
@@ -53,7 +69,7 @@ impl Sheet {
         } else {
             Ok(format!("label {}, serial {}", info.label, info.serial))
         };
-        self.outcome(
+        self.needed(
             "token information",
             outcome,
             "the configuration can name it",
@@ -62,14 +78,16 @@ impl Sheet {
     }
 
     pub(super) fn random(&mut self, session: &TokenSession) {
-        let (mut first, mut second) = ([0u8; 32], [0u8; 32]);
+        let (mut first, mut second) = ([0u8; START_UP], [0u8; START_UP]);
         let drawn = session.random(&mut first).and_then(|()| session.random(&mut second));
-        let outcome = match drawn {
-            Ok(()) if first == second => Err("twice the same 32 octets".to_owned()),
-            Ok(()) => Ok("32 octets, twice".to_owned()),
-            Err(error) => Err(error.to_string()),
+        let flaw = health::examine(&first).flaw.or(health::examine(&second).flaw);
+        let outcome = match (drawn, flaw) {
+            (Err(error), _) => Err(error.to_string()),
+            (Ok(()), Some(flaw)) => Err(flaw.to_string()),
+            (Ok(()), None) if first == second => Err(format!("twice the same {START_UP} octets")),
+            (Ok(()), None) => Ok(format!("{START_UP} octets, twice, which pass SP 800-90B §4.4")),
         };
-        self.outcome(
+        self.needed(
             "random",
             outcome,
             "serial numbers are mixed from its random numbers and the system's",
@@ -81,11 +99,11 @@ impl Sheet {
         let opened: Vec<_> = (0..SESSIONS_TRIED).map_while(|_| token.session().ok()).collect();
         let found = format!("{} of {SESSIONS_TRIED} at once", opened.len());
         let outcome = if opened.len() >= SESSIONS_NEEDED { Ok(found) } else { Err(found) };
-        self.outcome(
+        self.needed(
             "sessions",
             outcome,
             "one for each that signs, and two",
-            "a keeper opens three at the least",
+            "a keeper opens three at the least: a cell cannot use it",
         );
     }
 
@@ -107,7 +125,8 @@ impl Sheet {
         };
         let bad = match &outcome {
             Err(found) if found == DESTROYED_SIGNS => {
-                "no key can be retired: what is destroyed goes on signing"
+                self.unfit = true;
+                "no key can be retired, for what is destroyed goes on signing: a cell cannot use it"
             }
             _ => "no session signs after an error: the keeper is started anew each time",
         };

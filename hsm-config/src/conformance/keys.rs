@@ -24,7 +24,7 @@ pub(super) struct Examined {
     pub(super) found: KeyFound,
     pub(super) omitted: Vec<Omitted>,
     pub(super) exceptions: Vec<Provenance>,
-    /// It is in custody, given the exceptions, and its signatures verify.
+    /// It is in custody, given the exceptions, its private value cannot be read, and its signatures verify.
     pub(super) good: bool,
 }
 
@@ -66,9 +66,9 @@ impl Sheet {
         let Ok(session) = opened.session() else { return None };
         let exceptions = self.custody(algorithm, &found);
         let signs = self.signature(session, algorithm, &found, surroundings);
-        self.secret(session, algorithm, &found);
+        let secret = self.secret(session, algorithm, &found);
         self.fixed(session, algorithm, &found);
-        let good = exceptions.is_some() && signs;
+        let good = exceptions.is_some() && signs && secret;
         Some(Examined { algorithm, found, omitted, exceptions: exceptions.unwrap_or_default(), good })
     }
 
@@ -131,8 +131,8 @@ impl Sheet {
         good
     }
 
-    /// Whether the private value can be read.
-    fn secret(&mut self, session: &TokenSession, algorithm: KeyAlgorithm, found: &KeyFound) {
+    /// Whether the private value stays where it is.
+    fn secret(&mut self, session: &TokenSession, algorithm: KeyAlgorithm, found: &KeyFound) -> bool {
         let _alone = session.module().alone();
         let wanted = [AttributeType::Value, AttributeType::PrivateExponent, AttributeType::Prime1];
         let read = wanted.into_iter().any(|kind| {
@@ -143,8 +143,8 @@ impl Sheet {
             &format!("{algorithm} private value"),
             outcome.map(ToOwned::to_owned).map_err(ToOwned::to_owned),
             "the key stays in the token",
-            "whoever has the PIN has the key",
-        );
+            "whoever has the PIN has the key: a cell does not use it",
+        )
     }
 
     /// Whether the attributes that guard the key can be changed by whoever is logged in. Last: where they can, they now are.

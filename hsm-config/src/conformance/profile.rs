@@ -7,9 +7,9 @@ use crate::token::TokenInfo;
 
 use super::keys::Examined;
 
-/// The profile, TOML: its module, environment and files are those of `known`, the rest is what was found.
+/// The profile, TOML: its module, environment and files are those of `known`, the rest is what was found. `keys` are those that a cell can use.
 pub(super) fn written(info: &TokenInfo, known: &Profile, sessions: usize, keys: &[Examined]) -> String {
-    let good = || keys.iter().filter(|key| key.good);
+    let good = || keys.iter();
     let exceptions =
         Provenance::ALL.into_iter().filter(|exception| good().any(|key| key.exceptions.contains(exception)));
     let omitted = Omitted::ALL.into_iter().filter(|omitted| good().any(|key| key.omitted.contains(omitted)));

@@ -9,7 +9,8 @@
 //! `lasts=N` (answers after N milliseconds in all). Likewise `C_GenerateRandom` by its file `random`: `stuck` (every octet the same), `bias`
 //! (three bits of chance in each), `repeat` (from now on the same octets at each call), and with `once-` before it for one call only. And
 //! `C_OpenSession` fails (CKR_DEVICE_ERROR) for the token whose label is in the file `half-dead`: it is listed, and does nothing.
-//! `C_DestroyObject` destroys nothing, and says that it did, while the file `undying` says `yes`.
+//! `C_DestroyObject` destroys nothing, and says that it did, while the file `undying` says `yes`, and
+//! `C_GetAttributeValue` of one attribute that may not be read gives an octet for it while the file `readable` does.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -18,10 +19,10 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use cryptoki_sys::{
-    CK_BYTE_PTR, CK_FLAGS, CK_FUNCTION_LIST, CK_FUNCTION_LIST_PTR, CK_FUNCTION_LIST_PTR_PTR, CK_NOTIFY,
-    CK_OBJECT_HANDLE, CK_RV, CK_SESSION_HANDLE, CK_SESSION_HANDLE_PTR, CK_SLOT_ID, CK_TOKEN_INFO,
-    CK_TOKEN_INFO_PTR, CK_ULONG, CK_ULONG_PTR, CK_USER_TYPE, CK_UTF8CHAR_PTR, CK_VOID_PTR, CKR_ARGUMENTS_BAD,
-    CKR_DEVICE_ERROR, CKR_GENERAL_ERROR, CKR_OK,
+    CK_ATTRIBUTE_PTR, CK_BYTE_PTR, CK_FLAGS, CK_FUNCTION_LIST, CK_FUNCTION_LIST_PTR,
+    CK_FUNCTION_LIST_PTR_PTR, CK_NOTIFY, CK_OBJECT_HANDLE, CK_RV, CK_SESSION_HANDLE, CK_SESSION_HANDLE_PTR,
+    CK_SLOT_ID, CK_TOKEN_INFO, CK_TOKEN_INFO_PTR, CK_ULONG, CK_ULONG_PTR, CK_USER_TYPE, CK_UTF8CHAR_PTR,
+    CK_VOID_PTR, CKR_ARGUMENTS_BAD, CKR_ATTRIBUTE_SENSITIVE, CKR_DEVICE_ERROR, CKR_GENERAL_ERROR, CKR_OK,
 };
 use libloading::{Library, Symbol};
 
@@ -62,6 +63,7 @@ fn load() -> Option<Loaded> {
     ours.C_GetTokenInfo = Some(token_info);
     ours.C_OpenSession = Some(open_session);
     ours.C_DestroyObject = Some(destroy);
+    ours.C_GetAttributeValue = Some(attributes);
     ours.C_Login = Some(login);
     ours.C_Sign = Some(sign);
     ours.C_GenerateRandom = Some(random);
@@ -129,6 +131,31 @@ unsafe extern "C" fn destroy(session: CK_SESSION_HANDLE, object: CK_OBJECT_HANDL
     };
     // SAFETY: the caller's own arguments, passed on.
     unsafe { real(session, object) }
+}
+
+unsafe extern "C" fn attributes(
+    session: CK_SESSION_HANDLE,
+    object: CK_OBJECT_HANDLE,
+    template: CK_ATTRIBUTE_PTR,
+    count: CK_ULONG,
+) -> CK_RV {
+    let Some(real) = loaded().and_then(|loaded| loaded.real.C_GetAttributeValue) else {
+        return CKR_GENERAL_ERROR;
+    };
+    // SAFETY: the caller's own arguments, passed on.
+    let rv = unsafe { real(session, object, template, count) };
+    if rv != CKR_ATTRIBUTE_SENSITIVE || count != 1 || read("readable").trim() != "yes" {
+        return rv;
+    }
+    // SAFETY: PKCS#11 v3.1 §5.7.5: the template has one attribute, and its place, where there is one, was made for the length that this
+    // function told before, which is 1.
+    unsafe {
+        (*template).ulValueLen = 1;
+        if !(*template).pValue.is_null() {
+            *(*template).pValue.cast::<u8>() = 0;
+        }
+    }
+    CKR_OK
 }
 
 /// The label of the token in a slot, without its padding.

@@ -76,6 +76,32 @@ fn a_token_that_destroys_nothing_fails() {
     let report: Value = serde_json::from_str(&outcome.stdout).expect("a report all the same");
     assert_eq!(verdict(&report, "after an error"), "fail", "{report}");
     assert!(outcome.stdout.contains("a key that was destroyed signs"));
+    assert_eq!((&report["fit"], &report["issuing_keys"]), (&false.into(), &serde_json::json!([])));
+    assert!(
+        report["profile"].as_str().unwrap().contains("Keys that a cell can use there: none."),
+        "{report}"
+    );
+    assert!(outcome.fails(1).contains("TOKEN_UNFIT"));
+}
+
+#[test]
+fn a_key_that_can_be_read_and_poor_random_numbers_fail() {
+    let mut cell = Cell::empty(BINARY);
+    let faults = Faults::between(&mut cell);
+    cell.run(&["init"]).ok();
+    let module = faults.module().display().to_string();
+    let unfit = |name: &str| {
+        let outcome = examine(&cell, &module, &pin_of(&cell), &[]);
+        let report: Value = serde_json::from_str(&outcome.stdout).expect("a report all the same");
+        assert_eq!(verdict(&report, name), "fail", "{report}");
+        assert_eq!((&report["fit"], &report["issuing_keys"]), (&false.into(), &serde_json::json!([])));
+        outcome.fails(1);
+    };
+    faults.show_private_values(true);
+    unfit("p256 private value");
+    faults.show_private_values(false);
+    faults.set_random("bias");
+    unfit("random");
 }
 
 #[test]
