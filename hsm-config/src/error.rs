@@ -114,7 +114,7 @@ impl From<Error> for TokenError {
 }
 
 /// The one table of return values (PKCS#11 v3.1 §5.1). A value that is not named here heals only with the process.
-fn classify(rv: RvError) -> Fault {
+pub(crate) fn classify(rv: RvError) -> Fault {
     match rv {
         // A failed operation can leave its session active for good (tpm2-pkcs11 1.9): drop it.
         RvError::OperationActive
@@ -125,7 +125,11 @@ fn classify(rv: RvError) -> Fault {
         RvError::UserNotLoggedIn => Fault::Login,
         // SoftHSM2 says OBJECT_ for a stale key where the standard says KEY_.
         RvError::ObjectHandleInvalid | RvError::KeyHandleInvalid => Fault::Handle,
-        RvError::PinIncorrect | RvError::PinLocked | RvError::PinExpired | RvError::PinInvalid => Fault::Pin,
+        RvError::PinIncorrect
+        | RvError::PinInvalid
+        | RvError::PinLenRange
+        | RvError::PinLocked
+        | RvError::PinExpired => Fault::Pin,
         // The request asked for what the key cannot do: another try fails alike.
         RvError::ArgumentsBad
         | RvError::DataInvalid

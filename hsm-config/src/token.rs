@@ -8,7 +8,7 @@ use cryptoki::session::UserType;
 use cryptoki::slot::Slot;
 
 use crate::attempt::{PinGuard, TokenName};
-use crate::error::TokenError;
+use crate::error::{Fault, TokenError, classify};
 use crate::module::Module;
 use crate::pin::{Pin, PinError};
 use crate::session::TokenSession;
@@ -175,13 +175,7 @@ impl Token {
             &self.info.name(),
             pin,
             || session.raw().login(UserType::User, pin.secret()),
-            |error| {
-                use RvError::{PinExpired, PinIncorrect, PinInvalid, PinLenRange, PinLocked};
-                matches!(
-                    error,
-                    Error::Pkcs11(PinIncorrect | PinInvalid | PinLenRange | PinLocked | PinExpired, _)
-                )
-            },
+            |error| matches!(error, Error::Pkcs11(rv, _) if classify(*rv) == Fault::Pin),
         )?;
         drop(alone);
         match outcome {
