@@ -7,6 +7,7 @@ use cryptoki::session::Session;
 use sha2::{Digest, Sha256};
 
 use crate::error::TokenError;
+use crate::module::text;
 use crate::profile::{Profile, Provenance};
 use crate::public_key;
 use crate::session::{TokenKey, TokenSession};
@@ -275,7 +276,7 @@ fn privates_of(session: &Session, public: ObjectHandle) -> Result<Vec<PrivateKey
     for handle in session.find_objects(&template)? {
         let label = session.get_attributes(handle, &[AttributeType::Label])?;
         let label = match label.first() {
-            Some(Attribute::Label(label)) => String::from_utf8_lossy(label).into_owned(),
+            Some(Attribute::Label(label)) => text(&String::from_utf8_lossy(label)),
             _ => String::new(),
         };
         keys.push((handle, id.clone(), label));

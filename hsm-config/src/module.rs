@@ -55,8 +55,8 @@ impl Module {
         let info = library.get_library_info()?;
         Ok(ModuleInfo {
             path: self.path.clone(),
-            manufacturer: info.manufacturer_id().to_owned(),
-            description: info.library_description().to_owned(),
+            manufacturer: text(info.manufacturer_id()),
+            description: text(info.library_description()),
             version: info.library_version().to_string(),
             cryptoki_version: info.cryptoki_version().to_string(),
         })
@@ -82,8 +82,28 @@ impl Drop for Module {
     }
 }
 
+/// A text as a module gives it, without its padding: tpm2-pkcs11 1.9 pads with NUL, where the standard says blanks (PKCS#11 v3.1 §3.1). What no
+/// note may hold, and would write over a terminal, is replaced.
+pub(crate) fn text(said: &str) -> String {
+    let said = said.trim_end_matches(['\0', ' ']);
+    said.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
 impl std::fmt::Debug for Module {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Module").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn padding_goes_and_controls_do_not_stay() {
+        assert_eq!(text("SLB9670\0\0\0"), "SLB9670");
+        assert_eq!(text("SLB9670 \0 "), "SLB9670");
+        assert_eq!(text("one\ntwo\u{1b}[2J"), "one\u{fffd}two\u{fffd}[2J");
+        assert_eq!(text("\0"), "");
     }
 }

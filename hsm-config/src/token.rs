@@ -9,7 +9,7 @@ use cryptoki::slot::Slot;
 
 use crate::attempt::{PinGuard, TokenName};
 use crate::error::{Fault, TokenError, classify};
-use crate::module::Module;
+use crate::module::{Module, text};
 use crate::pin::{Pin, PinError};
 use crate::session::TokenSession;
 use crate::uri::TokenUri;
@@ -188,11 +188,10 @@ impl Token {
 
 fn read(info: &cryptoki::slot::TokenInfo) -> TokenInfo {
     TokenInfo {
-        label: info.label().to_owned(),
-        serial: info.serial_number().to_owned(),
-        manufacturer: info.manufacturer_id().to_owned(),
-        // tpm2-pkcs11 1.9 pads it with NUL, where the standard says blanks.
-        model: info.model().trim_end_matches('\0').to_owned(),
+        label: text(info.label()),
+        serial: text(info.serial_number()),
+        manufacturer: text(info.manufacturer_id()),
+        model: text(info.model()),
         firmware: info.firmware_version().to_string(),
         initialized: info.token_initialized(),
         rng: info.rng(),

@@ -111,6 +111,14 @@ impl Faults {
         self.write("undying", "yes");
     }
 
+    /// What a token and its module tell of themselves from now on: `nothing` (C_GetTokenInfo fails), `NUL` (texts are padded with it).
+    ///
+    /// # Panics
+    /// The disk's.
+    pub fn tell(&self, what: &str) {
+        self.write("told", what);
+    }
+
     /// Whether private values can be read from now on.
     ///
     /// # Panics

@@ -2,7 +2,8 @@
 //!
 //! `FAULT_MODULE` names the real module. `FAULT_DIR` names a directory: each `C_Login` and `C_Sign` adds a line to the file `logins` or
 //! `signs` there (`C_Login` whether a PIN was sent, `C_Sign` what it is to sign, in hexadecimal). `C_GetTokenInfo` adds the flags in its file
-//! `flags`, a decimal number; a `C_Login` without a PIN takes it from the file `keypad`, as if it were entered at the token, and every one
+//! `flags`, a decimal number, fails (CKR_DEVICE_ERROR) while its file `told` says `nothing`, and pads its texts with NUL while that says `NUL`,
+//! as does `C_GetInfo`; a `C_Login` without a PIN takes it from the file `keypad`, as if it were entered at the token, and every one
 //! returns the number in its file `login-rv` without looking at the PIN. And `C_Sign` does what the first line of its file `fault` says, read
 //! anew for each call:
 //! `flip` (another signature than the key's), `rv=N` (returns N, decimal, without signing), `delay=N` (waits N milliseconds first),
@@ -20,9 +21,10 @@ use std::time::{Duration, Instant};
 
 use cryptoki_sys::{
     CK_ATTRIBUTE_PTR, CK_BYTE_PTR, CK_FLAGS, CK_FUNCTION_LIST, CK_FUNCTION_LIST_PTR,
-    CK_FUNCTION_LIST_PTR_PTR, CK_NOTIFY, CK_OBJECT_HANDLE, CK_RV, CK_SESSION_HANDLE, CK_SESSION_HANDLE_PTR,
-    CK_SLOT_ID, CK_TOKEN_INFO, CK_TOKEN_INFO_PTR, CK_ULONG, CK_ULONG_PTR, CK_USER_TYPE, CK_UTF8CHAR_PTR,
-    CK_VOID_PTR, CKR_ARGUMENTS_BAD, CKR_ATTRIBUTE_SENSITIVE, CKR_DEVICE_ERROR, CKR_GENERAL_ERROR, CKR_OK,
+    CK_FUNCTION_LIST_PTR_PTR, CK_INFO_PTR, CK_NOTIFY, CK_OBJECT_HANDLE, CK_RV, CK_SESSION_HANDLE,
+    CK_SESSION_HANDLE_PTR, CK_SLOT_ID, CK_TOKEN_INFO, CK_TOKEN_INFO_PTR, CK_ULONG, CK_ULONG_PTR,
+    CK_USER_TYPE, CK_UTF8CHAR_PTR, CK_VOID_PTR, CKR_ARGUMENTS_BAD, CKR_ATTRIBUTE_SENSITIVE, CKR_DEVICE_ERROR,
+    CKR_GENERAL_ERROR, CKR_OK,
 };
 use libloading::{Library, Symbol};
 
@@ -60,6 +62,7 @@ fn load() -> Option<Loaded> {
     let real = unsafe { *list };
     let mut ours = real;
     ours.C_GetFunctionList = Some(C_GetFunctionList);
+    ours.C_GetInfo = Some(info);
     ours.C_GetTokenInfo = Some(token_info);
     ours.C_OpenSession = Some(open_session);
     ours.C_DestroyObject = Some(destroy);
@@ -171,11 +174,41 @@ unsafe extern "C" fn token_info(slot: CK_SLOT_ID, info: CK_TOKEN_INFO_PTR) -> CK
     let Some(real) = loaded().and_then(|loaded| loaded.real.C_GetTokenInfo) else { return CKR_GENERAL_ERROR };
     // SAFETY: the caller's own arguments, passed on.
     let rv = unsafe { real(slot, info) };
+    let told = read("told");
+    if rv == CKR_OK && told.trim() == "nothing" {
+        return CKR_DEVICE_ERROR;
+    }
     if rv == CKR_OK {
-        // SAFETY: the module has just written a CK_TOKEN_INFO there.
-        unsafe { (*info).flags |= read("flags").trim().parse().unwrap_or(0) };
+        // SAFETY: the module has just written a CK_TOKEN_INFO there, and nobody else has it.
+        let info = unsafe { &mut *info };
+        info.flags |= read("flags").trim().parse().unwrap_or(0);
+        if told.trim() == "NUL" {
+            pad(&mut info.label);
+            pad(&mut info.manufacturerID);
+            pad(&mut info.model);
+            pad(&mut info.serialNumber);
+        }
     }
     rv
+}
+
+unsafe extern "C" fn info(info: CK_INFO_PTR) -> CK_RV {
+    let Some(real) = loaded().and_then(|loaded| loaded.real.C_GetInfo) else { return CKR_GENERAL_ERROR };
+    // SAFETY: the caller's own arguments, passed on.
+    let rv = unsafe { real(info) };
+    if rv == CKR_OK && read("told").trim() == "NUL" {
+        // SAFETY: the module has just written a CK_INFO there, and nobody else has it.
+        let info = unsafe { &mut *info };
+        pad(&mut info.manufacturerID);
+        pad(&mut info.libraryDescription);
+    }
+    rv
+}
+
+/// NUL where the standard says blanks (PKCS#11 v3.1 §3.1).
+fn pad(text: &mut [u8]) {
+    let end = text.iter().rposition(|octet| *octet != b' ').map_or(0, |last| last + 1);
+    text[end..].fill(0);
 }
 
 unsafe extern "C" fn sign(

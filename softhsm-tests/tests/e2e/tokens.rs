@@ -1,6 +1,6 @@
 //! Tokens that are not there, or do not hold what they must.
 
-use rootcellar_softhsm_tests::Cell;
+use rootcellar_softhsm_tests::{Cell, Faults};
 
 use crate::support::{BINARY, House, files_below, still_issues};
 
@@ -32,6 +32,17 @@ async fn key_missing() {
             std::fs::rename(&key, key.with_extension("object")).unwrap();
         }
     }
+    let house = House::of(cell);
+    still_issues(&house.build().await).await;
+}
+
+/// A transcript and a manifest tell what the module says of itself, and neither may hold a control character.
+#[tokio::test]
+async fn a_module_that_pads_with_nul() {
+    let mut cell = Cell::empty(BINARY);
+    let faults = Faults::between(&mut cell);
+    faults.tell("NUL");
+    cell.run(&["init"]).ok();
     let house = House::of(cell);
     still_issues(&house.build().await).await;
 }
