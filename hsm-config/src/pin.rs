@@ -75,6 +75,11 @@ pub enum PinError {
         "the token {0}: unlock it with the vendor's tool and the SO PIN, then start again. No login was tried"
     )]
     Locked(&'static str),
+    /// The token's: whether one more wrong PIN would lock it cannot be read.
+    #[error(
+        "the token's flags cannot be read (C_GetTokenInfo), so that one more wrong PIN may lock it: ask its vendor. No login was tried"
+    )]
+    Untold,
     /// The operator's: the PIN is to be entered at a token that has nothing to enter it at.
     #[error(
         "`protected` means a PIN that is entered at the token, and this one has nothing to enter it at \

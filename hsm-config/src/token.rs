@@ -20,6 +20,8 @@ pub struct Token {
     pub(crate) module: Arc<Module>,
     pub(crate) slot: Slot,
     info: TokenInfo,
+    /// Whether `info` is the token's own, or a person said that it need not be.
+    told: bool,
 }
 
 /// What a token says of itself (PKCS#11 v3.1 §3.2, CK_TOKEN_INFO).
@@ -95,7 +97,7 @@ impl Token {
         let mut tokens = Vec::new();
         for slot in library.get_slots_with_token()? {
             let info = read(&library.get_token_info(slot)?);
-            tokens.push(Self { module: Arc::clone(module), slot, info });
+            tokens.push(Self { module: Arc::clone(module), slot, info, told: true });
         }
         Ok(tokens)
     }
@@ -110,17 +112,19 @@ impl Token {
         &self.module
     }
 
-    /// The token in a slot of this number, for one that cannot be named: what it says of itself may be missing.
+    /// The token in a slot of this number, for one that cannot be named: what it says of itself may be missing. Where it is, nobody can log
+    /// in but `blindly`: not knowing whether one more wrong PIN locks it.
     ///
     /// # Errors
     /// There is no token in it.
-    pub fn in_slot(module: &Arc<Module>, number: u64) -> Result<Self, TokenError> {
+    pub fn in_slot(module: &Arc<Module>, number: u64, blindly: bool) -> Result<Self, TokenError> {
         let (library, alone) = module.alone();
         let slot = library.get_slots_with_token()?.into_iter().find(|slot| slot.id() == number);
         let slot = slot.ok_or(TokenError::Malformed("no slot of that number"))?;
-        let info = library.get_token_info(slot).map_or_else(|_| TokenInfo::default(), |info| read(&info));
+        let info = library.get_token_info(slot).map(|info| read(&info));
         drop(alone);
-        Ok(Self { module: Arc::clone(module), slot, info })
+        let told = info.is_ok() || blindly;
+        Ok(Self { module: Arc::clone(module), slot, info: info.unwrap_or_default(), told })
     }
 
     /// The mechanisms that it lists.
@@ -150,8 +154,11 @@ impl Token {
     /// Logs the process in, trying the PIN once (invariant I7); where it is entered at the token, none is sent. The login lasts while the session returned lives; there is no logout.
     ///
     /// # Errors
-    /// The PIN is wrong, was refused before, or one more try could lock the token: then none is made.
+    /// The PIN is wrong, was refused before, or one more try could lock the token, or it does not tell: then none is made.
     pub fn login(&self, pin: &Pin, guard: &PinGuard) -> Result<TokenSession, TokenError> {
+        if !self.told {
+            return Err(PinError::Untold.into());
+        }
         if self.info.pin_locked {
             return Err(PinError::Locked("is locked (CKF_USER_PIN_LOCKED)").into());
         }

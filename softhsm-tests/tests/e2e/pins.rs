@@ -192,6 +192,32 @@ fn one_wrong_pin_is_tried_once_by_every_command() {
     assert_eq!(faults.logins() - before, 1, "one try in all");
 }
 
+/// Whether one more wrong PIN locks it is not known of a token that does not tell.
+#[test]
+fn a_token_without_flags_is_left_alone() {
+    let (cell, faults) = founded();
+    // SoftHSM2 makes a slot's number of the last 31 bits of the serial number.
+    let serial = serial(&cell);
+    let slot = u32::from_str_radix(&serial[serial.len() - 8..], 16).unwrap() & 0x7fff_ffff;
+    let (module, slot) = (faults.module().display().to_string(), slot.to_string());
+    let dir = cell.data_dir().join("token").display().to_string();
+    let (pin, conf) = (format!("file:{dir}/pin"), format!("SOFTHSM2_CONF={dir}/softhsm2.conf"));
+    let examine = |more: &[&str]| {
+        let mut arguments =
+            vec!["token", "conformance", &module, "--slot", &slot, "--pin", &pin, "--no-rates"];
+        arguments.extend(["--env", &conf]);
+        arguments.extend(more);
+        cell.run(&arguments)
+    };
+    faults.tell("nothing");
+    let before = faults.logins();
+    let said = examine(&[]).fails(77);
+    assert!(said.contains("flags cannot be read") && said.contains("No login was tried"), "{said}");
+    assert_eq!(faults.logins(), before);
+    assert!(examine(&["--without-flags"]).fails(1).contains("cannot use this token"));
+    assert!(faults.logins() > before, "on a person's word");
+}
+
 /// Runs a program on a terminal of its own and types what is in a file when it is asked for a PIN, once the terminal shows nothing: the
 /// question comes a moment before.
 const TERMINAL: &str = r#"

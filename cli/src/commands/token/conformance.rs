@@ -26,7 +26,9 @@ use crate::session::Session;
 Examples:
   rootcellar token conformance /opt/vendor/lib/libpkcs11.so --token try --pin file:/root/try.pin
   rootcellar token conformance /usr/lib/softhsm/libsofthsm2.so --env SOFTHSM2_CONF=/tmp/softhsm2.conf --token try
+  rootcellar token conformance vendor.so --slot 3 --without-flags --pin file:/root/try.pin
   rootcellar token conformance vendor.so --token try --write-profile vendor.toml --output json")]
+#[expect(clippy::struct_excessive_bools, reason = "they are flags of the command line")]
 pub(crate) struct Conformance {
     /// The module: a shared library
     #[arg(value_name = "MODULE")]
@@ -37,6 +39,9 @@ pub(crate) struct Conformance {
     /// Number of its slot, for a token that does not tell its label
     #[arg(long, value_name = "NUMBER", conflicts_with = "token")]
     slot: Option<u64>,
+    /// Log in to it although it does not tell whether one more wrong PIN would lock it
+    #[arg(long, requires = "slot")]
+    without_flags: bool,
     /// Where its PIN comes from: credential:NAME, file:PATH, fd:N, prompt, protected or env:NAME
     #[arg(long, value_name = "SOURCE", default_value = "prompt")]
     pin: PinSource,
@@ -106,6 +111,7 @@ impl Conformance {
         command.arg(format!("--pin={}", self.pin)).arg("--dir").arg(dir);
         command.args(self.token.iter().filter_map(TokenUri::label).map(|label| format!("--token={label}")));
         command.args(self.slot.iter().map(|slot| format!("--slot={slot}")));
+        command.args(self.without_flags.then_some("--without-flags"));
         command.args(self.profile.iter().map(|profile| format!("--profile={profile}")));
         command.args(self.no_rates.then_some("--no-rates"));
         command.args(self.environment.iter().map(|(name, value)| format!("--env={name}={value}")));
@@ -130,7 +136,7 @@ impl Conformance {
     fn open(&self) -> Result<Token, TokenError> {
         let module = Module::load(&self.module)?;
         match (&self.token, self.slot) {
-            (_, Some(slot)) => Token::in_slot(&module, slot),
+            (_, Some(slot)) => Token::in_slot(&module, slot, self.without_flags),
             (Some(label), None) => Token::find(&module, label),
             // clap has one of the two.
             (None, None) => Err(TokenError::Malformed("no name")),
