@@ -113,8 +113,13 @@ impl From<Error> for TokenError {
     }
 }
 
+/// Whether the token counted a wrong PIN, or takes none.
+pub(crate) fn is_of_the_pin(error: &Error) -> bool {
+    matches!(error, Error::Pkcs11(rv, _) if classify(*rv) == Fault::Pin)
+}
+
 /// The one table of return values (PKCS#11 v3.1 §5.1). A value that is not named here heals only with the process.
-pub(crate) fn classify(rv: RvError) -> Fault {
+fn classify(rv: RvError) -> Fault {
     match rv {
         // A failed operation can leave its session active for good (tpm2-pkcs11 1.9): drop it.
         RvError::OperationActive

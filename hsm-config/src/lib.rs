@@ -57,6 +57,14 @@ impl TokenConfig {
         self.profile.environment(&self.dir)
     }
 
+    /// Whether it may be of this machine: its files have a directory, or, of one without files, its module is installed.
+    pub fn may_be_here(&self) -> bool {
+        match self.profile.files(&self.dir) {
+            Some(_) => self.dir.exists(),
+            None => self.profile.module_path().is_ok(),
+        }
+    }
+
     /// Its PIN. A terminal is asked for it by the token's name.
     ///
     /// # Errors

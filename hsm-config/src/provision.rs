@@ -11,7 +11,8 @@ use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use crate::algorithm::KeyAlgorithm;
-use crate::error::TokenError;
+use crate::attempt::PinGuard;
+use crate::error::{TokenError, is_of_the_pin};
 use crate::key::KeyFound;
 use crate::module::Module;
 use crate::pin::{Pin, PinError};
@@ -27,7 +28,8 @@ const PIN_DIGITS: usize = 24;
 /// A key to be made.
 #[derive(Clone, Debug)]
 pub struct KeyRequest {
-    /// CKA_ID, 16 random octets chosen and written down beforehand: by it the key is found again after a crash.
+    /// CKA_ID, 16 octets that are known beforehand: by them the key is found again after a crash. A ceremony's follow from its plan's hash and
+    /// the step, others are drawn and written down.
     pub id: Vec<u8>,
     /// CKA_LABEL.
     pub label: String,
@@ -53,12 +55,12 @@ pub fn fresh_pin() -> Result<SecretString, getrandom::Error> {
 }
 
 impl Token {
-    /// Initialises a free slot of `module` as a token with this label and user PIN (PKCS#11 v3.1 §5.5.7). The SO PIN is made here
-    /// and forgotten: nobody can reset the user PIN of such a token.
+    /// Initialises a free slot of `module` as a token with this label and SO PIN (PKCS#11 v3.1 §5.5.7). It has no user PIN: a crash leaves a
+    /// token that nobody can log in to, and that [`Token::set_user_pin`] finishes.
     ///
     /// # Errors
     /// A token with the label is there already, no slot is free, or the module refuses.
-    pub fn provision(module: &Arc<Module>, uri: &TokenUri, pin: &Pin) -> Result<Self, TokenError> {
+    pub fn initialise(module: &Arc<Module>, uri: &TokenUri, so_pin: &Pin) -> Result<Self, TokenError> {
         let label = uri.label().ok_or(TokenError::Malformed("no label to initialise it with"))?;
         let tokens = Self::list(module)?;
         let taken =
@@ -68,20 +70,31 @@ impl Token {
         }
         let free = tokens.iter().find(|token| !token.info().initialized);
         let free = free.ok_or(TokenError::Malformed("no slot with an uninitialised token"))?;
-        let so_pin = fresh_pin().map_err(|_| TokenError::Malformed("no random numbers for an SO PIN"))?;
         {
             let (library, _alone) = module.alone();
-            library.init_token(free.slot, &so_pin, label)?;
+            library.init_token(free.slot, so_pin.secret().ok_or(PinError::NotToBeSetHere)?, label)?;
         }
         // The module may have moved the token to another slot.
-        let token =
-            Self::find(module, &TokenUri::with_label(label).map_err(|_| TokenError::Malformed("no label"))?)?;
-        let session = token.session()?;
-        let (_, _alone) = module.alone();
-        session.raw().login(UserType::So, Some(&so_pin))?;
-        session.raw().init_pin(pin.secret().ok_or(PinError::NotToBeSetHere)?)?;
-        session.raw().logout()?;
-        Ok(token)
+        Self::find(module, &TokenUri::with_label(label).map_err(|_| TokenError::Malformed("no label"))?)
+    }
+
+    /// Gives a token that was just initialised its first user PIN (PKCS#11 v3.1 §5.5.8). One that has a user PIN, or holds anything, is
+    /// somebody's, and stays as it is. The SO PIN is tried once (invariant I7).
+    ///
+    /// # Errors
+    /// It is such a token, the SO PIN is refused, or the module refuses.
+    pub fn set_user_pin(&self, so_pin: &Pin, pin: &Pin, guard: &PinGuard) -> Result<(), TokenError> {
+        let pin = pin.secret().ok_or(PinError::NotToBeSetHere)?;
+        let session = self.session()?;
+        let (_, _alone) = self.module.alone();
+        // Public objects are seen without a login; every key that is made here has a public half.
+        if self.info().user_pin_set || !session.raw().find_objects(&[])?.is_empty() {
+            return Err(TokenError::Malformed("that it is in use: no PIN of it was set"));
+        }
+        let login = || session.raw().login(UserType::So, so_pin.secret());
+        guard.attempt(&self.info().name(), so_pin, login, is_of_the_pin)??;
+        session.raw().init_pin(pin)?;
+        Ok(session.raw().logout()?)
     }
 }
 

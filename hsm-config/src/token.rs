@@ -8,7 +8,7 @@ use cryptoki::session::UserType;
 use cryptoki::slot::Slot;
 
 use crate::attempt::{PinGuard, TokenName};
-use crate::error::{Fault, TokenError, classify};
+use crate::error::{TokenError, is_of_the_pin};
 use crate::module::{Module, text};
 use crate::pin::{Pin, PinError};
 use crate::session::TokenSession;
@@ -40,6 +40,8 @@ pub struct TokenInfo {
     pub firmware: String,
     /// CKF_TOKEN_INITIALIZED.
     pub initialized: bool,
+    /// CKF_USER_PIN_INITIALIZED.
+    pub user_pin_set: bool,
     /// CKF_RNG.
     pub rng: bool,
     /// CKF_WRITE_PROTECTED.
@@ -56,7 +58,7 @@ pub struct TokenInfo {
 
 impl TokenInfo {
     /// The token's name in the record of PIN attempts.
-    fn name(&self) -> TokenName {
+    pub(crate) fn name(&self) -> TokenName {
         TokenName {
             manufacturer: self.manufacturer.clone(),
             model: self.model.clone(),
@@ -182,7 +184,7 @@ impl Token {
             &self.info.name(),
             pin,
             || session.raw().login(UserType::User, pin.secret()),
-            |error| matches!(error, Error::Pkcs11(rv, _) if classify(*rv) == Fault::Pin),
+            is_of_the_pin,
         )?;
         drop(alone);
         match outcome {
@@ -201,6 +203,7 @@ fn read(info: &cryptoki::slot::TokenInfo) -> TokenInfo {
         model: text(info.model()),
         firmware: info.firmware_version().to_string(),
         initialized: info.token_initialized(),
+        user_pin_set: info.user_pin_initialized(),
         rng: info.rng(),
         write_protected: info.write_protected(),
         protected_path: info.protected_authentication_path(),

@@ -1,18 +1,17 @@
 //! The child's end: the module is loaded here, and nowhere else in a ceremony.
 
+mod making;
+
 use std::io::{BufRead, Write};
 
 use data_encoding::HEXLOWER;
 use hsm_config::{
-    KeyFound, KeyRequest, Module, Pin, PinGuard, PinSource, Token, TokenConfig, TokenError, TokenSession,
-    fresh_pin, sync_files,
+    KeyFound, KeyRequest, Module, Pin, PinGuard, Token, TokenConfig, TokenError, TokenSession, sync_files,
 };
 use keeper::Probe;
-use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
 
 use super::{Answer, Ask, KeyFacts, TokenFacts};
-use crate::pin_file;
 
 /// Most random octets in one answer.
 const RANDOM_MAX: usize = 4096;
@@ -33,7 +32,7 @@ pub fn serve(
         let answer = match serde_json::from_str(&line?) {
             Ok(ask) => {
                 let did = what(&ask);
-                let answer = answer(token, guard, &mut open, ask).unwrap_or_else(Answer::Failed);
+                let answer = answer(token, guard, probe, &mut open, ask).unwrap_or_else(Answer::Failed);
                 (probe)(did);
                 answer
             }
@@ -68,12 +67,14 @@ struct Open {
 fn answer(
     config: &TokenConfig,
     guard: &PinGuard,
+    probe: &Probe,
     open: &mut Option<Open>,
     ask: Ask,
 ) -> Result<Answer, String> {
     if let Ask::Open { create } = ask {
-        let Some(token) = provision(config, create).map_err(said)? else { return Ok(Answer::NoToken) };
-        let pin = config.read_pin().map_err(said)?;
+        let found = making::find_or_make(config, guard, probe, create).map_err(said)?;
+        let Some((token, new_pin)) = found else { return Ok(Answer::NoToken) };
+        let pin = new_pin.map_or_else(|| config.read_pin(), Ok).map_err(said)?;
         let session = token.login(&pin, guard).map_err(said)?;
         *open = Some(Open { pin, session });
         return facts(&token, config).map(|facts| Answer::Opened(Box::new(facts)));
@@ -210,7 +211,8 @@ fn look(config: &TokenConfig) -> Result<Answer, String> {
     config.profile.set_up(&config.dir).map_err(said)?;
     let module = config.profile.module_path().and_then(|path| Module::load(&path)).map_err(said)?;
     let (info, is_there) = match Token::find(&module, &config.uri) {
-        Ok(token) => (token.info().clone(), true),
+        Ok(token) if !making::is_half_made(config, &token) => (token.info().clone(), true),
+        Ok(token) => (token.info().clone(), false),
         Err(TokenError::NoToken { .. }) => {
             let all = Token::list(&module).map_err(said)?;
             let free = all.iter().find(|token| config.profile.initializable && !token.info().initialized);
@@ -220,27 +222,4 @@ fn look(config: &TokenConfig) -> Result<Answer, String> {
         Err(error) => return Err(said(error)),
     };
     Ok(Answer::Looked { model: info.model, serial: is_there.then_some(info.serial) })
-}
-
-/// Finds the token; where it is not there and may be made by software, it is made if `create` says so.
-fn provision(config: &TokenConfig, create: bool) -> Result<Option<Token>, TokenError> {
-    if !create && !config.dir.exists() {
-        return Ok(None);
-    }
-    config.profile.set_up(&config.dir)?;
-    let module = Module::load(&config.profile.module_path()?)?;
-    match Token::find(&module, &config.uri) {
-        Err(TokenError::NoToken { .. }) if !create => Ok(None),
-        Err(TokenError::NoToken { .. }) if config.profile.initializable => {
-            if let PinSource::File(path) = &config.pin {
-                let pin = fresh_pin().map_err(|_| TokenError::Malformed("no random numbers for a PIN"))?;
-                pin_file::create(path, pin.expose_secret())
-                    .map_err(|source| TokenError::Files { path: path.clone(), source })?;
-            }
-            let token = Token::provision(&module, &config.uri, &config.read_new_pin()?)?;
-            sync_files(&config.profile, &config.dir)?;
-            Ok(Some(token))
-        }
-        found => found.map(Some),
-    }
 }

@@ -8,7 +8,7 @@ use crate::ceremonies::{Officers, objects};
 use crate::support::BINARY;
 
 /// Everything that a ceremony writes down and that its tokens do, as the program under test tells it.
-const STEPS: [&str; 13] = [
+const STEPS: [&str; 15] = [
     "ceremony began",
     "ceremony token",
     "ceremony entropy",
@@ -18,6 +18,8 @@ const STEPS: [&str; 13] = [
     "ceremony composed",
     "ceremony signed",
     "ceremony ended",
+    "token initialised",
+    "token given its PIN",
     "token opened",
     "token drew",
     "token made",
@@ -45,6 +47,7 @@ fn cut_short_at_every_step_it_goes_on() {
             kills += 1;
             assert_ne!(outcome.code, 0, "{step}#{time}: it was killed");
             officers.execute().ok();
+            assert!(!cell.path("alice/token/so.pin").exists(), "{step}#{time}: no SO PIN is kept");
             assert_eq!(objects(&cell), 6, "{step}#{time}: three key pairs, and none that nobody knows of");
             let written = fs::read_to_string(cell.path("found/transcript.note")).unwrap();
             assert!(step == "ceremony ended" || written.contains("\nresumed: "), "{step}#{time}: it says so");
