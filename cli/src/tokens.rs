@@ -87,7 +87,7 @@ pub(crate) fn place(session: &Session, config: &Config, which: Which) -> Result<
     })?;
     let exceptions = token.profile.exceptions();
     // Nothing is made where the profile says what it would be.
-    let seen = if token.dir.exists() || token.profile.initializable && token.profile.model.is_empty() {
+    let seen = if token.may_be_here() || token.profile.initializable && token.profile.model.is_empty() {
         let looked = process(session, config, which)?.look();
         looked.map_err(|error| Failure::new("TOKEN", error))?
     } else {

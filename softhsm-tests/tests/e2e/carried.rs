@@ -130,3 +130,23 @@ fn nothing_is_imported_from_nothing() {
         assert!(said.contains("holds nothing to import") && said.contains(next), "{said}");
     }
 }
+
+/// A token without files has no directory that could be missing: it is looked for where its module is.
+#[test]
+fn a_token_without_files_needs_no_directory() {
+    let cell = Cell::founded(BINARY);
+    let (token, hardware) = (cell.officer_dir().join("token"), cell.path("hardware"));
+    fs::rename(&token, &hardware).unwrap();
+    let conf = hardware.join("softhsm2.conf");
+    let text = fs::read_to_string(&conf).unwrap();
+    fs::write(&conf, text.replace(token.to_str().unwrap(), hardware.to_str().unwrap())).unwrap();
+    let profile = cell.path("hardware.toml");
+    let known = "name = \"hardware\"\nmodule = [\"/usr/lib/softhsm/libsofthsm2.so\"]\nsessions = 1\ninitializable = false\n\
+         files = \"\"\nattestation = \"none\"\nprovenance_exceptions = []\n[environment]\n";
+    fs::write(&profile, format!("{known}SOFTHSM2_CONF = \"{}\"\n", conf.display())).unwrap();
+    cell.configure(&format!("[root-token]\nprofile = \"{}\"\n", profile.display()));
+    cell.run(&["ceremony", "plan", "root", "--out", "root-2"]).ok();
+    cell.run(&["ceremony", "approve", "--yes", "root-2"]).ok();
+    cell.run(&["ceremony", "execute", "root-2"]).ok();
+    assert!(cell.path("root-2/transcript.note").exists(), "nothing waits for a token of elsewhere");
+}
