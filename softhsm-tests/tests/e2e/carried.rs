@@ -150,3 +150,13 @@ fn a_token_without_files_needs_no_directory() {
     cell.run(&["ceremony", "execute", "root-2"]).ok();
     assert!(cell.path("root-2/transcript.note").exists(), "nothing waits for a token of elsewhere");
 }
+
+/// What is read from a pipe is gone: the PIN that a token gets is the one that is logged in with.
+#[test]
+fn a_pin_from_a_pipe_is_read_once_for_a_new_token() {
+    let mut cell = Cell::empty(BINARY);
+    cell.configure("[root-token]\npin = \"fd:3\"\n");
+    cell.program().wrap(&["sh", "-c", r#"printf 12345678 | "$@" 3<&0 </dev/null"#, "sh"]);
+    cell.run(&["init"]).ok();
+    assert!(!cell.officer_dir().join("root.pin").exists());
+}

@@ -130,12 +130,19 @@ pub(super) fn own_certificate(config: &Config, now_secs: i64) -> Vec<Finding> {
 
 /// What is the officer's and lies on the service's machine.
 pub(super) fn officer(config: &Config) -> Vec<Finding> {
-    let root = &config.root_token().dir;
-    let here = [config.officer_dir().join(crate::client::officer::KEY), root.clone()];
-    let here: Vec<String> =
-        here.iter().filter(|path| path.exists()).map(|path| path.display().to_string()).collect();
-    let finding =
-        "the root's token and an officer's key are on this machine: whoever takes it over has the cell";
+    let root = config.root_token();
+    let (key, token) =
+        (config.officer_dir().join(crate::client::officer::KEY), root.profile.files(&root.dir));
+    let token = token.filter(|path| path.exists()).map(|_| root.dir);
+    let key = Some(key).filter(|path| path.exists());
+    let finding = match (&token, &key) {
+        (Some(_), Some(_)) => {
+            "the root's token and an officer's key are on this machine: whoever takes it over has the cell"
+        }
+        (Some(_), None) => "the root's token is on this machine, and whoever takes it over has it",
+        _ => "an officer's key is on this machine: whoever takes it over may sign as the officer",
+    };
+    let here: Vec<String> = token.iter().chain(&key).map(|path| path.display().to_string()).collect();
     (!here.is_empty())
         .then(|| {
             Finding::warning("officer.here", finding, here.join(", ")).mended_by(format!(
