@@ -4,11 +4,13 @@
 //!
 //! - `probe` looks at the token, in the child, and `facts` is what it tells; `token` judges that
 //! - `service` asks the service, and `state` judges what it says; `files` looks at directories; `clients` is a table
+//! - `kinds`: of which kind the keys in use are
 
 mod clients;
 mod facts;
 mod files;
 mod finding;
+mod kinds;
 mod probe;
 mod service;
 mod state;
@@ -25,6 +27,7 @@ use crate::session::Session;
 use crate::tokens::Which;
 use facts::Facts;
 use finding::{Checkup, Finding};
+use kinds::Kinds;
 use service::Service;
 
 /// Look at everything that a cell depends on, and say what is wrong and the line that mends it; exits with 1 when something is above info
@@ -37,6 +40,9 @@ pub(crate) struct Doctor {
     /// In the process that loads this token's module
     #[arg(long, hide = true, value_enum)]
     in_child: Option<Which>,
+    /// The key that issues, SHA-256
+    #[arg(long, hide = true, requires = "in_child")]
+    issuer: Option<String>,
     /// Without a login: the token only stands ready
     #[arg(long, hide = true, requires = "in_child")]
     without_login: bool,
@@ -48,7 +54,7 @@ pub(super) fn run(session: &Session, args: &Doctor) -> Result<(), Failure> {
         // Before the PIN is read.
         keeper::harden().map_err(|error| Failure::new("DOCTOR", error))?;
         let token = which.config(&config).ok_or_else(|| Failure::usage("there is no such token"))?;
-        let facts = probe::look(session, &config, &token, !args.without_login)?;
+        let facts = probe::look(session, &config, &token, !args.without_login, args.issuer.as_deref())?;
         let facts = serde_json::to_string(&facts).map_err(|error| Failure::new("OUTPUT", error))?;
         return session.output().raw(&facts);
     }
@@ -66,16 +72,18 @@ pub(super) fn run(session: &Session, args: &Doctor) -> Result<(), Failure> {
     checkup.note("own certificate", files::own_certificate(&config, session.now_secs()));
     checkup.note("officer", files::officer(&config));
     let which = service.as_ref().map_or(Which::Issuing, |service| service.token(&config));
-    let facts = look_at(session, &config, which, true);
+    let issuer = service.as_ref().and_then(|service| service.key_in_use("issuer"));
+    let facts = look_at(session, &config, which, true, issuer.as_deref());
     let facts = facts.map_err(|failure| checkup.note("token", [unreachable(&failure)])).ok();
+    let kinds = Kinds::of(&config, service.as_ref(), facts.as_ref());
     if let Some(facts) = &facts {
-        note_token(&mut checkup, &config, (which, facts), service.as_ref());
+        note_token(&mut checkup, &config, (which, facts), &kinds, service.as_ref());
     }
     let other = if which == Which::Issuing { Which::Standby } else { Which::Issuing };
     if other.config(&config).is_some() {
-        checkup.note("the other token", token::other(look_at(session, &config, other, false)));
+        checkup.note("the other token", token::other(look_at(session, &config, other, false, None)));
     }
-    note_algorithms(&mut checkup, &config);
+    note_algorithms(&mut checkup, &kinds);
     if let Some(service) = &service {
         note_service(&mut checkup, session, service, facts.as_ref());
     }
@@ -91,9 +99,10 @@ fn note_token(
     checkup: &mut Checkup,
     config: &Config,
     (which, facts): (Which, &Facts),
+    kinds: &Kinds,
     service: Option<&Service>,
 ) {
-    let keys = [("token.issuing-key", config.issuing_key()), ("token.log-key", config.log_key())];
+    let keys = [("token.issuing-key", kinds.issuer), ("token.log-key", kinds.log)];
     checkup.note("token flags", token::flags(facts));
     checkup.note("token mechanisms", token::mechanisms(facts, &keys));
     checkup.note("root's token absent", token::root(facts, &config.root_token().uri));
@@ -133,10 +142,10 @@ fn note_token(
     }
 }
 
-fn note_algorithms(checkup: &mut Checkup, config: &Config) {
-    let keys = [("token.issuing-key", config.issuing_key()), ("root-token.key", config.root_key())];
-    checkup
-        .note("algorithms", keys.into_iter().filter_map(|(key, algorithm)| clients::judge(key, algorithm)));
+fn note_algorithms(checkup: &mut Checkup, kinds: &Kinds) {
+    let roots = kinds.roots.iter().map(|root| ("root-token.key", *root));
+    let keys = [("token.issuing-key", kinds.issuer)].into_iter().chain(roots);
+    checkup.note("algorithms", keys.filter_map(|(key, algorithm)| clients::judge(key, algorithm)));
 }
 
 fn note_service(checkup: &mut Checkup, session: &Session, service: &Service, facts: Option<&Facts>) {
@@ -159,13 +168,20 @@ fn unreachable(failure: &Failure) -> Finding {
     finding.mended_by(failure.remedy().unwrap_or("rootcellar token list"))
 }
 
-/// Runs the same command in a child with the token's environment, and reads its report.
-fn look_at(session: &Session, config: &Config, which: Which, login: bool) -> Result<Facts, Failure> {
+/// Runs the same command in a child with the token's environment, and reads its report. `issuer` is the key that issues, where it is known.
+fn look_at(
+    session: &Session,
+    config: &Config,
+    which: Which,
+    login: bool,
+    issuer: Option<&str>,
+) -> Result<Facts, Failure> {
     let failed = |error: std::io::Error| Failure::new("CHILD_FAILED", error);
     let token = which.config(config).ok_or_else(|| Failure::usage("there is no such token"))?;
     let mut command = session.again(&token.environment())?;
     command.args(["doctor", "--in-child", which.name(), "--output=json"]);
     command.args((!login).then_some("--without-login"));
+    command.args(issuer.map(|issuer| format!("--issuer={issuer}")));
     let output = command.stdin(Stdio::inherit()).output().map_err(failed)?;
     if output.status.success() {
         return serde_json::from_slice(&output.stdout).map_err(|error| Failure::new("CHILD_FAILED", error));

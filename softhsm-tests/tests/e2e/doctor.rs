@@ -199,6 +199,16 @@ fn an_algorithm_that_common_clients_refuse() {
     let refused = found(&cell, "warning", "algorithm.clients");
     let evidence = refused["evidence"].as_str().unwrap();
     assert!(evidence.contains("browsers") && evidence.contains("Java before 15"), "{refused}");
+    // The key that issues is judged, and not what the configuration has for the next one.
+    let serving = cell.serve();
+    cell.configure("");
+    found(&cell, "warning", "algorithm.clients");
+    drop(serving);
+    let cell = Cell::founded(BINARY);
+    let _serving = cell.serve();
+    cell.configure("[token]\nissuing-key = \"ed25519\"\n[root-token]\nkey = \"ed25519\"\n");
+    let findings = doctor(&cell, 1);
+    assert!(!checks(&findings).contains(&"algorithm.clients"), "{findings:?}");
 }
 
 #[tokio::test]

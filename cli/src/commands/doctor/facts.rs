@@ -48,6 +48,8 @@ pub(super) struct Key {
     pub(super) label: String,
     /// SHA-256 of its public key, hexadecimal.
     pub(super) spki_sha256: String,
+    /// Its kind, as `KeyAlgorithm` writes it.
+    pub(super) algorithm: String,
     pub(super) flaw: Option<String>,
 }
 

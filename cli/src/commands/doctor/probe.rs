@@ -21,7 +21,8 @@ const BESIDE: usize = 3;
 /// What is signed begins with this: no TBS does, whose first octet is DER's 0x30, and no checkpoint, whose first line is an origin.
 const PROBE: &str = "rootcellar/v1 doctor probe\n";
 
-/// Everything that a token of the service shows; without a `login` what it shows to everyone.
+/// Everything that a token of the service shows; without a `login` what it shows to everyone. How fast it signs is measured with a key of the
+/// kind of `issuer`, SHA-256 of a public key in hexadecimal.
 ///
 /// # Errors
 /// There is no module, or no token.
@@ -30,6 +31,7 @@ pub(super) fn look(
     config: &Config,
     wanted: &TokenConfig,
     login: bool,
+    issuer: Option<&str>,
 ) -> Result<Facts, Failure> {
     let path = wanted.profile.module_path()?;
     let bytes = std::fs::read(&path).map_err(|error| Failure::file(&path, &error))?;
@@ -48,27 +50,35 @@ pub(super) fn look(
         tokens: shown.map(|info| (info.label.clone(), info.serial.clone(), info.model.clone())).collect(),
         system_random: random(system).map_err(|error| Failure::new("RANDOM", error))?,
         inside: if login {
-            inside(config, wanted, &token).map_err(|error| error.to_string())
+            inside(config, wanted, &token, issuer).map_err(|error| error.to_string())
         } else {
             Err("nobody was to log in".to_owned())
         },
     })
 }
 
-/// Logs in, trying the PIN once (invariant I7): the record of refused PINs is the keeper's.
-fn inside(config: &Config, wanted: &TokenConfig, token: &Token) -> Result<Inside, TokenError> {
+/// Logs in, trying the PIN once (invariant I7): the record of refused PINs is the keeper's too, where both are the same user's.
+fn inside(
+    config: &Config,
+    wanted: &TokenConfig,
+    token: &Token,
+    issuer: Option<&str>,
+) -> Result<Inside, TokenError> {
     let login = token.login(&wanted.pin.read()?, &PinGuard::new(config.state_dir()))?;
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let threads = wanted.profile.sessions(cores);
     let key = |found: hsm_config::KeyFound| Key {
         flaw: found.attributes.require_custody(&wanted.profile).err().map(|flaw| flaw.to_string()),
         spki_sha256: HEXLOWER.encode(&Sha256::digest(found.key.public_key())),
+        algorithm: found.key.algorithm().to_string(),
         label: found.label,
     };
-    let keys = login.keys()?.into_iter().map(key).collect();
+    let keys: Vec<Key> = login.keys()?.into_iter().map(key).collect();
+    let issuer = keys.iter().find(|key| issuer == Some(key.spki_sha256.as_str()));
+    let kind = issuer.and_then(|key| key.algorithm.parse().ok()).unwrap_or(config.issuing_key());
     let sessions: Vec<TokenSession> = (0..threads + BESIDE).map_while(|_| token.session().ok()).collect();
     let had = sessions.len();
-    let rate = measure(&login, config.issuing_key(), sessions.into_iter().take(threads).collect());
+    let rate = measure(&login, kind, sessions.into_iter().take(threads).collect());
     Ok(Inside {
         keys,
         sessions: (threads + BESIDE, had),

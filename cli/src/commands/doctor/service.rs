@@ -2,6 +2,7 @@
 
 use certs::Issuer;
 use data_encoding::HEXLOWER;
+use hsm_config::KeyAlgorithm;
 use ledger::bundle::{Bundle, IssuerState};
 use ledger::custody::UNKNOWN;
 use ledger::entry::entry::Kind;
@@ -12,6 +13,7 @@ use proto::v1::{
     ListControllersRequest, ListEntriesRequest,
 };
 
+use super::kinds::algorithm;
 use crate::client::officer::CHARTER;
 use crate::client::{charters, fetch_charters, fetch_trust, local};
 use crate::commands::ledger::follow;
@@ -34,6 +36,8 @@ pub(super) struct Service {
     pub(super) agents: usize,
     /// Last second of the anchor that expires first; `None` where the bundle does not verify.
     pub(super) root_not_after: Option<i64>,
+    /// Kinds of the anchors' keys; none where the bundle does not verify.
+    pub(super) roots: Vec<KeyAlgorithm>,
     /// Issuers that stand ready, as the bundle says.
     pub(super) prepared_issuers: usize,
     /// Why its log does not follow from what was seen before, or its bundle does not verify.
@@ -54,6 +58,10 @@ impl Service {
             let first = ends.map(|anchor| anchor.validity().not_after()).min().unwrap_or_default();
             i64::try_from(first).unwrap_or(i64::MAX)
         };
+        let roots = |bundle: &Bundle| {
+            let anchors = bundle.anchors().iter().filter_map(|anchor| Issuer::parse(anchor).ok());
+            anchors.map(|anchor| algorithm(anchor.public_key().kind())).collect()
+        };
         let ready = |bundle: &Bundle| {
             bundle.issuers().iter().filter(|line| line.state == IssuerState::Prepared).count()
         };
@@ -62,6 +70,7 @@ impl Service {
             grants: grants(&client).await?,
             agents: agents(&client).await?,
             root_not_after: consistent.as_ref().ok().map(ends),
+            roots: consistent.as_ref().map(roots).unwrap_or_default(),
             prepared_issuers: consistent.as_ref().map(ready).unwrap_or_default(),
             inconsistent: consistent.err(),
             status,
@@ -76,6 +85,13 @@ impl Service {
             token.is_some_and(|(token, used)| token.uri.matches(&used.label, &used.serial, &used.model))
         };
         if is(Which::Standby) && !is(Which::Issuing) { Which::Standby } else { Which::Issuing }
+    }
+
+    /// The key that signs for this purpose ("issuer", "log"), SHA-256 in hexadecimal: the newest manifest begins with those in use.
+    pub(super) fn key_in_use(&self, purpose: &str) -> Option<String> {
+        let (custody, _) = self.custody.as_ref()?;
+        let key = custody.keys.iter().find(|key| key.purpose == purpose)?;
+        Some(HEXLOWER.encode(&key.spki_sha256))
     }
 
     /// Public keys of the newest manifest that the ledger knows, SHA-256 in hexadecimal.

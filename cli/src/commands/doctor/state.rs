@@ -253,6 +253,7 @@ mod tests {
             grants: Vec::new(),
             agents: 0,
             root_not_after: None,
+            roots: Vec::new(),
             prepared_issuers: 1,
             inconsistent: None,
         }
