@@ -148,17 +148,21 @@ impl PinSource {
             Self::Credential(name) => {
                 let dir = std::env::var_os("CREDENTIALS_DIRECTORY")
                     .ok_or_else(|| unreadable(io::Error::other("CREDENTIALS_DIRECTORY is not set")))?;
-                read_private(&PathBuf::from(dir).join(name)).map_err(unreadable)?
+                regular(&PathBuf::from(dir).join(name)).and_then(read_to_end).map_err(unreadable)?
             }
             Self::File(path) => {
-                let mode = fs::metadata(path).map_err(unreadable)?.mode() & 0o7777;
+                let file = regular(path).map_err(unreadable)?;
+                // Of what was opened: another file may have the name by now.
+                let mode = file.metadata().map_err(unreadable)?.mode() & 0o7777;
                 if mode & 0o077 != 0 {
                     return Err(PinError::TooWide { path: path.clone(), mode });
                 }
-                read_private(path).map_err(unreadable)?
+                read_to_end(file).map_err(unreadable)?
             }
             // Reopening through /proc takes the descriptor without taking it over.
-            Self::Fd(fd) => read_private(Path::new(&format!("/proc/self/fd/{fd}"))).map_err(unreadable)?,
+            Self::Fd(fd) => {
+                fs::File::open(format!("/proc/self/fd/{fd}")).and_then(read_to_end).map_err(unreadable)?
+            }
             Self::Prompt => Zeroizing::new(rpassword::prompt_password(question).map_err(unreadable)?),
             Self::Environment(name) => {
                 tracing::warn!(
@@ -189,9 +193,20 @@ fn environment(name: &str) -> io::Result<Zeroizing<String>> {
     Ok(Zeroizing::new(text.to_owned()))
 }
 
-fn read_private(path: &Path) -> io::Result<Zeroizing<String>> {
+/// Opens a file, and waits for nobody to write into a pipe in its place.
+fn regular(path: &Path) -> io::Result<fs::File> {
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let file = fs::File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let is_file = file.metadata()?.is_file();
+    is_file
+        .then_some(file)
+        .ok_or_else(|| io::Error::other("it is not a regular file; for a pipe there is fd:N"))
+}
+
+fn read_to_end(file: fs::File) -> io::Result<Zeroizing<String>> {
     let mut text = Zeroizing::new(String::with_capacity(PIN_MAX + 2));
-    fs::File::open(path)?.take(PIN_MAX as u64 + 2).read_to_string(&mut text)?;
+    file.take(PIN_MAX as u64 + 2).read_to_string(&mut text)?;
     Ok(text)
 }
 
@@ -256,6 +271,22 @@ mod tests {
     fn a_file_that_others_can_read_is_refused() {
         let (_dir, source) = file(0o440, "1234");
         assert!(matches!(source.read(), Err(PinError::TooWide { mode: 0o440, .. })));
+    }
+
+    #[test]
+    fn a_pipe_in_a_files_place_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pin");
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            &path,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+            0,
+        )
+        .unwrap();
+        let said = PinSource::File(path).read().unwrap_err().to_string();
+        assert!(said.contains("not a regular file"), "{said}");
     }
 
     #[test]
