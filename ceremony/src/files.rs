@@ -3,11 +3,13 @@
 //!
 //! Does not: know what is in them.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, ErrorKind, Read as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::Path;
 
+pub(crate) use hsm_config::durable::sync_dir;
+use hsm_config::durable::{self, beside, parent};
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
@@ -41,9 +43,7 @@ pub(crate) fn open_or_create(path: &Path, max: u64) -> io::Result<File> {
 /// # Errors
 /// The file system's.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let beside = beside(path, bytes, 0o600)?;
-    fs::rename(&beside, path)?;
-    sync_dir(parent(path))
+    durable::replace(path, bytes, 0o600)
 }
 
 /// Writes a new file of this mode as a whole: after a crash there is all of it or none.
@@ -80,31 +80,6 @@ pub fn make_dirs(path: &Path) -> io::Result<()> {
     }
     // The path of a name alone has no parent but the working directory.
     if path.as_os_str().is_empty() || path.is_dir() { Ok(()) } else { Err(ErrorKind::NotADirectory.into()) }
-}
-
-/// Makes the names in a directory durable.
-pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
-}
-
-fn parent(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// A new file beside `path`, under a name that no other process writes to; what a crash left there goes.
-fn beside(path: &Path, bytes: &[u8], mode: u32) -> io::Result<PathBuf> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    let beside = PathBuf::from(name);
-    match fs::remove_file(&beside) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    // O_EXCL follows no link (open(2)).
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    Ok(beside)
 }
 
 fn regular(path: &Path, flags: OFlags) -> io::Result<File> {

@@ -5,6 +5,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use hsm_config::durable;
 use zeroize::Zeroizing;
 
 use crate::error::Failure;
@@ -17,15 +18,12 @@ pub(crate) const SECRET: u32 = 0o600;
 /// Mode of a file that everyone may read.
 pub(crate) const PUBLIC: u32 = 0o644;
 
-/// Replaces a file as a whole: written beside it, synced, renamed, and the directory synced. After a crash there is the old
-/// file or the new one, and perhaps one beside it that is overwritten the next time.
+/// Replaces a file as a whole. After a crash there is the old file or the new one; two commands at once do not mix.
 ///
 /// # Errors
 /// The file system's.
 pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
-    let beside = beside(path);
-    write(&beside, bytes, mode)?;
-    rename(&beside, path)
+    durable::replace(path, bytes, mode).map_err(|error| Failure::file(path, &error))
 }
 
 /// Writes a file, which may be there already, and syncs it.
@@ -51,12 +49,8 @@ pub(crate) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure>
 /// # Errors
 /// The file system's.
 pub(crate) fn rename(from: &Path, to: &Path) -> Result<(), Failure> {
-    let renamed = || -> io::Result<()> {
-        fs::rename(from, to)?;
-        let directory = to.parent().filter(|parent| !parent.as_os_str().is_empty());
-        File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
-    };
-    renamed().map_err(|error| Failure::file(to, &error))
+    let renamed = fs::rename(from, to).and_then(|()| durable::sync_dir(durable::parent(to)));
+    renamed.map_err(|error| Failure::file(to, &error))
 }
 
 /// The name of the file that is written before it takes the place of `path`.
@@ -84,9 +78,12 @@ pub(crate) fn make_private_dir(path: &Path) -> Result<(), Failure> {
 /// # Errors
 /// The file system's, or it is longer.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    read_from(path, File::open(path).map_err(|error| Failure::file(path, &error))?)
+}
+
+fn read_from(path: &Path, file: File) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_LEN + 1).read_to_end(&mut bytes));
-    read.map_err(|error| Failure::file(path, &error))?;
+    file.take(MAX_LEN + 1).read_to_end(&mut bytes).map_err(|error| Failure::file(path, &error))?;
     if bytes.len() as u64 > MAX_LEN {
         return Err(Failure::malformed(path, "it is longer than 1 MiB"));
     }
@@ -98,13 +95,16 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 /// # Errors
 /// As [`read_text`], or others could read it too.
 pub(crate) fn read_private(path: &Path) -> Result<Zeroizing<String>, Failure> {
-    let mode = fs::metadata(path).map_err(|error| Failure::file(path, &error))?.permissions().mode() & 0o7777;
+    let failed = |error: io::Error| Failure::file(path, &error);
+    let file = File::open(path).map_err(failed)?;
+    // Of what was opened: another file may have the name by now.
+    let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o7777;
     if mode & 0o077 != 0 {
         let shown = path.display();
         return Err(Failure::new("KEY_TOO_WIDE", format!("{shown} can be read by others (mode {mode:04o})"))
             .mended_by(format!("chmod 0600 {shown}")));
     }
-    Ok(Zeroizing::new(read_text(path)?))
+    text(path, read_from(path, file)?).map(Zeroizing::new)
 }
 
 /// Reads a text of at most 1 MiB.
@@ -112,7 +112,11 @@ pub(crate) fn read_private(path: &Path) -> Result<Zeroizing<String>, Failure> {
 /// # Errors
 /// As [`read`], or it is no UTF-8.
 pub(crate) fn read_text(path: &Path) -> Result<String, Failure> {
-    String::from_utf8(read(path)?).map_err(|_| Failure::malformed(path, "it is not UTF-8"))
+    text(path, read(path)?)
+}
+
+fn text(path: &Path, bytes: Vec<u8>) -> Result<String, Failure> {
+    String::from_utf8(bytes).map_err(|_| Failure::malformed(path, "it is not UTF-8"))
 }
 
 /// The certificates in a PEM file, DER, in their order; or the one in a DER file.
@@ -158,11 +162,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("key.pem");
         fs::write(&path, "old").unwrap();
-        fs::write(beside(&path), "left behind").unwrap();
+        // Of another command, which is in the middle of its own.
+        fs::write(beside(&path), "half").unwrap();
         replace(&path, b"new", SECRET).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, SECRET);
-        assert!(!beside(&path).exists());
+        assert_eq!(fs::read(beside(&path)).unwrap(), b"half");
     }
 
     #[test]

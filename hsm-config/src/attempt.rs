@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,7 @@ use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, Salt
 use argon2::{Algorithm, Argon2, Params, Version};
 use serde::{Deserialize, Serialize};
 
+use crate::durable;
 use crate::pin::{Pin, PinError};
 
 /// Tries of one PIN whose end is not known, because the process died meanwhile. A token gives away three at the least.
@@ -210,18 +211,9 @@ impl PinGuard {
         }
     }
 
-    /// Replaces the record as a whole: written beside, synced, renamed, and the directory synced.
     fn save(&self, attempts: &[Attempt]) -> Result<(), PinError> {
-        let written = || -> io::Result<()> {
-            let beside = self.path.with_extension("json.new");
-            let mut file =
-                fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-            file.write_all(&serde_json::to_vec(attempts)?)?;
-            file.sync_all()?;
-            fs::rename(&beside, &self.path)?;
-            fs::File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all()
-        };
-        written().map_err(|error| self.failed(error))
+        let text = serde_json::to_vec(attempts).map_err(|error| self.failed(error.into()))?;
+        durable::replace(&self.path, &text, 0o600).map_err(|error| self.failed(error))
     }
 }
 

@@ -9,6 +9,7 @@ mod algorithm;
 mod attempt;
 mod conformance;
 mod data;
+pub mod durable;
 mod error;
 pub mod health;
 mod key;

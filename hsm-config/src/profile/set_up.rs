@@ -1,14 +1,14 @@
 //! The files that a token's module reads, such as softhsm2.conf: written before it is loaded for the first time.
 
-use std::fs::{self, File};
-use std::io::{self, ErrorKind, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use super::DIR;
+use crate::durable;
 
 /// Writes the file where it is missing, and anew where it is what the profile says for another directory: a token that was moved or
-/// copied would else not be found, or be the one that it was copied from. A file that somebody edited stays as it is.
+/// copied would else not be found, or be the one that it was copied from. A file that somebody edited stays as it is. Two processes may set up one token at the same time.
 ///
 /// # Errors
 /// The file system's.
@@ -18,7 +18,7 @@ pub(super) fn file(path: &Path, template: &str, dir: &str) -> io::Result<()> {
         Ok(there) if there == text => Ok(()),
         Ok(there) if is_of_another(&there, template) => {
             tracing::warn!(file = %path.display(), "written anew: it was for another directory");
-            write(path, &text)
+            durable::replace(path, text.as_bytes(), 0o600)
         }
         Ok(there) => {
             if template.contains(DIR) && !there.contains(dir) {
@@ -26,7 +26,7 @@ pub(super) fn file(path: &Path, template: &str, dir: &str) -> io::Result<()> {
             }
             Ok(())
         }
-        Err(error) if error.kind() == ErrorKind::NotFound => write(path, &text),
+        Err(error) if error.kind() == ErrorKind::NotFound => durable::replace(path, text.as_bytes(), 0o600),
         Err(error) => Err(error),
     }
 }
@@ -40,22 +40,6 @@ fn is_of_another(text: &str, template: &str) -> bool {
     let line = rest.lines().next().unwrap_or_default();
     let behind = next.lines().next().unwrap_or_default();
     line.strip_suffix(behind).is_some_and(|dir| template.replace(DIR, dir) == text)
-}
-
-/// As a whole: two processes may set up one token at the same time.
-fn write(path: &Path, text: &str) -> io::Result<()> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    let beside = Path::new(&name);
-    match fs::remove_file(beside) {
-        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(beside)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(beside, path)?;
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
 
 #[cfg(test)]

@@ -1,0 +1,73 @@
+//! Files that are written as a whole, and durably: after a crash there is what was there or what is new.
+//!
+//! Does not: know what is in them.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+/// Writes a file of this mode in place of what was there. A link is replaced, and not followed.
+///
+/// # Errors
+/// The file system's.
+pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let beside = beside(path, bytes, mode)?;
+    fs::rename(&beside, path)?;
+    sync_dir(parent(path))
+}
+
+/// A new file beside `path`, synced, under a name that no other process writes to; what a crash left there goes.
+///
+/// # Errors
+/// The file system's.
+pub fn beside(path: &Path, bytes: &[u8], mode: u32) -> io::Result<PathBuf> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    let beside = PathBuf::from(name);
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    // O_EXCL follows no link (open(2)).
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    Ok(beside)
+}
+
+/// Makes the names in a directory durable.
+///
+/// # Errors
+/// The file system's.
+pub fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// The directory that names `path`.
+pub fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt as _, symlink};
+
+    use super::*;
+
+    #[test]
+    fn what_is_replaced_is_whole_private_and_no_link() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, kept) = (dir.path().join("file"), dir.path().join("kept"));
+        fs::write(&kept, "precious").unwrap();
+        symlink(&kept, &path).unwrap();
+        // Another process is in the middle of the same.
+        let other = dir.path().join("file.1.new");
+        fs::write(&other, "half").unwrap();
+        replace(&path, b"new", 0o600).unwrap();
+        let metadata = fs::symlink_metadata(&path).unwrap();
+        assert_eq!((metadata.is_file(), metadata.mode() & 0o7777), (true, 0o600));
+        assert_eq!((fs::read(&path).unwrap(), fs::read(&kept).unwrap()), (b"new".into(), b"precious".into()));
+        assert_eq!(fs::read(&other).unwrap(), b"half");
+    }
+}
