@@ -78,8 +78,8 @@ impl Token {
         Self::find(module, &TokenUri::with_label(label).map_err(|_| TokenError::Malformed("no label"))?)
     }
 
-    /// Gives a token that was just initialised its first user PIN (PKCS#11 v3.1 §5.5.8). One that has a user PIN, or holds anything, is
-    /// somebody's, and stays as it is. The SO PIN is tried once (invariant I7).
+    /// Gives a token that was just initialised its first user PIN (PKCS#11 v3.1 §5.5.8). One that holds anything is somebody's, and stays
+    /// as it is. CKF_USER_PIN_INITIALIZED is for the caller: tpm2-pkcs11 1.9 shows it from the first. The SO PIN is tried once (invariant I7).
     ///
     /// # Errors
     /// It is such a token, the SO PIN is refused, or the module refuses.
@@ -88,7 +88,7 @@ impl Token {
         let session = self.session()?;
         let (_, _alone) = self.module.alone();
         // Public objects are seen without a login; every key that is made here has a public half.
-        if self.info().user_pin_set || !session.raw().find_objects(&[])?.is_empty() {
+        if !session.raw().find_objects(&[])?.is_empty() {
             return Err(TokenError::Malformed("that it is in use: no PIN of it was set"));
         }
         let login = || session.raw().login(UserType::So, so_pin.secret());

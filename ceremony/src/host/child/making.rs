@@ -41,7 +41,8 @@ pub(super) fn find_or_make(
     make(config, &module, guard, probe, begun).map(|(token, pin)| Some((token, Some(pin))))
 }
 
-/// Whether a crash left it without a user PIN, after it was initialised here: then its SO PIN is still there.
+/// Whether a crash left it without a user PIN, after it was initialised here: then its SO PIN is still there. Not seen of a token that shows
+/// CKF_USER_PIN_INITIALIZED too early (tpm2-pkcs11 1.9).
 pub(super) fn is_half_made(config: &TokenConfig, token: &Token) -> bool {
     !token.info().user_pin_set && so_pin_file(config).exists()
 }
