@@ -4,6 +4,7 @@
 //! machine, and each command goes on from what it finds there.
 
 mod approve;
+mod carried_out;
 pub(super) mod charters;
 mod describe;
 pub(super) mod execute;

@@ -83,11 +83,8 @@ fn each_kind_of_note_says_in_plain_words_what_it_allows() {
     // Claims from which officers excuse a token.
     let note = house.cell.path("root-2/plan.note");
     let text = fs::read_to_string(&note).unwrap();
-    fs::write(
-        &note,
-        text.replacen("label: rootcellar root\n", "label: rootcellar root\nexception: copyable\n", 1),
-    )
-    .unwrap();
+    let attributes = text.lines().find(|line| line.starts_with("attributes: ")).unwrap();
+    fs::write(&note, text.replacen(attributes, &format!("{attributes}\nexception: copyable"), 1)).unwrap();
     says(&house, "root-2", &["EXCUSED from these claims of custody: copyable."]);
 
     plan(&["root-crl", "--number", "7", "--revoke", "1a2b3c=key-compromise"], "crl");

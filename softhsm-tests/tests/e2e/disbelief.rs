@@ -85,7 +85,8 @@ fn a_key_that_was_there_is_not_taken_for_a_new_one() {
     execute(&house, "issuer-2").ok();
     assert_eq!(objects(&house), 6, "another key was made");
     assert_ne!(cka_id(&house, "issuer-2"), issuer);
-    // The same plan from a copy of its directory: its key is there, and this directory did not make it.
+    // The same plan from a copy of its directory, by another officer: its key is there, and this directory did not make it.
+    fs::remove_dir_all(house.cell.officer_dir().join("carried-out")).unwrap();
     let copy = house.cell.path("copy");
     fs::create_dir(&copy).unwrap();
     fs::copy(house.cell.path("issuer-2/plan.note"), copy.join("plan.note")).unwrap();
@@ -203,6 +204,46 @@ fn what_else_lies_in_a_directory_is_not_signed_along() {
     fs::write(&transcript, &whole).unwrap();
     house.cell.run(&["ceremony", "approve", "--yes", "root-2"]).ok();
     house.cell.run(&["ceremony", "import", "root-2"]).ok();
+}
+
+/// One approval, one ceremony: whoever has a copy of the directory has no second certificate and no other transcript of it.
+#[test]
+fn a_plan_is_carried_out_once() {
+    let house = house();
+    approved(&house, "crl", &["root-crl", "--number", "1"]);
+    fs::create_dir(house.cell.path("copy")).unwrap();
+    fs::copy(house.cell.path("crl/plan.note"), house.cell.path("copy/plan.note")).unwrap();
+    execute(&house, "crl").ok();
+    let said = execute(&house, "copy").fails(1);
+    assert!(said.contains("this plan was carried out"), "{said}");
+    assert!(!house.cell.path("copy/record.jsonl").exists());
+    // The same once more is the same.
+    execute(&house, "crl").ok();
+    // What the record says of the token, or the transcript, is not what was there.
+    let kept = fs::read_to_string(house.cell.path("crl/record.jsonl")).unwrap();
+    forge(&house, "crl", |record| {
+        record.replace("\"attestation\":\"none\"", "\"attestation\":\"FIPS 140-3 level 3\"")
+    });
+    assert_ne!(fs::read_to_string(house.cell.path("crl/record.jsonl")).unwrap(), kept);
+    let said = execute(&house, "crl").fails(1);
+    assert!(said.contains("was carried out here"), "{said}");
+    fs::write(house.cell.path("crl/record.jsonl"), kept).unwrap();
+    let transcript = house.cell.path("crl/transcript.note");
+    let whole = fs::read_to_string(&transcript).unwrap();
+    let read = Transcript::read(&Note::unsigned(&whole).unwrap()).unwrap();
+    let mut told = read.clone();
+    for (name, value) in &mut told.fields {
+        if name == "attestation" {
+            "FIPS 140-3 level 3".clone_into(value);
+        }
+    }
+    assert_ne!(told.fields, read.fields);
+    fs::write(&transcript, told.draft().unwrap().text()).unwrap();
+    let said = house.cell.run(&["ceremony", "approve", "--yes", "crl"]).fails(1);
+    assert!(said.contains("was carried out here"), "{said}");
+    fs::write(&transcript, &whole).unwrap();
+    house.cell.run(&["ceremony", "approve", "--yes", "crl"]).ok();
+    house.cell.run(&["ceremony", "import", "crl"]).ok();
 }
 
 /// `issuer prepare` asks nobody: it signs its own plan, and nothing that lay there before.

@@ -64,7 +64,7 @@ fn cut_short_at_every_step_it_goes_on() {
 
 /// As it was before the ceremony was first executed.
 fn afresh(cell: &Cell) {
-    for dir in ["share/rootcellar", "alice/token"] {
+    for dir in ["share/rootcellar", "alice/token", "alice/carried-out"] {
         let _ = fs::remove_dir_all(cell.path(dir));
     }
     for file in ["found/record.jsonl", "found/transcript.note", "found/bundle.note", "alice/root.pin"] {

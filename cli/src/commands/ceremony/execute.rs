@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use super::ground::Tool;
 use super::in_force::InForce;
-use super::{charters, rehearse};
+use super::{carried_out, charters, rehearse};
 use crate::error::Failure;
 use crate::output::{Page, Show};
 use crate::session::Session;
@@ -105,6 +105,7 @@ fn carry_out(session: &Session, args: &Execute) -> Result<Option<Report>, Failur
     let charter = charters::in_force(session, &dir)?;
     let approved = approve(session, &dir, &note, &charter)?;
     may_be(session, approved.plan())?;
+    carried_out::demand_once(session, &dir, &approved)?;
     let before = InForce::before(session, approved.plan(), &charter)?;
     if let Some(before) = &before {
         spares(approved.plan(), before, args.offline)?;
@@ -120,7 +121,7 @@ fn carry_out(session: &Session, args: &Execute) -> Result<Option<Report>, Failur
     match progress {
         Progress::Elsewhere(tokens) => report.waits_for = tokens,
         Progress::Done => {
-            report.bundle = leave(&dir, &approved, &note, &record, (&charter, before.as_ref()))?;
+            report.bundle = leave(session, &dir, &approved, &note, &record, (&charter, before.as_ref()))?;
             report.done = true;
         }
     }
@@ -129,6 +130,7 @@ fn carry_out(session: &Session, args: &Execute) -> Result<Option<Report>, Failur
 
 /// Leaves the transcript and the bundle that follows, for officers to sign, where they are not there already: whether there is a bundle.
 fn leave(
+    session: &Session,
     dir: &Directory,
     approved: &ApprovedPlan,
     note: &Note,
@@ -143,6 +145,7 @@ fn leave(
     let contents = bundles::after(&evidence, charter, before.map(Bundle::contents));
     let contents = contents.map_err(|error| failed(&error))?;
     let draft = done.draft().map_err(|error| failed(&error))?;
+    carried_out::remember(session, approved, &draft)?;
     let bundle = contents.map(|contents| contents.draft().map_err(|error| failed(&error))).transpose()?;
     for (name, note) in [(directory::TRANSCRIPT, Some(&draft)), (directory::BUNDLE, bundle.as_ref())] {
         let Some(note) = note else { continue };

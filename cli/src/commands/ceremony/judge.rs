@@ -13,7 +13,7 @@ use ledger::text::Kind;
 use sha2::{Digest as _, Sha256};
 
 use super::in_force::InForce;
-use super::{charters, describe};
+use super::{carried_out, charters, describe};
 use crate::error::Failure;
 use crate::session::Session;
 
@@ -76,7 +76,9 @@ fn evidence(
         .ok_or_else(|| Failure::new("NOT_SIGNED", "the transcript has no plan"))?;
     let before = InForce::before(session, &plan, &charter)?.map(|before| before.bundle);
     let anchors = before.as_ref().map(|bundle| bundle.anchors().to_vec()).unwrap_or_default();
-    Ok((Evidence::of_unsigned(transcript, &charter, &anchors)?, before))
+    let evidence = Evidence::of_unsigned(transcript, &charter, &anchors)?;
+    carried_out::demand_same(session, evidence.plan.sha256(), transcript)?;
+    Ok((evidence, before))
 }
 
 /// Whether the bundle is the one to which the transcript leads, from the bundle in force.
@@ -90,6 +92,10 @@ fn follows(
     let (evidence, before) = evidence(session, dir, transcript)?;
     if Plan::read(plan).map_err(|error| refused(&error))? != *evidence.plan.plan() {
         return Err(refused(&"the transcript is of another plan than the one beside it"));
+    }
+    if before.as_ref().is_some_and(|before| before.contents() == contents) {
+        // In force already.
+        return Ok(());
     }
     let charter = charters::in_force(session, dir)?;
     let expected = bundles::after(&evidence, &charter, before.as_ref().map(Bundle::contents));
