@@ -141,6 +141,10 @@ impl Terms {
         if keys.is_empty() || !text::distinct(&keys) || !text::distinct(&names) {
             return Err(TextError::Count("officer"));
         }
+        // Other letters look like these, and an officer is read by name.
+        if !names.iter().all(|name| name.as_str().is_ascii()) {
+            return Err(TextError::Value { line: 5, key: "officer" });
+        }
         if self.revision == 0 {
             return Err(TextError::Value { line: 3, key: "revision" });
         }

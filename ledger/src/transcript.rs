@@ -167,7 +167,8 @@ pub fn altered(bytes: &[u8]) -> Option<String> {
 
 /// The text without its last newline, and the signatures.
 fn split_signatures(bytes: &[u8]) -> (&[u8], &[u8]) {
-    let end = bytes.windows(2).rposition(|pair| pair == b"\n\n").unwrap_or(bytes.len());
+    let unsigned = bytes.strip_suffix(b"\n").map_or(bytes.len(), <[u8]>::len);
+    let end = bytes.windows(2).rposition(|pair| pair == b"\n\n").unwrap_or(unsigned);
     bytes.split_at(end)
 }
 

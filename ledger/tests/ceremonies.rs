@@ -169,6 +169,8 @@ fn a_transcript_carries_its_plan_and_its_approvals() {
     let sections: Vec<&str> = read.sections("key").map(|lines| lines[1].1.as_str()).collect();
     assert_eq!(sections, ["0a", "0b"]);
     assert_eq!(altered(note.to_string().as_bytes()), None);
+    // What nobody has signed yet is not altered for that.
+    assert_eq!(altered(transcript().draft().unwrap().text().as_bytes()), None);
 }
 
 #[test]

@@ -133,6 +133,7 @@ fn quorum_and_officers_are_bounded() {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         assert!(terms(revision, quorum, &names).draft().is_err(), "{revision} {quorum} {officers}");
     }
+    assert!(terms(1, 1, &["\u{430}lice"]).draft().is_err(), "a letter that looks like another");
     let names: Vec<String> = (0..32).map(|i| format!("o{i}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let note = signed(terms(1, 32, &names).draft().unwrap(), &names);

@@ -81,7 +81,8 @@ pub(super) fn run(session: &Session, args: &Doctor) -> Result<(), Failure> {
     }
     let other = if which == Which::Issuing { Which::Standby } else { Which::Issuing };
     if other.config(&config).is_some() {
-        checkup.note("the other token", token::other(look_at(session, &config, other, false, None)));
+        let facts = look_at(session, &config, other, false, None);
+        checkup.note("the other token", token::other(facts, service.is_some()));
     }
     note_algorithms(&mut checkup, &kinds);
     if let Some(service) = &service {

@@ -63,7 +63,7 @@ fn prepare(session: &Session, out: &Path) -> Result<(), Failure> {
     let charter = InForce::known(session)?.charter;
     if charter.quorum() > 1 {
         return Err(Failure::usage(format!("{} officers approve a ceremony of this cell", charter.quorum()))
-            .mended_by(format!("rootcellar ceremony plan issuer --out {}", out.display())));
+            .mended_by(format!("rootcellar ceremony plan issuer --token standby --out {}", out.display())));
     }
     let dir = out.to_owned();
     super::ceremony::plan_issuer(session, &dir)?;

@@ -87,6 +87,9 @@ pub(super) fn run(session: &Session, args: &Officer) -> Result<(), Failure> {
 fn create(session: &Session, args: &Create) -> Result<(), Failure> {
     let config = session.config()?;
     let cell = args.cell.as_ref().unwrap_or(config.cell());
+    if !args.name.is_ascii() {
+        return Err(Failure::usage("an officer's name is of ASCII letters: others look like them"));
+    }
     let name: KeyName = format!("{cell}/officer/{}", args.name)
         .parse()
         .map_err(|error| Failure::usage(format!("{}: {error}", args.name)))?;
@@ -115,6 +118,12 @@ fn create(session: &Session, args: &Create) -> Result<(), Failure> {
         OfficerKey::create(&path, name, &seed)
     };
     let key = key.map_err(|error| Failure::malformed(&path, error))?;
+    if !args.passphrase {
+        tracing::warn!(
+            "whoever reads {} is this officer: --passphrase or --in-token keep it better",
+            path.display()
+        );
+    }
     session.output().say(&Key { officer: key.key().to_string(), file: path })
 }
 

@@ -103,6 +103,7 @@ fn each_kind_of_note_says_in_plain_words_what_it_allows() {
             "The issuer certificate is SHA-256",
         ],
     );
+    says(&house, "issuer-2/bundle.note", &["COMPARE: the key \"issuer\" is SHA-256"]);
     plan(&["retirement", "--key", key(&made, "issuer"), "--token", "issuing"], "end");
     says(
         &house,

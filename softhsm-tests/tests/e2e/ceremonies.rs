@@ -103,6 +103,8 @@ async fn two_of_three_found_a_cell_that_serves() {
         }
     });
     officers.execute().ok();
+    let unsigned = officers.verify("found/transcript.note").fails(1);
+    assert!(unsigned.contains("not signed") && unsigned.contains("ceremony approve"), "{unsigned}");
     // The transcript needs an officer who was present, the bundle a quorum.
     let said = officers.run("alice", &["ceremony", "import", "found"]).fails(1);
     assert!(said.contains("signed"), "{said}");

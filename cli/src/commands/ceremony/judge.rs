@@ -43,9 +43,7 @@ pub(super) fn judge(session: &Session, dir: &Directory, note: &Note) -> Result<V
         Some(Kind::Bundle) => {
             let contents = Contents::read(note).map_err(|error| refused(&error))?;
             match (plan, read(dir, directory::TRANSCRIPT)?) {
-                (Some(plan), Some(transcript)) => {
-                    follows(session, dir, (&plan, &transcript), &contents).map(|()| Vec::new())
-                }
+                (Some(plan), Some(transcript)) => follows(session, dir, (&plan, &transcript), &contents),
                 (Some(_), None) => {
                     Err(refused(&"a trust bundle lies beside a plan that was not carried out"))
                 }
@@ -81,13 +79,13 @@ fn evidence(
     Ok((evidence, before))
 }
 
-/// Whether the bundle is the one to which the transcript leads, from the bundle in force.
+/// Demands that the bundle is the one to which the transcript leads, from the bundle in force; gives what the transcript proves.
 fn follows(
     session: &Session,
     dir: &Directory,
     (plan, transcript): (&Note, &Note),
     contents: &Contents,
-) -> Result<(), Failure> {
+) -> Result<Vec<String>, Failure> {
     let refused = |why: &dyn std::fmt::Display| Failure::new("NOT_SIGNED", why);
     let (evidence, before) = evidence(session, dir, transcript)?;
     if Plan::read(plan).map_err(|error| refused(&error))? != *evidence.plan.plan() {
@@ -95,7 +93,7 @@ fn follows(
     }
     if before.as_ref().is_some_and(|before| before.contents() == contents) {
         // In force already.
-        return Ok(());
+        return Ok(describe::proven(&evidence));
     }
     let charter = charters::in_force(session, dir)?;
     let expected = bundles::after(&evidence, &charter, before.as_ref().map(Bundle::contents));
@@ -104,7 +102,7 @@ fn follows(
         return Err(refused(&"a trust bundle lies beside a ceremony that changes none"));
     }
     if expected.as_ref() == Some(contents) {
-        return Ok(());
+        return Ok(describe::proven(&evidence));
     }
     let number = before.map_or(0, |bundle| bundle.number());
     Err(refused(&format!(

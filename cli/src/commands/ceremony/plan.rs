@@ -157,6 +157,11 @@ fn plan(
             terms.retirement(key, &place(args.token)?)
         }
         Plan::RootCrl(args) => {
+            // The newest root is seldom the one that signed what is revoked.
+            if args.signer.is_none() && bundle.anchors().len() > 1 {
+                return Err(Failure::usage("the trust bundle has several roots: say which signs")
+                    .mended_by("the same with --signer SHA256, of the public key of the root that issued what is revoked"));
+            }
             let revoked: Result<Vec<Revoke>, Failure> = args.revoke.iter().map(|text| revoke(text)).collect();
             terms.root_crl(
                 root_in(&place(Which::Root)?, signer(bundle, args.signer.as_ref())?),

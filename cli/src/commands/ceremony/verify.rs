@@ -128,6 +128,9 @@ fn sha256(der: &[u8]) -> String {
 impl From<EvidenceError> for Failure {
     fn from(error: EvidenceError) -> Self {
         let failure = Self::new("NOT_VERIFIED", &error);
+        if error.lacks_a_signature() {
+            return failure.mended_by("rootcellar ceremony approve, by an officer who was present");
+        }
         if error.lacks_a_root() {
             return failure.mended_by("the same with --anchors FILE, of the roots that were there before");
         }

@@ -58,6 +58,13 @@ struct Verified {
 impl Show for Verified {
     fn show(&self, page: &mut Page) {
         page.field("ok", "the log holds exactly this manifest");
+        let strangers = self.placed.manifest.unknown();
+        if strangers > 0 {
+            page.field(
+                "BESIDE",
+                format!("{strangers} private keys in the token are nobody's (`unknown` below)"),
+            );
+        }
         page.field("log", format!("{}, checkpoint over {} entries", self.log, self.checkpoint_size));
         let age = duration(self.age_secs.max(0).unsigned_abs());
         if self.age_secs > LATE_SECS {

@@ -115,6 +115,11 @@ impl Manifest {
         let unfit = |key: &Key| key.flaw.as_ref().map(|flaw| format!("{} key: {flaw}", key.purpose));
         ours.into_iter().find_map(unfit).or(seen)
     }
+
+    /// How many private keys of the token no trust bundle names.
+    pub(super) fn unknown(&self) -> usize {
+        self.keys.iter().filter(|key| key.purpose == UNKNOWN).count()
+    }
 }
 
 impl Key {

@@ -38,7 +38,7 @@ pub(super) fn readiness(service: &Service) -> Vec<Finding> {
                     "systemctl restart rootcellar (or rootcellar serve, anew), once the source is looked at (docs/custody.md)",
                 ),
                 Obstacle::JournalDamaged => ("journal.damaged", "rootcellar journal restore FILE"),
-                Obstacle::IssuerNotValid => ("issuer.not-valid", "rootcellar issuer activate SHA256, of another"),
+                Obstacle::IssuerNotValid => ("issuer.not-valid", "rootcellar issuer activate"),
                 Obstacle::Unspecified => ("service.not-ready", "rootcellar status"),
             };
             Finding::critical(check, "the service does not issue", reason).mended_by(fix)
@@ -191,7 +191,7 @@ pub(super) fn second_issuer(service: &Service) -> Vec<Finding> {
     let none = service.prepared_issuers == 0;
     let finding = "no second issuer is prepared: where the issuer's key is lost, nothing is issued until a ceremony makes one";
     none.then(|| {
-        Finding::info("issuer.second", finding, "none").mended_by("rootcellar issuer prepare --out issuer-2")
+        Finding::info("issuer.second", finding, "none").mended_by("rootcellar issuer prepare --out issuer-2; of several officers: rootcellar ceremony plan issuer --token standby --out issuer-2")
     })
     .into_iter()
     .collect()

@@ -46,9 +46,17 @@ pub(super) fn flags(facts: &Facts) -> Vec<Finding> {
 
 /// The service's token that is not in use: whether it is there and would let someone in. Nobody logs in to it: what only stands ready costs no
 /// PIN try.
-pub(super) fn other(facts: Result<Facts, Failure>) -> Vec<Finding> {
+pub(super) fn other(facts: Result<Facts, Failure>, serves: bool) -> Vec<Finding> {
     match facts {
         Ok(facts) => flags(&facts),
+        Err(failure) if !serves => {
+            let finding = "the service does not answer, and one of its tokens is not there: where the key that signs was in it, another takes over";
+            vec![
+                Finding::critical("token.other", finding, failure.to_string()).mended_by(
+                    "rootcellar issuer list, then rootcellar issuer activate (docs/custody-drill.md)",
+                ),
+            ]
+        }
         Err(failure) => {
             let finding =
                 "the service's other token is not there: where the one in use is lost, none takes over";

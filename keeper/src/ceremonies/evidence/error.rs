@@ -1,5 +1,6 @@
 //! Why a transcript proves nothing.
 
+use ledger::note::NoteError;
 use ledger::plan::PlanError;
 use ledger::transcript::TranscriptError;
 
@@ -45,6 +46,11 @@ pub enum EvidenceError {
 }
 
 impl EvidenceError {
+    /// Whether an officer's signature is all that is missing.
+    pub fn lacks_a_signature(&self) -> bool {
+        matches!(self, Self::Transcript(TranscriptError::Note(NoteError::Unsigned)))
+    }
+
     /// Whether a root that was there before is all that is missing.
     pub fn lacks_a_root(&self) -> bool {
         matches!(self, Self::Step { why, .. } if why == NO_SIGNER)
