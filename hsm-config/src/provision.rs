@@ -88,8 +88,13 @@ impl Token {
         let session = self.session()?;
         let (_, _alone) = self.module.alone();
         // Public objects are seen without a login; every key that is made here has a public half.
-        if !session.raw().find_objects(&[])?.is_empty() {
-            return Err(TokenError::Malformed("that it is in use: no PIN of it was set"));
+        // Objects of other classes are the module's own: Kryoptic shows its profiles in a new token (PKCS#11 v3.1 §4.13).
+        for class in
+            [ObjectClass::PUBLIC_KEY, ObjectClass::PRIVATE_KEY, ObjectClass::CERTIFICATE, ObjectClass::DATA]
+        {
+            if !session.raw().find_objects(&[Attribute::Class(class)])?.is_empty() {
+                return Err(TokenError::Malformed("that it is in use: no PIN of it was set"));
+            }
         }
         let login = || session.raw().login(UserType::So, so_pin.secret());
         guard.attempt(&self.info().name(), so_pin, login, is_of_the_pin)??;
