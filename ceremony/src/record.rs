@@ -203,8 +203,13 @@ impl Record {
 
     /// The newest event for which `pick` has a value.
     pub fn last<'a, T>(&'a self, pick: impl Fn(&'a Event) -> Option<T>) -> Option<T> {
-        self.events.iter().rev().find_map(pick)
+        last(&self.events, pick)
     }
+}
+
+/// The newest of these events for which `pick` has a value.
+pub(crate) fn last<'a, T>(events: &'a [Event], pick: impl Fn(&'a Event) -> Option<T>) -> Option<T> {
+    events.iter().rev().find_map(pick)
 }
 
 /// Whether this can be what a crash left of a line: its beginning, or all of it without its end; and room that was never written to.

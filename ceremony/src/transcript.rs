@@ -14,7 +14,7 @@ use ledger::transcript::Transcript;
 use sha2::{Digest, Sha256};
 
 use crate::host::KeyFacts;
-use crate::record::{Event, Record};
+use crate::record::{self, Event, Record};
 use openings::Openings;
 pub(crate) use openings::of_token;
 
@@ -107,9 +107,8 @@ impl<'a> Told<'a> {
         Ok(lines.0)
     }
 
-    /// The newest event for which `pick` has a value.
     fn last<T>(&self, pick: impl Fn(&'a Event) -> Option<T>) -> Option<T> {
-        self.events.iter().rev().find_map(pick)
+        record::last(self.events, pick)
     }
 
     fn made(&self, lines: &mut Lines, step: usize) -> Result<(), TranscriptGap> {
@@ -143,24 +142,20 @@ impl<'a> Told<'a> {
     }
 
     fn signed(&self, lines: &mut Lines, step: usize, kind: &'static str) -> Result<(), TranscriptGap> {
-        let at_ms = self.last(|event| match event {
-            Event::Composed { step: of, at_ms, .. } if *of == step => Some(*at_ms),
-            _ => None,
-        });
-        let der = self.last(|event| match event {
-            Event::Signed { step: of, der } if *of == step => Some(der),
-            _ => None,
-        });
-        let (at_ms, der) = at_ms.zip(der).ok_or(TranscriptGap::Missing(kind))?;
-        let der = octets(der)?;
         let composed = self.events.iter().filter_map(|event| match event {
             Event::Composed { step: of, tbs, at_ms } if *of == step => Some((tbs, *at_ms)),
             _ => None,
         });
-        // All but the last one: nobody can say whether they were signed before the crash.
-        let mut composed: Vec<_> = composed.collect();
-        composed.pop();
-        for (tbs, at_ms) in composed {
+        let composed: Vec<_> = composed.collect();
+        let der = self.last(|event| match event {
+            Event::Signed { step: of, der } if *of == step => Some(der),
+            _ => None,
+        });
+        let ((&(_, at_ms), before), der) =
+            composed.split_last().zip(der).ok_or(TranscriptGap::Missing(kind))?;
+        let der = octets(der)?;
+        // Nobody can say whether those before the last one were signed before the crash.
+        for &(tbs, at_ms) in before {
             let tbs = octets(tbs)?;
             let unsigned = certs::compose::join(&tbs, SignatureAlgorithm::EcdsaP256Sha256, &[0]);
             let serial = CertificateSummary::parse(&unsigned, ATTRIBUTES_OID).map(|summary| summary.serial);
@@ -188,17 +183,19 @@ impl<'a> Told<'a> {
         lines.line("cka-id", &key.id);
         lines.line("cka-label", &key.label);
         lines.line("public-key-sha256", key.spki_sha256());
-        let proof = proof.as_ref().and_then(|proof| HEXLOWER.decode(proof.as_bytes()).ok());
-        let proof = proof.filter(|proof| {
-            csr::check_farewell(proof, &self.plan_sha256).is_ok_and(|farewell| {
-                HEXLOWER.encode(&farewell.public_key().spki_sha256()) == key.spki_sha256()
-            })
-        });
+        let proof = proof.as_ref().and_then(|proof| farewell(proof, &self.plan_sha256, &key.spki_sha256()));
         lines.line("proof", proof.map_or_else(|| NO_PROOF.to_owned(), |proof| BASE64.encode(&proof)));
         lines.line("objects", objects);
         lines.line("looked-for", "not found");
         Ok(())
     }
+}
+
+/// A key's word that it is there for a plan to destroy, DER; none of what is not that, or another key's or plan's.
+pub(crate) fn farewell(proof: &str, plan_sha256: &[u8; 32], spki_sha256: &str) -> Option<Vec<u8>> {
+    let proof = HEXLOWER.decode(proof.as_bytes()).ok()?;
+    let key = csr::check_farewell(&proof, plan_sha256).ok()?.public_key().spki_sha256();
+    (HEXLOWER.encode(&key) == spki_sha256).then_some(proof)
 }
 
 /// Whether a plan names the key of a root that was there before.

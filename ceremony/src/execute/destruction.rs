@@ -7,6 +7,7 @@ use ledger::plan::{Destroy, KeyRef};
 use super::{ExecuteError, Execution, decoded, internal};
 use crate::host::{HostError, KeyFacts, TokenHost};
 use crate::record::Event;
+use crate::transcript::farewell;
 
 impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Open> {
     /// Destroys a key, and gives the token for which the step waits. That it is about to be is written down first, with the key's own word: it
@@ -45,7 +46,9 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
             }
             (Some(key), began) => {
                 let proof = began.and_then(|(_, proof)| proof);
-                if !proof.is_some_and(|proof| self.is_proof(&proof, spki_sha256)) {
+                let plan_sha256 = self.ground.plan.sha256();
+                let is_its = |proof: String| farewell(&proof, &plan_sha256, &key.spki_sha256()).is_some();
+                if !proof.is_some_and(is_its) {
                     let proof = self.farewell(&destroy.token, &key)?;
                     self.write(Event::Destroying { step, key: Box::new(key), proof })?;
                 }
@@ -83,13 +86,6 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
         };
         let request = certs::compose::join(&info, SignatureAlgorithm::of(public_key.kind()), &signature);
         Ok(csr::check_farewell(&request, &plan_sha256).is_ok().then(|| HEXLOWER.encode(&request)))
-    }
-
-    /// Whether these octets are this key's word for this plan.
-    fn is_proof(&self, proof: &str, spki_sha256: [u8; 32]) -> bool {
-        let proof = HEXLOWER.decode(proof.as_bytes()).unwrap_or_default();
-        csr::check_farewell(&proof, &self.ground.plan.sha256())
-            .is_ok_and(|farewell| farewell.public_key().spki_sha256() == spki_sha256)
     }
 }
 

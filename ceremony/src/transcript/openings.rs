@@ -98,7 +98,7 @@ fn all<'a>(told: &Told<'a>) -> Vec<Opening<'a>> {
                 }
             }
             Event::Made { step, .. } | Event::Signed { step, .. } | Event::Destroyed { step, .. } => {
-                let uri = told.plan.steps.get(*step).map(token_of);
+                let uri = told.plan.steps.get(*step).map(Step::token);
                 for opening in &mut openings {
                     opening.steps.retain(|done| done != step);
                 }
@@ -110,15 +110,6 @@ fn all<'a>(told: &Told<'a>) -> Vec<Opening<'a>> {
         }
     }
     openings
-}
-
-fn token_of(step: &Step) -> &str {
-    match step {
-        Step::MakeKey(make) => &make.token,
-        Step::Certify(certify) => &certify.token,
-        Step::MakeCrl(crl) => &crl.token,
-        Step::Destroy(destroy) => &destroy.token,
-    }
 }
 
 impl Opening<'_> {
