@@ -13,7 +13,7 @@ use crossbeam_channel::Sender;
 use ledger::bundle::{Bundle, IssuerState};
 use ledger::custody::{UNKNOWN, differences};
 use ledger::entry::{Custody, KeyCustody, KeyState, Reference};
-use ledger::note::VerifierKey;
+use ledger::note::{KeyName, VerifierKey};
 use sha2::{Digest as _, Sha256};
 
 use crate::journal::{JournalError, Reader};
@@ -75,13 +75,14 @@ impl Manifests {
 /// Names a key that is not in use, where the trust bundle knows it: an issuer that stands ready or is retired, another key of the log.
 fn recognise(key: &mut KeyCustody, bundle: &Bundle) {
     let line = bundle.issuers().iter().find(|line| line.spki_sha256 == *key.spki_sha256);
-    let mut logs = bundle.logs().iter().flat_map(|log| &log.keys);
-    let is_this = |log: &VerifierKey| Sha256::digest(trust::spki_of(log)).as_slice() == key.spki_sha256;
+    let is_this = |(_, log): (&KeyName, &VerifierKey)| {
+        Sha256::digest(trust::spki_of(log)).as_slice() == key.spki_sha256
+    };
     let (purpose, state) = match line.map(|line| line.state) {
         Some(IssuerState::Prepared) => ("issuer", KeyState::PreActivation),
         Some(IssuerState::Active) => ("issuer", KeyState::Active),
         Some(IssuerState::Retired) => ("issuer", KeyState::Deactivated),
-        None if logs.any(is_this) => ("log", KeyState::Active),
+        None if bundle.contents().log_keys().any(is_this) => ("log", KeyState::Active),
         None => return,
     };
     purpose.clone_into(&mut key.purpose);

@@ -10,7 +10,7 @@ pub use issuer::{IssuerLine, IssuerState};
 pub use log::Log;
 
 use crate::charter::{Approvals, Charter, NotApproved};
-use crate::note::{Note, NoteError};
+use crate::note::{KeyName, Note, NoteError, VerifierKey};
 use crate::text::{self, Kind, Reader, TextError, Writer};
 
 /// Most trust anchors: a root, the next one, and room for mergers of cells.
@@ -108,6 +108,17 @@ impl Contents {
     /// [`BundleError::Text`].
     pub fn read(note: &Note) -> Result<Self, BundleError> {
         Ok(Self::parse(note.text())?)
+    }
+
+    /// The same as the one that follows under a charter of this revision.
+    #[must_use]
+    pub fn following(&self, charter_revision: u64) -> Self {
+        Self { number: self.number + 1, charter_revision, ..self.clone() }
+    }
+
+    /// Every key of every log, with the log's origin.
+    pub fn log_keys(&self) -> impl Iterator<Item = (&KeyName, &VerifierKey)> {
+        self.logs.iter().flat_map(|log| log.keys.iter().map(move |key| (&log.origin, key)))
     }
 
     fn active_issuers(&self) -> impl Iterator<Item = [u8; 32]> {

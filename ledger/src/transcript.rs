@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::charter::{Approvals, Charter, NotApproved};
 use crate::note::{Note, NoteError};
+use crate::plan::{Plan, PlanError};
 use crate::text::{Kind, Reader, TextError, Writer};
 
 /// Most lines.
@@ -86,6 +87,14 @@ impl Transcript {
     /// [`TranscriptError::Note`].
     pub fn plan_note(&self) -> Result<Note, TranscriptError> {
         Ok(Note::parse(self.plan.as_bytes())?)
+    }
+
+    /// The plan, which nobody is asked to have approved.
+    ///
+    /// # Errors
+    /// [`PlanError::Note`], [`PlanError::Text`].
+    pub fn plan(&self) -> Result<Plan, PlanError> {
+        Plan::read(&Note::parse(self.plan.as_bytes())?)
     }
 
     /// The first value of a key.

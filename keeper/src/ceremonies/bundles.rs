@@ -43,9 +43,7 @@ pub fn after(
 ) -> Result<Option<Contents>, DraftError> {
     let founding = evidence.plan.plan().ceremony == Ceremony::Found;
     let mut contents = match before {
-        Some(before) => {
-            Contents { number: before.number + 1, charter_revision: charter.revision(), ..before.clone() }
-        }
+        Some(before) => before.following(charter.revision()),
         None if founding => Contents {
             cell: charter.cell().to_owned(),
             number: 1,
@@ -91,8 +89,7 @@ pub fn needed(contents: &Contents, spki_sha256: [u8; 32]) -> Option<&'static str
     if anchors.any(|anchor| anchor.spki_sha256() == spki_sha256) {
         return Some("it is a root that the trust bundle names: take it out of the bundle first");
     }
-    let mut logs = contents.logs.iter().flat_map(|log| &log.keys);
-    if logs.any(|key| hash(&note_spki(key)) == spki_sha256) {
+    if contents.log_keys().any(|(_, key)| hash(&note_spki(key)) == spki_sha256) {
         return Some("it is a key of the log that the trust bundle names: take it out of the bundle first");
     }
     None
@@ -130,8 +127,7 @@ pub fn with_issuer(
     spki_sha256: [u8; 32],
     state: IssuerState,
 ) -> Option<Contents> {
-    let mut contents =
-        Contents { number: before.number + 1, charter_revision: charter.revision(), ..before.clone() };
+    let mut contents = before.following(charter.revision());
     if state == IssuerState::Active {
         for line in contents.issuers.iter_mut().filter(|line| line.state == IssuerState::Active) {
             line.state = IssuerState::Prepared;

@@ -89,8 +89,7 @@ impl State<'_> {
     fn ceremony(&self, ceremony: &entry::Ceremony) -> Applied {
         let transcript =
             ledger::transcript::Transcript::read(&note(&ceremony.transcript)?).map_err(corrupt)?;
-        let plan = transcript.plan_note().map_err(corrupt)?;
-        let nonce = ledger::plan::Plan::read(&plan).map_err(corrupt)?.nonce;
+        let nonce = transcript.plan().map_err(corrupt)?.nonce;
         self.run("INSERT INTO proposal VALUES (?1, ?2)", (nonce, self.index))
     }
 

@@ -103,8 +103,7 @@ impl Signers {
             Some(Kind::Proposal) => Proposal::read(note).map_err(|error| malformed(&error))?.charter_revision,
             Some(Kind::Transcript) => {
                 let transcript = Transcript::read(note).map_err(|error| malformed(&error))?;
-                let plan = transcript.plan_note().map_err(|error| malformed(&error))?;
-                Plan::read(&plan).map_err(|error| malformed(&error))?.charter_revision
+                transcript.plan().map_err(|error| malformed(&error))?.charter_revision
             }
             Some(Kind::PinFailureCleared) | None => {
                 return Err(malformed(&"it is nothing that officers sign here"));

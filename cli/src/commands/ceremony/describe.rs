@@ -66,8 +66,9 @@ fn bundle(contents: &Contents) -> Vec<String> {
             .iter()
             .map(|line| format!("Issuer {}: {}.", HEXLOWER.encode(&line.spki_sha256), line.state)),
     );
-    let keys = contents.logs.iter().flat_map(|log| log.keys.iter().map(move |key| (&log.origin, key)));
-    words.extend(keys.map(|(origin, key)| format!("Log {origin}: checkpoints signed by {key}.")));
+    words.extend(
+        contents.log_keys().map(|(origin, key)| format!("Log {origin}: checkpoints signed by {key}.")),
+    );
     words
 }
 

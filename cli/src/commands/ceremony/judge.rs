@@ -10,6 +10,7 @@ use ledger::charter::Terms;
 use ledger::note::Note;
 use ledger::plan::{Ceremony, Plan};
 use ledger::text::Kind;
+use ledger::transcript::Transcript;
 use sha2::{Digest as _, Sha256};
 
 use super::in_force::InForce;
@@ -68,10 +69,8 @@ fn evidence(
     transcript: &Note,
 ) -> Result<(Evidence, Option<Bundle>), Failure> {
     let charter = charters::in_force(session, dir)?;
-    let plan = ledger::transcript::Transcript::read(transcript)
-        .ok()
-        .and_then(|read| Plan::read(&read.plan_note().ok()?).ok())
-        .ok_or_else(|| Failure::new("NOT_SIGNED", "the transcript has no plan"))?;
+    let plan = Transcript::read(transcript).ok().and_then(|read| read.plan().ok());
+    let plan = plan.ok_or_else(|| Failure::new("NOT_SIGNED", "the transcript has no plan"))?;
     let before = InForce::before(session, &plan, &charter)?.map(|before| before.bundle);
     let anchors = before.as_ref().map(|bundle| bundle.anchors().to_vec()).unwrap_or_default();
     let evidence = Evidence::of_unsigned(transcript, &charter, &anchors)?;
@@ -130,7 +129,7 @@ fn changes(session: &Session, dir: &Directory, contents: &Contents) -> Result<Ve
     let hash = |der: &Vec<u8>| format!("root SHA-256 {}", HEXLOWER.encode(&Sha256::digest(der)));
     let roots = |contents: &Contents| contents.anchors.iter().map(hash).collect::<Vec<_>>();
     let logs = |contents: &Contents| {
-        let keys = contents.logs.iter().flat_map(|log| log.keys.iter().map(move |key| (&log.origin, key)));
+        let keys = contents.log_keys();
         keys.map(|(origin, key)| format!("log {origin} {key}")).collect::<Vec<_>>()
     };
     let issuers = |contents: &Contents| {

@@ -12,7 +12,7 @@ use ceremony::plans::{ISSUER_DAYS, KeyIn, RootIn, Terms, terms_of};
 use certs::Issuer;
 use data_encoding::HEXLOWER;
 use keeper::bundles;
-use ledger::bundle::{Bundle, Contents};
+use ledger::bundle::Bundle;
 use ledger::charter::{self, Charter};
 use ledger::note::{KeyName, Note, VerifierKey};
 use ledger::plan::{Ceremony, Plan as CeremonyPlan, Revoke};
@@ -188,8 +188,7 @@ fn new_charter(
         quorum: args.quorum,
         officers: args.officer.clone(),
     };
-    let contents =
-        Contents { number: bundle.number() + 1, charter_revision: revision, ..bundle.contents().clone() };
+    let contents = bundle.contents().following(revision);
     Ok([
         (directory::CHARTER, terms.draft().map_err(Failure::usage)?),
         (directory::BUNDLE, contents.draft().map_err(|error| Failure::new("INTERNAL", error))?),

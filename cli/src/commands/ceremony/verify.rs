@@ -8,7 +8,6 @@ use data_encoding::HEXLOWER;
 use keeper::{Evidence, EvidenceError};
 use ledger::charter::{Charter, Charters, Terms};
 use ledger::note::{Note, VerifierKey};
-use ledger::plan::Plan;
 use ledger::transcript::Transcript;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -93,8 +92,7 @@ fn export(evidence: &Evidence, dir: &Path) -> Result<(), Failure> {
 
 /// Whose approvals count, and who says so. What is wrong with a transcript that was altered so far that it names none, its judge says.
 fn charter(session: &Session, args: &Verify, bytes: &[u8]) -> Result<(Charter, &'static str), Failure> {
-    let plan = Note::parse(bytes).ok().and_then(|note| Transcript::read(&note).ok());
-    let plan = plan.and_then(|transcript| Plan::read(&transcript.plan_note().ok()?).ok());
+    let plan = Note::parse(bytes).ok().and_then(|note| Transcript::read(&note).ok()?.plan().ok());
     if let Some(quorum) = args.quorum {
         let (cell, revision) = match plan {
             Some(plan) => (plan.cell, plan.charter_revision),

@@ -14,11 +14,7 @@ use crate::error::Failure;
 /// # Errors
 /// The bundle in force names no such root or key, or would be left without any.
 pub(super) fn apply(charter: &Charter, before: &Bundle, args: &NewBundle) -> Result<Contents, Failure> {
-    let mut contents = Contents {
-        number: before.number() + 1,
-        charter_revision: charter.revision(),
-        ..before.contents().clone()
-    };
+    let mut contents = before.contents().following(charter.revision());
     args.without_root.iter().try_for_each(|root| without_root(&mut contents, root))?;
     args.without_log_key.iter().try_for_each(|key| without_log_key(&mut contents, key))?;
     Ok(contents)
@@ -50,7 +46,7 @@ fn without_log_key(contents: &mut Contents, wanted: &str) -> Result<(), Failure>
         let hash = format!("{:08x}", key.id());
         wanted == hash || wanted == format!("{}+{hash}", key.name()) || wanted == key.to_string()
     };
-    let count = |contents: &Contents| contents.logs.iter().map(|log| log.keys.len()).sum::<usize>();
+    let count = |contents: &Contents| contents.log_keys().count();
     let before = count(contents);
     for log in &mut contents.logs {
         log.keys.retain(|key| !is_meant(key));
