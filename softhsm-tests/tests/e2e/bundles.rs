@@ -7,24 +7,9 @@ use ledger::note::Note;
 use rootcellar_softhsm_tests::Cell;
 use rootcellar_softhsm_tests::judges::webpki_verifies;
 
+use crate::kinds::{held, key};
 use crate::officer::now_secs;
-use crate::support::{BINARY, GRANT, Holder, House, eventually, still_issues};
-
-/// A ceremony of one officer, from its plan to the ledger: SHA-256 of the keys that it made, by name.
-fn held(house: &House, dir: &str, plan: &[&str]) -> impl Fn(&str) -> String + use<> {
-    let run = |arguments: &[&str]| house.cell.run(arguments).ok();
-    run(&[&["ceremony", "plan"], plan, &["--out", dir]].concat());
-    for command in [["approve", "--yes"].as_slice(), &["execute"], &["approve", "--yes"]] {
-        run(&[&["ceremony"], command, &[dir]].concat());
-    }
-    run(&["ceremony", "import", dir]);
-    let transcript = format!("{dir}/transcript.note");
-    let verified = house.cell.run(&["ceremony", "verify", &transcript, "--output", "json"]).json();
-    move |name| {
-        let keys = verified["keys"].as_array().unwrap();
-        keys.iter().find(|key| key["name"] == name).unwrap()["sha256"].as_str().unwrap().to_owned()
-    }
-}
+use crate::support::{BINARY, GRANT, Holder, House, STANDBY, eventually, still_issues};
 
 /// A bundle planned with these options, approved and imported.
 fn published(house: &House, dir: &str, without: &[&str]) {
@@ -44,15 +29,11 @@ async fn a_root_is_rotated_to_the_end() {
     let client = house.build().await;
     let founding = house.cell.officer_dir().join("ceremonies/found/transcript.note").display().to_string();
     let founding = house.cell.run(&["ceremony", "verify", &founding, "--output", "json"]).json();
-    let key = |name: &str| {
-        let keys = founding["keys"].as_array().unwrap();
-        keys.iter().find(|key| key["name"] == name).unwrap()["sha256"].as_str().unwrap().to_owned()
-    };
-    let (old_root, old_issuer) = (key("root"), key("issuer"));
-    let plan = ["ceremony", "plan", "bundle", "--without-root", &old_root, "--out"];
+    let (old_root, old_issuer) = (key(&founding, "root"), key(&founding, "issuer"));
+    let plan = ["ceremony", "plan", "bundle", "--without-root", old_root, "--out"];
     let said = house.cell.run(&[plan.as_slice(), &["only"]].concat()).fails(2);
     assert!(said.contains("only root"), "{said}");
-    let _ = held(&house, "root-2", &["root"]);
+    held(&house, "root-2", &["root"]);
     // The client has the bundle with both, in time.
     house.cell.run(&["ca", "bundle", "--controller", "build"]).ok();
     let old_anchors = house.anchors();
@@ -62,17 +43,17 @@ async fn a_root_is_rotated_to_the_end() {
     let said = house.cell.run(&["ceremony", "import", "early"]).fails(1);
     assert!(said.contains("leads to none of its anchors"), "{said}");
 
-    let new_issuer = held(&house, "issuer-2", &["rotation", "--token", "issuing"])("issuer");
-    house.cell.run(&["issuer", "activate", &new_issuer]).ok();
+    let made = held(&house, "issuer-2", &["rotation", "--token", "issuing"]);
+    house.cell.run(&["issuer", "activate", key(&made, "issuer")]).ok();
     eventually("the new issuer's keeper serves", async || {
         let request = crate::support::request("build/again", crate::support::csr());
         crate::support::ask(&client, request).await.ok()
     })
     .await;
-    house.cell.run(&["issuer", "retire", &old_issuer]).ok();
+    house.cell.run(&["issuer", "retire", old_issuer]).ok();
     // Whoever presents a certificate under the new root is believed when the old one is gone.
     let client = house.controller("late", GRANT).client().await;
-    published(&house, "bundle-6", &["--without-root", &old_root]);
+    published(&house, "bundle-6", &["--without-root", old_root]);
     assert_eq!(contents(&house).anchors.len(), 1);
     let holder = Holder::ask(&client, "build/after", |_| {}).await;
     let now = u64::try_from(now_secs()).unwrap();
@@ -91,11 +72,11 @@ async fn a_root_is_rotated_to_the_end() {
 #[tokio::test]
 async fn a_key_of_the_log_is_taken_back() {
     let cell = Cell::empty(BINARY);
-    cell.configure("[standby-token]\nuri = \"pkcs11:token=rootcellar-standby\"\n");
+    cell.configure(STANDBY);
     cell.run(&["init"]).ok();
     let house = House::of(cell);
     house.cell.run(&["ledger", "verify"]).ok();
-    let _ = held(&house, "log-2", &["log-key", "--token", "standby"]);
+    held(&house, "log-2", &["log-key", "--token", "standby"]);
     let keys = contents(&house).logs[0].keys.clone();
     let [first, second] = keys.as_slice() else { panic!("two keys") };
     let named = |key: &ledger::note::VerifierKey| format!("{}+{:08x}", key.name(), key.id());
@@ -113,7 +94,7 @@ async fn a_key_of_the_log_is_taken_back() {
 }
 
 /// The root of a stranger's cell, as a trust bundle holds it.
-fn foreign_root() -> String {
+pub(crate) fn foreign_root() -> String {
     let stranger = Cell::founded(BINARY);
     let theirs = fs::read_to_string(stranger.officer_dir().join("bundle.note")).unwrap();
     let (begins, end) = (theirs.find("-----BEGIN").unwrap(), "-----END CERTIFICATE-----");
@@ -162,8 +143,9 @@ fn under_a_new_charter_nothing_else_changes() {
 fn the_first_bundle_is_signed_beside_its_ceremony_alone() {
     let cell = Cell::empty(BINARY);
     cell.run(&["officer", "create", "alice"]).ok();
-    let key = cell.run(&["officer", "show", "--line"]).ok();
-    cell.run(&["ceremony", "plan", "found", "--quorum", "1", "--officer", key.trim(), "--out", "found"]).ok();
+    let line = cell.run(&["officer", "show", "--line"]).ok();
+    cell.run(&["ceremony", "plan", "found", "--quorum", "1", "--officer", line.trim(), "--out", "found"])
+        .ok();
     cell.run(&["ceremony", "approve", "--yes", "found"]).ok();
     cell.run(&["ceremony", "execute", "found"]).ok();
     fs::create_dir(cell.path("less")).unwrap();

@@ -7,8 +7,9 @@ use ledger::note::Note;
 use ledger::transcript::Transcript;
 use rootcellar_softhsm_tests::{Cell, Outcome};
 
+use crate::bundles::foreign_root;
 use crate::kinds::{active, held, key, objects};
-use crate::support::{BINARY, House};
+use crate::support::{BINARY, House, STANDBY};
 
 fn house() -> House {
     let cell = Cell::empty(BINARY);
@@ -187,11 +188,7 @@ fn what_else_lies_in_a_directory_is_not_signed_along() {
     // A root more than the ceremony made.
     let bundle = house.cell.path("root-2/bundle.note");
     let follows = fs::read_to_string(&bundle).unwrap();
-    let stranger = Cell::founded(BINARY);
-    let foreign = fs::read_to_string(stranger.officer_dir().join("bundle.note")).unwrap();
-    let begins = foreign.find("-----BEGIN").unwrap();
-    let ends = foreign.find("-----END CERTIFICATE-----\n").unwrap() + "-----END CERTIFICATE-----\n".len();
-    fs::write(&bundle, format!("{}\n{}\n", follows.trim_end(), foreign[begins..ends].trim_end())).unwrap();
+    fs::write(&bundle, format!("{}\n{}\n", follows.trim_end(), foreign_root())).unwrap();
     let said = house.cell.run(&["ceremony", "approve", "--yes", "root-2"]).fails(1);
     assert!(said.contains("is not the one that follows"), "{said}");
     fs::write(&bundle, follows).unwrap();
@@ -250,7 +247,7 @@ fn a_plan_is_carried_out_once() {
 #[test]
 fn what_prepares_an_issuer_signs_no_other_plan() {
     let cell = Cell::empty(BINARY);
-    cell.configure("[standby-token]\nuri = \"pkcs11:token=rootcellar-standby\"\n");
+    cell.configure(STANDBY);
     cell.run(&["init"]).ok();
     let house = House::of(cell);
     house.cell.run(&["ceremony", "plan", "root", "--out", "issuer-2"]).ok();

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rootcellar_softhsm_tests::Cell;
 
-use crate::support::{BINARY, eventually};
+use crate::support::{BINARY, STANDBY, eventually};
 
 /// The shell of a section of the book.
 fn shell_of(file: &str, section: &str) -> String {
@@ -53,7 +53,7 @@ async fn the_how_to_for_a_security_team_is_followed_word_by_word() {
 #[tokio::test]
 async fn from_one_officer_to_a_quorum_that_holds_the_drill() {
     let cell = Cell::empty(BINARY);
-    cell.configure("[standby-token]\nuri = \"pkcs11:token=rootcellar-standby\"\n");
+    cell.configure(STANDBY);
     cell.run(&["--officer-dir", "one", "init"]).ok();
     let serving = cell.serve();
     follow(&cell, "ceremonies.md", "From one officer to a quorum");
@@ -83,7 +83,7 @@ async fn from_one_officer_to_a_quorum_that_holds_the_drill() {
 #[tokio::test]
 async fn no_issuer_signs_whose_token_is_not_here() {
     let cell = Cell::empty(BINARY);
-    cell.configure("[standby-token]\nuri = \"pkcs11:token=rootcellar-standby\"\n");
+    cell.configure(STANDBY);
     cell.run(&["init"]).ok();
     let _serving = cell.serve();
     cell.run(&["issuer", "prepare", "--out", "issuer-2"]).ok();

@@ -8,7 +8,9 @@ use rootcellar_softhsm_tests::Cell;
 use rootcellar_softhsm_tests::judges::{openssl, webpki_verifies};
 
 use crate::officer::now_secs;
-use crate::support::{BINARY, Holder, House, ask, csr, eventually, files_below, request, still_issues};
+use crate::support::{
+    BINARY, Holder, House, STANDBY, ask, csr, eventually, files_below, request, still_issues,
+};
 
 /// A ceremony of this kind in a cell of one officer, from its plan to the ledger: what its transcript proves, as JSON.
 pub(crate) fn held(house: &House, dir: &str, plan: &[&str]) -> serde_json::Value {
@@ -171,7 +173,7 @@ async fn a_new_root_a_certificate_across_a_rotation_a_retirement_and_a_root_crl(
 #[tokio::test]
 async fn another_log_key_stands_ready_in_another_token() {
     let cell = Cell::empty(BINARY);
-    cell.configure("[standby-token]\nuri = \"pkcs11:token=rootcellar-standby\"\n");
+    cell.configure(STANDBY);
     cell.run(&["init"]).ok();
     let house = House::of(cell);
     house.cell.run(&["ledger", "verify"]).ok();

@@ -14,6 +14,9 @@ use tonic::transport::{Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Response, Status};
 use tonic_types::StatusExt as _;
 
+/// A second token for the service, in the configuration.
+pub(crate) const STANDBY: &str = "[standby-token]\nuri = \"pkcs11:token=rootcellar-standby\"\n";
+
 /// The product's main with a clock that a test sets.
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_rootcellar-under-test");
 /// What the controller "build" may ask for.

@@ -9,11 +9,8 @@ use tokio::sync::mpsc;
 
 use crate::officer::now_secs;
 use crate::support::{
-    BINARY, Holder, House, ask, csr, eventually, files_below, inner, request, still_issues,
+    BINARY, Holder, House, STANDBY, ask, csr, eventually, files_below, inner, request, still_issues,
 };
-
-/// The label of the second token, in the configuration.
-const STANDBY: &str = "[standby-token]\nuri = \"pkcs11:token=rootcellar-standby\"\n";
 
 fn now() -> u64 {
     u64::try_from(now_secs()).unwrap()

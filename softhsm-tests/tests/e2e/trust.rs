@@ -9,7 +9,9 @@ use rootcellar_softhsm_tests::{Cell, Signal};
 use tonic::Code;
 
 use crate::officer::Officer;
-use crate::support::{BINARY, Holder, House, ask, csr, eventually, inner, refused, request, still_issues};
+use crate::support::{
+    BINARY, Holder, House, STANDBY, ask, csr, eventually, inner, refused, request, still_issues,
+};
 
 #[tokio::test]
 async fn the_bundle_is_the_officers() {
@@ -115,7 +117,7 @@ async fn publish(
 #[tokio::test]
 async fn a_retired_issuer_does_not_come_back_by_being_left_out() {
     let cell = Cell::empty(BINARY);
-    cell.configure("[standby-token]\nuri = \"pkcs11:token=rootcellar-standby\"\n");
+    cell.configure(STANDBY);
     cell.run(&["init"]).ok();
     let house = House::of(cell);
     let client = house.build().await;
