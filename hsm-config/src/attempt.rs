@@ -192,7 +192,7 @@ impl PinGuard {
     /// private, where there is none.
     fn lock(&self) -> Result<fs::File, PinError> {
         let locked = || -> io::Result<fs::File> {
-            let dir = self.path.parent().unwrap_or(Path::new("."));
+            let dir = durable::parent(&self.path);
             fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
             let path = self.path.with_extension("lock");
             let file =

@@ -4,6 +4,7 @@ use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use hsm_config::durable;
 use ledger::Hash;
 use rusqlite::{Connection, OpenFlags};
 
@@ -19,17 +20,13 @@ const DIR: &str = "backup";
 pub(super) fn copy(connection: &Connection, to: &Path) -> Result<(), JournalError> {
     let failed = |source| JournalError::File { path: to.to_owned(), source };
     let beside = to.with_extension("part");
-    match fs::remove_file(&beside) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
-        _ => {}
-    }
+    durable::remove(&beside).map_err(failed)?;
     let path = beside.to_str().ok_or_else(|| failed(std::io::ErrorKind::InvalidInput.into()))?;
     // sqlite.org/lang_vacuum.html: one read transaction, so that the copy is of one moment.
     connection.execute("VACUUM INTO ?1", [path])?;
     File::open(&beside).and_then(|file| file.sync_all()).map_err(failed)?;
     fs::rename(&beside, to).map_err(failed)?;
-    let dir = to.parent().unwrap_or(Path::new("."));
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)
+    durable::sync_dir(durable::parent(to)).map_err(failed)
 }
 
 /// Copies the journal in `dir`, while a keeper may serve from it: where the copy lies and how many entries are in it.
@@ -95,7 +92,7 @@ pub fn restore(from: &Path, dir: &Path) -> Result<Restored, JournalError> {
     let made = new.path().join(FILE_NAME);
     File::open(&made).and_then(|file| file.sync_all()).map_err(failed(&made))?;
     fs::rename(&made, &there).map_err(failed(&made))?;
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed(dir))?;
+    durable::sync_dir(dir).map_err(failed(dir))?;
     drop(held);
     Ok(Restored { cell, replaced, checked })
 }

@@ -1,9 +1,9 @@
 //! A new journal: written under another name, which it keeps until its first entries are durable. So there is a cell or there is none.
 
 use std::fs::{self, File};
-use std::io::ErrorKind;
 use std::path::Path;
 
+use hsm_config::durable;
 use rusqlite::Connection;
 
 use super::{FILE_NAME, Journal, JournalError, SINCE_2, format, lock, move_wal, tune};
@@ -43,12 +43,7 @@ impl Journal {
         }
         for suffix in ["", "-wal", "-shm"] {
             let path = dir.join(format!("{NEW_NAME}{suffix}"));
-            match fs::remove_file(&path) {
-                Err(source) if source.kind() != ErrorKind::NotFound => {
-                    return Err(JournalError::File { path, source });
-                }
-                _ => {}
-            }
+            durable::remove(&path).map_err(|source| JournalError::File { path, source })?;
         }
         let connection = Connection::open(dir.join(NEW_NAME))?;
         format::mark(&connection)?;
@@ -71,7 +66,7 @@ impl Journal {
         let named = || {
             File::open(&new)?.sync_all()?;
             fs::rename(&new, &path)?;
-            File::open(dir)?.sync_all()
+            durable::sync_dir(dir)
         };
         named().map_err(|source| JournalError::File { path: path.clone(), source })?;
         Self::open_locked(dir, lock)

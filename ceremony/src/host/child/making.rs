@@ -1,16 +1,15 @@
 //! A token that is made where it is not there, so that a crash at any point leaves one that is finished the next time.
 
-use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use hsm_config::{
-    Module, Pin, PinError, PinGuard, PinSource, Token, TokenConfig, TokenError, fresh_pin, sync_files,
+    Module, Pin, PinError, PinGuard, PinSource, Token, TokenConfig, TokenError, durable, fresh_pin,
+    sync_files,
 };
 use keeper::Probe;
 use secrecy::ExposeSecret as _;
 
-use crate::{files, pin_file};
+use crate::pin_file;
 
 /// Finds the token; where it is not there and may be made by software, it is made if `create` says so. With a token that was made comes the
 /// PIN that it got: a descriptor is read once, and a terminal need not be asked again.
@@ -92,10 +91,7 @@ fn so_pin_file(config: &TokenConfig) -> PathBuf {
 /// Removes the SO PIN, durably, where a token is whole.
 fn forget_so_pin(config: &TokenConfig) -> Result<(), TokenError> {
     let path = so_pin_file(config);
-    let removed = match fs::remove_file(&path) {
-        Ok(()) => files::sync_dir(&config.dir),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-    };
+    let removed = durable::remove(&path)
+        .and_then(|was_there| if was_there { durable::sync_dir(&config.dir) } else { Ok(()) });
     removed.map_err(|source| TokenError::Files { path, source })
 }
