@@ -14,7 +14,7 @@ use crate::entry::{Custody, CustodyDifference, KeyCustody, KeyState};
 /// Octets of a public key's hash that name the key in a subject.
 const NAMED: usize = 4;
 /// Purpose of the root's key, which only the founding manifest has.
-const ROOT: &str = "root";
+pub const ROOT: &str = "root";
 
 /// Purpose of a key that the ledger does not know.
 pub const UNKNOWN: &str = "unknown";

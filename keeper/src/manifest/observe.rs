@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use certs::compose::Validity;
 use hsm_config::{KeyAttributes, KeyFound, Stray, Token, TokenConfig, TokenError, TokenInfo, TokenSession};
-use ledger::custody::UNKNOWN;
+use ledger::custody::{ROOT, UNKNOWN};
 use ledger::entry::{
     Attribute, Custody as Manifest, KeyCustody, KeyState, ModuleCustody, RootTokenCustody, TokenCustody,
 };
@@ -18,9 +18,6 @@ use crate::custody::Custody;
 use crate::journal::{JournalError, Reader};
 use crate::start::StartError;
 use crate::trust;
-
-/// Purpose of the root's key in the founding manifest.
-const ROOT: &str = "root";
 
 /// The module's file as it was just before it was loaded.
 pub(crate) struct LoadedModule {
@@ -48,7 +45,8 @@ impl LoadedModule {
     pub(crate) fn about_to_be(tokens: &[TokenConfig], reader: &Reader<'_>) -> Result<Vec<Self>, StartError> {
         // Of several tokens one may be gone with its module.
         let there = tokens.iter().filter(|token| tokens.len() == 1 || token.profile.module_path().is_ok());
-        there.map(|token| Self::read(token, reader)).collect()
+        let known = reader.newest_custody()?.and_then(|(_, manifest)| manifest.module);
+        there.map(|token| Self::read(token, known.as_ref())).collect()
     }
 
     /// The one that the token in use was loaded from.
@@ -62,12 +60,11 @@ impl LoadedModule {
         Ok(found.ok_or(TokenError::Malformed("a module that nobody has looked at"))?)
     }
 
-    fn read(token: &TokenConfig, reader: &Reader<'_>) -> Result<Self, StartError> {
+    fn read(token: &TokenConfig, known: Option<&ModuleCustody>) -> Result<Self, StartError> {
         let path = token.profile.module_path()?;
         let failed = |source| TokenError::Files { path: path.clone(), source };
         let path = path.canonicalize().map_err(failed)?;
         let loaded = Self { sha256: hash(&path).map_err(failed)?, path };
-        let known = reader.newest_custody()?.and_then(|(_, manifest)| manifest.module);
         // Another token's module is another file, and no change.
         let known = known.filter(|known| *known.path == *loaded.path.to_string_lossy());
         if known.is_some_and(|known| known.sha256 != loaded.sha256) {
@@ -187,21 +184,28 @@ pub(crate) fn roots(reader: &Reader<'_>) -> Result<Vec<RootTokenCustody>, Journa
 
 /// A private key that cannot be named by its public half.
 fn stray_custody(stray: &Stray, token: &TokenInfo, attestation: &str) -> KeyCustody {
+    of_token(UNKNOWN, &stray.id, &stray.attributes, token, attestation)
+}
+
+/// What a token says of a private key.
+fn of_token(
+    purpose: &str,
+    cka_id: &[u8],
+    attributes: &KeyAttributes,
+    token: &TokenInfo,
+    attestation: &str,
+) -> KeyCustody {
+    let attribute =
+        |(name, value): (&str, &str)| Attribute { name: name.to_owned(), value: value.to_owned() };
     KeyCustody {
-        purpose: UNKNOWN.to_owned(),
-        cka_id: stray.id.clone(),
+        purpose: purpose.to_owned(),
+        cka_id: cka_id.to_vec(),
         token_label: token.label.clone(),
         token_serial: token.serial.clone(),
-        attributes: attributes(&stray.attributes),
+        attributes: attributes.iter().map(attribute).collect(),
         attestation: attestation.to_owned(),
         ..KeyCustody::default()
     }
-}
-
-fn attributes(attributes: &KeyAttributes) -> Vec<Attribute> {
-    let attribute =
-        |(name, value): (&str, &str)| Attribute { name: name.to_owned(), value: value.to_owned() };
-    attributes.iter().map(attribute).collect()
 }
 
 fn key_custody(
@@ -212,14 +216,9 @@ fn key_custody(
     attestation: &str,
 ) -> KeyCustody {
     KeyCustody {
-        purpose: purpose.to_owned(),
         spki_sha256: Sha256::digest(found.key.public_key()).to_vec(),
-        cka_id: found.key.id().to_vec(),
-        token_label: token.label.clone(),
-        token_serial: token.serial.clone(),
-        attributes: attributes(&found.attributes),
         state: state.into(),
-        attestation: attestation.to_owned(),
+        ..of_token(purpose, found.key.id(), &found.attributes, token, attestation)
     }
 }
 

@@ -53,15 +53,14 @@ impl Service {
         let Ok(client) = local::connect(config).await else { return Ok(None) };
         let status = client.admin().get_status(GetStatusRequest {}).await?.into_inner();
         let consistent = consistent(session, config, &client, &status).await;
-        let ends = |bundle: &Bundle| {
-            let ends = bundle.anchors().iter().filter_map(|anchor| Issuer::parse(anchor).ok());
-            let first = ends.map(|anchor| anchor.validity().not_after()).min().unwrap_or_default();
+        let anchors = consistent.as_ref().ok().map(|bundle| {
+            bundle.anchors().iter().filter_map(|anchor| Issuer::parse(anchor).ok()).collect::<Vec<_>>()
+        });
+        let root_not_after = anchors.as_ref().map(|anchors| {
+            let first = anchors.iter().map(|anchor| anchor.validity().not_after()).min().unwrap_or_default();
             i64::try_from(first).unwrap_or(i64::MAX)
-        };
-        let roots = |bundle: &Bundle| {
-            let anchors = bundle.anchors().iter().filter_map(|anchor| Issuer::parse(anchor).ok());
-            anchors.map(|anchor| algorithm(anchor.public_key().kind())).collect()
-        };
+        });
+        let roots = anchors.iter().flatten().map(|anchor| algorithm(anchor.public_key().kind())).collect();
         let ready = |bundle: &Bundle| {
             bundle.issuers().iter().filter(|line| line.state == IssuerState::Prepared).count()
         };
@@ -69,8 +68,8 @@ impl Service {
             custody: custody(&client, status.custody_index).await?,
             grants: grants(&client).await?,
             agents: agents(&client).await?,
-            root_not_after: consistent.as_ref().ok().map(ends),
-            roots: consistent.as_ref().map(roots).unwrap_or_default(),
+            root_not_after,
+            roots,
             prepared_issuers: consistent.as_ref().map(ready).unwrap_or_default(),
             inconsistent: consistent.err(),
             status,
