@@ -5,7 +5,9 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use ceremony::directory::Directory;
 use hsm_config::durable;
+use ledger::note::Note;
 use zeroize::Zeroizing;
 
 use crate::error::Failure;
@@ -33,10 +35,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failur
 pub(crate) fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
     let written = || -> io::Result<()> {
         // A file that is there already would keep its own mode.
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        durable::remove(path)?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
         file.write_all(bytes)?;
         file.sync_all()
@@ -88,6 +87,14 @@ fn read_from(path: &Path, file: File) -> Result<Vec<u8>, Failure> {
         return Err(Failure::malformed(path, "it is longer than 1 MiB"));
     }
     Ok(bytes)
+}
+
+/// Reads a note of a ceremony's directory, or of an officer's; none where there is no such file.
+///
+/// # Errors
+/// It is none, or cannot be read.
+pub(crate) fn note(dir: &Directory, name: &str) -> Result<Option<Note>, Failure> {
+    dir.read(name).map_err(|error| Failure::new("FILE_MALFORMED", error))
 }
 
 /// Reads a private key's file, which only its owner may read.

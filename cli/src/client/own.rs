@@ -84,8 +84,7 @@ fn followed(officer: &Path, charter: Option<&Note>) -> Result<Option<(Charters, 
 /// The note of a bundle that takes the place of the officer's copy; none of one under a charter that the copy has not followed yet.
 fn newer<'n>(officer: &Path, chain: &Charters, note: &'n Note) -> Result<Option<&'n Note>, Failure> {
     let offered = under(chain, note)?;
-    let there = Directory::at(officer).read(BUNDLE);
-    let there = there.map_err(|error| Failure::new("FILE_MALFORMED", error))?;
+    let there = files::note(&Directory::at(officer), BUNDLE)?;
     let there = there.as_ref().map(|note| under(chain, note)).transpose()?.flatten();
     if let (Some(offered), Some(there)) = (&offered, &there) {
         not_older(offered, there).map_err(|failure| {

@@ -65,12 +65,11 @@ fn prepare(session: &Session, out: &Path) -> Result<(), Failure> {
         return Err(Failure::usage(format!("{} officers approve a ceremony of this cell", charter.quorum()))
             .mended_by(format!("rootcellar ceremony plan issuer --token standby --out {}", out.display())));
     }
-    let dir = out.to_owned();
-    super::ceremony::plan_issuer(session, &dir)?;
-    super::ceremony::approve_all(session, &dir)?;
-    execute::all(session, &dir)?;
-    super::ceremony::approve_all(session, &dir)?;
-    import::all(session, &dir)
+    super::ceremony::plan_issuer(session, out)?;
+    super::ceremony::approve_all(session, out)?;
+    execute::all(session, out)?;
+    super::ceremony::approve_all(session, out)?;
+    import::all(session, out)
 }
 
 #[derive(Serialize)]

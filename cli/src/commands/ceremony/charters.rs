@@ -9,13 +9,11 @@ use ledger::proposal::Proposal;
 use ledger::text::Kind;
 use ledger::transcript::Transcript;
 
-use crate::client::officer::CHARTER;
+use crate::client::officer::{BUNDLE, CHARTER};
 use crate::client::own;
 use crate::error::Failure;
+use crate::files;
 use crate::session::Session;
-
-/// The officer's own copy of the trust bundle.
-const BUNDLE: &str = "bundle.note";
 
 /// The officers who may sign a note, and how many of them must.
 pub(super) struct Signers {
@@ -30,13 +28,13 @@ pub(in crate::commands) fn pinned(session: &Session) -> Result<Option<Charter>, 
     Ok(own::chain(session.places()?.officer())?.map(|charters| charters.in_force().clone()))
 }
 
-/// The charter of a ceremony's own directory, where it is a first one. Beside an officer's own copy it counts only if it is that: whoever
-/// wrote the directory may have written a charter, too.
-fn first(session: &Session, dir: &Directory) -> Result<Option<Note>, Failure> {
-    let own = dir.read(directory::CHARTER).map_err(|error| Failure::new("FILE_MALFORMED", error))?;
-    let own = own.filter(|note| Terms::read(note).is_ok_and(|terms| terms.revision == 1));
-    if let (Some(note), Some(chain)) = (&own, own::chain(session.places()?.officer())?)
-        && Terms::read(note).is_ok_and(|terms| terms != *chain.first().terms())
+/// The charter of a ceremony's own directory, with its terms. A first one counts beside an officer's own copy only if it is that: whoever wrote
+/// the directory may have written a charter, too.
+fn beside(session: &Session, dir: &Directory) -> Result<Option<(Note, Terms)>, Failure> {
+    let note = files::note(dir, directory::CHARTER)?;
+    let own = note.and_then(|note| Terms::read(&note).ok().map(|terms| (note, terms)));
+    if let Some((_, terms)) = own.as_ref().filter(|(_, terms)| terms.revision == 1)
+        && own::chain(session.places()?.officer())?.is_some_and(|chain| terms != chain.first().terms())
     {
         let what =
             format!("{} founds a cell, and this officer has one", dir.file(directory::CHARTER).display());
@@ -52,7 +50,7 @@ fn first(session: &Session, dir: &Directory) -> Result<Option<Note>, Failure> {
 /// There is none, or it is not the charter's.
 pub(in crate::commands) fn bundle(session: &Session, charter: &Charter) -> Result<Bundle, Failure> {
     let officer = session.places()?.officer().to_owned();
-    let note = Directory::at(&officer).read(BUNDLE).map_err(|error| Failure::new("FILE_MALFORMED", error))?;
+    let note = files::note(&Directory::at(&officer), BUNDLE)?;
     let note = note.ok_or_else(|| {
         Failure::new("NO_BUNDLE", format!("{} is not there", officer.join(BUNDLE).display()))
             .mended_by(format!("rootcellar ca bundle --note --out {}", officer.join(BUNDLE).display()))
@@ -66,9 +64,10 @@ pub(in crate::commands) fn bundle(session: &Session, charter: &Charter) -> Resul
 /// # Errors
 /// There is none, or it is not approved.
 pub(super) fn in_force(session: &Session, dir: &Directory) -> Result<Charter, Failure> {
-    match (first(session, dir)?, pinned(session)?) {
+    let first = beside(session, dir)?.filter(|(_, terms)| terms.revision == 1);
+    match (first, pinned(session)?) {
         (_, Some(pinned)) => Ok(pinned),
-        (Some(note), None) => Charter::found(&note).map_err(|error| {
+        (Some((note, _)), None) => Charter::found(&note).map_err(|error| {
             let remedy = format!("rootcellar ceremony approve {}", dir.path().display());
             Failure::unverified("the charter", error).mended_by(remedy)
         }),
@@ -91,9 +90,7 @@ impl Signers {
     /// # Errors
     /// It is no note that officers sign, or no charter says.
     pub(super) fn of(session: &Session, note: &Note, dir: &Directory) -> Result<Self, Failure> {
-        first(session, dir)?;
-        let own = dir.read(directory::CHARTER).map_err(|error| Failure::new("FILE_MALFORMED", error))?;
-        let own = own.and_then(|note| Terms::read(&note).ok());
+        let own = beside(session, dir)?.map(|(_, terms)| terms);
         let malformed = |error: &dyn std::fmt::Display| Failure::new("FILE_MALFORMED", error);
         let revision = match note.kind() {
             // The first is signed by those whom it names, a later one by those before.

@@ -19,6 +19,7 @@ use super::ground::Tool;
 use super::in_force::InForce;
 use super::{carried_out, charters, rehearse};
 use crate::error::Failure;
+use crate::files;
 use crate::output::{Page, Show};
 use crate::session::Session;
 use crate::tokens::{self, Which};
@@ -52,7 +53,7 @@ pub(crate) struct Execute {
 
 /// 32 octets in hexadecimal digits.
 #[derive(Clone, Copy, Debug)]
-struct Sha256Hex([u8; 32]);
+pub(super) struct Sha256Hex(pub(super) [u8; 32]);
 
 impl std::str::FromStr for Sha256Hex {
     type Err = &'static str;
@@ -94,7 +95,7 @@ pub(in crate::commands) fn all(session: &Session, dir: &std::path::Path) -> Resu
 /// What was done; none of a rehearsal, which says it itself.
 fn carry_out(session: &Session, args: &Execute) -> Result<Option<Report>, Failure> {
     let dir = Directory::at(&args.dir);
-    let note = dir.read(directory::PLAN).map_err(|error| Failure::new("FILE_MALFORMED", error))?;
+    let note = files::note(&dir, directory::PLAN)?;
     let note = note.ok_or_else(|| {
         Failure::usage(format!("{} holds no plan.note", args.dir.display()))
             .mended_by("rootcellar ceremony plan --help")
@@ -111,10 +112,10 @@ fn carry_out(session: &Session, args: &Execute) -> Result<Option<Report>, Failur
         spares(approved.plan(), before, args.offline)?;
     }
     let before = before.map(|before| before.bundle);
-    let anchors = before.as_ref().map(|bundle| bundle.anchors().to_vec()).unwrap_or_default();
+    let anchors = before.as_ref().map_or(&[][..], Bundle::anchors);
     let accepted: Vec<[u8; 32]> = args.accept.iter().map(|accepted| accepted.0).collect();
     let (config, tool) = (session.config()?, Tool::own(session)?);
-    let ground = tool.ground(&approved, &anchors, &accepted);
+    let ground = tool.ground(&approved, anchors, &accepted);
     let open = tokens::opener(session, &config, &args.only);
     let (progress, record) = execute::execute(dir.path(), &ground, open)?;
     let mut report = Report::of(&args.dir, &record, &approved);
@@ -138,10 +139,10 @@ fn leave(
     (charter, before): (&Charter, Option<&Bundle>),
 ) -> Result<bool, Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::new("CEREMONY", error);
-    let anchors = before.map(|bundle| bundle.anchors().to_vec()).unwrap_or_default();
-    let done = transcript::transcript(approved, note, record, &anchors).map_err(|error| failed(&error))?;
+    let anchors = before.map_or(&[][..], Bundle::anchors);
+    let done = transcript::transcript(approved, note, record, anchors).map_err(|error| failed(&error))?;
     // Nobody has signed it yet: what it says is judged all the same, before anyone is asked to.
-    let evidence = Evidence::of_draft(&done, approved, &anchors).map_err(|error| failed(&error))?;
+    let evidence = Evidence::of_draft(&done, approved, anchors).map_err(|error| failed(&error))?;
     let contents = bundles::after(&evidence, charter, before.map(Bundle::contents));
     let contents = contents.map_err(|error| failed(&error))?;
     let draft = done.draft().map_err(|error| failed(&error))?;

@@ -17,6 +17,7 @@ use super::charters;
 use crate::client::officer::Desk;
 use crate::client::own;
 use crate::error::{Exit, Failure};
+use crate::files;
 use crate::output::{Page, Show};
 use crate::session::Session;
 
@@ -56,7 +57,7 @@ pub(super) fn run(session: &Session, args: &Import) -> Result<(), Failure> {
 /// As the command.
 pub(in crate::commands) fn all(session: &Session, dir: &Path) -> Result<(), Failure> {
     let dir = Directory::at(dir);
-    let read = |name| dir.read(name).map_err(|error| Failure::new("FILE_MALFORMED", error));
+    let read = |name| files::note(&dir, name);
     let found = Found {
         charter: read(directory::CHARTER)?,
         transcript: read(directory::TRANSCRIPT)?,
@@ -81,7 +82,7 @@ pub(in crate::commands) fn all(session: &Session, dir: &Path) -> Result<(), Fail
 /// A new cell: its journal is made here.
 fn found_cell(session: &Session, found: &Found) -> Result<Report, Failure> {
     let config = session.config()?;
-    crate::files::make_private_dir(config.data_dir())?;
+    files::make_private_dir(config.data_dir())?;
     let transcript = found.transcript.as_ref().map(ToString::to_string);
     let notes = found.notes(transcript.as_deref());
     keeper::found(config.data_dir(), config.cell().as_ref(), &notes, session.now_ms())?;

@@ -6,7 +6,7 @@ use data_encoding::HEXLOWER;
 use keeper::Evidence;
 use keeper::bundles;
 use ledger::bundle::{Bundle, Contents};
-use ledger::charter::Terms;
+use ledger::charter::{Charter, Terms};
 use ledger::note::Note;
 use ledger::plan::{Ceremony, Plan};
 use ledger::text::Kind;
@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use super::in_force::InForce;
 use super::{carried_out, charters, describe};
 use crate::error::Failure;
+use crate::files;
 use crate::session::Session;
 
 /// Judges a note of a directory; gives what the officer must know beyond its own words.
@@ -24,7 +25,7 @@ use crate::session::Session;
 /// It is not to be signed.
 pub(super) fn judge(session: &Session, dir: &Directory, note: &Note) -> Result<Vec<String>, Failure> {
     let refused = |why: &dyn std::fmt::Display| Failure::new("NOT_SIGNED", why);
-    let plan = read(dir, directory::PLAN)?;
+    let plan = files::note(dir, directory::PLAN)?;
     match note.kind() {
         Some(Kind::Charter) => {
             let terms = Terms::read(note).map_err(|error| refused(&error))?;
@@ -39,11 +40,11 @@ pub(super) fn judge(session: &Session, dir: &Directory, note: &Note) -> Result<V
             &"an act of administration lies beside a plan, and no ceremony is one: find out who put it there",
         )),
         Some(Kind::Transcript) => {
-            evidence(session, dir, note).map(|(evidence, _)| describe::proven(&evidence))
+            evidence(session, dir, note).map(|(evidence, ..)| describe::proven(&evidence))
         }
         Some(Kind::Bundle) => {
             let contents = Contents::read(note).map_err(|error| refused(&error))?;
-            match (plan, read(dir, directory::TRANSCRIPT)?) {
+            match (plan, files::note(dir, directory::TRANSCRIPT)?) {
                 (Some(plan), Some(transcript)) => follows(session, dir, (&plan, &transcript), &contents),
                 (Some(_), None) => {
                     Err(refused(&"a trust bundle lies beside a plan that was not carried out"))
@@ -58,24 +59,20 @@ pub(super) fn judge(session: &Session, dir: &Directory, note: &Note) -> Result<V
     }
 }
 
-fn read(dir: &Directory, name: &str) -> Result<Option<Note>, Failure> {
-    dir.read(name).map_err(|error| Failure::new("FILE_MALFORMED", error))
-}
-
-/// What a transcript proves.
+/// What a transcript proves, under which charter, and the bundle in force before.
 fn evidence(
     session: &Session,
     dir: &Directory,
     transcript: &Note,
-) -> Result<(Evidence, Option<Bundle>), Failure> {
+) -> Result<(Evidence, Charter, Option<Bundle>), Failure> {
     let charter = charters::in_force(session, dir)?;
     let plan = Transcript::read(transcript).ok().and_then(|read| read.plan().ok());
     let plan = plan.ok_or_else(|| Failure::new("NOT_SIGNED", "the transcript has no plan"))?;
     let before = InForce::before(session, &plan, &charter)?.map(|before| before.bundle);
-    let anchors = before.as_ref().map(|bundle| bundle.anchors().to_vec()).unwrap_or_default();
-    let evidence = Evidence::of_unsigned(transcript, &charter, &anchors)?;
+    let anchors = before.as_ref().map_or(&[][..], Bundle::anchors);
+    let evidence = Evidence::of_unsigned(transcript, &charter, anchors)?;
     carried_out::demand_same(session, evidence.plan.sha256(), transcript)?;
-    Ok((evidence, before))
+    Ok((evidence, charter, before))
 }
 
 /// Demands that the bundle is the one to which the transcript leads, from the bundle in force; gives what the transcript proves.
@@ -86,7 +83,7 @@ fn follows(
     contents: &Contents,
 ) -> Result<Vec<String>, Failure> {
     let refused = |why: &dyn std::fmt::Display| Failure::new("NOT_SIGNED", why);
-    let (evidence, before) = evidence(session, dir, transcript)?;
+    let (evidence, charter, before) = evidence(session, dir, transcript)?;
     if Plan::read(plan).map_err(|error| refused(&error))? != *evidence.plan.plan() {
         return Err(refused(&"the transcript is of another plan than the one beside it"));
     }
@@ -94,7 +91,6 @@ fn follows(
         // In force already.
         return Ok(describe::proven(&evidence));
     }
-    let charter = charters::in_force(session, dir)?;
     let expected = bundles::after(&evidence, &charter, before.as_ref().map(Bundle::contents));
     let expected = expected.map_err(|error| refused(&error))?;
     if evidence.plan.plan().ceremony != Ceremony::Found && expected.is_none() {
@@ -115,7 +111,7 @@ fn follows(
 fn changes(session: &Session, dir: &Directory, contents: &Contents) -> Result<Vec<String>, Failure> {
     let known = charters::pinned(session)?;
     let Some(before) = known.and_then(|charter| charters::bundle(session, &charter).ok()) else {
-        if read(dir, directory::CHARTER)?.is_some() {
+        if files::note(dir, directory::CHARTER)?.is_some() {
             return Ok(vec![
                 "This officer has no trust bundle to compare it with. Under a new charter the ledger takes none that says something else than the one before."
                     .to_owned(),

@@ -22,8 +22,10 @@ pub(crate) use args::Plan;
 use args::{Issuing, NewCharter, Written};
 
 use super::charters;
+use super::execute::Sha256Hex;
 use crate::config::Config;
 use crate::error::Failure;
+use crate::files;
 use crate::output::{Page, Show};
 use crate::session::Session;
 use crate::tokens::{Which, place};
@@ -43,8 +45,7 @@ pub(super) fn standby(session: &Session, dir: &Path) -> Result<(), Failure> {
     let bundle = charters::bundle(session, &charter)?;
     let terms = terms_of(&charter, nonce()?, session.now_secs() + i64::from(args.expires_secs()));
     let plan = plan(session, &config, &bundle, &terms, &args)?;
-    let there = Directory::at(dir).read(directory::PLAN);
-    let Some(there) = there.map_err(|error| Failure::new("FILE_MALFORMED", error))? else {
+    let Some(there) = files::note(&Directory::at(dir), directory::PLAN)? else {
         return keep(args.out(), &[], Some(&plan));
     };
     let own = CeremonyPlan::read(&there).is_ok_and(|read| {
@@ -209,8 +210,7 @@ fn signer(bundle: &Bundle, asked: Option<&String>) -> Result<[u8; 32], Failure> 
 }
 
 fn hash(hex: &str) -> Result<[u8; 32], Failure> {
-    let octets = HEXLOWER.decode(hex.as_bytes()).ok().and_then(|octets| octets.try_into().ok());
-    octets.ok_or_else(|| Failure::usage(format!("{hex}: 64 hexadecimal digits are needed")))
+    hex.parse().map(|Sha256Hex(octets)| octets).map_err(|error| Failure::usage(format!("{hex}: {error}")))
 }
 
 fn revoke(text: &str) -> Result<Revoke, Failure> {
@@ -218,9 +218,7 @@ fn revoke(text: &str) -> Result<Revoke, Failure> {
     let (serial, reason) = text.split_once('=').ok_or_else(malformed)?;
     let serial = HEXLOWER.decode(serial.as_bytes()).map_err(|_| malformed())?;
     let reason: RevocationReason = reason.parse().map_err(|_| malformed())?;
-    let code =
-        RevocationReason::ALL.into_iter().find(|(known, ..)| *known == reason).map(|(_, code, _)| code);
-    Ok(Revoke { serial, reason: code.ok_or_else(malformed)? })
+    Ok(Revoke { serial, reason: reason.code() })
 }
 
 fn nonce() -> Result<[u8; 16], Failure> {

@@ -4,7 +4,6 @@
 use std::path::PathBuf;
 
 use ceremony::directory::{self, Directory};
-use ceremony::files;
 use ceremony::record::{self, Event};
 use clap::Args;
 use keeper::step_name;
@@ -13,6 +12,7 @@ use serde::Serialize;
 
 use super::charters::Signers;
 use crate::error::Failure;
+use crate::files;
 use crate::output::{Page, Show as Shown};
 use crate::session::Session;
 
@@ -29,8 +29,7 @@ pub(super) fn run(session: &Session, args: &Show) -> Result<(), Failure> {
     let mut report = Report { notes: Vec::new(), steps: Vec::new(), next: String::new() };
     let mut waits = false;
     for name in directory::NOTES {
-        let note = dir.read(name).map_err(|error| Failure::new("FILE_MALFORMED", error))?;
-        let Some(note) = note else { continue };
+        let Some(note) = files::note(&dir, name)? else { continue };
         let (signed_by, needed) = match Signers::of(session, &note, &dir) {
             Ok(signers) => (signers.signed(&note), Some(signers.terms.quorum)),
             Err(_) => (Vec::new(), None),
@@ -40,8 +39,7 @@ pub(super) fn run(session: &Session, args: &Show) -> Result<(), Failure> {
         waits |= needed.is_none_or(|needed| signed_by.len() < usize::from(needed));
         report.notes.push(Note { name, signed_by, needed });
     }
-    let plan = dir.read(directory::PLAN).map_err(|error| Failure::new("FILE_MALFORMED", error))?;
-    let plan = plan.map(|note| Plan::read(&note)).transpose();
+    let plan = files::note(&dir, directory::PLAN)?.map(|note| Plan::read(&note)).transpose();
     let plan = plan.map_err(|error| Failure::malformed(&dir.file(directory::PLAN), error))?;
     let events = events(&dir)?;
     if let Some(plan) = &plan {
@@ -62,7 +60,7 @@ pub(super) fn run(session: &Session, args: &Show) -> Result<(), Failure> {
 /// The record's lines, as far as they are events.
 fn events(dir: &Directory) -> Result<Vec<Event>, Failure> {
     let path = dir.file(record::FILE);
-    let bytes = match files::read(&path, record::MAX_LEN) {
+    let bytes = match ceremony::files::read(&path, record::MAX_LEN) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         read => read.map_err(|error| Failure::file(&path, &error))?,
     };

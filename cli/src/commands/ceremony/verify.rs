@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use ceremony::directory::Directory;
 use clap::Args;
 use data_encoding::HEXLOWER;
+use hsm_config::durable;
 use keeper::{Evidence, EvidenceError};
 use ledger::charter::{Charter, Charters, Terms};
 use ledger::note::{Note, VerifierKey};
@@ -114,8 +115,7 @@ fn charter(session: &Session, args: &Verify, bytes: &[u8]) -> Result<(Charter, &
     if let Some(chain) = own::chain(session.places()?.officer())? {
         return Ok((then(&chain), "the officer's own copy"));
     }
-    let beside = args.transcript.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let charter = charters::in_force(session, &Directory::at(beside))?;
+    let charter = charters::in_force(session, &Directory::at(durable::parent(&args.transcript)))?;
     Ok((charter, "beside the transcript: nobody else says that these are the officers; compare them"))
 }
 
