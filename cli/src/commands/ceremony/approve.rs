@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use ceremony::directory::{self, Directory, DirectoryError};
 use ceremony::officer::{OfficerKey, countersign};
 use clap::Args;
+use hsm_config::durable;
 use ledger::note::{Note, NoteSigner as _};
 use ledger::text::Kind;
 use serde::Serialize;
@@ -15,6 +16,7 @@ use super::describe;
 use super::judge::judge;
 use crate::commands::officer;
 use crate::error::Failure;
+use crate::files;
 use crate::output::{Page, Show};
 use crate::session::Session;
 
@@ -51,7 +53,7 @@ pub(super) fn all(session: &Session, dir: &Path) -> Result<(), Failure> {
     let (_, key) = officer::load(session, None)?;
     let mut waiting = waiting(&args)?;
     waiting.retain(|waits| !waits.is_signed_by(&key));
-    waiting.iter().try_for_each(|waits| judge(session, &waits.dir, &waits.note).map(drop))?;
+    waiting.iter().try_for_each(|waits| waits.judged(session).map(drop))?;
     waiting
         .iter()
         .try_for_each(|waits| waits.sign(&Signers::of(session, &waits.note, &waits.dir)?, &key).map(drop))
@@ -73,9 +75,13 @@ impl Waiting {
         self.note.is_signed_by(key.key()) == Ok(true)
     }
 
-    /// Judges the note and prints it, with what it leads to.
-    fn show(&self, session: &Session) -> Result<(), Failure> {
-        let beyond = judge(session, &self.dir, &self.note)?;
+    /// What the officer must know beyond the note's own words.
+    fn judged(&self, session: &Session) -> Result<Vec<String>, Failure> {
+        judge(session, &self.dir, &self.note)
+    }
+
+    /// Prints the note, with what it leads to.
+    fn show(&self, session: &Session, beyond: Vec<String>) -> Result<(), Failure> {
         let words = [describe::in_plain_words(&self.note), beyond].concat().join("\n* ");
         let text = describe::shown(&self.note);
         session.output().raw(&format!("--- {}\n* {words}\n\n{text}\n", self.path().display()))
@@ -101,25 +107,26 @@ pub(super) fn run(session: &Session, args: &Approve) -> Result<(), Failure> {
         return Err(Failure::usage("there is no note that officers sign"));
     }
     if args.show {
-        return waiting.iter().try_for_each(|waits| waits.show(session));
+        return waiting.iter().try_for_each(|waits| waits.show(session, waits.judged(session)?));
     }
     if session.output().is_json() && !args.yes {
         return Err(Failure::usage("--output json asks nobody: add --yes, or --show first"));
     }
     let (_, key) = officer::load(session, args.officer_key.as_ref())?;
-    // All of them before the first is signed.
-    for waits in waiting.iter().filter(|waits| !waits.is_signed_by(&key)) {
-        judge(session, &waits.dir, &waits.note)?;
-    }
+    // All of them before the first is signed; none of what this officer signed before.
+    let judged: Result<Vec<_>, Failure> = waiting
+        .iter()
+        .map(|waits| (!waits.is_signed_by(&key)).then(|| waits.judged(session)).transpose())
+        .collect();
     let mut report = Report { officer: key.key().name().to_string(), notes: Vec::new() };
-    for waits in waiting {
+    for (waits, beyond) in waiting.iter().zip(judged?) {
         let signers = Signers::of(session, &waits.note, &waits.dir)?;
-        if waits.is_signed_by(&key) {
+        let Some(beyond) = beyond else {
             report.add(&waits.path(), &waits.note, &signers);
             continue;
-        }
+        };
         if !session.output().is_json() {
-            waits.show(session)?;
+            waits.show(session, beyond)?;
         }
         if !args.yes && !confirmed(&key)? {
             return Err(
@@ -143,12 +150,14 @@ fn waiting(args: &Approve) -> Result<Vec<Waiting>, Failure> {
             (path.clone(), names.to_vec())
         } else {
             let name = path.file_name().and_then(|name| name.to_str());
-            let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            (dir.to_owned(), vec![name.ok_or_else(|| Failure::usage("a path without a name"))?])
+            (
+                durable::parent(path).to_owned(),
+                vec![name.ok_or_else(|| Failure::usage("a path without a name"))?],
+            )
         };
         let dir = Directory::at(&dir);
         for name in names {
-            match dir.read(name).map_err(|error| Failure::new("FILE_MALFORMED", error))? {
+            match files::note(&dir, name)? {
                 Some(note) => waiting.push(Waiting { dir: dir.clone(), name: name.to_owned(), note }),
                 None if path.is_dir() => {}
                 None => return Err(Failure::usage(format!("{} is not there", path.display()))),
