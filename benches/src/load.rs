@@ -10,7 +10,7 @@ mod figures;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use proto::client::Client;
+use client::Client;
 use proto::v1::{Agent, IssueCertificateRequest};
 
 pub use connect::channel;

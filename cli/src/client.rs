@@ -11,9 +11,9 @@ pub(crate) mod own;
 pub(crate) mod pending;
 
 use clap::Args;
+use client::Client;
 use ledger::bundle::Bundle;
 use ledger::charter::Charters;
-use proto::client::Client;
 use proto::v1::{GetCharterRequest, GetTrustBundleRequest};
 
 use crate::error::Failure;

@@ -7,8 +7,8 @@ use std::process::{Child, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
+use client::Client;
 use hyper_util::rt::TokioIo;
-use proto::client::Client;
 use rustix::process::{Pid, Signal};
 use tempfile::TempDir;
 use tokio::net::UnixStream;

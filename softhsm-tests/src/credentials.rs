@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use proto::client::{Client, Credentials as Pem};
+use client::{Client, Credentials as Pem};
 
 /// A directory of credentials.
 #[derive(Clone, Debug)]

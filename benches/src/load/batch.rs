@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
-use proto::client::Client;
+use client::Client;
 use proto::v1::batch_issue_certificates_response::Result as Outcome;
 use proto::v1::{BatchIssueCertificatesRequest, IssueCertificateRequest};
 use tokio::sync::mpsc;

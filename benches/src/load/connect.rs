@@ -18,5 +18,5 @@ pub async fn channel(dir: &Path) -> Result<Channel, Failed> {
     let tls = ClientTlsConfig::new()
         .ca_certificate(Certificate::from_pem(anchors))
         .identity(Identity::from_pem(chain, key));
-    Ok(proto::client::endpoint(server)?.tls_config(tls)?.connect().await?)
+    Ok(client::endpoint(server)?.tls_config(tls)?.connect().await?)
 }

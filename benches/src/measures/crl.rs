@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use client::Client;
 use prost_types::Timestamp;
-use proto::client::Client;
 use proto::v1::{
     GetCrlRequest, GetCrlResponse, IssuedSince, RevocationReason, RevokeCertificateRequest,
     revoke_certificate_request::Target,

@@ -1,6 +1,6 @@
 //! What a caller costs who only waits for the next trust bundle: a connection with one watch open.
 
-use proto::client::Client;
+use client::Client;
 use proto::v1::{WatchTrustBundleRequest, WatchTrustBundleResponse};
 use tonic::Streaming;
 

@@ -11,8 +11,8 @@ use std::{
 };
 
 use ca_service::Limits;
+use client::Client;
 use proto::{
-    client::Client,
     door::{Ask, answer, ask},
     v1::{
         BatchIssueCertificatesRequest as Item, BatchIssueCertificatesResponse as Answer, Certificate,

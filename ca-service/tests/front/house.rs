@@ -11,9 +11,9 @@ use std::{
 };
 
 use ca_service::{Bound, Clock, FrontConfig, FrontError, Limits, run};
+use client::Client;
 use hyper_util::rt::TokioIo;
 use proto::{
-    client::Client,
     door::Ask,
     v1::{WatchTrustBundleRequest, WatchTrustBundleResponse},
 };

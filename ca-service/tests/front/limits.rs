@@ -3,8 +3,8 @@
 use std::{io, net::SocketAddr, num::NonZeroU32, time::Duration};
 
 use ca_service::Limits;
+use client::Client;
 use proto::{
-    client::Client,
     door::answer,
     v1::{GetAgentRequest, GetAgentResponse},
 };

@@ -9,8 +9,8 @@ use std::{
 };
 
 use ca_service::FrontError;
+use client::Client;
 use proto::{
-    client::Client,
     door::{answer, ask, caller},
     v1::{GetStatusRequest, GetStatusResponse},
 };

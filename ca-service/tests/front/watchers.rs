@@ -15,7 +15,8 @@ use std::{
 };
 
 use ca_service::{FrontConfig, Limits, run};
-use proto::{client::Client, v1::WatchTrustBundleRequest};
+use client::Client;
+use proto::v1::WatchTrustBundleRequest;
 use tokio::{sync::mpsc, task::JoinSet};
 use tonic::Streaming;
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use proto::client::Client;
+use client::Client;
 use proto::v1::RenewCertificateRequest;
 
 use super::credentials::Credentials;

@@ -4,8 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
+use ::client as wire;
 use cell::{ControllerName, TrustDomain};
-use proto::client as wire;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 

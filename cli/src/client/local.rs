@@ -1,7 +1,7 @@
 //! The local operator's socket: who may open it may read all and hand in proposals.
 
+use client::{Client, endpoint};
 use hyper_util::rt::TokioIo;
-use proto::client::{Client, endpoint};
 use tokio::net::UnixStream;
 use tower::service_fn;
 

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use cell::Act;
 use ceremony::officer::{OfficerKey, ProposalTerms, propose};
 use clap::Args;
+use client::Client;
 use ledger::bundle::Log;
 use ledger::note::Note;
-use proto::client::Client;
 use proto::v1::{GetStatusRequest, SubmitProposalRequest, SubmitProposalResponse};
 
 use super::{charters, fetch_charters, fetch_trust, local, own};

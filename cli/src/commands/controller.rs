@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use cell::{Act, ControllerName, SpkiDer};
 use clap::{Args, Subcommand};
-use proto::client::Client;
+use client::Client;
 use proto::v1::{GetControllerRequest, ListControllersRequest};
 
 use super::view;

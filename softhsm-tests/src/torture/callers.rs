@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use proto::client::Client;
+use client::Client;
 use proto::v1::{Agent, Certificate, IssueCertificateRequest};
 use rcgen::{CertificateParams, KeyPair};
 use tokio::sync::Notify;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use proto::client::Client;
+use client::Client;
 use proto::v1::batch_issue_certificates_response::Result as Outcome;
 use proto::v1::{BatchIssueCertificatesRequest, Certificate, ItemError};
 use tokio_stream::iter;

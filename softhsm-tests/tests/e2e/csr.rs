@@ -1,6 +1,6 @@
 //! Requests that are refused for their CSR.
 
-use proto::client::Client;
+use client::Client;
 use rcgen::PublicKeyData as _;
 use rcgen::{KeyPair, SanType};
 use rootcellar_softhsm_tests::judges::{openssl, openssl_csr};

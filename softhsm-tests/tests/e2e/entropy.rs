@@ -1,6 +1,6 @@
 //! Random numbers: one honest source is enough, and none is used that fails its tests.
 
-use proto::client::Client;
+use client::Client;
 use tonic::Code;
 
 use crate::support::{House, ask, csr, eventually, issue, refused, request, still_issues};

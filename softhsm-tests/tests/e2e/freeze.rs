@@ -1,7 +1,7 @@
 //! What officers stop, and what goes on.
 
 use cell::Act;
-use proto::client::Client;
+use client::Client;
 use proto::v1::{
     Agent, CreateAgentRequest, DeleteAgentRequest, GetStatusRequest, GetStatusResponse,
     RenewCertificateRequest, RevokeCertificateRequest, UpdateAgentRequest,

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use proto::client::MAX_MESSAGE;
+use client::MAX_MESSAGE;
 use proto::v1::{CertificateState, GetAgentRequest, ListCertificatesRequest};
 use rcgen::KeyPair;
 use rootcellar_softhsm_tests::{Cell, Faults, Serving, Signal};

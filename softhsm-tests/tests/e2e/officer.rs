@@ -2,9 +2,9 @@
 
 use cell::Act;
 use ceremony::officer::{OfficerKey, ProposalTerms, propose};
+use client::Client;
 use ledger::charter::Charter;
 use ledger::note::{KeyName, Note};
-use proto::client::Client;
 use proto::v1::{SubmitProposalRequest, SubmitProposalResponse};
 use rootcellar_softhsm_tests::Cell;
 use rustls::pki_types::UnixTime;

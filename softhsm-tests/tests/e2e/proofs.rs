@@ -3,13 +3,13 @@
 use std::fs;
 use std::process::Command;
 
+use client::Client;
 use ledger::bundle::Bundle;
 use ledger::checkpoint::Checkpoint;
 use ledger::note::Note;
 use ledger::proof::Proof;
 use ledger::tree::verify_consistency;
 use ledger::{Hash, leaf_hash};
-use proto::client::Client;
 use proto::v1::{
     Agent, GetCheckpointRequest, GetConsistencyProofRequest, GetInclusionProofRequest,
     ListCertificatesRequest, ListEntriesRequest, RenewCertificateRequest, UpdateAgentRequest,

@@ -3,7 +3,7 @@
 use std::fs;
 
 use cell::{Act, RevocationReason, RevocationTarget};
-use proto::client::Client;
+use client::Client;
 use proto::v1::{
     Certificate, CertificateState, GetCertificateRequest, GetCrlRequest, GetCrlResponse, IssuedSince,
     RenewCertificateRequest, RevokeCertificateRequest, RevokeCertificateResponse,

@@ -4,8 +4,8 @@ use std::fmt::Debug;
 use std::path::Path;
 use std::time::Duration;
 
+use client::{Client, Credentials as Pem};
 use ledger::entry::entry::Kind;
-use proto::client::{Client, Credentials as Pem};
 use proto::v1::{Agent, Certificate, IssueCertificateRequest, LedgerEntry, ListEntriesRequest};
 use rcgen::{CertificateParams, KeyPair};
 use rootcellar_softhsm_tests::{Cell, Credentials, Faults, Serving, Signal};

@@ -1,6 +1,6 @@
 //! A cell whose issuing and log key are in a TPM 2.0.
 
-use proto::client::Client;
+use client::Client;
 use rootcellar_softhsm_tests::{Cell, Serving, Signal, Tpm};
 
 use crate::ceremonies::Officers;

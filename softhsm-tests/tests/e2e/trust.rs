@@ -99,11 +99,7 @@ async fn an_issuer_of_a_foreign_anchor_serves_after_a_restart_and_is_audited() {
 }
 
 /// Has the cell's officer sign a bundle and hands it in.
-async fn publish(
-    house: &House,
-    client: &proto::client::Client,
-    contents: &Contents,
-) -> Result<(), tonic::Status> {
+async fn publish(house: &House, client: &client::Client, contents: &Contents) -> Result<(), tonic::Status> {
     let mut note = contents.draft().unwrap();
     let key = house.cell.officer_dir().join("officer.key");
     note.sign_with(&ceremony::officer::OfficerKey::load(&key).unwrap()).unwrap();

@@ -1,10 +1,10 @@
 //! Manifests of the service of this machine.
 
+use client::Client;
 use ledger::custody::differences;
 use ledger::entry::entry::Kind;
 use ledger::entry::{self, Custody};
 use ledger::proof::Proof;
-use proto::client::Client;
 use proto::v1::{GetInclusionProofRequest, GetStatusRequest, LedgerEntry, ListEntriesRequest};
 use serde::Serialize;
 

@@ -1,13 +1,13 @@
 //! What the running service says of itself.
 
 use certs::Issuer;
+use client::Client;
 use data_encoding::HEXLOWER;
 use hsm_config::KeyAlgorithm;
 use ledger::bundle::{Bundle, IssuerState};
 use ledger::custody::UNKNOWN;
 use ledger::entry::entry::Kind;
 use ledger::entry::{self, Custody};
-use proto::client::Client;
 use proto::v1::{
     GetCheckpointRequest, GetStatusRequest, GetStatusResponse, Grant, ListAgentsRequest,
     ListControllersRequest, ListEntriesRequest,

@@ -1,10 +1,10 @@
 //! The newest checkpoint, and that it follows from the one that was seen last.
 
+use client::Client;
 use ledger::Hash;
 use ledger::bundle::Log;
 use ledger::checkpoint::Checkpoint;
 use ledger::tree::verify_consistency;
-use proto::client::Client;
 use proto::v1::{GetCheckpointRequest, GetConsistencyProofRequest};
 
 use super::online::not_rolled_back;

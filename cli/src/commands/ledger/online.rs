@@ -1,9 +1,9 @@
 //! The whole ledger of this machine's service.
 
+use client::Client;
 use ledger::bundle::Log;
 use ledger::charter::Charters;
 use ledger::checkpoint::Checkpoint;
-use proto::client::Client;
 use proto::v1::{GetCheckpointRequest, GetStatusRequest, ListEntriesRequest};
 use serde::Serialize;
 

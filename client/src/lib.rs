@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Error, Identity};
 
-use crate::v1::admin_service_client::AdminServiceClient;
-use crate::v1::agent_service_client::AgentServiceClient;
-use crate::v1::issuance_service_client::IssuanceServiceClient;
-use crate::v1::ledger_service_client::LedgerServiceClient;
-use crate::v1::trust_service_client::TrustServiceClient;
+use proto::v1::admin_service_client::AdminServiceClient;
+use proto::v1::agent_service_client::AgentServiceClient;
+use proto::v1::issuance_service_client::IssuanceServiceClient;
+use proto::v1::ledger_service_client::LedgerServiceClient;
+use proto::v1::trust_service_client::TrustServiceClient;
 
 /// Longest message that is taken, in bytes: a page is below 1 MiB, a CRL of a million certificates below this.
 pub const MAX_MESSAGE: usize = 64 * 1024 * 1024;
