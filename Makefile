@@ -16,14 +16,14 @@ demo: ## The main job, end to end, in a throw-away directory
 	@scripts/demo
 
 test: ## Every test; installs what they need
-	@scripts/need softhsm2 opensc openssl gcc libc6-dev python3 python3-grpcio python3-grpc-tools python3-pkg-resources $(TPM)
+	@scripts/need softhsm2 opensc openssl gcc libc6-dev python3 python3-cryptography python3-grpcio python3-grpc-tools python3-pkg-resources $(TPM)
 	@scripts/cargo-tool cargo-nextest nextest
 	cargo build $(ALL) --lib --bins
 	cargo nextest run $(ALL)
 	cargo test $(ALL) --doc
 
 tokens: ## The end-to-end tests on SoftHSM2, on a TPM and on Kryoptic; builds the last, some five minutes
-	@scripts/need softhsm2 opensc openssl gcc libc6-dev perl libclang-dev python3 python3-grpcio python3-grpc-tools python3-pkg-resources $(TPM)
+	@scripts/need softhsm2 opensc openssl gcc libc6-dev perl libclang-dev python3 python3-cryptography python3-grpcio python3-grpc-tools python3-pkg-resources $(TPM)
 	@scripts/cargo-tool cargo-nextest nextest
 	cargo build --locked --release --manifest-path softhsm-tests/kryoptic/Cargo.toml --target-dir target/kryoptic
 	cargo build $(ALL) --lib --bins

@@ -11,9 +11,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use client::Client;
-use proto::v1::{Agent, IssueCertificateRequest};
+use proto::v1::{Agent, IssueCertificateBody};
 
-pub use connect::channel;
+pub use connect::{channel, connected};
 use figures::Answers;
 pub use figures::{Figures, Sample};
 
@@ -40,7 +40,7 @@ impl Load {
     pub async fn run(&self, dir: &Path, prefix: &str) -> Result<Figures, Failed> {
         let mut clients = Vec::new();
         for _ in 0..self.connections.max(1) {
-            clients.push(Client::over(channel(dir).await?));
+            clients.push(connected(dir).await?);
         }
         let numbers = 0..self.in_flight.max(1);
         let requests: Vec<_> = numbers.map(|number| request(prefix, number)).collect::<Result<_, _>>()?;
@@ -63,21 +63,21 @@ impl Load {
 }
 
 /// What one caller asks for: one agent, one key.
-pub(crate) fn request(prefix: &str, number: usize) -> Result<IssueCertificateRequest, Failed> {
+pub(crate) fn request(prefix: &str, number: usize) -> Result<IssueCertificateBody, Failed> {
     let key = rcgen::KeyPair::generate()?;
     let csr = rcgen::CertificateParams::default().serialize_request(&key)?.der().to_vec();
-    Ok(IssueCertificateRequest {
+    Ok(IssueCertificateBody {
         agent: format!("agents/{prefix}/{number}"),
         csr,
         description: Some(Agent::default()),
         allow_missing: true,
-        ..IssueCertificateRequest::default()
+        ..IssueCertificateBody::default()
     })
 }
 
 /// One caller: one request after the other.
-async fn caller(client: Client, request: IssueCertificateRequest, until: Instant) -> Result<Answers, Failed> {
-    let mut issuance = client.issuance();
+async fn caller(client: Client, request: IssueCertificateBody, until: Instant) -> Result<Answers, Failed> {
+    let issuance = client.issuance();
     let mut answers = Answers::default();
     while Instant::now() < until {
         let asked = Instant::now();

@@ -1,11 +1,11 @@
 //! One request: who asks, how long the answer is worth waiting for, and its way to the keeper and back.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use http::{Extensions, HeaderMap};
 use proto::{
-    door::{Refused, answer::Answer, ask::Ask},
-    v1::Reason,
+    door::{Refused, Signed, answer::Answer, ask::Ask},
+    v1::{Reason, RequestSignature},
 };
 use tokio::{
     sync::{Semaphore, watch},
@@ -17,6 +17,7 @@ use crate::{
     Clock, Keeper, Limits, Probe,
     metrics::Metrics,
     rate::Callers,
+    shares::{Shares, UntilRead},
     status::{refused, status},
     steps::Caller,
 };
@@ -109,12 +110,12 @@ pub(crate) struct Desk {
     pub(crate) clock: Clock,
     /// For tests.
     pub(crate) probe: Probe,
-    /// Where the mTLS port is.
-    pub(crate) listen: SocketAddr,
     /// Every bound.
     pub(crate) limits: Arc<Limits>,
     /// How often each caller may ask.
     pub(crate) callers: Arc<Callers>,
+    /// How much of each caller's may be under way.
+    pub(crate) shares: Shares,
     /// What is counted.
     pub(crate) metrics: Metrics,
 }
@@ -126,6 +127,7 @@ impl Desk {
     /// The keeper's refusal, or `CALLER_EXPIRED`, `DEADLINE_EXCEEDED` and the door's from here.
     pub(crate) async fn ask(&self, call: &Call, ask: Ask) -> Result<Answer, Refused> {
         let caller = call.connection.caller.at((self.clock)())?;
+        let _share = self.shares.ask(&call.connection.caller)?;
         self.keeper.ask(caller, call.time_left()?, ask).await
     }
 
@@ -143,6 +145,29 @@ impl Desk {
         let answer = self.ask(&call, wrap(request.into_inner())).await.map_err(status)?;
         pick(answer).map(Response::new).ok_or_else(|| status(other_answer()))
     }
+
+    /// The same for a method whose answer is long or costs a long look: few of one caller's are under way, until the last byte of the
+    /// answer has left.
+    ///
+    /// # Errors
+    /// As [`Self::ask`], and `QUEUE_FULL` for one more.
+    pub(crate) async fn scan<Q, A>(
+        &self,
+        request: Request<Q>,
+        wrap: fn(Q) -> Ask,
+        pick: fn(Answer) -> Option<A>,
+    ) -> Result<Response<A>, Status> {
+        let call = Call::of(request.extensions()).map_err(status)?;
+        let share = self.shares.scan(&call.connection.caller).map_err(status)?;
+        let mut response = self.relay(request, wrap, pick).await?;
+        response.extensions_mut().insert(UntilRead::new(share));
+        Ok(response)
+    }
+}
+
+/// A change as the caller signed it.
+pub(crate) fn signed(method: &str, body: Vec<u8>, signature: Option<RequestSignature>) -> Ask {
+    Ask::Signed(Signed { method: method.to_owned(), body, signature })
 }
 
 /// Our bug, or front and keeper of different versions.

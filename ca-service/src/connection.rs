@@ -19,8 +19,9 @@ use crate::{
     call::{Call, Connection, time_asked, too_late},
     chance,
     log::Line,
-    metrics::{Listener, Metrics},
+    metrics::Metrics,
     rate::Callers,
+    shares::held,
     status::{explained, status},
     steps::Caller,
 };
@@ -70,8 +71,7 @@ impl App {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (limits, closing) = (Arc::clone(&self.limits), watch::Sender::new(false));
-        let listener = if caller.is_local() { Listener::Local } else { Listener::Mtls };
-        let _served = self.metrics.connection(listener);
+        let _served = self.metrics.connection();
         let (name, (stream, begun)) = (Arc::clone(caller.name()), Begins::new(stream));
         let batches = Arc::new(Semaphore::new(limits.batches_per_connection));
         let connection = Connection { caller, closing: closing.subscribe(), batches };
@@ -121,7 +121,7 @@ impl App {
             let end = asked.and_then(|time| now.checked_add(time));
             request.extensions_mut().insert(Call { connection, deadline, end });
             match timeout_at(deadline, self.routes.clone().oneshot(request.map(Body::new))).await {
-                Ok(Ok(response)) => explain(response),
+                Ok(Ok(response)) => held(explain(response)),
                 Ok(Err(never)) => match never {},
                 Err(_elapsed) => status(too_late()).into_http(),
             }

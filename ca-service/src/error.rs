@@ -26,20 +26,6 @@ pub enum FrontError {
         /// The address asked for.
         addr: SocketAddr,
     },
-    /// The operator's fault: another front serves this socket.
-    #[error("{} is served by another process: stop it, or set `socket` to another path", path.display())]
-    SocketInUse {
-        /// The socket.
-        path: PathBuf,
-    },
-    /// The operator's fault: the local socket cannot be made.
-    #[error("cannot make the socket {}: {source}. Set `socket` to a path in a directory that this user can write", path.display())]
-    Socket {
-        /// The socket.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
     /// The operator's fault: the directory of the service's key cannot be used, or others can read it.
     #[error("cannot use the state directory {}: {source}. It must be this user's, with mode 0700", path.display())]
     State {
@@ -50,8 +36,8 @@ pub enum FrontError {
     },
     /// The operator's fault: more connections are allowed than this process may have descriptors.
     #[error(
-        "`connections` and `local-connections` below [limits] need {needed} file descriptors, and this process may have {limit}: lower \
-         them, or raise the hard limit (`ulimit -Hn`, LimitNOFILE= in systemd)"
+        "`connections` below [limits] needs {needed} file descriptors, and this process may have {limit}: lower \
+         it, or raise the hard limit (`ulimit -Hn`, LimitNOFILE= in systemd)"
     )]
     TooFewDescriptors {
         /// What the configured connections need, with all else.

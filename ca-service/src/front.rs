@@ -24,7 +24,6 @@ use crate::{
     crls::Crls,
     health::Health,
     listener,
-    local::LocalSocket,
     metrics::Metrics,
     mtls::{Mtls, Reception},
     ops::{self, Ops},
@@ -33,6 +32,7 @@ use crate::{
     rate::{Callers, Rate},
     scrape::Scrape,
     services,
+    shares::Shares,
     tls::server_config,
 };
 
@@ -51,8 +51,6 @@ pub struct FrontConfig {
     pub ops_listen: SocketAddr,
     /// Address where CRLs are handed out over plain HTTP; none where they are not.
     pub crl_listen: Option<SocketAddr>,
-    /// Path of the local socket, made with mode 0660.
-    pub socket: PathBuf,
     /// Directory of the service's own key and chain, with mode 0700.
     pub state_dir: PathBuf,
     /// The cell whose callers are served.
@@ -76,8 +74,7 @@ pub struct Bound {
 
 /// Runs the front until `stop` is done and what was in flight has ended.
 ///
-/// `doors` brings an end of a socket pair each time that a keeper starts. The operations port and the local socket answer
-/// from the beginning; `ready` is called when the mTLS port does, once the keeper has given anchors and a certificate.
+/// `doors` brings an end of a socket pair each time that a keeper starts. The operations port answers from the beginning; `ready` is called when the mTLS port does, once the keeper has given anchors and a certificate.
 ///
 /// # Errors
 /// [`FrontError`]; after the start only [`FrontError::DoorLost`].
@@ -91,7 +88,7 @@ pub async fn run(
 ) -> Result<(), FrontError> {
     enough_descriptors(&config)?;
     let sockets = Sockets::bind(&config).await?;
-    let front = Front::new(config, clock, probe, sockets.bound.mtls).await?;
+    let front = Front::new(config, clock, probe).await?;
     // Dropped last: what still runs then is ended.
     let mut background = JoinSet::new();
     let mut attending = JoinSet::new();
@@ -117,7 +114,7 @@ const OTHER_DESCRIPTORS: usize = 128;
 fn enough_descriptors(config: &FrontConfig) -> Result<(), FrontError> {
     let FrontConfig { limits, crl_listen, descriptors: limit, .. } = config;
     let crl = if crl_listen.is_some() { crl_site::CONNECTIONS } else { 0 };
-    let (limit, needed) = (*limit, [limits.connections, limits.local_connections, crl, OTHER_DESCRIPTORS]);
+    let (limit, needed) = (*limit, [limits.connections, crl, OTHER_DESCRIPTORS]);
     let needed = needed.into_iter().fold(0_usize, usize::saturating_add) as u64;
     if needed <= limit { Ok(()) } else { Err(FrontError::TooFewDescriptors { needed, limit }) }
 }
@@ -126,7 +123,6 @@ struct Sockets {
     mtls: TcpListener,
     ops: TcpListener,
     crl: Option<TcpListener>,
-    local: LocalSocket,
     bound: Bound,
 }
 
@@ -143,9 +139,8 @@ impl Sockets {
             }
             None => (None, None),
         };
-        let local = LocalSocket::bind(&config.socket).await?;
         let bound = Bound { mtls: mtls_addr, ops: ops_addr, crl: crl_addr };
-        Ok(Self { mtls, ops, crl, local, bound })
+        Ok(Self { mtls, ops, crl, bound })
     }
 }
 
@@ -158,12 +153,7 @@ struct Front {
 }
 
 impl Front {
-    async fn new(
-        config: FrontConfig,
-        clock: Clock,
-        probe: Probe,
-        listen: SocketAddr,
-    ) -> Result<Self, FrontError> {
+    async fn new(config: FrontConfig, clock: Clock, probe: Probe) -> Result<Self, FrontError> {
         let FrontConfig { cell, limits, state_dir, .. } = config;
         let store =
             Store::open(&state_dir).map_err(|source| FrontError::State { path: state_dir, source })?;
@@ -175,9 +165,9 @@ impl Front {
             keeper: keeper.clone(),
             clock: Arc::clone(&clock),
             probe,
-            listen,
             limits: Arc::clone(&limits),
             callers: Arc::new(Callers::new(&limits)),
+            shares: Shares::new(&limits),
             metrics: Metrics::new(),
         };
         let routes = services::routes(&desk, health_service, limits.message_bytes)?;
@@ -191,14 +181,13 @@ impl Front {
         ready: impl FnOnce(Bound) + Send,
         mut stop: Pin<&mut (impl Future<Output = ()> + Send)>,
     ) -> Result<(), FrontError> {
-        let Sockets { mtls, ops, crl, local, bound } = sockets;
+        let Sockets { mtls, ops, crl, bound } = sockets;
         let stopping = watch::Sender::new(false);
         let mut serving = JoinSet::new();
         serving.spawn(ops::serve(ops, self.ops(), stopping.subscribe()));
         if let Some(crl) = crl {
             self.hand_out_crls(&mut serving, crl, &stopping);
         }
-        serving.spawn(local.serve(Arc::clone(&self.app), stopping.subscribe()));
         let config = tokio::select! {
             config = self.anchored() => Some(config?),
             () = &mut stop => None,

@@ -39,7 +39,7 @@ const RESTART_MS: u32 = 500;
 /// When to come back when too much waits.
 const QUEUE_MS: u32 = 100;
 
-/// Asks of the front's own and of the local socket's that wait at a time: an officer who freezes must come through a flood.
+/// Asks of the front's own that wait at a time.
 const RESERVED: usize = 128;
 
 /// Time for the front's own reads, and the pause after one that failed.
@@ -63,7 +63,7 @@ struct Near {
     next_id: AtomicU64,
     /// Held by whoever waits for an answer, from its ask to the answer's arrival.
     in_flight: Arc<Semaphore>,
-    /// For the front itself and for people on this machine: no caller can take their places.
+    /// For the front itself: no caller can take its places.
     reserved: Arc<Semaphore>,
     capacity: usize,
 }
@@ -100,7 +100,7 @@ impl Keeper {
         ask: ask::Ask,
     ) -> Result<answer::Answer, Refused> {
         let places = match caller.caller {
-            Some(caller::Caller::LocalUid(_) | caller::Caller::Front(_)) => &self.0.reserved,
+            Some(caller::Caller::Front(_)) => &self.0.reserved,
             Some(caller::Caller::Presented(_)) | None => &self.0.in_flight,
         };
         let permit = Arc::clone(places).try_acquire_owned().map_err(|_| queue_full())?;
@@ -176,6 +176,13 @@ impl Keeper {
         }
         // Nobody will bring another: what is asked is refused.
         std::future::pending::<()>().await;
+    }
+
+    /// Uses one door until it closes: where there is no other.
+    pub(crate) async fn serve_one(&self, stream: StdUnixStream) {
+        let ended = self.serve(stream).await;
+        self.close();
+        tracing::debug!(reason = %why(&ended), "the keeper's socket is closed");
     }
 
     /// One door's life.

@@ -11,8 +11,6 @@ pub struct Limits {
     /// Connections of one caller; one more is closed once it is known whose it is. 256: a fleet of one controller's clients, and a
     /// sixteenth of the whole.
     pub connections_per_caller: usize,
-    /// Connections on the local socket. 64: people and their tools.
-    pub local_connections: usize,
     /// Connections whose handshake is not over; one more is closed at once. 256: half a second's handshakes.
     pub handshakes: usize,
     /// The same from one address, or one IPv6 network (/64). 64: silent ones of one stranger leave most places to others.
@@ -48,6 +46,12 @@ pub struct Limits {
     pub drain: Duration,
     /// Asks that wait for the keeper at a time; one more is refused. 4096: less than a second's work.
     pub in_flight: usize,
+    /// The same of one caller; one more is refused. 512: four batches, and a quarter of the keeper's second.
+    pub in_flight_per_caller: usize,
+    /// Lists and CRLs that are looked for or being read by callers at a time. 256: at a mebibyte a page, a quarter of a gibibyte.
+    pub scans: usize,
+    /// The same of one caller. 4: each may hold a page of a mebibyte here until it is read.
+    pub scans_per_caller: usize,
     /// Time between looks at whether the keeper answers. 2 s.
     pub probe: Duration,
     /// Time without a door after which the front ends, to be started anew with one: whoever starts keepers brings a door with each. 30 s.
@@ -59,7 +63,6 @@ impl Default for Limits {
         Self {
             connections: 4096,
             connections_per_caller: 256,
-            local_connections: 64,
             handshakes: 256,
             handshakes_per_address: 64,
             handshakes_per_second: nonzero(500),
@@ -76,6 +79,9 @@ impl Default for Limits {
             request_timeout_most: Duration::from_secs(60),
             drain: Duration::from_secs(10),
             in_flight: 4096,
+            in_flight_per_caller: 512,
+            scans: 256,
+            scans_per_caller: 4,
             probe: Duration::from_secs(2),
             door_wait: Duration::from_secs(30),
         }

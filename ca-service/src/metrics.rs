@@ -27,11 +27,6 @@ struct OfReason {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct OfListener {
-    listener: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OfResult {
     result: &'static str,
 }
@@ -44,15 +39,6 @@ struct OfLimit {
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct OfCode {
     code: u16,
-}
-
-/// Where connections come in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Listener {
-    /// The mTLS port.
-    Mtls,
-    /// The local socket.
-    Local,
 }
 
 /// What came of a handshake.
@@ -75,8 +61,6 @@ pub(crate) enum Limit {
     Connections,
     /// `connections-per-caller`.
     OfOneCaller,
-    /// `local-connections`.
-    LocalConnections,
     /// `handshakes`, `handshakes-per-address`.
     Handshakes,
     /// The bounds of `crl-listen`, which are no keys.
@@ -106,7 +90,7 @@ struct Measured {
 #[derive(Default)]
 struct Gauges {
     requests: Gauge,
-    connections: Family<OfListener, Gauge>,
+    connections: Gauge,
     handshakes: Gauge,
     batches: Gauge,
     watchers: Gauge,
@@ -172,8 +156,8 @@ impl Metrics {
     }
 
     /// A connection is served until this is dropped.
-    pub(crate) fn connection(&self, listener: Listener) -> Held {
-        Held::of(&self.0.gauges.connections.get_or_create(&listener.label()))
+    pub(crate) fn connection(&self) -> Held {
+        Held::of(&self.0.gauges.connections)
     }
 
     /// A handshake is at work until this is dropped.
@@ -225,9 +209,6 @@ impl Measured {
         for limit in Limit::ALL {
             drop(self.closed.get_or_create(&limit.label()));
         }
-        for listener in [Listener::Mtls, Listener::Local] {
-            drop(self.gauges.connections.get_or_create(&listener.label()));
-        }
         drop(self.crls.get_or_create(&OfCode { code: StatusCode::OK.as_u16() }));
         drop(self.items.get_or_create(&OfReason { reason: OK }));
     }
@@ -278,16 +259,6 @@ impl Drop for Held {
     }
 }
 
-impl Listener {
-    fn label(self) -> OfListener {
-        let listener = match self {
-            Self::Mtls => "mtls",
-            Self::Local => "local",
-        };
-        OfListener { listener }
-    }
-}
-
 impl Handshake {
     fn label(self) -> OfResult {
         let result = match self {
@@ -301,19 +272,12 @@ impl Handshake {
 }
 
 impl Limit {
-    const ALL: [Self; 5] = [
-        Self::Connections,
-        Self::OfOneCaller,
-        Self::LocalConnections,
-        Self::Handshakes,
-        Self::CrlConnections,
-    ];
+    const ALL: [Self; 4] = [Self::Connections, Self::OfOneCaller, Self::Handshakes, Self::CrlConnections];
 
     fn label(self) -> OfLimit {
         let limit = match self {
             Self::Connections => "connections",
             Self::OfOneCaller => "connections-per-caller",
-            Self::LocalConnections => "local-connections",
             Self::Handshakes => "handshakes",
             Self::CrlConnections => "crl-connections",
         };

@@ -89,9 +89,12 @@ fn code(reason: Reason) -> Code {
         | Reason::KeyWeak
         | Reason::IdentityInvalid
         | Reason::ProposalMalformed => Code::InvalidArgument,
-        Reason::CallerUnknown | Reason::CallerExpired | Reason::CallerRemoved | Reason::CallerRevoked => {
-            Code::Unauthenticated
-        }
+        Reason::CallerUnknown
+        | Reason::CallerExpired
+        | Reason::CallerRemoved
+        | Reason::CallerRevoked
+        | Reason::SignatureInvalid
+        | Reason::SignatureExpired => Code::Unauthenticated,
         Reason::GrantDoesNotCover
         | Reason::NotOwner
         | Reason::CallerNotAllowed

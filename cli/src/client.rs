@@ -46,7 +46,7 @@ pub(crate) async fn open(session: &Session, who: &As) -> Result<Client, Failure>
     if who.is_given() {
         Ok(caller::Caller::connect(session, who).await?.client)
     } else {
-        local::connect(&session.config()?).await
+        local::connect(session).await
     }
 }
 

@@ -1,99 +1,15 @@
-//! A ready mTLS client: one channel, made once, cloned for every service.
+//! How software talks to the service: one channel over mutual TLS for every service, and requests that are signed with the caller's key.
+//!
+//! - `connection`: the channel, and the clients of each service over it
+//! - `services`: the methods that change state, each of whose requests is signed
+//! - `signer`: signatures over requests, one for many that are under way together
 //!
 //! Does not: check the trust bundle's note; who pins a charter does that with the `ledger` crate.
 
-use std::time::Duration;
+mod connection;
+mod services;
+mod signer;
 
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Error, Identity};
-
-use proto::v1::admin_service_client::AdminServiceClient;
-use proto::v1::agent_service_client::AgentServiceClient;
-use proto::v1::issuance_service_client::IssuanceServiceClient;
-use proto::v1::ledger_service_client::LedgerServiceClient;
-use proto::v1::trust_service_client::TrustServiceClient;
-
-/// Longest message that is taken, in bytes: a page is below 1 MiB, a CRL of a million certificates below this.
-pub const MAX_MESSAGE: usize = 64 * 1024 * 1024;
-
-/// How long a connection may take to be made.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long an answer may take to begin. The service refuses earlier what it cannot do in time.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// How long a connection may be silent before it is probed (RFC 9113 §6.7), and how long the probe may take.
-const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
-
-/// What a caller proves itself with, and whom it believes. All PEM.
-pub struct Credentials<'a> {
-    /// Trust anchors of the cell.
-    pub anchors: &'a str,
-    /// The caller's certificate, then its issuers.
-    pub chain: &'a str,
-    /// The caller's private key, PKCS#8.
-    pub key: &'a str,
-}
-
-/// Clients of every service over one connection. Clone it: clones share the channel.
-#[derive(Clone, Debug)]
-pub struct Client {
-    channel: Channel,
-}
-
-/// An endpoint with this client's time limits, for a channel of one's own making.
-///
-/// # Errors
-/// `uri` is none.
-pub fn endpoint(uri: &str) -> Result<Endpoint, Error> {
-    let (interval, timeout) = KEEP_ALIVE;
-    Ok(Endpoint::from_shared(uri.to_owned())?
-        .connect_timeout(CONNECT_TIMEOUT)
-        .timeout(ANSWER_TIMEOUT)
-        .http2_keep_alive_interval(interval)
-        .keep_alive_timeout(timeout)
-        .tcp_nodelay(true))
-}
-
-impl Client {
-    /// Connects to `uri` ("https://localhost:7443").
-    ///
-    /// # Errors
-    /// The address, the credentials or the connection; its source says which.
-    pub async fn connect(uri: &str, credentials: &Credentials<'_>) -> Result<Self, Error> {
-        let tls = ClientTlsConfig::new()
-            .ca_certificate(Certificate::from_pem(credentials.anchors))
-            .identity(Identity::from_pem(credentials.chain, credentials.key));
-        let channel = endpoint(uri)?.tls_config(tls)?.connect().await?;
-        Ok(Self { channel })
-    }
-
-    /// Uses a channel that is already there, such as one over a local socket.
-    pub fn over(channel: Channel) -> Self {
-        Self { channel }
-    }
-
-    /// Certificates.
-    pub fn issuance(&self) -> IssuanceServiceClient<Channel> {
-        IssuanceServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE)
-    }
-
-    /// Agents.
-    pub fn agents(&self) -> AgentServiceClient<Channel> {
-        AgentServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE)
-    }
-
-    /// Trust bundles.
-    pub fn trust(&self) -> TrustServiceClient<Channel> {
-        TrustServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE)
-    }
-
-    /// Entries and proofs.
-    pub fn ledger(&self) -> LedgerServiceClient<Channel> {
-        LedgerServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE)
-    }
-
-    /// Administration.
-    pub fn admin(&self) -> AdminServiceClient<Channel> {
-        AdminServiceClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE)
-    }
-}
+pub use connection::{Client, Credentials, MAX_MESSAGE, endpoint};
+pub use services::{Agents, Issuance};
+pub use signer::{Clock, Signer, SignerError, UnderWay};

@@ -2,9 +2,10 @@
 
 use cell::{AgentId, ControllerName, Identity, SpiffePath};
 use ledger::entry::{Actor, ActorKind, Reference};
-use proto::door::{self, caller};
+use proto::door;
 use proto::v1::Reason;
 
+use crate::asks::Asker;
 use crate::journal::{CertificateRow, Presented, Reader};
 use crate::refusal::Refusal;
 
@@ -65,6 +66,7 @@ impl Who {
             certificate: self
                 .certificate()
                 .map(|row| Reference { origin: origin.to_owned(), index: row.index }),
+            signature: None,
         }
     }
 }
@@ -73,20 +75,15 @@ impl Who {
 ///
 /// # Errors
 /// [`Reason::CallerUnknown`], [`Reason::CallerExpired`], [`Reason::CallerRevoked`] or [`Reason::CallerRemoved`].
-pub(crate) fn recognise(
-    reader: &Reader<'_>,
-    caller: Option<&door::Caller>,
-    now_ms: i64,
-) -> Result<Who, Refusal> {
-    match caller.and_then(|caller| caller.caller.as_ref()) {
-        Some(caller::Caller::Presented(presented)) => registered(reader, presented, now_ms),
-        Some(caller::Caller::LocalUid(uid)) => {
+pub(crate) fn recognise(reader: &Reader<'_>, by: &Asker, now_ms: i64) -> Result<Who, Refusal> {
+    match by {
+        Asker::Presented(presented) => registered(reader, presented, now_ms),
+        Asker::Local(uid) => {
             Ok(Who { kind: Kind::Local(*uid), path: format!("local uid {uid}"), certificate: None })
         }
-        Some(caller::Caller::Front(door::Front {})) => {
+        Asker::Front => {
             Ok(Who { kind: Kind::Front, path: crate::SERVICE_PATH.to_owned(), certificate: None })
         }
-        None => Err(unknown()),
     }
 }
 
@@ -135,7 +132,7 @@ fn living_controller(
     }
 }
 
-fn unknown() -> Refusal {
+pub(crate) fn unknown() -> Refusal {
     Refusal::new(
         Reason::CallerUnknown,
         "this cell has not issued your certificate: present one that it issued (`rootcellar controller add` makes the first)",

@@ -5,9 +5,8 @@ use std::time::{Duration, Instant};
 use ledger::checkpoint::Checkpoint;
 use ledger::note::{KeyName, Note, VerifierKey};
 use ledger::tree::Edge;
-use proto::door::Ask;
 
-use crate::door::Reply;
+use crate::reads::ReadAsk;
 
 /// Least time between two checkpoints that nobody asked for.
 const EVERY: Duration = Duration::from_secs(1);
@@ -20,7 +19,7 @@ pub(crate) struct Checkpoints {
     size: u64,
     last: Option<Instant>,
     in_flight: bool,
-    waiting: Vec<(u64, Ask, Reply)>,
+    waiting: Vec<(u64, ReadAsk)>,
 }
 
 impl Checkpoints {
@@ -36,8 +35,8 @@ impl Checkpoints {
         size <= self.size
     }
 
-    pub(crate) fn wait(&mut self, size: u64, ask: Ask, reply: Reply) {
-        self.waiting.push((size, ask, reply));
+    pub(crate) fn wait(&mut self, size: u64, ask: ReadAsk) {
+        self.waiting.push((size, ask));
     }
 
     /// The text to sign now, where one is due: the `last` one at once.
@@ -72,11 +71,8 @@ impl Checkpoints {
     }
 
     /// Those who wait no longer.
-    pub(crate) fn covered(&mut self) -> Vec<(Ask, Reply)> {
-        let (covered, waiting) =
-            std::mem::take(&mut self.waiting).into_iter().partition(|(size, ..)| *size <= self.size);
-        self.waiting = waiting;
-        let covered: Vec<(u64, Ask, Reply)> = covered;
-        covered.into_iter().map(|(_, ask, reply)| (ask, reply)).collect()
+    pub(crate) fn covered(&mut self) -> Vec<ReadAsk> {
+        let size = self.size;
+        self.waiting.extract_if(.., |(wanted, _)| *wanted <= size).map(|(_, ask)| ask).collect()
     }
 }

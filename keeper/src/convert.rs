@@ -41,9 +41,9 @@ pub(crate) fn certificate_name(index: u64) -> String {
     format!("{CERTIFICATES}{index}")
 }
 
-/// An idempotency key: empty, or 1 to 64 visible ASCII characters (AIP-155 asks for a UUID).
+/// An idempotency key: 1 to 64 visible ASCII characters (AIP-155 asks for a UUID).
 pub(crate) fn request_id(text: &str) -> Result<&str, Refusal> {
-    if text.len() <= REQUEST_ID_MAX && text.bytes().all(|octet| octet.is_ascii_graphic()) {
+    if (1..=REQUEST_ID_MAX).contains(&text.len()) && text.bytes().all(|octet| octet.is_ascii_graphic()) {
         Ok(text)
     } else {
         Err(Refusal::malformed("request_id", "use 1 to 64 visible ASCII characters, best a UUID"))

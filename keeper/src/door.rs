@@ -1,67 +1,103 @@
-//! The keeper's end of the door: length-delimited messages over a socket pair.
+//! The keeper's end of a door: length-delimited messages over a socket.
 //!
-//! Does not: decide. It hands each ask to the sequencer or to the readers; a full queue is answered at once.
+//! Does not: decide. It verifies the signature of a signed request, and hands each ask to the sequencer or to the readers; a full queue is
+//! answered at once.
 
 mod out;
 
-use std::io::{BufReader, ErrorKind, Read};
+use std::io::{BufReader, ErrorKind};
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, TrySendError};
 use prost::Message;
-use proto::door::{Ask, ask};
+use proto::door::{Ask, Caller, Front, caller};
 
 use out::Out;
 pub(crate) use out::{OpenDoors, Reply};
 
+use crate::asks::{self, Asked, Asker, What};
+use crate::journal::{Journal, JournalError, Reader};
+use crate::reads::ReadAsk;
 use crate::refusal::Refusal;
 use crate::sequencer::Command;
+use crate::signed::Verifier;
 
-/// Longest ask, in octets: the three notes of an import, 60 KiB each, and a batch of 100 agents are below it. A longer one closes the door.
+/// Longest ask, in bytes: the three notes of an import, 60 KiB each, and a batch of 100 agents are below it. A longer one closes the door.
 const ASK_MAX: usize = 1 << 20;
 /// Longest encoding of a length (protobuf's varint).
 const VARINT_MAX: usize = 10;
 
-/// Where asks go.
+/// Where asks go. Callers of the network have one lane, officers and programs on this machine and the front itself another, which is taken
+/// first: no caller can fill it.
 #[derive(Clone)]
 pub(crate) struct Routes {
-    pub(crate) sequencer: Sender<Command>,
-    pub(crate) readers: Sender<(Ask, Reply)>,
+    pub(crate) callers: Lane,
+    pub(crate) first: Lane,
     pub(crate) open: OpenDoors,
+    pub(crate) dir: PathBuf,
+    pub(crate) origin: String,
+}
+
+/// The queues of one kind of asker.
+#[derive(Clone)]
+pub(crate) struct Lane {
+    pub(crate) sequencer: Sender<Command>,
+    pub(crate) readers: Sender<ReadAsk>,
+}
+
+/// Who is at the other end of a door.
+#[derive(Debug)]
+pub(crate) enum OtherEnd {
+    /// The front, which names the caller of each ask.
+    Front,
+    /// A process on this machine, whatever it says.
+    Local {
+        /// Its uid.
+        uid: u32,
+        /// Held for as long as the door is open.
+        _place: Arc<()>,
+    },
 }
 
 impl Routes {
     /// Serves one door until its other end closes.
     ///
     /// # Errors
-    /// The socket cannot be shared between two threads.
-    pub(crate) fn serve(&self, door: UnixStream) -> std::io::Result<()> {
-        let incoming = door.try_clone()?;
+    /// The socket cannot be shared between two threads, or the journal cannot be opened for reading.
+    pub(crate) fn serve(&self, door: UnixStream, end: OtherEnd) -> Result<(), JournalError> {
+        let shared = door.try_clone();
+        let incoming = shared.map_err(|source| JournalError::File { path: "the door".into(), source })?;
+        let connection = match end {
+            OtherEnd::Front => Some(Journal::reading_connection(&self.dir)?),
+            OtherEnd::Local { .. } => None,
+        };
         let out = Arc::new(Out::new(door));
         self.open.opened(&out);
         let (writing, routes) = (Arc::clone(&out), self.clone());
         thread::spawn(move || writing.write());
         thread::spawn(move || {
-            routes.read(&incoming, &out);
+            let verifier = connection.map(|journal| Verifier::new(Reader::owning(journal), &routes.origin));
+            routes.read(&incoming, &end, verifier, &out);
             routes.open.closed(&out);
             out.close();
         });
         Ok(())
     }
 
-    fn read(&self, door: &UnixStream, out: &Arc<Out>) {
+    fn read(&self, door: &UnixStream, end: &OtherEnd, mut verifier: Option<Verifier>, out: &Arc<Out>) {
         let mut reader = BufReader::with_capacity(64 * 1024, door);
         loop {
             match read_message(&mut reader) {
-                Ok(Some(ask)) => self.route(ask, out),
+                Ok(Some(ask)) => self.route(ask, end, verifier.as_mut(), out),
                 Ok(None) => return,
                 Err(error) => {
                     tracing::error!(
                         cause = error.to_string(),
-                        "the front's end of the door sent what is no message: closing it"
+                        "the other end of a door sent what is no message: closing it"
                     );
                     let _ = door.shutdown(std::net::Shutdown::Both);
                     return;
@@ -70,46 +106,64 @@ impl Routes {
         }
     }
 
-    fn route(&self, ask: Ask, out: &Arc<Out>) {
+    fn route(&self, ask: Ask, end: &OtherEnd, verifier: Option<&mut Verifier>, out: &Arc<Out>) {
         let time = (ask.timeout_ms > 0).then(|| Duration::from_millis(ask.timeout_ms.into()));
         let deadline = time.map(|time| Instant::now() + time);
         let reply = Reply { id: ask.id, out: Arc::clone(out), deadline };
-        let full = match ask.ask {
-            None => return reply.send_in_turn(Err(Refusal::internal("an ask for nothing"))),
-            Some(
-                ask::Ask::Issue(_)
-                | ask::Ask::Renew(_)
-                | ask::Ask::Serve(_)
-                | ask::Ask::CreateAgent(_)
-                | ask::Ask::BatchCreateAgents(_)
-                | ask::Ask::UpdateAgent(_)
-                | ask::Ask::DeleteAgent(_)
-                | ask::Ask::SubmitProposal(_)
-                | ask::Ask::ImportCeremony(_)
-                | ask::Ask::RevokeCertificate(_)
-                // These may need a new checkpoint first.
-                | ask::Ask::GetCheckpoint(_)
-                | ask::Ask::GetInclusionProof(_)
-                | ask::Ask::GetConsistencyProof(_)
-                | ask::Ask::GetStatus(_)
-                | ask::Ask::GetMetrics(_),
-            ) => match self.sequencer.try_send(Command::Ask(Box::new(ask), reply)) {
-                Err(TrySendError::Full(Command::Ask(_, reply))) => Some(reply),
-                _ => None,
-            },
-            Some(_) => match self.readers.try_send((ask, reply)) {
-                Err(TrySendError::Full((_, reply))) => Some(reply),
-                _ => None,
-            },
+        let asked = asker(ask.caller, end)
+            .and_then(|by| asks::sort(ask.ask, &by, verifier).map(|what| Asked { by, what }));
+        let unsent = match asked {
+            Ok(Asked { by, what }) => self.lane(&by).send(by, what, reply).err(),
+            Err(refusal) => return reply.send_in_turn(Err(refusal)),
         };
-        if let Some(reply) = full {
+        if let Some(reply) = unsent {
             reply.send_in_turn(Err(Refusal::queue_full()));
+        }
+    }
+
+    fn lane(&self, by: &Asker) -> &Lane {
+        match by {
+            Asker::Presented(_) => &self.callers,
+            Asker::Front | Asker::Local(_) => &self.first,
         }
     }
 }
 
+impl Lane {
+    /// # Errors
+    /// The queue is full: whom to tell.
+    fn send(&self, by: Asker, what: What, reply: Reply) -> Result<(), Reply> {
+        let command = match what {
+            What::Change(change) => Command::Change(Asked { by, what: change }, reply),
+            What::Own(own) => Command::Own(Asked { by, what: own }, reply),
+            // It may need a new checkpoint first.
+            What::Read(read) if read.covers(0).is_some() => Command::Cover(Asked { by, what: read }, reply),
+            What::Read(read) => {
+                return match self.readers.try_send((Asked { by, what: read }, reply)) {
+                    Err(TrySendError::Full((_, reply))) => Err(reply),
+                    _ => Ok(()),
+                };
+            }
+        };
+        match self.sequencer.try_send(command) {
+            Err(TrySendError::Full(command)) => command.into_reply().map_or(Ok(()), Err),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Who asks. What the other end says of a caller counts only where the front is there.
+fn asker(said: Option<Caller>, end: &OtherEnd) -> Result<Asker, Refusal> {
+    match (end, said.and_then(|caller| caller.caller)) {
+        (OtherEnd::Local { uid, .. }, _) => Ok(Asker::Local(*uid)),
+        (OtherEnd::Front, Some(caller::Caller::Presented(presented))) => Ok(Asker::Presented(presented)),
+        (OtherEnd::Front, Some(caller::Caller::Front(Front {}))) => Ok(Asker::Front),
+        (OtherEnd::Front, None) => Err(Refusal::internal("an ask of no caller")),
+    }
+}
+
 /// Reads one message; `None` at a clean end.
-fn read_message(reader: &mut impl Read) -> std::io::Result<Option<Ask>> {
+fn read_message(reader: &mut impl std::io::Read) -> std::io::Result<Option<Ask>> {
     let mut length = Vec::with_capacity(VARINT_MAX);
     loop {
         let mut octet = [0u8; 1];

@@ -34,8 +34,6 @@ pub use rebuild::Rebuilt;
 pub(crate) use revocation::Scope;
 pub(crate) use rows::{AgentRow, CertificateRow, ControllerRow, CrlRow, Granted, RevokedRow};
 
-/// Tables beside the projections that came with format 2.
-const SINCE_2: &str = include_str!("journal/format/since-2.sql");
 /// How long another connection's lock is waited for: the checkpointer's is short.
 const BUSY: Duration = Duration::from_secs(5);
 const FILE_NAME: &str = "journal.sqlite";
@@ -101,7 +99,6 @@ impl Journal {
         if !move_wal(&connection, "TRUNCATE")? {
             return Err(JournalError::Corrupt("its write-ahead log could not be brought to the disk".into()));
         }
-        format::bring_up(&connection, dir)?;
         Self::ready(connection, dir, lock)
     }
 
@@ -271,12 +268,20 @@ impl Journal {
         signature: &[u8],
         certificate: &[u8; 32],
     ) -> Result<(), JournalError> {
-        // After a loss of power the same TBS may be signed again, with another signature.
         self.connection
-            .prepare_cached(
-                "INSERT OR REPLACE INTO signature (idx, signature, certificate_sha256) VALUES (?1, ?2, ?3)",
-            )?
+            .prepare_cached("INSERT INTO signature (idx, signature, certificate_sha256) VALUES (?1, ?2, ?3)")?
             .execute((index, signature, certificate))?;
+        Ok(())
+    }
+
+    /// Keeps the body of a signed request beside the first entry that it led to, in the same batch.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn store_request(&self, index: u64, body: &[u8]) -> Result<(), JournalError> {
+        self.connection
+            .prepare_cached("INSERT INTO signed_request (idx, body) VALUES (?1, ?2)")?
+            .execute((index, body))?;
         Ok(())
     }
 

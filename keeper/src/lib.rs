@@ -6,6 +6,7 @@
 //! Does not: speak to a network, parse a CSR, or take a byte to sign from anyone.
 
 mod answers;
+mod asks;
 mod attendant;
 mod callers;
 mod ceremonies;
@@ -20,6 +21,7 @@ mod epoch;
 mod founding;
 mod harden;
 mod journal;
+mod local;
 mod manifest;
 mod metrics;
 mod page;
@@ -31,6 +33,7 @@ mod requests;
 mod rollback;
 mod scrub;
 mod sequencer;
+mod signed;
 mod start;
 mod status;
 mod steps;
@@ -49,8 +52,10 @@ pub use epoch::{EpochError, WentBack};
 pub use founding::{FoundingError, found, import};
 pub use harden::{harden, raise_descriptors};
 pub use journal::{Durability, Journal, JournalError, Rebuilt, Restored, restore};
+pub use local::SocketError;
 pub use refusal::Refusal;
 pub use sequencer::Ended;
+pub use signed::{NotARequest, Request};
 pub use start::{Config, Doors, Keeper, StartError, Stopper, Surroundings};
 pub use steps::sign::encoded as certificate_signature;
 pub use trust::spki_of as note_spki;

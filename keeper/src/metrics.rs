@@ -83,7 +83,7 @@ struct Measured {
     refusals: Family<OfReason, Counter>,
     alarms: Family<Named, Counter>,
     issued: Counter,
-    signed_again: Counter,
+    abandoned: Counter,
     discarded: Family<Named, Counter>,
     gauges: Gauges,
 }
@@ -99,7 +99,7 @@ impl Metrics {
             refusals: Family::default(),
             alarms: Family::default(),
             issued: Counter::default(),
-            signed_again: Counter::default(),
+            abandoned: Counter::default(),
             discarded: Family::default(),
             gauges: Gauges::default(),
         };
@@ -188,9 +188,9 @@ impl Metrics {
         self.0.issued.inc();
     }
 
-    /// So many certificates that a crash left are signed now.
-    pub(crate) fn signed_again(&self, certificates: usize) {
-        self.0.signed_again.inc_by(certificates as u64);
+    /// So many certificates were recorded and are never signed.
+    pub(crate) fn abandoned(&self, certificates: usize) {
+        self.0.abandoned.inc_by(certificates as u64);
     }
 
     /// The whole as text.
@@ -213,7 +213,7 @@ impl Measured {
             refusals,
             alarms,
             issued,
-            signed_again,
+            abandoned,
             discarded,
             gauges,
         } = self;
@@ -229,9 +229,9 @@ impl Measured {
         registry.register("alarms", "What a person must look at", alarms.clone());
         registry.register("certificates_issued", "Certificates signed, verified and stored", issued.clone());
         registry.register(
-            "certificates_signed_again",
-            "Certificates that a crash left and a start signed",
-            signed_again.clone(),
+            "certificates_abandoned",
+            "Certificates recorded and never signed: a crash left them, or the token refused",
+            abandoned.clone(),
         );
         registry.register(
             "entropy_discarded",

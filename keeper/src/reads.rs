@@ -1,23 +1,25 @@
 //! Requests that only read: answered by threads with connections of their own, never on the signing path.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use cell::TrustDomain;
 use certs::Issuer;
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Sender, TrySendError};
 use data_encoding::HEXLOWER;
 use ledger::entry::{self, entry::Kind as EntryKind};
 use ledger::note::Note;
 use ledger::proof::Proof;
 use ledger::tree::{consistency_proof, inclusion_proof};
+use proto::door::Recognised;
 use proto::door::answer::Answer;
-use proto::door::{Ask, Recognised, ask};
 use proto::v1;
 use sha2::{Digest, Sha256};
 
 use crate::answers;
+use crate::asks::{Asked, Asker, Read};
 use crate::callers::{self, Kind, Who};
 use crate::convert;
 use crate::door::Reply;
@@ -27,12 +29,17 @@ use crate::refusal::Refusal;
 use crate::steps::release::{self, Release};
 use crate::{Clock, charters};
 
-/// Threads that read.
+/// Threads that read for callers.
 const READERS: usize = 2;
+/// Reads that wait in each queue; one more is answered QUEUE_FULL.
+const QUEUE: usize = 1024;
 /// Rows that one page may look at to find those that the caller may read.
 const SCAN_MAX: u64 = 5_000;
 /// Entries read at a time.
 const ENTRIES_AT_ONCE: u64 = 32;
+
+/// A read, and whom to answer.
+pub(crate) type ReadAsk = (Asked<Read>, Reply);
 
 /// What every read needs. Shared by the readers, never changed.
 pub(crate) struct Reads {
@@ -50,61 +57,79 @@ type Answered = Result<Answer, Refusal>;
 /// Certificates, each with the token of a page that starts with it, and the token of what follows them.
 type Rows = (Vec<(u64, CertificateRow)>, Option<u64>);
 
-/// Starts the readers. They end when the queue's other end is gone.
-///
-/// # Errors
-/// A connection cannot be opened.
-pub(crate) fn start(
-    reads: &Arc<Reads>,
-    dir: &Path,
-    asks: &Receiver<(Ask, Reply)>,
-) -> Result<Vec<JoinHandle<()>>, JournalError> {
-    let connections: Vec<_> =
-        (0..READERS).map(|_| Journal::reading_connection(dir)).collect::<Result<_, _>>()?;
-    let threads = connections.into_iter().map(|connection| {
-        let (reads, asks) = (Arc::clone(reads), asks.clone());
-        thread::spawn(move || {
-            let reader = Reader::owning(connection);
-            for (ask, reply) in asks {
-                reply.send_in_turn(reads.answer(&reader, &ask));
-            }
-        })
-    });
-    Ok(threads.collect())
+/// The readers' queues. Callers of the network have theirs, those on this machine and the front itself another, with a thread of its own:
+/// whether the keeper answers is not asked behind the pages of a list.
+#[derive(Clone)]
+pub(crate) struct Readers {
+    pub(crate) callers: Sender<ReadAsk>,
+    pub(crate) first: Sender<ReadAsk>,
 }
 
-impl Reads {
-    fn answer(&self, reader: &Reader<'_>, ask: &Ask) -> Answered {
-        let who = callers::recognise(reader, ask.caller.as_ref(), (self.clock)())?;
-        if let Some(ask::Ask::BackupJournal(_)) = ask.ask {
-            return self.back_up(&who);
+impl Readers {
+    /// Starts the threads. They end when the queues' other ends are gone.
+    ///
+    /// # Errors
+    /// A connection cannot be opened.
+    pub(crate) fn start(reads: &Arc<Reads>) -> Result<Self, JournalError> {
+        let [(callers, of_callers), (first, of_first)] = [(); 2].map(|()| crossbeam_channel::bounded(QUEUE));
+        for queue in std::iter::repeat_n(of_callers, READERS).chain([of_first]) {
+            let (reads, connection) = (Arc::clone(reads), Journal::reading_connection(&reads.dir)?);
+            thread::spawn(move || {
+                let reader = Reader::owning(connection);
+                for (asked, reply) in queue {
+                    reads.serve(&reader, &asked, &reply);
+                }
+            });
         }
-        let view = View { reads: self, reader, who };
-        match ask.ask.as_ref() {
-            Some(ask::Ask::GetCertificate(get)) => view.certificate(get),
-            Some(ask::Ask::ListCertificates(list)) => view.certificates(list),
-            Some(ask::Ask::GetAgent(get)) => view.agent(get),
-            Some(ask::Ask::ListAgents(list)) => view.agents(list),
-            Some(ask::Ask::GetTrustBundle(_)) => bundle(reader)
-                .map(|bundle| Answer::GetTrustBundle(v1::GetTrustBundleResponse { bundle: Some(bundle) })),
-            Some(ask::Ask::GetCheckpoint(_)) => view.checkpoint(),
-            Some(ask::Ask::ListEntries(list)) => view.entries(list),
-            Some(ask::Ask::GetInclusionProof(get)) => view.inclusion(get.index),
-            Some(ask::Ask::GetConsistencyProof(get)) => view.consistency(get.old_size),
-            Some(ask::Ask::GetCharter(_)) => view.charter(),
-            Some(ask::Ask::GetController(get)) => view.controller(get),
-            Some(ask::Ask::ListControllers(list)) => view.controllers(list),
-            Some(ask::Ask::GetCrl(get)) => view.crl(get),
-            Some(ask::Ask::Recognise(_)) => {
-                Ok(Answer::Recognise(Recognised { identity: view.who.path().to_owned() }))
-            }
-            _ => Err(Refusal::internal("an ask that reads nothing")),
+        Ok(Self { callers, first })
+    }
+
+    /// Hands on a read that waited for a checkpoint.
+    pub(crate) fn read(&self, asked: Asked<Read>, reply: Reply) {
+        let queue = match asked.by {
+            Asker::Presented(_) => &self.callers,
+            Asker::Front | Asker::Local(_) => &self.first,
+        };
+        if let Err(TrySendError::Full((_, reply))) = queue.try_send((asked, reply)) {
+            reply.send(Err(Refusal::queue_full()));
         }
     }
 }
 
 impl Reads {
-    /// Only for who is on this machine, and into a place that the caller does not choose.
+    fn serve(&self, reader: &Reader<'_>, asked: &Asked<Read>, reply: &Reply) {
+        // Nobody waits for it any more: it would hold up those behind it.
+        if !reply.is_late_after(Duration::ZERO, Instant::now()) {
+            reply.send_in_turn(self.answer(reader, asked));
+        }
+    }
+
+    fn answer(&self, reader: &Reader<'_>, asked: &Asked<Read>) -> Answered {
+        let view = View { reads: self, reader, who: callers::recognise(reader, &asked.by, (self.clock)())? };
+        if matches!(view.who.kind(), Kind::Front) && !is_for_the_front(&asked.what) {
+            return Err(Refusal::not_allowed(view.who.path()));
+        }
+        match &asked.what {
+            Read::Certificate(get) => view.certificate(get),
+            Read::Certificates(list) => view.certificates(list),
+            Read::Agent(get) => view.agent(get),
+            Read::Agents(list) => view.agents(list),
+            Read::TrustBundle => bundle(reader)
+                .map(|bundle| Answer::GetTrustBundle(v1::GetTrustBundleResponse { bundle: Some(bundle) })),
+            Read::Checkpoint(_) => view.checkpoint(),
+            Read::Entries(list) => view.entries(list),
+            Read::Inclusion(get) => view.inclusion(get.index),
+            Read::Consistency(get) => view.consistency(get.old_size),
+            Read::Charter => view.charter(),
+            Read::Controller(get) => view.controller(get),
+            Read::Controllers(list) => view.controllers(list),
+            Read::Crl(get) => view.crl(get),
+            Read::Recognise => Ok(Answer::Recognise(Recognised { identity: view.who.path().to_owned() })),
+            Read::Backup => self.back_up(&view.who),
+        }
+    }
+
+    /// Local callers only; the destination is chosen by the service.
     fn back_up(&self, who: &Who) -> Answered {
         // The socket's group may read and deliver; what fills the disk is for the service's own user and root.
         let own = [rustix::process::getuid().as_raw(), 0];
@@ -116,6 +141,11 @@ impl Reads {
         let (path, tree_size) = back_up(&self.dir)?;
         Ok(Answer::BackupJournal(v1::BackupJournalResponse { path: path.display().to_string(), tree_size }))
     }
+}
+
+/// What the front asks in its own name: whom to believe, and the lists that it hands out.
+fn is_for_the_front(read: &Read) -> bool {
+    matches!(read, Read::TrustBundle | Read::Crl(_))
 }
 
 /// The trust bundle in force.
@@ -135,7 +165,8 @@ impl View<'_> {
     /// Whether the caller may read what concerns this subject: itself, an agent of its own, or anything on this machine.
     fn may_read(&self, subject: &str) -> Result<bool, Refusal> {
         Ok(match self.who.kind() {
-            Kind::Local(_) | Kind::Front => true,
+            Kind::Local(_) => true,
+            Kind::Front => false,
             Kind::Agent(_) => subject == self.who.path(),
             Kind::Controller(_) if subject == self.who.path() => true,
             Kind::Controller(name) => match subject.strip_prefix("/agent/") {
@@ -252,8 +283,8 @@ impl View<'_> {
         let limit = page::limit(list.page_size)?;
         let owner = match self.who.kind() {
             Kind::Controller(name) => Some(name.as_str()),
-            Kind::Local(_) | Kind::Front => None,
-            Kind::Agent(_) => return Err(Refusal::not_allowed(self.who.path())),
+            Kind::Local(_) => None,
+            Kind::Agent(_) | Kind::Front => return Err(Refusal::not_allowed(self.who.path())),
         };
         let rows = self.reader.agents(&list.page_token, owner, limit + 1)?;
         let agents = rows.iter().map(|row| answers::agent(self.reader, &self.reads.cell, row));
@@ -287,10 +318,11 @@ impl View<'_> {
                 }
                 next = index + 1;
                 if self.may_read_entry(&body)? {
-                    octets += body.len();
                     let signature = self.reader.signature(index)?.map(|(signature, _)| signature);
                     let signature = signature.unwrap_or_default();
-                    entries.push(v1::LedgerEntry { index, entry: body, signature });
+                    let request = self.reader.signed_request(index)?.unwrap_or_default();
+                    octets += body.len() + request.len();
+                    entries.push(v1::LedgerEntry { index, entry: body, signature, request });
                 }
             }
         }
@@ -359,8 +391,8 @@ impl View<'_> {
         let limit = page::limit(list.page_size)?;
         let rows = match self.who.kind() {
             Kind::Controller(name) => self.reader.controller(name.as_str())?.into_iter().collect(),
-            Kind::Local(_) | Kind::Front => self.reader.controllers(&list.page_token, limit + 1)?,
-            Kind::Agent(_) => return Err(Refusal::not_allowed(self.who.path())),
+            Kind::Local(_) => self.reader.controllers(&list.page_token, limit + 1)?,
+            Kind::Agent(_) | Kind::Front => return Err(Refusal::not_allowed(self.who.path())),
         };
         let controllers = rows.iter().map(|row| answers::controller(self.reader, &self.reads.cell, row));
         let (controllers, more) = page::fill(limit, controllers)?;

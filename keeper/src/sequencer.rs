@@ -25,7 +25,6 @@ use certs::Issuer;
 use crossbeam_channel::{Receiver, Sender, select};
 use ledger::entry::Entry;
 use ledger::entry::entry::Kind;
-use proto::door::Ask;
 use proto::v1;
 
 use crate::Probe;
@@ -36,6 +35,7 @@ use crate::entropy::Entropy;
 use crate::journal::{Durability, Journal};
 use crate::manifest::Manifests;
 use crate::metrics::{Metrics, Step};
+use crate::reads::Readers;
 use crate::refused::Refused;
 use crate::requests::Settings;
 use crate::rollback::Newest;
@@ -56,6 +56,9 @@ const BATCH: usize = 128;
 const PENDING_MAX: usize = 4096;
 /// How often time alone is looked at.
 const TICK: Duration = Duration::from_millis(200);
+/// How long the commands of one batch are carried out before it is committed and others are taken: what an officer waits for behind callers
+/// that cost much.
+const SLICE: Duration = Duration::from_millis(20);
 /// A token that takes longer for a signature is always left to the workers.
 const QUICK: Duration = Duration::from_micros(500);
 
@@ -73,6 +76,8 @@ pub(crate) struct Sequencer {
     pub(crate) swept: BTreeMap<String, i64>,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) crls: Crls,
+    /// Taken, and not carried out within the slice of their batch.
+    pub(crate) held: Vec<Command>,
     /// For the thread that keeps it in the token.
     pub(crate) newest: Newest,
     pub(crate) manifests: Manifests,
@@ -84,10 +89,12 @@ pub(crate) struct Sequencer {
     pub(crate) turns: Arc<AtomicU64>,
     /// A session of its own, for a certificate that is alone.
     pub(crate) own: Worker,
+    /// Of officers and programs on this machine, and of the front itself: taken before callers' asks.
+    pub(crate) first: Receiver<Command>,
     pub(crate) asks: Receiver<Command>,
     pub(crate) done: Receiver<Command>,
     pub(crate) jobs: Sender<Job>,
-    pub(crate) readers: Sender<(Ask, Reply)>,
+    pub(crate) readers: Readers,
     /// Who waits for the certificate of an entry. An entry is here from its commit until its signature is stored.
     pub(crate) pending: HashMap<u64, Vec<Waiter>>,
     pub(crate) doors: OpenDoors,
@@ -143,7 +150,7 @@ impl Sequencer {
                 self.crls.tend(now_ms, self.journal.edge().size(), Instant::now());
             }
         }
-        let finished = self.pending.is_empty() && self.asks.is_empty() && self.done.is_empty();
+        let finished = self.pending.is_empty() && self.is_idle() && self.done.is_empty();
         // A log that stops in order leaves no entry without a checkpoint over it.
         Ok(!(self.stopping && finished && self.checkpoints.covers(self.journal.edge().size())))
     }
@@ -153,56 +160,73 @@ impl Sequencer {
         // Of its own accord the service records nothing while the clock is wrong or the journal damaged.
         let now_ms = self.time.now_ms().ok().filter(|_| self.damaged.is_none());
         let refusals = now_ms.and_then(|now_ms| self.refused.due(now_ms));
-        let entries = refusals.is_some()
-            || batch.iter().any(|command| {
-                use Command::{Ask, CrlComposed, Observed, Unsignable};
-                matches!(command, Ask(..) | Unsignable { .. } | CrlComposed(_) | Observed(_))
-            });
-        if batch.is_empty() && !entries {
+        let records = refusals.is_some() || batch.iter().any(Command::records);
+        // Step 10: a certificate leaves once its signature is durable, so that one without a signature was given to nobody.
+        let stores = batch.iter().any(|command| matches!(command, Command::Verified(_)));
+        if batch.is_empty() && !records {
             return Ok(None);
         }
         let size = self.journal.edge().size();
-        self.journal.begin(if entries { Durability::Disk } else { Durability::Kernel })?;
-        let mut outbox = Outbox::default();
-        for command in batch {
+        self.journal.begin(if records || stores { Durability::Disk } else { Durability::Kernel })?;
+        let (mut outbox, began) = (Outbox::default(), Instant::now());
+        let mut commands = batch.into_iter();
+        for command in commands.by_ref() {
             self.handle(command, &mut outbox)?;
+            if began.elapsed() >= SLICE {
+                break;
+            }
         }
+        self.held.extend(commands);
         if let Some(refusals) = refusals {
             self.journal.append(&self.own_entry(Kind::Refusals(refusals)))?;
         }
-        (self.probe)(if entries { "7 record, before the commit" } else { "10 store, before the commit" });
         if self.journal.edge().size() > size {
             self.time.recorded();
         }
+        let probe = |step, done| {
+            if done {
+                (self.probe)(step);
+            }
+        };
+        probe("7 record, before the commit", records);
+        probe("10 store, before the commit", stores);
         let began = Instant::now();
         self.journal.commit()?;
-        (self.probe)(if entries { "7 record" } else { "10 store" });
-        self.metrics.step(if entries { Step::Record } else { Step::Store }, began.elapsed());
+        probe("7 record", records);
+        probe("10 store", stores);
+        self.metrics.step(if records { Step::Record } else { Step::Store }, began.elapsed());
         Ok(self.deliver(outbox))
     }
 
-    /// Waits for a first command and takes what else is there. What the token has done goes first: it frees places.
+    /// Waits for a first command and takes what else is there. What the token has done goes first: it frees places. Then those whom no
+    /// caller may hold up.
     fn wait(&mut self) -> Vec<Command> {
         let mut batch = Vec::with_capacity(BATCH);
-        let first = if self.pending.len() >= PENDING_MAX {
-            self.done.recv_timeout(TICK).ok()
-        } else {
-            select! {
+        let full = self.pending.len() >= PENDING_MAX;
+        let nobody = crossbeam_channel::never();
+        let asks = if full { &nobody } else { &self.asks };
+        if self.held.is_empty() {
+            let first = select! {
                 recv(self.done) -> command => command.ok(),
-                recv(self.asks) -> command => command.ok(),
+                recv(self.first) -> command => command.ok(),
+                recv(asks) -> command => command.ok(),
                 default(TICK) => None,
-            }
-        };
-        batch.extend(first);
+            };
+            batch.extend(first);
+        }
         batch.extend(self.done.try_iter().take(BATCH));
+        batch.extend(self.first.try_iter().take(BATCH));
+        batch.append(&mut self.held);
         let room = BATCH.saturating_sub(batch.len()).min(PENDING_MAX.saturating_sub(self.pending.len()));
-        batch.extend(self.asks.try_iter().take(room));
+        batch.extend(asks.try_iter().take(room));
         batch
     }
 
     fn handle(&mut self, command: Command, outbox: &mut Outbox) -> Result<(), Ended> {
         match command {
-            Command::Ask(ask, reply) => self.ask(*ask, reply, outbox)?,
+            Command::Change(asked, reply) => self.change(&asked.by, *asked.what, reply, outbox)?,
+            Command::Own(asked, reply) => self.answer(&asked, reply, outbox),
+            Command::Cover(asked, reply) => self.cover(asked, reply),
             Command::Verified(verified) => self.store(verified, outbox)?,
             Command::Unsignable { index, cause } => self.give_up(index, &cause, outbox)?,
             Command::CheckpointSigned { size, text, signature } => {
@@ -235,6 +259,11 @@ impl Sequencer {
             Command::Stop => self.stopping = true,
         }
         Ok(())
+    }
+
+    /// Whether nobody waits to be taken.
+    fn is_idle(&self) -> bool {
+        self.held.is_empty() && self.first.is_empty() && self.asks.is_empty()
     }
 
     fn own_entry(&self, kind: Kind) -> Entry {

@@ -2,7 +2,7 @@
 
 mod assemble;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,12 +16,14 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use hsm_config::{PinGuard, TokenConfig, TokenError};
 
 use crate::custody::Custody;
-use crate::door::Routes;
+use crate::door::{OtherEnd, Routes};
 use crate::journal::{Journal, JournalError};
+use crate::local::{Socket, SocketError};
 use crate::manifest::LoadedModule;
 use crate::metrics::Metrics;
 use crate::requests::Settings;
 use crate::sequencer::{Command, Ended};
+use crate::status::Listens;
 use crate::trust::{self, Trust};
 use crate::workers::Pulse;
 use crate::{Clock, Probe, Random, recovery, rollback};
@@ -40,6 +42,8 @@ const EXIT: Duration = Duration::from_millis(500);
 pub struct Config {
     /// The data directory; it must be 0700.
     pub data_dir: PathBuf,
+    /// Path of the keeper's own socket, made with mode 0660.
+    pub socket: PathBuf,
     /// Where the record of refused PINs is (invariant I7).
     pub pin_record: PathBuf,
     /// The trust domain; it must be the journal's.
@@ -65,6 +69,9 @@ pub enum StartError {
     /// The operator's, or the token's.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// The operator's: the keeper's own socket cannot be made.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
     /// The operator's: the configuration is for another cell.
     #[error(
         "the journal belongs to the cell {journal}, the configuration says {configured}: set `cell = \"{journal}\"`"
@@ -109,6 +116,8 @@ pub struct Surroundings {
 /// A running keeper.
 pub struct Keeper {
     routes: Routes,
+    socket: Socket,
+    listens: Listens,
     done: Sender<Command>,
     /// Threads that call the module. They end when the sequencer has.
     in_module: Vec<JoinHandle<()>>,
@@ -120,15 +129,23 @@ pub struct Keeper {
 
 /// Serves fronts.
 #[derive(Clone)]
-pub struct Doors(Routes);
+pub struct Doors {
+    routes: Routes,
+    listens: Listens,
+}
 
 impl Doors {
+    /// The front listens at this address, for who asks how the service is.
+    pub fn listens_at(&self, address: SocketAddr) {
+        self.listens.at(address);
+    }
+
     /// Serves a front at the other end of `door`, until it closes. Several doors may be open.
     ///
     /// # Errors
-    /// The socket's.
-    pub fn serve(&self, door: UnixStream) -> std::io::Result<()> {
-        self.0.serve(door)
+    /// The socket's, or the journal's.
+    pub fn serve(&self, door: UnixStream) -> Result<(), JournalError> {
+        self.routes.serve(door, OtherEnd::Front)
     }
 }
 
@@ -167,14 +184,13 @@ impl Keeper {
             tracing::info!(label = key.label, algorithm = key.key.algorithm().to_string(), "key in custody");
         }
         let settings = settings(&config, &journal);
-        let left = recovery::recover(&mut journal, &settings, &trust.issuer, (clock)())?;
-        metrics.signed_again(left.len());
-        Checked { journal, trust, custody, module, settings, left, metrics }.assemble(config, surroundings)
+        metrics.abandoned(recovery::recover(&mut journal, &settings, (clock)())?);
+        Checked { journal, trust, custody, module, settings, metrics }.assemble(config, surroundings)
     }
 
     /// Where fronts are served.
     pub fn doors(&self) -> Doors {
-        Doors(self.routes.clone())
+        Doors { routes: self.routes.clone(), listens: self.listens.clone() }
     }
 
     /// What stops it.
@@ -188,6 +204,7 @@ impl Keeper {
     /// `alive` is told now and then while the sequencer turns, for whoever ends a process that does not.
     pub fn wait(self, mut alive: impl FnMut()) -> Ended {
         drop(self.routes);
+        let _socket = self.socket;
         let mut seen = u64::MAX;
         let ended = loop {
             let turns = self.turns.load(Ordering::Relaxed);

@@ -1,6 +1,7 @@
 //! How the keeper stands, for `rootcellar status`.
 
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use prost_types::Timestamp;
 use proto::v1::{BudgetLeft, GetStatusResponse, Obstacle};
@@ -26,6 +27,22 @@ pub(crate) struct Standing {
     pub(crate) root_not_after: u64,
     pub(crate) started_ms: i64,
     pub(crate) clock: Clock,
+    pub(crate) listens: Listens,
+}
+
+/// Where the front listens, as the supervisor says.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Listens(Arc<Mutex<Option<SocketAddr>>>);
+
+impl Listens {
+    pub(crate) fn at(&self, address: SocketAddr) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(address);
+    }
+
+    fn shown(&self) -> String {
+        let address = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        address.map(|address| address.to_string()).unwrap_or_default()
+    }
 }
 
 impl Standing {
@@ -66,8 +83,7 @@ impl Standing {
             keeper_start_time: Some(convert::timestamp_ms(self.started_ms)),
             pending: pending as u64,
             token_recoveries: self.custody.recoveries(),
-            // The front knows where it listens.
-            listen: String::new(),
+            listen: self.listens.shown(),
             frozen: freeze.frozen,
             renewals_stopped_until: stopped_until(freeze.stopped_until_ms, now_ms),
             revoked: reader.revoked_live(now_ms.div_euclid(1000))?,

@@ -16,6 +16,7 @@ pub mod pin;
 pub mod plan;
 pub mod proof;
 pub mod proposal;
+pub mod request;
 pub mod text;
 pub mod transcript;
 pub mod tree;

@@ -3,6 +3,8 @@
 //! Does not: decide or check anything. The sources are `rootcellar/**/*.proto`; the code in `gen/` is checked in, and a test
 //! proves it current.
 
+pub mod strict;
+
 /// Descriptors of `rootcellar.v1` and its imports, for server reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!("gen/rootcellar.v1.bin");
 

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const CONTRACT: [&str; 6] = ["admin", "agent", "issuance", "ledger", "reason", "trust"];
+const CONTRACT: [&str; 7] = ["admin", "agent", "issuance", "ledger", "reason", "signature", "trust"];
 
 #[test]
 fn generated_code_is_current() {

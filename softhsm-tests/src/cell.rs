@@ -4,14 +4,15 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
 use client::Client;
 use hyper_util::rt::TokioIo;
 use rustix::process::{Pid, Signal};
+use rustls_pki_types::UnixTime;
 use tempfile::TempDir;
-use tokio::net::UnixStream;
 use tonic::transport::Endpoint;
 
 use crate::credentials::Credentials;
@@ -143,6 +144,18 @@ impl Cell {
         fs::rename(beside, self.path("clock")).expect("the clock is written");
     }
 
+    /// The clock of this cell's machine, in milliseconds since 1970, for its clients.
+    pub fn clock(&self) -> client::Clock {
+        let file = self.path("clock");
+        Arc::new(move || {
+            let moved = fs::read_to_string(&file).ok();
+            let moved = moved.unwrap_or_default();
+            let moved: i64 = moved.split_whitespace().filter_map(|part| part.parse::<i64>().ok()).sum();
+            let now = UnixTime::now().as_secs();
+            i64::try_from(now).unwrap_or_default() * 1000 + moved
+        })
+    }
+
     /// Starts the service and waits until it says that it is ready.
     ///
     /// # Panics
@@ -206,7 +219,7 @@ impl Cell {
         let server = format!("server = \"{}\"", serving.server);
         let lines: Vec<&str> = std::iter::once(server.as_str()).chain(others).collect();
         fs::write(&file, lines.join("\n") + "\n").expect("the credentials can be written");
-        Credentials::new(dir, &serving.server)
+        Credentials::new(dir, &serving.server, self.clock())
     }
 }
 
@@ -232,15 +245,17 @@ impl Serving {
         true
     }
 
-    /// A client over the local socket.
+    /// A client over the keeper's own socket.
     ///
     /// # Panics
     /// It does not answer.
     pub async fn local(&self) -> Client {
-        let socket = self.socket.clone();
+        let clock = Arc::new(|| i64::try_from(UnixTime::now().as_secs()).unwrap_or_default() * 1000);
+        let stream = ca_service::connect_locally(&self.socket, clock).await.expect("the keeper listens");
+        let mut stream = Some(TokioIo::new(stream));
         let connector = tower::service_fn(move |_| {
-            let socket = socket.clone();
-            async move { UnixStream::connect(socket).await.map(TokioIo::new) }
+            let stream = stream.take().ok_or_else(|| std::io::Error::other("one connection"));
+            async move { stream }
         });
         let endpoint = Endpoint::from_static("http://localhost");
         Client::over(endpoint.connect_with_connector(connector).await.expect("the local socket answers"))

@@ -2,20 +2,24 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use client::{Client, Credentials as Pem};
+use client::{Client, Clock, Credentials as Pem, Signer};
+use ledger::bundle::Contents;
+use ledger::note::Note;
 
 /// A directory of credentials.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Credentials {
     dir: PathBuf,
     server: String,
+    clock: Clock,
 }
 
 impl Credentials {
-    /// The credentials in a directory, for a service.
-    pub fn new(dir: PathBuf, server: &str) -> Self {
-        Self { dir, server: server.to_owned() }
+    /// The credentials in a directory, for a service, by the clock of its cell.
+    pub fn new(dir: PathBuf, server: &str, clock: Clock) -> Self {
+        Self { dir, server: server.to_owned(), clock }
     }
 
     /// The directory.
@@ -38,7 +42,9 @@ impl Credentials {
     pub async fn try_client(&self) -> Result<Client, Box<dyn std::error::Error>> {
         let (anchors, chain, key) = (self.read("bundle.pem"), self.read("chain.pem"), self.read("key.pem"));
         let pem = Pem { anchors: &anchors, chain: &chain, key: &key };
-        Ok(Client::connect(&self.server, &pem).await?)
+        let signer =
+            Signer::new(&chain, &key, &newest_log(&self.read("bundle.note")), Arc::clone(&self.clock))?;
+        Ok(Client::connect(&self.server, &pem).await?.signing(signer))
     }
 
     /// A client over a connection of its own.
@@ -48,4 +54,14 @@ impl Credentials {
     pub async fn client(&self) -> Client {
         self.try_client().await.expect("the service accepts the controller")
     }
+}
+
+/// Origin of the newest log that a trust bundle names.
+///
+/// # Panics
+/// It is no bundle.
+pub fn newest_log(bundle: &str) -> String {
+    let contents = Note::parse(bundle.as_bytes()).map(|note| Contents::read(&note));
+    let contents = contents.expect("a note").expect("a bundle");
+    contents.logs.first().expect("a log").origin.to_string()
 }

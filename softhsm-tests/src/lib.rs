@@ -19,7 +19,7 @@ pub mod torture;
 mod tpm;
 
 pub use cell::{Cell, Serving};
-pub use credentials::Credentials;
+pub use credentials::{Credentials, newest_log};
 pub use faults::Faults;
 pub use program::{Outcome, Program, built};
 pub use proofs::signed_as_proof;

@@ -69,6 +69,7 @@ impl Maker {
             approval: Some(self.reference()),
             csr_sha256: chance.to_vec(),
             renews: None,
+            lifetime_seconds: 3600,
         };
         let agent = (number < self.agents).then(|| self.entry(Kind::AgentChange(self.created(&id))));
         Ok(Made { agent, issuance: self.entry(Kind::Issuance(issuance)), signature, sha256 })
@@ -115,6 +116,7 @@ impl Maker {
             identity: format!("/controller/{}", self.controller),
             certificate_sha256: vec![0x73; 32],
             certificate: Some(self.reference()),
+            signature: None,
         };
         Entry {
             version: VERSION,

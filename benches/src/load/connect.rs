@@ -1,7 +1,11 @@
 //! A connection of a controller's, by the files that `rootcellar controller add` wrote.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
 
+use client::{Client, Signer};
+use softhsm_tests::newest_log;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 
 use crate::Failed;
@@ -19,4 +23,21 @@ pub async fn channel(dir: &Path) -> Result<Channel, Failed> {
         .ca_certificate(Certificate::from_pem(anchors))
         .identity(Identity::from_pem(chain, key));
     Ok(client::endpoint(server)?.tls_config(tls)?.connect().await?)
+}
+
+/// The same with a key that signs requests.
+///
+/// # Errors
+/// As [`channel`], and the key's.
+pub async fn connected(dir: &Path) -> Result<Client, Failed> {
+    let read = |name: &str| std::fs::read_to_string(dir.join(name));
+    let log = newest_log(&read("bundle.note")?);
+    let signer = Signer::new(&read("chain.pem")?, &read("key.pem")?, &log, Arc::new(now_ms))?;
+    Ok(Client::over(channel(dir).await?).signing(signer))
+}
+
+#[expect(clippy::disallowed_methods, reason = "the service is asked at the true time")]
+fn now_ms() -> i64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use client::Client;
 use prost_types::Timestamp;
 use proto::v1::{
-    GetCrlRequest, GetCrlResponse, IssuedSince, RevocationReason, RevokeCertificateRequest,
-    revoke_certificate_request::Target,
+    GetCrlRequest, GetCrlResponse, IssuedSince, RevocationReason, RevokeCertificateBody,
+    revoke_certificate_body::Target,
 };
 use tokio::time::sleep;
 use tonic::{Code, Request, Status};
@@ -16,7 +16,7 @@ use super::levels::CONNECTIONS;
 use crate::Failed;
 use crate::cells::Served;
 use crate::cpu::median;
-use crate::load::{Load, channel, request};
+use crate::load::{Load, connected, request};
 use crate::plan::Plan;
 use crate::summary::Summary;
 
@@ -30,7 +30,7 @@ const LOOK: Duration = Duration::from_millis(5);
 const LEAD: Duration = Duration::from_millis(500);
 
 pub(crate) async fn measure(plan: &Plan, served: Served, summary: &mut Summary) -> Result<(), Failed> {
-    let client = Client::over(channel(&served.credentials("load")).await?);
+    let client = connected(&served.credentials("load")).await?;
     let before = crl(&client, 0).await?.number;
     let began = Instant::now();
     revoke_all(&served, plan).await?;
@@ -60,7 +60,7 @@ pub(crate) async fn measure(plan: &Plan, served: Served, summary: &mut Summary) 
 
 /// Every certificate of a controller, in its own name.
 async fn revoke_all(served: &Served, plan: &Plan) -> Result<(), Failed> {
-    let client = Client::over(channel(&served.credentials(LEAVING)).await?);
+    let client = connected(&served.credentials(LEAVING)).await?;
     let all = IssuedSince { controller: format!("controllers/{LEAVING}"), since: Some(Timestamp::default()) };
     let mut request = Request::new(revocation(Target::IssuedSince(all)));
     request.set_timeout(PATIENCE);
@@ -68,11 +68,11 @@ async fn revoke_all(served: &Served, plan: &Plan) -> Result<(), Failed> {
     if revoked < plan.revoked { Err(format!("{revoked} certificates were revoked").into()) } else { Ok(()) }
 }
 
-fn revocation(target: Target) -> RevokeCertificateRequest {
-    RevokeCertificateRequest {
+fn revocation(target: Target) -> RevokeCertificateBody {
+    RevokeCertificateBody {
         target: Some(target),
         reason: RevocationReason::CessationOfOperation.into(),
-        ..RevokeCertificateRequest::default()
+        ..RevokeCertificateBody::default()
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ca_service::Keeper;
 use prost::Message as _;
-use proto::door::{Answer, Ask, Caller, Issue, Presented, answer, ask, caller};
+use proto::door::{Answer, Ask, Caller, Presented, Signed, answer, ask, caller};
 use proto::v1::{self, GetTrustBundleResponse};
 use tokio::sync::mpsc;
 
@@ -64,12 +64,24 @@ fn presented() -> Caller {
 
 /// As long as one is.
 fn issue() -> ask::Ask {
-    ask::Ask::Issue(Issue {
+    let body = v1::IssueCertificateBody {
         agent: "agents/load/1".into(),
-        public_key: vec![0x73; 91],
-        csr_sha256: vec![0x73; 32],
+        csr: vec![0x73; 300],
         description: Some(v1::Agent::default()),
-        ..Issue::default()
+        allow_missing: true,
+        request_id: "73".repeat(16),
+        ..v1::IssueCertificateBody::default()
+    };
+    ask::Ask::Signed(Signed {
+        method: "/rootcellar.v1.IssuanceService/IssueCertificate".into(),
+        body: body.encode_to_vec(),
+        signature: Some(v1::RequestSignature {
+            time_unix_ms: 1_748_736_000_000,
+            size: 8,
+            path: vec![vec![0x73; 32]; 3],
+            signature: vec![0x73; 71],
+            ..v1::RequestSignature::default()
+        }),
     })
 }
 

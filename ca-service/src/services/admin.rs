@@ -14,7 +14,7 @@ use tonic::{Request, Response, Status};
 use crate::call::{Call, Desk, pick};
 use crate::status::{refused, status};
 
-const ONLY_LOCAL: &str = "this is answered only on the local socket: run `rootcellar` on the service's machine, as its user or group";
+const ONLY_LOCAL: &str = "only the keeper's own socket answers this: run `rootcellar` on the service's machine, as its user or group";
 
 /// See `rootcellar.v1.AdminService`.
 pub(super) struct Admin(pub(super) Desk);
@@ -53,7 +53,7 @@ impl AdminService for Admin {
         &self,
         request: Request<ListControllersRequest>,
     ) -> Result<Response<ListControllersResponse>, Status> {
-        self.0.relay(request, Ask::ListControllers, pick!(ListControllers)).await
+        self.0.scan(request, Ask::ListControllers, pick!(ListControllers)).await
     }
 
     async fn get_status(
@@ -62,9 +62,7 @@ impl AdminService for Admin {
     ) -> Result<Response<GetStatusResponse>, Status> {
         // Reasons name tokens and paths; who is not on this machine learns only ready or not.
         from_here(&request)?;
-        let mut answer = self.0.relay(request, Ask::GetStatus, pick!(GetStatus)).await?;
-        answer.get_mut().listen = self.0.listen.to_string();
-        Ok(answer)
+        self.0.relay(request, Ask::GetStatus, pick!(GetStatus)).await
     }
 
     async fn backup_journal(
@@ -76,7 +74,7 @@ impl AdminService for Admin {
     }
 }
 
-/// Refuses whoever did not come by the local socket.
+/// Refuses a caller of the network.
 fn from_here<T>(request: &Request<T>) -> Result<(), Status> {
     let call = Call::of(request.extensions()).map_err(status)?;
     if call.connection.caller.is_local() {

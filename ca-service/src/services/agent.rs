@@ -1,4 +1,4 @@
-//! Agents: every method goes through to the keeper.
+//! Agents: every method goes through to the keeper, those that change something as the bytes that the caller signed.
 
 use proto::{
     door::ask::Ask,
@@ -10,7 +10,7 @@ use proto::{
 };
 use tonic::{Request, Response, Status};
 
-use crate::call::{Desk, pick};
+use crate::call::{Desk, pick, signed};
 
 /// See `rootcellar.v1.AgentService`.
 pub(super) struct Agents(pub(super) Desk);
@@ -21,14 +21,20 @@ impl AgentService for Agents {
         &self,
         request: Request<CreateAgentRequest>,
     ) -> Result<Response<CreateAgentResponse>, Status> {
-        self.0.relay(request, Ask::CreateAgent, pick!(CreateAgent)).await
+        let wrap = |CreateAgentRequest { body, signature }| {
+            signed("/rootcellar.v1.AgentService/CreateAgent", body, signature)
+        };
+        self.0.relay(request, wrap, pick!(CreateAgent)).await
     }
 
     async fn batch_create_agents(
         &self,
         request: Request<BatchCreateAgentsRequest>,
     ) -> Result<Response<BatchCreateAgentsResponse>, Status> {
-        self.0.relay(request, Ask::BatchCreateAgents, pick!(BatchCreateAgents)).await
+        let wrap = |BatchCreateAgentsRequest { body, signature }| {
+            signed("/rootcellar.v1.AgentService/BatchCreateAgents", body, signature)
+        };
+        self.0.relay(request, wrap, pick!(BatchCreateAgents)).await
     }
 
     async fn get_agent(
@@ -42,20 +48,26 @@ impl AgentService for Agents {
         &self,
         request: Request<ListAgentsRequest>,
     ) -> Result<Response<ListAgentsResponse>, Status> {
-        self.0.relay(request, Ask::ListAgents, pick!(ListAgents)).await
+        self.0.scan(request, Ask::ListAgents, pick!(ListAgents)).await
     }
 
     async fn update_agent(
         &self,
         request: Request<UpdateAgentRequest>,
     ) -> Result<Response<UpdateAgentResponse>, Status> {
-        self.0.relay(request, Ask::UpdateAgent, pick!(UpdateAgent)).await
+        let wrap = |UpdateAgentRequest { body, signature }| {
+            signed("/rootcellar.v1.AgentService/UpdateAgent", body, signature)
+        };
+        self.0.relay(request, wrap, pick!(UpdateAgent)).await
     }
 
     async fn delete_agent(
         &self,
         request: Request<DeleteAgentRequest>,
     ) -> Result<Response<DeleteAgentResponse>, Status> {
-        self.0.relay(request, Ask::DeleteAgent, pick!(DeleteAgent)).await
+        let wrap = |DeleteAgentRequest { body, signature }| {
+            signed("/rootcellar.v1.AgentService/DeleteAgent", body, signature)
+        };
+        self.0.relay(request, wrap, pick!(DeleteAgent)).await
     }
 }

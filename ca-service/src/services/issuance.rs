@@ -2,14 +2,14 @@
 
 use std::pin::Pin;
 
-use prost_types::Duration;
+use prost::Message;
 use proto::{
-    door::{Issue, Refused, Renew, ask::Ask},
+    door::{Refused, ask::Ask},
     v1::{
         BatchIssueCertificatesRequest, BatchIssueCertificatesResponse, Certificate, GetCertificateRequest,
-        GetCertificateResponse, GetCrlRequest, GetCrlResponse, IssueCertificateRequest,
+        GetCertificateResponse, GetCrlRequest, GetCrlResponse, IssueCertificateBody, IssueCertificateRequest,
         IssueCertificateResponse, ListCertificatesRequest, ListCertificatesResponse, Reason,
-        RenewCertificateRequest, RenewCertificateResponse, RevokeCertificateRequest,
+        RenewCertificateBody, RenewCertificateRequest, RenewCertificateResponse, RevokeCertificateRequest,
         RevokeCertificateResponse, issuance_service_server::IssuanceService,
     },
 };
@@ -18,9 +18,9 @@ use tonic::{Extensions, Request, Response, Status, Streaming};
 
 use super::batch;
 use crate::{
-    call::{Call, Desk, other_answer, pick},
+    call::{Call, Desk, other_answer, pick, signed},
     status::{refused, status},
-    steps::{Checked, check_csr},
+    steps::check_csr,
 };
 
 /// See `rootcellar.v1.IssuanceService`.
@@ -62,8 +62,8 @@ impl IssuanceService for Issuance {
         &self,
         request: Request<IssueCertificateRequest>,
     ) -> Result<Response<IssueCertificateResponse>, Status> {
-        let (_, extensions, body) = request.into_parts();
-        let certificate = self.certificate(&extensions, issue(body)).await.map_err(status)?;
+        let (_, extensions, request) = request.into_parts();
+        let certificate = self.certificate(&extensions, issue(request)).await.map_err(status)?;
         Ok(Response::new(IssueCertificateResponse { certificate: Some(certificate) }))
     }
 
@@ -71,8 +71,8 @@ impl IssuanceService for Issuance {
         &self,
         request: Request<RenewCertificateRequest>,
     ) -> Result<Response<RenewCertificateResponse>, Status> {
-        let (_, extensions, body) = request.into_parts();
-        let certificate = self.certificate(&extensions, renew(body)).await.map_err(status)?;
+        let (_, extensions, request) = request.into_parts();
+        let certificate = self.certificate(&extensions, renew(request)).await.map_err(status)?;
         Ok(Response::new(RenewCertificateResponse { certificate: Some(certificate) }))
     }
 
@@ -87,7 +87,7 @@ impl IssuanceService for Issuance {
         &self,
         request: Request<ListCertificatesRequest>,
     ) -> Result<Response<ListCertificatesResponse>, Status> {
-        self.0.relay(request, Ask::ListCertificates, pick!(ListCertificates)).await
+        self.0.scan(request, Ask::ListCertificates, pick!(ListCertificates)).await
     }
 
     async fn batch_issue_certificates(
@@ -103,68 +103,36 @@ impl IssuanceService for Issuance {
         &self,
         request: Request<RevokeCertificateRequest>,
     ) -> Result<Response<RevokeCertificateResponse>, Status> {
-        self.0.relay(request, Ask::RevokeCertificate, pick!(RevokeCertificate)).await
+        let wrap = |RevokeCertificateRequest { body, signature }| {
+            signed("/rootcellar.v1.IssuanceService/RevokeCertificate", body, signature)
+        };
+        self.0.relay(request, wrap, pick!(RevokeCertificate)).await
     }
 
     async fn get_crl(&self, request: Request<GetCrlRequest>) -> Result<Response<GetCrlResponse>, Status> {
-        self.0.relay(request, Ask::GetCrl, pick!(GetCrl)).await
+        self.0.scan(request, Ask::GetCrl, pick!(GetCrl)).await
     }
 }
 
-/// Step 2.
+/// Step 2: what is passed on are the signed bytes, whatever was found in them.
 ///
 /// # Errors
 /// The caller's fault, with the field.
 pub(super) fn issue(request: IssueCertificateRequest) -> Result<Ask, Refused> {
-    let Checked { public_key, csr_sha256, requested_names } = check_csr(&request.csr)?;
-    Ok(Ask::Issue(Issue {
-        agent: request.agent,
-        public_key,
-        csr_sha256,
-        lifetime_seconds: lifetime_seconds(request.lifetime)?,
-        request_id: request.request_id,
-        description: request.allow_missing.then(|| request.description.unwrap_or_default()),
-        requested_names,
-    }))
+    let IssueCertificateRequest { body, signature } = request;
+    check_csr(&read::<IssueCertificateBody>(&body)?.csr)?;
+    Ok(signed("/rootcellar.v1.IssuanceService/IssueCertificate", body, signature))
 }
 
 fn renew(request: RenewCertificateRequest) -> Result<Ask, Refused> {
-    let Checked { public_key, csr_sha256, requested_names } = check_csr(&request.csr)?;
-    Ok(Ask::Renew(Renew {
-        public_key,
-        csr_sha256,
-        lifetime_seconds: lifetime_seconds(request.lifetime)?,
-        request_id: request.request_id,
-        requested_names,
-    }))
+    let RenewCertificateRequest { body, signature } = request;
+    check_csr(&read::<RenewCertificateBody>(&body)?.csr)?;
+    Ok(signed("/rootcellar.v1.IssuanceService/RenewCertificate", body, signature))
 }
 
-/// Whole seconds; 0, which stands for the default, only where none is named. How long it may be the keeper decides.
-fn lifetime_seconds(lifetime: Option<Duration>) -> Result<u32, Refused> {
-    let Some(lifetime) = lifetime else { return Ok(0) };
-    match u32::try_from(lifetime.seconds) {
-        Ok(seconds) if seconds > 0 && lifetime.nanos == 0 => Ok(seconds),
-        _ => Err(Refused {
-            field: "lifetime".into(),
-            ..refused(
-                Reason::RequestMalformed,
-                "`lifetime` is whole seconds, from 10 s to the grant's longest",
-            )
-        }),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_lifetime_is_whole_positive_seconds_or_none() {
-        assert_eq!(lifetime_seconds(None), Ok(0));
-        assert_eq!(lifetime_seconds(Some(Duration { seconds: 3600, nanos: 0 })), Ok(3600));
-        for (seconds, nanos) in [(0, 0), (-1, 0), (10, 1), (i64::from(u32::MAX) + 1, 0)] {
-            let refused = lifetime_seconds(Some(Duration { seconds, nanos })).unwrap_err();
-            assert_eq!((refused.reason(), refused.field.as_str()), (Reason::RequestMalformed, "lifetime"));
-        }
-    }
+fn read<M: Message + Default>(body: &[u8]) -> Result<M, Refused> {
+    M::decode(body).map_err(|malformed| Refused {
+        field: "body".into(),
+        ..refused(Reason::RequestMalformed, format!("`body` is not the serialised message: {malformed}"))
+    })
 }

@@ -28,7 +28,7 @@ impl LedgerService for Ledger {
         &self,
         request: Request<ListEntriesRequest>,
     ) -> Result<Response<ListEntriesResponse>, Status> {
-        self.0.relay(request, Ask::ListEntries, pick!(ListEntries)).await
+        self.0.scan(request, Ask::ListEntries, pick!(ListEntries)).await
     }
 
     async fn get_inclusion_proof(

@@ -37,7 +37,7 @@ enum Proof {
         /// The last second, inclusive, since 1970 (RFC 5280 §4.1.2.5).
         not_after: i64,
     },
-    Local(u32),
+    Local,
 }
 
 /// The caller's fault: its chain is this cell's, and yet it is nobody's.
@@ -82,9 +82,9 @@ impl Caller {
         Ok(Self(Arc::new(Who { name: id.path().to_string().into(), proof })))
     }
 
-    /// From the local socket: the uid that the kernel names (unix(7), SO_PEERCRED).
+    /// This process, which speaks to the keeper over the keeper's own socket.
     pub(crate) fn local(uid: u32) -> Self {
-        Self(Arc::new(Who { name: format!("local uid {uid}").into(), proof: Proof::Local(uid) }))
+        Self(Arc::new(Who { name: format!("local uid {uid}").into(), proof: Proof::Local }))
     }
 
     /// For one request, at its time in milliseconds: connections outlive certificates.
@@ -96,15 +96,16 @@ impl Caller {
             Proof::Presented { not_after, .. } if now_ms.div_euclid(1000) > *not_after => {
                 return Err(refused(Reason::CallerExpired, EXPIRED));
             }
-            Proof::Presented { presented, .. } => caller::Caller::Presented(presented.clone()),
-            Proof::Local(uid) => caller::Caller::LocalUid(*uid),
+            Proof::Presented { presented, .. } => Some(caller::Caller::Presented(presented.clone())),
+            // The keeper knows who is at the other end of its own socket.
+            Proof::Local => None,
         };
-        Ok(door::Caller { caller: Some(caller) })
+        Ok(door::Caller { caller })
     }
 
-    /// Whether it came over the local socket.
+    /// Whether it is on the keeper's own machine, over its own socket.
     pub(crate) fn is_local(&self) -> bool {
-        matches!(self.0.proof, Proof::Local(_))
+        matches!(self.0.proof, Proof::Local)
     }
 
     /// Whether it is neither a controller nor local: one of many, who ask little.

@@ -1,59 +1,24 @@
-//! Step 2, check the CSR: its sender holds the key, and asks for nothing that is never issued.
+//! Step 2, check the CSR: its sender holds the key, and asks for no extension that is never issued.
 //!
-//! The names it asks for go to the keeper, who knows which will be issued.
-//!
-//! Does not: hand on the request itself. The keeper gets the key, the hash and the names.
+//! Does not: hand anything on. The keeper reads the CSR itself, from the bytes that the caller signed; possession of the key is the one thing
+//! that it takes from here.
 
 use certs::csr::{self, CsrError};
-use proto::{
-    door::{Refused, RequestedName, requested_name},
-    v1::Reason,
-};
+use proto::{door::Refused, v1::Reason};
 
 use crate::status::refused;
-
-/// What is left of a request whose sender holds the key.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Checked {
-    /// DER SubjectPublicKeyInfo.
-    pub(crate) public_key: Vec<u8>,
-    /// SHA-256 of the request, 32 bytes.
-    pub(crate) csr_sha256: Vec<u8>,
-    /// The names it asks for, in its order.
-    pub(crate) requested_names: Vec<RequestedName>,
-}
 
 /// Checks a request, DER or PEM: size, form, key, proof of possession, extensions.
 ///
 /// # Errors
 /// The caller's fault, with the field `csr`.
-pub(crate) fn check_csr(bytes: &[u8]) -> Result<Checked, Refused> {
+pub(crate) fn check_csr(bytes: &[u8]) -> Result<(), Refused> {
     if bytes.is_empty() {
         let message = "`csr` is empty: send a PKCS#10 request, DER or PEM";
         return Err(Refused { field: "csr".into(), ..refused(Reason::RequestMalformed, message) });
     }
-    checked(bytes).map_err(refusal)
-}
-
-fn checked(bytes: &[u8]) -> Result<Checked, CsrError> {
-    let request = csr::check(&csr::from_pem_or_der(bytes)?)?;
-    request.demand_extensions()?;
-    Ok(Checked {
-        public_key: request.public_key().spki_der().to_vec(),
-        csr_sha256: request.sha256().to_vec(),
-        requested_names: request.names().iter().map(requested_name).collect(),
-    })
-}
-
-fn requested_name(name: &csr::RequestedName) -> RequestedName {
-    let name = match name {
-        csr::RequestedName::Uri(uri) => requested_name::Name::Uri(uri.clone()),
-        csr::RequestedName::Dns(dns) => requested_name::Name::Dns(dns.clone()),
-        csr::RequestedName::Ip(_) | csr::RequestedName::Other(_) => {
-            requested_name::Name::Other(name.to_string())
-        }
-    };
-    RequestedName { name: Some(name) }
+    let checked = csr::from_pem_or_der(bytes).and_then(|der| csr::check(&der));
+    checked.and_then(|request| request.demand_extensions()).map_err(refusal)
 }
 
 fn refusal(error: CsrError) -> Refused {
@@ -81,7 +46,7 @@ fn refusal(error: CsrError) -> Refused {
 
 #[cfg(test)]
 mod tests {
-    use rcgen::{CertificateParams, CustomExtension, KeyPair, PublicKeyData, SanType};
+    use rcgen::{CertificateParams, CustomExtension, KeyPair, SanType};
 
     use super::*;
 
@@ -94,26 +59,12 @@ mod tests {
     }
 
     #[test]
-    fn the_key_the_hash_and_the_names_are_left() {
-        let (key, request) = request(|params| {
-            params.subject_alt_names = vec![
-                SanType::DnsName("logger.example".try_into().unwrap()),
-                SanType::URI("spiffe://cell.example/agent/a".try_into().unwrap()),
-                SanType::IpAddress("192.0.2.1".parse().unwrap()),
-            ];
+    fn a_request_whose_sender_holds_the_key_is_taken_in_both_forms() {
+        let (_, request) = request(|params| {
+            params.subject_alt_names = vec![SanType::DnsName("logger.example".try_into().unwrap())];
         });
-        let checked = check_csr(request.der()).unwrap();
-        assert_eq!(checked.public_key, key.subject_public_key_info());
-        let names: Vec<_> = checked.requested_names.iter().map(|name| name.name.clone().unwrap()).collect();
-        assert_eq!(
-            names,
-            [
-                requested_name::Name::Dns("logger.example".into()),
-                requested_name::Name::Uri("spiffe://cell.example/agent/a".into()),
-                requested_name::Name::Other("the address 192.0.2.1".into()),
-            ]
-        );
-        assert_eq!(check_csr(request.pem().unwrap().as_bytes()).unwrap(), checked);
+        check_csr(request.der()).unwrap();
+        check_csr(request.pem().unwrap().as_bytes()).unwrap();
     }
 
     #[test]

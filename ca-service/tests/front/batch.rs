@@ -12,11 +12,12 @@ use std::{
 
 use ca_service::Limits;
 use client::Client;
+use prost::Message as _;
 use proto::{
     door::{Ask, answer, ask},
     v1::{
         BatchIssueCertificatesRequest as Item, BatchIssueCertificatesResponse as Answer, Certificate,
-        GetAgentRequest, GetAgentResponse, IssueCertificateRequest, ItemError, Reason,
+        GetAgentRequest, GetAgentResponse, IssueCertificateBody, IssueCertificateRequest, ItemError, Reason,
         batch_issue_certificates_response::Result as Outcome,
     },
 };
@@ -42,7 +43,9 @@ fn csr() -> Vec<u8> {
 /// A good item for the agent of its number.
 fn item(number: u64, csr: &[u8]) -> Item {
     let agent = format!("agents/{number}");
-    let request = IssueCertificateRequest { agent, csr: csr.to_vec(), ..IssueCertificateRequest::default() };
+    let body = IssueCertificateBody { agent, csr: csr.to_vec(), ..IssueCertificateBody::default() };
+    let request =
+        IssueCertificateRequest { body: body.encode_to_vec(), ..IssueCertificateRequest::default() };
     Item { item: number, request: Some(request), timeout: None }
 }
 
@@ -51,8 +54,8 @@ fn certificate(name: &str) -> answer::Answer {
 }
 
 fn agent_of(ask: &Ask) -> String {
-    let Some(ask::Ask::Issue(issue)) = &ask.ask else { panic!("{ask:?}") };
-    issue.agent.clone()
+    let Some(ask::Ask::Signed(signed)) = &ask.ask else { panic!("{ask:?}") };
+    IssueCertificateBody::decode(&*signed.body).unwrap().agent
 }
 
 fn error(answer: Answer) -> ItemError {
@@ -281,7 +284,7 @@ async fn a_client_that_does_not_read_is_read_no_further_and_takes_nobodys_place(
     let counted = Arc::clone(&certificates);
     let answering = tokio::spawn(async move {
         while let Some(ask) = asks.recv().await {
-            if let Some(ask::Ask::Issue(_)) = ask.ask {
+            if let Some(ask::Ask::Signed(_)) = ask.ask {
                 counted.fetch_add(1, Ordering::SeqCst);
                 answer_long(&far, &ask);
             } else {

@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use ca_service::Limits;
+use client::Client;
+use prost::Message as _;
 use proto::{
     door::{answer, ask, caller},
     v1::{
-        Certificate, GetAgentRequest, GetAgentResponse, GetStatusRequest, IssueCertificateRequest, Reason,
-        WatchTrustBundleRequest,
+        Certificate, GetAgentRequest, GetAgentResponse, GetStatusRequest, IssueCertificateBody,
+        ListEntriesRequest, ListEntriesResponse, Reason, WatchTrustBundleRequest,
     },
 };
-use rcgen::{CertificateParams, KeyPair, PublicKeyData};
+use rcgen::{CertificateParams, KeyPair};
 use sha2::{Digest, Sha256};
 use tonic::{Code, Request, Status};
 use tonic_reflection::pb::v1::{
@@ -19,10 +21,7 @@ use tonic_reflection::pb::v1::{
 };
 use tonic_types::StatusExt;
 
-use crate::{
-    far_end::refusal,
-    house::{House, local},
-};
+use crate::{far_end::refusal, house::House, pki::BEGIN_SECS};
 
 fn reason(status: &Status) -> (Code, String) {
     (status.code(), status.get_details_error_info().map(|info| info.reason).unwrap_or_default())
@@ -33,31 +32,31 @@ fn get_agent() -> GetAgentRequest {
 }
 
 #[tokio::test]
-async fn an_issuance_goes_as_fields_under_the_callers_certificate() {
+async fn an_issuance_goes_as_the_bytes_that_the_caller_signed() {
     let house = House::new();
     let mut front = house.start().await;
     let holder = house.pki.caller("/controller/build");
     let client = front.connect(&house, &holder).await;
     let key = KeyPair::generate().unwrap();
     let csr = CertificateParams::default().serialize_request(&key).unwrap();
-    let request = IssueCertificateRequest {
+    let body = IssueCertificateBody {
         agent: "agents/a".into(),
         csr: csr.pem().unwrap().into_bytes(),
         request_id: "once".into(),
-        ..IssueCertificateRequest::default()
+        ..IssueCertificateBody::default()
     };
-    let asked = tokio::spawn(async move { client.issuance().issue_certificate(request).await });
+    let sent = body.clone();
+    let asked = tokio::spawn(async move { client.issuance().issue_certificate(sent).await });
 
     let ask = front.asks.recv().await.unwrap();
     let Some(caller::Caller::Presented(presented)) = ask.caller.unwrap().caller else {
         panic!("not presented")
     };
     assert_eq!(presented.certificate_sha256, Sha256::digest(&holder.der).to_vec());
-    let Some(ask::Ask::Issue(issue)) = ask.ask else { panic!("not issue") };
-    assert_eq!((issue.agent.as_str(), issue.request_id.as_str()), ("agents/a", "once"));
-    assert_eq!(issue.public_key, key.subject_public_key_info());
-    assert_eq!(issue.csr_sha256, Sha256::digest(csr.der()).to_vec());
-    assert_eq!((issue.lifetime_seconds, issue.description), (0, None));
+    let Some(ask::Ask::Signed(signed)) = ask.ask else { panic!("not signed") };
+    assert_eq!(signed.method, "/rootcellar.v1.IssuanceService/IssueCertificate");
+    assert_eq!(signed.body, body.encode_to_vec());
+    assert_eq!(signed.signature.unwrap().time_unix_ms, BEGIN_SECS * 1000);
     let certificate = Certificate { name: "certificates/7".into(), ..Certificate::default() };
     front.far.answer(ask.id, answer::Answer::Certificate(certificate.clone()));
     assert_eq!(asked.await.unwrap().unwrap().into_inner().certificate, Some(certificate));
@@ -69,11 +68,54 @@ async fn a_csr_that_is_not_one_never_reaches_the_keeper() {
     let house = House::new();
     let mut front = house.start().await;
     let client = front.connect(&house, &house.pki.caller("/controller/build")).await;
-    let request = IssueCertificateRequest { csr: b"nonsense".to_vec(), ..IssueCertificateRequest::default() };
-    let told = client.issuance().issue_certificate(request).await.unwrap_err();
+    let body = IssueCertificateBody { csr: b"nonsense".to_vec(), ..IssueCertificateBody::default() };
+    let told = client.issuance().issue_certificate(body).await.unwrap_err();
     assert_eq!(reason(&told), (Code::InvalidArgument, "CSR_MALFORMED".into()));
     assert_eq!(told.get_details_bad_request().unwrap().field_violations[0].field, "csr");
     assert!(front.asks.try_recv().is_err());
+    front.stop().await;
+}
+
+#[tokio::test]
+async fn one_caller_has_its_share_of_what_is_under_way_and_no_more() {
+    let limits = Limits { in_flight_per_caller: 2, scans_per_caller: 1, ..Limits::default() };
+    let house = House { limits, ..House::new() };
+    let mut front = house.start().await;
+    let one = front.connect(&house, &house.pki.caller("/controller/one")).await;
+    let other = front.connect(&house, &house.pki.caller("/controller/other")).await;
+    let ask = |client: &Client| {
+        let client = client.clone();
+        tokio::spawn(async move { client.agents().get_agent(get_agent()).await })
+    };
+    let (first, second) = (ask(&one), ask(&one));
+    let waiting = [front.asks.recv().await.unwrap(), front.asks.recv().await.unwrap()];
+    let told = one.agents().get_agent(get_agent()).await.unwrap_err();
+    assert_eq!(reason(&told), (Code::ResourceExhausted, "QUEUE_FULL".into()));
+    // Another is not the worse for it.
+    let others = ask(&other);
+    let asked = front.asks.recv().await.unwrap();
+    front.far.answer(asked.id, answer::Answer::GetAgent(GetAgentResponse::default()));
+    assert!(others.await.unwrap().is_ok());
+    for ask in waiting {
+        front.far.answer(ask.id, answer::Answer::GetAgent(GetAgentResponse::default()));
+    }
+    assert!(first.await.unwrap().is_ok() && second.await.unwrap().is_ok());
+
+    // A list takes its place until it has been read.
+    let list = |client: &Client| {
+        let client = client.clone();
+        tokio::spawn(async move { client.ledger().list_entries(ListEntriesRequest::default()).await })
+    };
+    let listing = list(&one);
+    let asked = front.asks.recv().await.unwrap();
+    let told = list(&one).await.unwrap().unwrap_err();
+    assert_eq!(reason(&told), (Code::ResourceExhausted, "QUEUE_FULL".into()));
+    front.far.answer(asked.id, answer::Answer::ListEntries(ListEntriesResponse::default()));
+    assert!(listing.await.unwrap().is_ok());
+    let listing = list(&one);
+    let asked = front.asks.recv().await.unwrap();
+    front.far.answer(asked.id, answer::Answer::ListEntries(ListEntriesResponse::default()));
+    assert!(listing.await.unwrap().is_ok());
     front.stop().await;
 }
 
@@ -221,7 +263,9 @@ async fn reflection_names_every_service() {
         message_request: Some(MessageRequest::ListServices(String::new())),
         ..ServerReflectionRequest::default()
     };
-    let mut client = ServerReflectionClient::new(local(house.socket()).await);
+    let mut client = ServerReflectionClient::new(
+        front.channel(house.pki.caller("/agent/a").client(&house.pki.anchors())).await.unwrap(),
+    );
     let stream = client.server_reflection_info(tokio_stream::once(request)).await.unwrap();
     let response = stream.into_inner().message().await.unwrap().unwrap().message_response.unwrap();
     let MessageResponse::ListServicesResponse(list) = response else { panic!("{response:?}") };

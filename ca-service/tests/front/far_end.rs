@@ -56,12 +56,17 @@ impl FarEnd {
     /// Opens a door: the near end, and the task that ends it when aborted.
     pub(crate) fn open(&self) -> (StdUnixStream, JoinHandle<()>) {
         let (near, far) = StdUnixStream::pair().unwrap();
+        (near, self.serve(far))
+    }
+
+    /// Serves this end of a door: the task that ends it when aborted.
+    pub(crate) fn serve(&self, far: StdUnixStream) -> JoinHandle<()> {
         far.set_nonblocking(true).unwrap();
         let (mut reading, writing) = UnixStream::from_std(far).unwrap().into_split();
         let (answers, outgoing) = mpsc::unbounded_channel();
         *self.0.answers.lock().unwrap() = Some(answers);
         let this = self.clone();
-        let task = tokio::spawn(async move {
+        tokio::spawn(async move {
             let reader = async {
                 let mut bytes = Vec::new();
                 while reading.read_buf(&mut bytes).await.is_ok_and(|read| read > 0) {
@@ -73,8 +78,7 @@ impl FarEnd {
                 }
             };
             tokio::select! { () = reader => {}, () = write(writing, outgoing) => {} }
-        });
-        (near, task)
+        })
     }
 
     fn meet(&self, ask: Ask) {

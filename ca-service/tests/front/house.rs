@@ -11,7 +11,7 @@ use std::{
 };
 
 use ca_service::{Bound, Clock, FrontConfig, FrontError, Limits, run};
-use client::Client;
+use client::{Client, Signer};
 use hyper_util::rt::TokioIo;
 use proto::{
     door::Ask,
@@ -20,7 +20,7 @@ use proto::{
 use rustls::ClientConfig;
 use tempfile::TempDir;
 use tokio::{
-    net::{TcpStream, UnixStream},
+    net::TcpStream,
     sync::{mpsc, oneshot},
     task::JoinHandle,
 };
@@ -69,16 +69,11 @@ impl House {
             listen: "127.0.0.1:0".parse().unwrap(),
             crl_listen: Some("127.0.0.1:0".parse().unwrap()),
             ops_listen: "127.0.0.1:0".parse().unwrap(),
-            socket: self.socket(),
             state_dir: self.state_dir(),
             cell: "cell.example".parse().unwrap(),
             limits: self.limits.clone(),
             descriptors: 100_000,
         }
-    }
-
-    pub(crate) fn socket(&self) -> PathBuf {
-        self.dir.path().join("front.sock")
     }
 
     pub(crate) fn state_dir(&self) -> PathBuf {
@@ -128,7 +123,8 @@ impl House {
 impl Running {
     /// Connects as this caller.
     pub(crate) async fn connect(&self, house: &House, caller: &Holder) -> Client {
-        Client::over(self.channel(caller.client(&house.pki.anchors())).await.unwrap())
+        let signer = Signer::new(&caller.chain, &caller.key, "cell.example/log/1", house.clock()).unwrap();
+        Client::over(self.channel(caller.client(&house.pki.anchors())).await.unwrap()).signing(signer)
     }
 
     /// Connects with these settings.
@@ -173,13 +169,4 @@ pub(crate) async fn channel(
     // RFC 9113 §6.9.2's own window, so that a client that does not read is full soon.
     let endpoint = Endpoint::from_static("http://localhost").initial_stream_window_size(65_535);
     endpoint.connect_with_connector(connect).await
-}
-
-/// A channel over the local socket.
-pub(crate) async fn local(socket: PathBuf) -> Channel {
-    let connect = tower::service_fn(move |_: Uri| {
-        let socket = socket.clone();
-        async move { UnixStream::connect(socket).await.map(TokioIo::new) }
-    });
-    Endpoint::from_static("http://local").connect_with_connector(connect).await.unwrap()
 }

@@ -1,28 +1,27 @@
-//! The operations port and the local socket.
+//! The operations port, and the services over the keeper's own socket.
 
-use std::{
-    fs,
-    os::unix::{
-        fs::{FileTypeExt, PermissionsExt},
-        net::UnixListener,
-    },
-};
+use std::{os::unix::net::UnixListener, sync::Arc};
 
-use ca_service::FrontError;
+use ca_service::connect_locally;
 use client::Client;
+use hyper_util::rt::TokioIo;
 use proto::{
-    door::{answer, ask, caller},
+    door::{answer, ask},
     v1::{GetStatusRequest, GetStatusResponse},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpStream, UnixStream},
+    net::TcpStream,
 };
+use tonic::transport::{Endpoint, Uri};
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
-use crate::house::{House, Running, local};
+use crate::{
+    far_end::FarEnd,
+    house::{House, Running},
+};
 
 /// The status line's code, and the body.
 async fn ops(front: &Running, method: &str, path: &str) -> (u16, String) {
@@ -73,7 +72,7 @@ async fn a_page_of_metrics_is_the_fronts_and_the_keepers_and_names_nobody() {
         "rootcellar_front_requests_total{method=\"TrustService/WatchTrustBundle\",reason=\"OK\"} 1",
         "rootcellar_front_requests_in_flight 0",
         "rootcellar_front_handshakes_total{result=\"ok\"} 2",
-        "rootcellar_front_connections{listener=\"mtls\"} 2",
+        "rootcellar_front_connections 2",
         "rootcellar_front_watchers 1",
         "rootcellar_front_certificate_days_left 10.0",
     ] {
@@ -100,7 +99,9 @@ async fn a_page_of_metrics_is_the_fronts_and_the_keepers_and_names_nobody() {
 async fn without_a_keeper_nothing_is_ready_until_the_next_one() {
     let house = House::new();
     let front = house.start().await;
-    let mut health = HealthClient::new(local(house.socket()).await);
+    let mut health = HealthClient::new(
+        front.channel(house.pki.caller("/agent/a").client(&house.pki.anchors())).await.unwrap(),
+    );
     let mut watch = health.watch(HealthCheckRequest::default()).await.unwrap().into_inner();
     assert_eq!(watch.message().await.unwrap().unwrap().status(), ServingStatus::Serving);
 
@@ -118,44 +119,25 @@ async fn without_a_keeper_nothing_is_ready_until_the_next_one() {
 }
 
 #[tokio::test]
-async fn the_local_socket_is_for_user_and_group_and_knows_the_uid() {
+async fn over_the_keepers_own_socket_the_services_answer_in_this_process() {
     let house = House::new();
-    let mut front = house.start().await;
-    let file = fs::symlink_metadata(house.socket()).unwrap();
-    assert!(file.file_type().is_socket());
-    assert_eq!(file.permissions().mode() & 0o7777, 0o660);
-
-    let client = Client::over(local(house.socket()).await);
+    let socket = house.dir.path().join("keeper.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let (far, mut asks) = FarEnd::new(Arc::clone(&house.pki));
+    let stream = connect_locally(&socket, house.clock()).await.unwrap();
+    let _door = far.serve(listener.accept().unwrap().0);
+    let mut stream = Some(TokioIo::new(stream));
+    let connector = tower::service_fn(move |_: Uri| {
+        let stream = stream.take().ok_or_else(|| std::io::Error::other("one connection"));
+        async move { stream }
+    });
+    let channel = Endpoint::from_static("http://local").connect_with_connector(connector).await.unwrap();
+    let client = Client::over(channel);
     let asked = tokio::spawn(async move { client.admin().get_status(GetStatusRequest {}).await });
-    let ask = front.asks.recv().await.unwrap();
+    let ask = asks.recv().await.unwrap();
     assert!(matches!(ask.ask, Some(ask::Ask::GetStatus(_))));
-    let uid = rustix::process::getuid().as_raw();
-    assert_eq!(ask.caller.unwrap().caller, Some(caller::Caller::LocalUid(uid)));
+    assert_eq!(ask.caller.unwrap().caller, None, "the kernel names it to the keeper");
     let told = GetStatusResponse { ready: true, ..GetStatusResponse::default() };
-    front.far.answer(ask.id, answer::Answer::GetStatus(told.clone()));
-    // The front adds what it alone knows.
-    let listen = front.bound.mtls.to_string();
-    assert_eq!(asked.await.unwrap().unwrap().into_inner(), GetStatusResponse { listen, ..told });
-    front.stop().await;
-    assert!(!house.socket().exists());
-}
-
-#[tokio::test]
-async fn a_socket_that_someone_serves_is_left_alone() {
-    let house = House::new();
-    let _other = UnixListener::bind(house.socket()).unwrap();
-    assert!(matches!(house.fail(house.config()).await, FrontError::SocketInUse { .. }));
-    assert!(UnixStream::connect(house.socket()).await.is_ok());
-}
-
-#[tokio::test]
-async fn a_stale_socket_gives_way_and_a_file_does_not() {
-    let house = House::new();
-    drop(UnixListener::bind(house.socket()).unwrap());
-    assert!(house.socket().exists());
-    house.start().await.stop().await;
-
-    fs::write(house.socket(), "precious").unwrap();
-    assert!(matches!(house.fail(house.config()).await, FrontError::Socket { .. }));
-    assert_eq!(fs::read_to_string(house.socket()).unwrap(), "precious");
+    far.answer(ask.id, answer::Answer::GetStatus(told.clone()));
+    assert_eq!(asked.await.unwrap().unwrap().into_inner(), told);
 }

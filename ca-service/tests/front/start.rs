@@ -44,7 +44,7 @@ async fn operations_are_for_this_machine_alone() {
 #[tokio::test]
 async fn more_connections_than_descriptors_are_refused_with_key_and_limit() {
     let house = House::new();
-    let limits = Limits { connections: 900, local_connections: 60, ..Limits::default() };
+    let limits = Limits { connections: 960, ..Limits::default() };
     let error =
         house.fail(FrontConfig { descriptors: 1024, limits, crl_listen: None, ..house.config() }).await;
     let text = error.to_string();

@@ -81,7 +81,6 @@ async fn front_of_its_own() {
         listen: "127.0.0.1:0".parse().unwrap(),
         ops_listen: "127.0.0.1:0".parse().unwrap(),
         crl_listen: None,
-        socket: dir.join("front.sock"),
         state_dir: dir.join("state"),
         cell: "cell.example".parse().unwrap(),
         limits: Limits {

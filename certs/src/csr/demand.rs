@@ -23,7 +23,7 @@ use x509_cert::{
     request::ExtensionReq,
 };
 
-use super::{CsrError, VerifiedCsr};
+use super::{Csr, CsrError};
 
 /// The most characters of a name that an error repeats: it travels in a header of bounded length.
 const MAX_SHOWN_CHARS: usize = 256;
@@ -104,7 +104,7 @@ fn value_of<'a, T: Decode<'a, Error = der::Error>>(extension: &'a Extension) -> 
     T::from_der(extension.extn_value.as_bytes()).map_err(|_| CsrError::Malformed)
 }
 
-impl VerifiedCsr {
+impl Csr {
     /// Whether everything it demands is within what will be issued: this URI, these DNS names, the leaf profile.
     ///
     /// # Errors

@@ -7,6 +7,8 @@ mod demand;
 mod error;
 mod pem;
 
+use std::ops::Deref;
+
 use der::Decode;
 use sha2::{Digest, Sha256};
 use x509_cert::{ext::Extension, request::CertReqInfo};
@@ -24,19 +26,39 @@ pub use pem::from_pem_or_der;
 /// The longest request, in bytes of DER: an RSA 4096 request with every name we give takes less than 4 KiB.
 pub const MAX_CSR_BYTES: usize = 16 * 1024;
 
-/// A request whose sender holds the private key. Only [`check`] makes one.
+/// A request as it reads. Whether its sender holds the private key is not proven: [`check`] does that.
 #[derive(Debug, Clone)]
-pub struct VerifiedCsr {
+pub struct Csr {
     public_key: PublicKey,
     sha256: [u8; 32],
     names: Vec<RequestedName>,
     extensions: Vec<Extension>,
 }
 
+/// A request whose sender holds the private key. Only [`check`] makes one.
+#[derive(Debug, Clone)]
+pub struct VerifiedCsr(Csr);
+
+impl Deref for VerifiedCsr {
+    type Target = Csr;
+
+    fn deref(&self) -> &Csr {
+        &self.0
+    }
+}
+
+/// Reads a DER request: size, form and key. Its signature is not verified.
+///
+/// # Errors
+/// See [`CsrError`]; never [`CsrError::BadSignature`].
+pub fn read(der: &[u8]) -> Result<Csr, CsrError> {
+    Ok(parsed(der, PublicKey::of_holder)?.csr)
+}
+
 /// Checks a DER request: size, form, key, and the signature over its exact CertificationRequestInfo.
 ///
 /// # Errors
-/// See [`CsrError`]; what it demands is looked at by [`VerifiedCsr::demand_within`].
+/// See [`CsrError`]; what it demands is looked at by [`Csr::demand_within`].
 pub fn check(der: &[u8]) -> Result<VerifiedCsr, CsrError> {
     verified(der, PublicKey::of_holder)
 }
@@ -64,10 +86,14 @@ pub fn check_farewell(der: &[u8], plan_sha256: &[u8; 32]) -> Result<VerifiedCsr,
     }
 }
 
-fn verified(
-    der: &[u8],
-    read: impl Fn(&[u8]) -> Result<PublicKey, KeyError>,
-) -> Result<VerifiedCsr, CsrError> {
+/// A request that is read, and what its signature must be.
+struct Parsed<'a> {
+    csr: Csr,
+    parts: raw::Signed<'a>,
+    scheme: Scheme,
+}
+
+fn parsed(der: &[u8], read: impl Fn(&[u8]) -> Result<PublicKey, KeyError>) -> Result<Parsed<'_>, CsrError> {
     if der.len() > MAX_CSR_BYTES {
         return Err(CsrError::TooLarge);
     }
@@ -80,14 +106,23 @@ fn verified(
     let scheme = Scheme::from_identifier_der(parts.algorithm)
         .filter(|scheme| scheme.fits(public_key.kind()))
         .ok_or(CsrError::UnsupportedSignatureAlgorithm)?;
-    // RFC 2986 §4.2: over the DER of the CertificationRequestInfo, as it came, never encoded again.
-    scheme.verify(&public_key, parts.tbs, parts.signature).map_err(|_| CsrError::BadSignature)?;
     let (names, extensions) = demand::read(&info.attributes)?;
-    Ok(VerifiedCsr { public_key, sha256: Sha256::digest(der).into(), names, extensions })
+    let csr = Csr { public_key, sha256: Sha256::digest(der).into(), names, extensions };
+    Ok(Parsed { csr, parts, scheme })
 }
 
-impl VerifiedCsr {
-    /// The key that its sender holds.
+fn verified(
+    der: &[u8],
+    read: impl Fn(&[u8]) -> Result<PublicKey, KeyError>,
+) -> Result<VerifiedCsr, CsrError> {
+    let Parsed { csr, parts, scheme } = parsed(der, read)?;
+    // RFC 2986 §4.2: over the DER of the CertificationRequestInfo, as it came, never encoded again.
+    scheme.verify(&csr.public_key, parts.tbs, parts.signature).map_err(|_| CsrError::BadSignature)?;
+    Ok(VerifiedCsr(csr))
+}
+
+impl Csr {
+    /// The key that it is for.
     pub fn public_key(&self) -> &PublicKey {
         &self.public_key
     }

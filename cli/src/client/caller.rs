@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use client::Client;
-use proto::v1::RenewCertificateRequest;
+use proto::v1::{GetTrustBundleRequest, RenewCertificateBody};
 
 use super::credentials::Credentials;
 use super::pending::{Pair, Pending};
@@ -44,7 +44,7 @@ impl Caller {
         let client = credentials.connect().await?;
         let (trust, note) = fetch_trust(&client, credentials.trust.charters()).await?;
         credentials.renew_trust(trust, &note)?;
-        Ok(Self { client, credentials })
+        Ok(Self { client: credentials.signing(client, session)?, credentials })
     }
 
     /// Gets the next certificate and puts it in place. After a crash or a lost answer the same key asks again and gets the same
@@ -58,7 +58,7 @@ impl Caller {
             Some(pending) => pending,
             None => Pending::create(pair, LeafKey::generate()?)?.keep(),
         };
-        let request = RenewCertificateRequest {
+        let request = RenewCertificateBody {
             csr: pending.key().csr()?,
             lifetime: None,
             request_id: pending.request_id(),
@@ -79,9 +79,13 @@ impl Caller {
             pending.give_up();
             return Err(failure);
         }
+        // The old certificate stays in place until the new one has been used once: where the service lost the new one, the old one still
+        // renews.
+        let renewed = self.credentials.connect_with(&certificate.chain, &pending.key().pem()).await?;
+        renewed.trust().get_trust_bundle(GetTrustBundleRequest {}).await?;
         pending.replace(&certificate.chain)?;
         self.credentials = Credentials::load(&self.credentials.dir)?;
-        self.client = self.credentials.connect().await?;
+        self.client = self.credentials.signing(self.credentials.connect().await?, session)?;
         Ok(())
     }
 

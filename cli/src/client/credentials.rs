@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use super::not_older;
 use crate::error::Failure;
 use crate::files::{self, PUBLIC, certificates_pem};
+use crate::session::Session;
 use crate::verify::evidence::Trust;
 
 /// Name of the file with the private key, PKCS#8 PEM, mode 0600.
@@ -86,10 +87,34 @@ impl Credentials {
     /// # Errors
     /// The service is not there, or does not prove to be the cell's.
     pub(crate) async fn connect(&self) -> Result<wire::Client, Failure> {
-        let (anchors, chain) = (self.trust.bundle().pem(), certificates_pem(&self.chain));
-        let credentials = wire::Credentials { anchors: &anchors, chain: &chain, key: &self.key };
+        self.connect_with(&self.chain, &self.key).await
+    }
+
+    /// Connects with another certificate and its key.
+    ///
+    /// # Errors
+    /// As [`Self::connect`].
+    pub(crate) async fn connect_with(&self, chain: &[Vec<u8>], key: &str) -> Result<wire::Client, Failure> {
+        let (anchors, chain) = (self.trust.bundle().pem(), certificates_pem(chain));
+        let credentials = wire::Credentials { anchors: &anchors, chain: &chain, key };
         let server = &self.identity.server;
         wire::Client::connect(server, &credentials).await.map_err(|error| unreachable(server, &error))
+    }
+
+    /// Has a client sign requests for the newest log of the bundle.
+    ///
+    /// # Errors
+    /// The key signs no requests.
+    pub(crate) fn signing(&self, client: wire::Client, session: &Session) -> Result<wire::Client, Failure> {
+        let log = self.trust.bundle().logs().first();
+        let log = log.ok_or_else(|| Failure::unverified("the trust bundle", "it names no log"))?;
+        let signer = wire::Signer::new(
+            &certificates_pem(&self.chain),
+            &self.key,
+            log.origin.as_str(),
+            session.clock(),
+        );
+        Ok(client.signing(signer.map_err(|error| Failure::new("KEY", error))?))
     }
 
     /// Takes over a newer bundle of the same charter. The files hold the older or the newer one, whole.

@@ -78,7 +78,7 @@ impl Desk {
             failure.mended_by("the same with --officer-dir DIR, where `rootcellar init` put charter.note")
         })?;
         let pinned = charters(&pinned)?;
-        let client = local::connect(&config).await?;
+        let client = local::connect(session).await?;
         let served = fetch_charters(&client, Some(&pinned)).await?;
         if served.in_force() != pinned.in_force() {
             // What is pinned stays the first; the officer's own copy follows.

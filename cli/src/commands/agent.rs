@@ -3,7 +3,7 @@
 use cell::{AgentId, DnsName, Role, Tag};
 use clap::{Args, Subcommand, ValueEnum};
 use proto::v1::{
-    self, CreateAgentRequest, DeleteAgentRequest, GetAgentRequest, ListAgentsRequest, UpdateAgentRequest,
+    self, CreateAgentBody, DeleteAgentBody, GetAgentRequest, ListAgentsRequest, UpdateAgentBody,
 };
 use serde::Serialize;
 
@@ -125,7 +125,7 @@ pub(super) fn run(session: &Session, args: &Agent) -> Result<(), Failure> {
             Agent::Create(args) => {
                 let caller = Caller::connect(session, &args.who).await?;
                 let agent = Some(args.traits.of(&args.agent));
-                let request = CreateAgentRequest { agent, request_id: String::new() };
+                let request = CreateAgentBody { agent, request_id: String::new() };
                 say(session, caller.client.agents().create_agent(request).await?.into_inner().agent)
             }
             Agent::Update(args) => {
@@ -135,7 +135,7 @@ pub(super) fn run(session: &Session, args: &Agent) -> Result<(), Failure> {
             }
             Agent::Delete(args) => {
                 let caller = Caller::connect(session, &args.who).await?;
-                let request = DeleteAgentRequest { name: name(&args.agent), ..DeleteAgentRequest::default() };
+                let request = DeleteAgentBody { name: name(&args.agent), ..DeleteAgentBody::default() };
                 caller.client.agents().delete_agent(request).await?;
                 session.output().say(&Deleted { deleted: name(&args.agent) })
             }
@@ -199,7 +199,7 @@ impl Traits {
 
 impl Update {
     /// Only what is named changes (AIP-134).
-    fn request(&self) -> Result<UpdateAgentRequest, Failure> {
+    fn request(&self) -> Result<UpdateAgentBody, Failure> {
         let Traits { role, tag, dns } = &self.traits;
         let mut paths = Vec::new();
         for (path, named, clear) in [
@@ -220,6 +220,6 @@ impl Update {
         }
         let agent = v1::Agent { disabled: self.disable, ..self.traits.of(&self.agent) };
         let update_mask = Some(prost_types::FieldMask { paths });
-        Ok(UpdateAgentRequest { agent: Some(agent), update_mask, request_id: String::new() })
+        Ok(UpdateAgentBody { agent: Some(agent), update_mask, request_id: String::new() })
     }
 }

@@ -72,7 +72,6 @@ fn settings(config: &Config, descriptors: u64) -> FrontConfig {
         listen: config.listen(),
         ops_listen: config.ops_listen(),
         crl_listen: config.crl_listen(),
-        socket: config.socket().to_owned(),
         state_dir: own_dir(config),
         cell: config.cell().clone(),
         limits: config.limits().clone(),

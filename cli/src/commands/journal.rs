@@ -56,7 +56,7 @@ fn backup(session: &Session, args: &Backup) -> Result<(), Failure> {
         return Err(Failure::new("BACKUP", format!("{} exists: name another file", out.display())));
     }
     let made = session.block_on(async {
-        let client = local::connect(&session.config()?).await?;
+        let client = local::connect(session).await?;
         Ok(client.admin().backup_journal(BackupJournalRequest {}).await?.into_inner())
     })?;
     let mut file = PathBuf::from(made.path);

@@ -32,9 +32,15 @@ pub(super) fn run(session: &Session, _args: &Keeper) -> Result<(), Failure> {
     let telling = control.try_clone().map_err(failed)?;
     let (doors, stopper) = (running.doors(), running.stopper());
     std::thread::spawn(move || {
-        while let Ok(Some((Message::Door, Some(door)))) = control.receive() {
-            if let Err(error) = doors.serve(UnixStream::from(door)) {
-                tracing::error!(cause = error.to_string(), "a door could not be served");
+        loop {
+            match control.receive() {
+                Ok(Some((Message::Door, Some(door)))) => {
+                    if let Err(error) = doors.serve(UnixStream::from(door)) {
+                        tracing::error!(cause = error.to_string(), "a door could not be served");
+                    }
+                }
+                Ok(Some((Message::Ready(Some(bound)), None))) => doors.listens_at(bound.mtls),
+                _ => break,
             }
         }
         // Told to stop, or the supervisor is gone.
@@ -57,6 +63,7 @@ fn settings(config: &Config) -> Result<keeper::Config, Failure> {
     let names = DnsNames::try_from(config.dns_names().to_vec());
     Ok(keeper::Config {
         data_dir: config.data_dir().to_owned(),
+        socket: config.socket().to_owned(),
         pin_record: config.state_dir().to_owned(),
         cell: config.cell().clone(),
         tokens: std::iter::once(config.issuing_token()).chain(config.standby_token()).collect(),
@@ -78,6 +85,9 @@ impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         match error {
             StartError::Token(error) => error.into(),
+            StartError::Socket(_) => Self::new("SOCKET", error)
+                .ending(Exit::Configuration)
+                .mended_by("set `socket` below [service] to a path in a directory that this user can write"),
             StartError::WrongCell { .. } => Self::new("WRONG_CELL", error).ending(Exit::Configuration),
             StartError::Journal(JournalError::Missing(_)) => {
                 Self::new("JOURNAL", error).mended_by("rootcellar init")

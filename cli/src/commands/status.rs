@@ -17,7 +17,7 @@ pub(crate) struct Status {}
 
 pub(super) fn run(session: &Session, _args: &Status) -> Result<(), Failure> {
     let status = session.block_on(async {
-        let client = local::connect(&session.config()?).await?;
+        let client = local::connect(session).await?;
         Ok(client.admin().get_status(GetStatusRequest {}).await?.into_inner())
     })?;
     let (ready, reasons) = (status.ready, status.reasons.join("; "));

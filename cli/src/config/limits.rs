@@ -14,7 +14,6 @@ pub(super) fn read(file: &mut File<'_>) -> Option<Limits> {
     let is = Limits::default();
     let connections = count::<1, 1_000_000>(file, "limits.connections", is.connections);
     let of_caller = count::<1, 1_000_000>(file, "limits.connections-per-caller", is.connections_per_caller);
-    let local_connections = count::<1, 10_000>(file, "limits.local-connections", is.local_connections);
     let handshakes = count::<1, 100_000>(file, "limits.handshakes", is.handshakes);
     let of_one = count::<1, 100_000>(file, "limits.handshakes-per-address", is.handshakes_per_address);
     let per_second = rate(file, "limits.handshakes-per-second", is.handshakes_per_second);
@@ -23,6 +22,9 @@ pub(super) fn read(file: &mut File<'_>) -> Option<Limits> {
     // The keeper's door takes a mebibyte, and what is asked is part of such a message.
     let message = count::<65_536, 524_288>(file, "limits.message-bytes", is.message_bytes);
     let in_flight = count::<16, 65_536>(file, "limits.in-flight", is.in_flight);
+    let in_flight_of_caller =
+        count::<1, 65_536>(file, "limits.in-flight-per-caller", is.in_flight_per_caller);
+    let scans = count::<1, 256>(file, "limits.scans-per-caller", is.scans_per_caller);
     let controllers = rate(file, "limits.requests-per-controller", is.requests_per_controller);
     let agents = rate(file, "limits.requests-per-agent", is.requests_per_agent);
     let timeout = time(file, "limits.request-timeout", is.request_timeout);
@@ -30,7 +32,8 @@ pub(super) fn read(file: &mut File<'_>) -> Option<Limits> {
     Some(Limits {
         connections: connections?,
         connections_per_caller: of_caller?,
-        local_connections: local_connections?,
+        in_flight_per_caller: in_flight_of_caller?,
+        scans_per_caller: scans?,
         handshakes: handshakes?,
         handshakes_per_address: of_one?,
         handshakes_per_second: per_second?,

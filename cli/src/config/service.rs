@@ -27,7 +27,7 @@ impl Service {
         let listen = file.value("service.listen", "127.0.0.1:7443");
         let ops: Option<Loopback> = file.value("service.ops-listen", "127.0.0.1:7480");
         let crl: Option<Address> = file.optional("service.crl-listen");
-        let socket: Option<Socket> = file.value("service.socket", "{data}/rootcellar.sock");
+        let socket: Option<Socket> = file.value("service.socket", "{data}/officer.sock");
         let dns_names: Option<Vec<DnsName>> = file.values("service.dns-names", &["localhost"]);
         let addresses = file.values("service.addresses", &["127.0.0.1", "::1"]);
         if dns_names.as_ref().is_some_and(Vec::is_empty) {

@@ -20,7 +20,7 @@ fn without_a_file_every_key_has_its_default() {
     assert_eq!(config.cell().as_str(), "cell.internal");
     assert_eq!(config.listen().to_string(), "127.0.0.1:7443");
     assert_eq!(config.server_at(None), "https://localhost:7443");
-    assert_eq!(config.socket(), Path::new("/srv/rootcellar/rootcellar.sock"));
+    assert_eq!(config.socket(), Path::new("/srv/rootcellar/officer.sock"));
     assert_eq!(config.issuing_token().pin.to_string(), "file:/srv/rootcellar/token/pin");
     assert_eq!(config.root_token().dir, Path::new("/home/ada/.config/rootcellar/officer/token"));
     assert!(config.settings().iter().all(|setting| !setting.written));

@@ -23,7 +23,7 @@ pub(crate) enum Message {
     Stop,
     /// From the keeper: it still turns.
     Alive,
-    /// From a child: it does its work. The front says where it listens.
+    /// From a child: it does its work. The front says where it listens, and the keeper is told so.
     Ready(Option<super::Bound>),
 }
 

@@ -99,6 +99,7 @@ pub(crate) async fn supervise(
         keeper.start(&told)?;
         front.start(&told)?;
         hand_doors(&keeper, &front).map_err(own)?;
+        let mut listens = None;
         loop {
             let [terminate, interrupt] = &mut signals;
             let started = tokio::select! {
@@ -110,6 +111,8 @@ pub(crate) async fn supervise(
                     }
                     if let Word::Ready(bound) = word {
                         bound.into_iter().for_each(&mut ready);
+                        listens = bound.or(listens);
+                        tell_keeper(&keeper, listens);
                     }
                     false
                 }
@@ -152,6 +155,14 @@ fn hand_doors<A, B>(keeper: &Process<A>, front: &Process<B>) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Tells the keeper where the front listens.
+fn tell_keeper<Make>(keeper: &Process<Make>, listens: Option<Bound>) {
+    // One that is gone is told once it is there again.
+    if let (Some(control), Some(_)) = (keeper.control(), listens) {
+        let _ = control.send(&Message::Ready(listens), None);
+    }
 }
 
 impl<Make: FnMut() -> Result<std::process::Command, Failure>> Process<Make> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use hsm_config::durable;
 use rusqlite::Connection;
 
-use super::{FILE_NAME, Journal, JournalError, SINCE_2, format, lock, move_wal, tune};
+use super::{FILE_NAME, Journal, JournalError, format, lock, move_wal, tune};
 
 /// Its name until then.
 const NEW_NAME: &str = "journal.new";
@@ -49,7 +49,6 @@ impl Journal {
         format::mark(&connection)?;
         tune(&connection)?;
         connection.execute_batch(include_str!("schema.sql"))?;
-        connection.execute_batch(SINCE_2)?;
         connection.execute_batch(include_str!("projection.sql"))?;
         connection.execute("INSERT INTO meta VALUES (1, ?1, ?2)", (cell, origin))?;
         Self::ready(connection, dir, lock)

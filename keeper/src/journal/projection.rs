@@ -13,7 +13,7 @@ use super::revocation::Scope;
 use crate::{HOUR_MS, RENEWALS_STOP_MS, convert};
 
 /// Names of the projected tables, in the order in which a rebuild compares them.
-pub(super) const TABLES: [&str; 17] = [
+pub(super) const TABLES: [&str; 18] = [
     "charter",
     "bundle",
     "ca",
@@ -28,6 +28,7 @@ pub(super) const TABLES: [&str; 17] = [
     "proposal",
     "freeze",
     "revoked",
+    "agent_ended",
     "crl",
     "epoch",
     "custody",
@@ -189,9 +190,11 @@ impl State<'_> {
                 self.record.time_unix_ms,
             ),
         )?;
+        // A renewal keeps the lifetime with which the line began.
         self.run(
-            "INSERT OR REPLACE INTO line (subject, newest) VALUES (?1, ?2)",
-            (&issuance.subject, self.index),
+            "INSERT INTO line (subject, newest, lifetime_secs) VALUES (?1, ?2, ?3) \
+             ON CONFLICT DO UPDATE SET newest = ?2, lifetime_secs = iif(?4, lifetime_secs, ?3)",
+            (&issuance.subject, self.index, issuance.lifetime_seconds, issuance.renews.is_some()),
         )?;
         self.run(
             "INSERT OR IGNORE INTO identity_key (spki_sha256, subject) VALUES (?1, ?2)",
@@ -241,6 +244,7 @@ impl State<'_> {
                 revocation.revoked
             )));
         }
+        scope.remember(self.connection, self.index)?;
         self.draw(&revocation.grant)
     }
 
@@ -304,8 +308,8 @@ impl State<'_> {
             return Ok(());
         };
         self.run(
-            "INSERT OR REPLACE INTO request (caller, request_id, body_sha256, idx) VALUES (?1, ?2, ?3, ?4)",
-            (&actor.identity, &self.record.request_id, &self.record.body_sha256, self.index),
+            "INSERT OR REPLACE INTO request (caller, request_id, fields_sha256, idx) VALUES (?1, ?2, ?3, ?4)",
+            (&actor.identity, &self.record.request_id, &self.record.fields_sha256, self.index),
         )
     }
 }

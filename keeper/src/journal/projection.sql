@@ -33,10 +33,11 @@ CREATE TABLE certificate (
 CREATE UNIQUE INDEX certificate_serial ON certificate (serial);
 -- Both columns grow: new rows go to the right end. For a revocation of all that lives of a controller.
 CREATE INDEX certificate_controller ON certificate (controller, not_after);
--- The newest certificate of each subject: the only one that renews.
+-- The newest certificate of each subject: the only one that renews. `lifetime_secs` was authorised when the line began.
 CREATE TABLE line (
-    subject TEXT PRIMARY KEY,
-    newest  INTEGER NOT NULL
+    subject       TEXT PRIMARY KEY,
+    newest        INTEGER NOT NULL,
+    lifetime_secs INTEGER NOT NULL
 ) WITHOUT ROWID;
 -- `idx` is the entry that created it: certificates from before belong to an agent of the same name that was deleted.
 CREATE TABLE agent (
@@ -76,10 +77,10 @@ CREATE TABLE identity_key (
     subject     TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE request (
-    caller      TEXT NOT NULL,
-    request_id  TEXT NOT NULL,
-    body_sha256 BLOB NOT NULL,
-    idx         INTEGER NOT NULL,
+    caller        TEXT NOT NULL,
+    request_id    TEXT NOT NULL,
+    fields_sha256 BLOB NOT NULL,
+    idx           INTEGER NOT NULL,
     PRIMARY KEY (caller, request_id)
 ) WITHOUT ROWID;
 -- Proposals carried out.
@@ -106,6 +107,13 @@ CREATE TABLE revoked (
     reason    INTEGER NOT NULL,
     act       INTEGER NOT NULL
 );
+-- Below which entry no certificate of an agent is left to revoke, for officers ('') or one controller: a revocation looks no further back.
+CREATE TABLE agent_ended (
+    subject    TEXT NOT NULL,
+    controller TEXT NOT NULL,
+    idx        INTEGER NOT NULL,
+    PRIMARY KEY (subject, controller)
+) WITHOUT ROWID;
 CREATE TABLE crl (
     idx         INTEGER PRIMARY KEY,
     issuer      BLOB NOT NULL,

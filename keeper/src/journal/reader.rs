@@ -44,7 +44,7 @@ enum Held<'a> {
 
 type Read<T> = Result<T, JournalError>;
 
-const CERTIFICATE: &str = "SELECT idx, serial, subject, issuer, not_before, not_after, previous, abandoned, controller FROM certificate";
+const CERTIFICATE: &str = "SELECT idx, serial, subject, issuer, not_before, not_after, previous, abandoned, controller, recorded_ms FROM certificate";
 
 impl<'a> Reader<'a> {
     /// A view through a connection of its own.
@@ -137,6 +137,11 @@ impl<'a> Reader<'a> {
         self.one(sql, [index], |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
+    /// The body of the signed request that led to an entry, where it lies beside this one.
+    pub fn signed_request(&self, index: u64) -> Read<Option<Vec<u8>>> {
+        self.one("SELECT body FROM signed_request WHERE idx = ?1", [index], |row| row.get(0))
+    }
+
     /// The newest checkpoint: size and note.
     pub fn checkpoint(&self) -> Read<Option<(u64, String)>> {
         self.one("SELECT size, note FROM checkpoint", [], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -170,6 +175,11 @@ impl<'a> Reader<'a> {
     /// Index of the newest certificate of a subject.
     pub fn newest(&self, subject: &str) -> Read<Option<u64>> {
         self.one("SELECT newest FROM line WHERE subject = ?1", [subject], |row| row.get(0))
+    }
+
+    /// Lifetime that was authorised when a subject's line began, in seconds.
+    pub fn line_lifetime(&self, subject: &str) -> Read<Option<u32>> {
+        self.one("SELECT lifetime_secs FROM line WHERE subject = ?1", [subject], |row| row.get(0))
     }
 
     /// The newest certificate of a subject that anybody can hold: one that was given up was handed to nobody.
@@ -279,7 +289,7 @@ impl<'a> Reader<'a> {
 
     /// What a request_id led to: hash of the request and index of the entry.
     pub fn request(&self, caller: &str, request_id: &str) -> Read<Option<(Vec<u8>, u64)>> {
-        let sql = "SELECT body_sha256, idx FROM request WHERE caller = ?1 AND request_id = ?2";
+        let sql = "SELECT fields_sha256, idx FROM request WHERE caller = ?1 AND request_id = ?2";
         self.one(sql, (caller, request_id), |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
@@ -352,7 +362,7 @@ mod tests {
                     (index, index.to_be_bytes(), previous, abandoned),
                 )
                 .unwrap();
-            connection.execute("INSERT OR REPLACE INTO line VALUES ('/agent/a', ?1)", [index]).unwrap();
+            connection.execute("INSERT OR REPLACE INTO line VALUES ('/agent/a', ?1, 60)", [index]).unwrap();
             Reader::borrowing(&connection).newest_held("/agent/a").unwrap()
         };
         assert_eq!(add(1, None, true), None);

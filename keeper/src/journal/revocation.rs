@@ -61,14 +61,28 @@ impl Scope {
         self.bound(|values| connection.execute(&sql, values)).map(|revoked| revoked as u64)
     }
 
-    /// An agent's certificates chain from the newest back; the chain is followed as long as any can live.
+    /// Remembers that nothing of an agent is left below the entry of its revocation.
+    pub(super) fn remember(&self, connection: &Connection, act: u64) -> rusqlite::Result<()> {
+        let Target::Agent(id) = &self.target else { return Ok(()) };
+        let sql = "INSERT INTO agent_ended (subject, controller, idx) VALUES (?1, ?2, ?3) \
+                   ON CONFLICT DO UPDATE SET idx = ?3";
+        let controller = self.controller.as_deref().unwrap_or_default();
+        connection.prepare_cached(sql)?.execute((format!("/agent/{id}"), controller, act))?;
+        Ok(())
+    }
+
+    /// An agent's certificates chain from the newest back; the chain is followed as long as any can live, and to the revocation of the same
+    /// agent before.
     fn with(&self) -> &'static str {
         match self.target {
             Target::Agent(_) => {
-                "WITH RECURSIVE chain (idx, previous) AS ( \
-                 SELECT c.idx, c.previous FROM line JOIN certificate c ON c.idx = line.newest WHERE line.subject = :which \
-                 UNION ALL SELECT c.idx, c.previous FROM chain JOIN certificate c ON c.idx = chain.previous \
-                 WHERE c.not_before >= :oldest)"
+                "WITH RECURSIVE ended (idx) AS ( \
+                 SELECT coalesce(max(idx), 0) FROM agent_ended WHERE subject = :which AND controller IN ('', :controller)), \
+                 chain (idx, previous) AS ( \
+                 SELECT c.idx, c.previous FROM line JOIN certificate c ON c.idx = line.newest, ended \
+                 WHERE line.subject = :which AND c.idx > ended.idx \
+                 UNION ALL SELECT c.idx, c.previous FROM chain JOIN certificate c ON c.idx = chain.previous, ended \
+                 WHERE c.not_before >= :oldest AND c.idx > ended.idx)"
             }
             Target::Certificate(_) | Target::IssuedSince(_) => "",
         }

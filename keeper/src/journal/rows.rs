@@ -9,7 +9,7 @@ use rusqlite::Row;
 use super::JournalError;
 
 /// A certificate as it is projected.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct CertificateRow {
     /// Index of its entry.
     pub index: u64,
@@ -29,6 +29,8 @@ pub struct CertificateRow {
     pub abandoned: bool,
     /// The controller under whose grant it was issued, where under one.
     pub controller: Option<String>,
+    /// When it was recorded, in milliseconds since 1970.
+    pub recorded_ms: i64,
 }
 
 /// A certificate's revocation as it is projected.
@@ -136,6 +138,7 @@ pub(super) fn certificate_row(row: &Row<'_>) -> rusqlite::Result<CertificateRow>
         previous: row.get(6)?,
         abandoned: row.get(7)?,
         controller: row.get(8)?,
+        recorded_ms: row.get(9)?,
     })
 }
 

@@ -1,5 +1,5 @@
--- The journal, format 2. `entry`, `tile`, `signature`, `crl_input`, `checkpoint` are the record; every other table is a projection of
--- the entries and can be made anew (`rootcellar ledger rebuild`).
+-- The journal. `entry`, `tile`, `signature`, `signed_request`, `crl_input`, `checkpoint` are the record; every other table is a projection
+-- of the entries and can be made anew (`rootcellar ledger rebuild`).
 
 CREATE TABLE meta (
     one    INTEGER PRIMARY KEY CHECK (one = 1),
@@ -31,4 +31,19 @@ CREATE TABLE checkpoint (
     one  INTEGER PRIMARY KEY CHECK (one = 1),
     size INTEGER NOT NULL,
     note TEXT NOT NULL
+);
+-- Bodies of the requests that callers signed, by the index of the first entry that each led to; the entry has its SHA-256.
+CREATE TABLE signed_request (
+    idx  INTEGER PRIMARY KEY,
+    body BLOB NOT NULL
+);
+-- The exact input of recorded CRLs, by the index of the entry, which holds its hash. Those that a newer signed one replaced are removed.
+CREATE TABLE crl_input (
+    idx INTEGER PRIMARY KEY,
+    tbs BLOB NOT NULL
+);
+-- Every certificate recorded below this entry is signed or abandoned: a start looks for pending ones from here on.
+CREATE TABLE settled (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    idx INTEGER NOT NULL
 );

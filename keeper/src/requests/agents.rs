@@ -5,7 +5,7 @@ use ledger::entry::entry::Kind;
 use ledger::entry::{AgentChange, AgentRecord, Change, Entry};
 use proto::v1::{self, Reason};
 
-use super::{Desk, Plan, Request, Then, issue};
+use super::{Desk, Once, Plan, Signer, Then, issue};
 use crate::answers;
 use crate::callers::Who;
 use crate::convert;
@@ -20,120 +20,127 @@ const UPDATABLE: [&str; 4] = ["roles", "tags", "dns_names", "disabled"];
 
 pub(super) fn create(
     desk: &mut Desk<'_>,
-    who: &Who,
-    create: &v1::CreateAgentRequest,
+    caller: &Signer<'_>,
+    create: &v1::CreateAgentBody,
+    request_id: &str,
 ) -> Result<Plan, Refusal> {
-    let body = v1::CreateAgentRequest { request_id: String::new(), ..create.clone() };
-    let request = Request::new("CreateAgent", &create.request_id, &body)?;
-    let spec = new_spec(create)?;
-    if request.before(&desk.reader, who)?.is_some() {
-        return replayed(desk, &[spec.id.as_str()], Then::Created(spec.id.to_string()));
+    let fields = v1::CreateAgentBody { request_id: String::new(), ..create.clone() };
+    let once = Once::new("CreateAgent", request_id, &fields);
+    let spec = new_spec(create.agent.as_ref(), "agent")?;
+    if once.before(&desk.reader, caller.who)?.is_some() {
+        return replayed(desk, caller, &[spec.id.as_str()], Then::Created(spec.id.to_string()));
     }
-    let entry = creation(desk, who, &request, &spec, 1)?;
+    let entry = creation(desk, caller, &once, &spec, 1)?;
     Ok(Plan::Record { entries: vec![entry], then: Then::Created(spec.id.to_string()) })
 }
 
 pub(super) fn batch_create(
     desk: &mut Desk<'_>,
-    who: &Who,
-    batch: &v1::BatchCreateAgentsRequest,
+    caller: &Signer<'_>,
+    batch: &v1::BatchCreateAgentsBody,
+    request_id: &str,
 ) -> Result<Plan, Refusal> {
-    if batch.requests.is_empty() || batch.requests.len() > BATCH_MAX {
-        return Err(Refusal::malformed("requests", format!("send 1 to {BATCH_MAX}")));
+    if batch.agents.is_empty() || batch.agents.len() > BATCH_MAX {
+        return Err(Refusal::malformed("agents", format!("send 1 to {BATCH_MAX}")));
     }
-    if batch.requests.iter().any(|create| !create.request_id.is_empty()) {
-        return Err(Refusal::malformed("requests.request_id", "give one request_id for the whole batch"));
-    }
-    let body = v1::BatchCreateAgentsRequest { request_id: String::new(), ..batch.clone() };
-    let request = Request::new("BatchCreateAgents", &batch.request_id, &body)?;
-    let specs: Vec<AgentSpec> = batch.requests.iter().map(new_spec).collect::<Result<_, _>>()?;
+    let fields = v1::BatchCreateAgentsBody { request_id: String::new(), ..batch.clone() };
+    let once = Once::new("BatchCreateAgents", request_id, &fields);
+    let specs: Vec<AgentSpec> =
+        batch.agents.iter().map(|agent| new_spec(Some(agent), "agents")).collect::<Result<_, _>>()?;
     let mut ids: Vec<&str> = specs.iter().map(|spec| spec.id.as_str()).collect();
     let then = Then::BatchCreated(ids.iter().map(ToString::to_string).collect());
-    if request.before(&desk.reader, who)?.is_some() {
-        return replayed(desk, &ids, then);
+    if once.before(&desk.reader, caller.who)?.is_some() {
+        return replayed(desk, caller, &ids, then);
     }
     ids.sort_unstable();
     if ids.windows(2).any(|pair| pair[0] == pair[1]) {
-        return Err(Refusal::malformed("requests", "an agent stands in it twice"));
+        return Err(Refusal::malformed("agents", "an agent stands in it twice"));
     }
     let count = u32::try_from(specs.len()).unwrap_or(u32::MAX);
     let entries =
-        specs.iter().map(|spec| creation(desk, who, &request, spec, count)).collect::<Result<_, _>>()?;
+        specs.iter().map(|spec| creation(desk, caller, &once, spec, count)).collect::<Result<_, _>>()?;
     Ok(Plan::Record { entries, then })
 }
 
 pub(super) fn update(
     desk: &mut Desk<'_>,
-    who: &Who,
-    update: &v1::UpdateAgentRequest,
+    caller: &Signer<'_>,
+    update: &v1::UpdateAgentBody,
+    request_id: &str,
 ) -> Result<Plan, Refusal> {
     let agent = update.agent.as_ref().ok_or_else(|| Refusal::malformed("agent", "it is missing"))?;
-    let body = v1::UpdateAgentRequest { request_id: String::new(), ..update.clone() };
-    let request = Request::new("UpdateAgent", &update.request_id, &body)?;
-    let (row, id) = owned(desk, who, &agent.name)?;
-    if request.before(&desk.reader, who)?.is_some() {
-        return replayed(desk, &[&id], Then::Updated(id.clone()));
+    let fields = v1::UpdateAgentBody { request_id: String::new(), ..update.clone() };
+    let once = Once::new("UpdateAgent", request_id, &fields);
+    let (row, id) = owned(desk, caller.who, &agent.name)?;
+    if once.before(&desk.reader, caller.who)?.is_some() {
+        return replayed(desk, caller, &[&id], Then::Updated(id.clone()));
     }
     current_etag(&agent.etag, &row)?;
     let record = merged(&row.record, agent, update.update_mask.as_ref())?;
     let spec = convert::record_spec(&record)?;
-    let authorised = steps::authorise::agent(&desk.reader, who, &spec, 0)?;
-    if !narrows(&row.record, &record) {
+    let authorised = steps::authorise::agent(&desk.reader, caller.who, &spec, 0)?;
+    if narrows(&row.record, &record) {
+        authorised.within_reserve(&desk.reader, desk.now_ms)?;
+    } else {
         steps::admit::not_frozen(&desk.reader)?;
+        authorised.within_budget(&desk.reader, desk.now_ms, 1)?;
     }
-    authorised.within_budget(&desk.reader, desk.now_ms, 1)?;
     let record = convert::spec_record(&spec, &row.record.owner, record.disabled, row.record.revision + 1);
-    let entry = changed(desk, who, &request, Change::Updated, record, &authorised);
+    let entry = changed(desk, caller, &once, Change::Updated, record, &authorised);
     Ok(Plan::Record { entries: vec![entry], then: Then::Updated(id) })
 }
 
 pub(super) fn delete(
     desk: &mut Desk<'_>,
-    who: &Who,
-    delete: &v1::DeleteAgentRequest,
+    caller: &Signer<'_>,
+    delete: &v1::DeleteAgentBody,
+    request_id: &str,
 ) -> Result<Plan, Refusal> {
-    let body = v1::DeleteAgentRequest { request_id: String::new(), ..delete.clone() };
-    let request = Request::new("DeleteAgent", &delete.request_id, &body)?;
-    if request.before(&desk.reader, who)?.is_some() {
+    let fields = v1::DeleteAgentBody { request_id: String::new(), ..delete.clone() };
+    let once = Once::new("DeleteAgent", request_id, &fields);
+    if once.before(&desk.reader, caller.who)?.is_some() {
         return Ok(Plan::Answer(Box::new(answers::deleted())));
     }
-    let (row, _) = owned(desk, who, &delete.name)?;
+    let (row, _) = owned(desk, caller.who, &delete.name)?;
     current_etag(&delete.etag, &row)?;
     // A grant that still speaks for the agent pays for the entry; its roles and tags do not matter for an end.
     let bare = AgentSpec::bare(row.record.id.parse().map_err(Refusal::internal)?);
-    let authorised = steps::authorise::agent(&desk.reader, who, &bare, 0)?;
-    authorised.within_budget(&desk.reader, desk.now_ms, 1)?;
-    let entry = changed(desk, who, &request, Change::Deleted, row.record, &authorised);
+    let authorised = steps::authorise::agent(&desk.reader, caller.who, &bare, 0)?;
+    authorised.within_reserve(&desk.reader, desk.now_ms)?;
+    let entry = changed(desk, caller, &once, Change::Deleted, row.record, &authorised);
     Ok(Plan::Record { entries: vec![entry], then: Then::Deleted })
 }
 
-fn new_spec(create: &v1::CreateAgentRequest) -> Result<AgentSpec, Refusal> {
-    let agent = create.agent.as_ref().ok_or_else(|| Refusal::malformed("agent", "it is missing"))?;
+fn new_spec(agent: Option<&v1::Agent>, field: &'static str) -> Result<AgentSpec, Refusal> {
+    let agent = agent.ok_or_else(|| Refusal::malformed(field, "it is missing"))?;
     convert::agent_spec(convert::agent_id(&agent.name, "agent.name")?, agent)
 }
 
 fn creation(
     desk: &Desk<'_>,
-    who: &Who,
-    request: &Request<'_>,
+    caller: &Signer<'_>,
+    once: &Once<'_>,
     spec: &AgentSpec,
     entries: u32,
 ) -> Result<Entry, Refusal> {
-    let authorised = steps::authorise::agent(&desk.reader, who, spec, 0)?;
+    let authorised = steps::authorise::agent(&desk.reader, caller.who, spec, 0)?;
     steps::admit::not_frozen(&desk.reader)?;
     authorised.within_budget(&desk.reader, desk.now_ms, entries)?;
     if desk.reader.agent(spec.id.as_str())?.is_some() {
         return Err(Refusal::new(Reason::AgentExists, format!("agents/{} exists", spec.id)).on("agent.name"));
     }
-    Ok(issue::created(desk, who, request, spec, &authorised))
+    Ok(issue::created(desk, caller, once, spec, &authorised))
 }
 
-/// The answer to a request that was carried out before: the agents as they are now.
-fn replayed(desk: &Desk<'_>, ids: &[&str], then: Then) -> Result<Plan, Refusal> {
-    if ids.iter().any(|id| !matches!(desk.reader.agent(id), Ok(Some(_)))) {
-        return Err(Refusal::not_found(
-            "agent: this request was carried out before, and it was deleted since",
-        ));
+/// The answer to a request that was carried out before: the agents as they are now, where they are still the caller's.
+fn replayed(desk: &Desk<'_>, caller: &Signer<'_>, ids: &[&str], then: Then) -> Result<Plan, Refusal> {
+    for id in ids {
+        let row = desk.reader.agent(id)?;
+        if row.is_none_or(|row| steps::authorise::owner(caller.who, &row).is_err()) {
+            return Err(Refusal::not_found(
+                "agent: this request was carried out before, and the agent was deleted since",
+            ));
+        }
     }
     let answer = answers::after(&desk.reader, &desk.settings.cell, &then)?;
     Ok(Plan::Answer(Box::new(answer)))
@@ -199,8 +206,8 @@ fn merged(
 /// The entry of an agent's change, as it is after it.
 pub(super) fn changed(
     desk: &Desk<'_>,
-    who: &Who,
-    request: &Request<'_>,
+    caller: &Signer<'_>,
+    once: &Once<'_>,
     change: Change,
     agent: AgentRecord,
     authorised: &Authorised,
@@ -211,5 +218,5 @@ pub(super) fn changed(
         grant: authorised.grant().to_owned(),
         approval: Some(authorised.approval(&desk.settings.origin)),
     };
-    desk.entry(who.actor(&desk.settings.origin), request, Kind::AgentChange(change))
+    desk.entry_for(caller, once, Kind::AgentChange(change))
 }

@@ -7,8 +7,7 @@ use ledger::transcript::TranscriptError;
 use proto::v1::{ImportCeremonyRequest, Reason};
 
 use super::proposal::officers;
-use super::{Desk, Plan, Request, Then};
-use crate::callers::Who;
+use super::{Desk, Plan, Then};
 use crate::ceremonies::{EvidenceError, Import, ImportError, InForce, certificate_sha256};
 use crate::journal::Reader;
 use crate::refusal::Refusal;
@@ -17,11 +16,7 @@ use crate::{charters, trust};
 /// A signature to be kept beside an entry, and the SHA-256 of the certificate that it makes.
 pub(crate) type Signed = (Vec<u8>, [u8; 32]);
 
-pub(super) fn plan(
-    desk: &mut Desk<'_>,
-    _deliverer: &Who,
-    import: &ImportCeremonyRequest,
-) -> Result<Plan, Refusal> {
+pub(super) fn plan(desk: &mut Desk<'_>, import: &ImportCeremonyRequest) -> Result<Plan, Refusal> {
     let charter = note(&import.charter, "charter")?;
     let bundle = note(&import.bundle, "bundle")?;
     let transcript = (!import.transcript.is_empty()).then_some(import.transcript.as_bytes());
@@ -38,7 +33,7 @@ pub(super) fn plan(
     let active = accepted.active.filter(|active| *active != desk.issuer.spki_sha256());
     let (mut entries, mut signed) = (Vec::new(), Vec::new());
     for imported in accepted.entries {
-        entries.push(desk.entry(officers(), &Request::anonymous(), imported.kind));
+        entries.push(desk.entry(officers(), imported.kind));
         signed.push(imported.signed.map(|(signature, der)| (signature, certificate_sha256(&der))));
     }
     let then = Then::Imported { signed, switches: active.is_some(), bundle: bundle.is_some() };

@@ -1,14 +1,13 @@
 //! IssueCertificate: a controller asks for one of its agents.
 
 use cell::{AgentId, AgentSpec};
+use certs::csr::{self, Csr, CsrError};
 use certs::{Attributes, Profile};
 use ledger::entry::entry::Kind;
 use ledger::entry::{Change, Entry, Profile as Recorded};
-use proto::door::{Issue, RequestedName, requested_name};
 use proto::v1::{self, Reason};
 
-use super::{Desk, Plan, Request, Then, agents};
-use crate::callers::Who;
+use super::{Desk, Once, Plan, Signer, Then, agents};
 use crate::convert;
 use crate::journal::AgentRow;
 use crate::refusal::Refusal;
@@ -16,14 +15,25 @@ use crate::steps::{self, Authorised, Issuing, Order};
 
 /// Lifetime where none is asked for, in seconds: an hour (DESIGN §5).
 pub(super) const DEFAULT_TTL_SECS: u32 = 3600;
-/// Most characters of a name that a refusal repeats: it travels in a header, and clients bound those (8 KiB is common).
-const SHOWN_MAX: usize = 128;
 
-pub(super) fn plan(desk: &mut Desk<'_>, who: &Who, issue: &Issue) -> Result<Plan, Refusal> {
+pub(super) fn plan(
+    desk: &mut Desk<'_>,
+    caller: &Signer<'_>,
+    issue: &v1::IssueCertificateBody,
+    request_id: &str,
+) -> Result<Plan, Refusal> {
+    let who = caller.who;
     let controller = who.controller()?.as_str();
     let id = convert::agent_id(&issue.agent, "agent")?;
-    let request = Request::new("IssueCertificate", &issue.request_id, &body(issue))?;
-    if let Some(plan) = request.certificate_before(desk, who)? {
+    let csr = csr(&issue.csr)?;
+    // Two tries of the same have the same key, and another signature in their CSR.
+    let fields = v1::IssueCertificateBody {
+        csr: csr.public_key().spki_der().to_vec(),
+        request_id: String::new(),
+        ..issue.clone()
+    };
+    let once = Once::new("IssueCertificate", request_id, &fields);
+    if let Some(plan) = once.certificate_before(desk, caller)? {
         return Ok(plan);
     }
     steps::admit::not_frozen(&desk.reader)?;
@@ -34,31 +44,61 @@ pub(super) fn plan(desk: &mut Desk<'_>, who: &Who, issue: &Issue) -> Result<Plan
         steps::authorise::agent(&desk.reader, who, &AgentSpec::bare(id.clone()), 0)?;
         steps::authorise::owner(who, row)?;
     }
-    let spec = described(&id, row.as_ref(), issue.description.as_ref())?;
-    let ttl_secs = lifetime(desk, controller, &spec, issue.lifetime_seconds)?;
+    let described = issue.description.clone().unwrap_or_default();
+    let description = issue.allow_missing.then_some(&described);
+    let spec = self::described(&id, row.as_ref(), description)?;
+    let ttl_secs = lifetime(desk, controller, &spec, asked_secs(issue.lifetime.as_ref())?)?;
     let authorised = steps::authorise::agent(&desk.reader, who, &spec, ttl_secs)?;
-    if row.is_none() && issue.description.is_none() {
+    if row.is_none() && description.is_none() {
         return Err(missing(&id));
     }
     authorised.within_budget(&desk.reader, desk.now_ms, if row.is_some() { 1 } else { 2 })?;
 
     let mut entries = Vec::with_capacity(2);
     if row.is_none() {
-        entries.push(created(desk, who, &request, &spec, &authorised));
+        entries.push(created(desk, caller, &once, &spec, &authorised));
     }
     let revision = row.as_ref().map_or(1, |row| row.record.revision);
     let mut issuing = issuing(desk, &spec, revision, &authorised);
-    issuing.csr_sha256.clone_from(&issue.csr_sha256);
+    issuing.csr_sha256 = csr.sha256().to_vec();
     let order = order(desk, &spec);
-    demand_names(&order, &issue.requested_names)?;
-    let issuance = desk.certificate(&issue.public_key, ttl_secs, &order, issuing)?;
-    entries.push(desk.entry(who.actor(&desk.settings.origin), &request, Kind::Issuance(issuance)));
+    demand(&csr, &order)?;
+    let issuance = desk.certificate(csr.public_key().spki_der(), ttl_secs, &order, issuing)?;
+    entries.push(desk.entry_for(caller, &once, Kind::Issuance(issuance)));
     Ok(Plan::Record { entries, then: Then::Certificate })
 }
 
-/// What the request is, apart from what differs between two tries of the same.
-fn body(issue: &Issue) -> Issue {
-    Issue { csr_sha256: Vec::new(), request_id: String::new(), requested_names: Vec::new(), ..issue.clone() }
+/// The request for a certificate, read from the bytes that the caller signed. That its sender holds the key, the front has checked.
+pub(super) fn csr(bytes: &[u8]) -> Result<Csr, Refusal> {
+    let malformed = |error: CsrError| {
+        let reason = match error {
+            CsrError::UnsupportedKey | CsrError::UnsupportedSignatureAlgorithm => Reason::KeyUnsupported,
+            CsrError::WeakKey(_) => Reason::KeyWeak,
+            _ => Reason::CsrMalformed,
+        };
+        Refusal::new(reason, error.to_string()).on("csr")
+    };
+    csr::from_pem_or_der(bytes).and_then(|der| csr::read(&der)).map_err(malformed)
+}
+
+/// Everything that the CSR asks for is what will be issued: nothing is dropped in silence.
+pub(super) fn demand(csr: &Csr, order: &Order) -> Result<(), Refusal> {
+    csr.demand_within(&order.uri.to_string(), order.dns_names.as_slice()).map_err(|error| {
+        let reason = match error {
+            CsrError::NameNotGranted(_) => Reason::CsrNameNotIssued,
+            _ => Reason::CsrExtensionNotAllowed,
+        };
+        Refusal::new(reason, format!("{error}: leave it out, or have it granted to the agent")).on("csr")
+    })
+}
+
+/// Whole seconds; 0, which stands for the default, only where none is named.
+pub(super) fn asked_secs(lifetime: Option<&prost_types::Duration>) -> Result<u32, Refusal> {
+    let Some(lifetime) = lifetime else { return Ok(0) };
+    match u32::try_from(lifetime.seconds) {
+        Ok(seconds) if seconds > 0 && lifetime.nanos == 0 => Ok(seconds),
+        _ => Err(Refusal::malformed("lifetime", "use whole seconds, from 10 s to the grant's longest")),
+    }
 }
 
 /// The agent as it is, or as it is described where there is none.
@@ -119,13 +159,13 @@ pub(super) fn lifetime(
 /// The entry that creates an agent.
 pub(super) fn created(
     desk: &Desk<'_>,
-    who: &Who,
-    request: &Request<'_>,
+    caller: &Signer<'_>,
+    once: &Once<'_>,
     spec: &AgentSpec,
     authorised: &Authorised,
 ) -> Entry {
     let agent = convert::spec_record(spec, authorised.controller(), false, 1);
-    agents::changed(desk, who, request, Change::Created, agent, authorised)
+    agents::changed(desk, caller, once, Change::Created, agent, authorised)
 }
 
 pub(super) fn issuing(desk: &Desk<'_>, spec: &AgentSpec, revision: u64, authorised: &Authorised) -> Issuing {
@@ -147,40 +187,18 @@ pub(super) fn order(desk: &Desk<'_>, spec: &AgentSpec) -> Order {
     }
 }
 
-/// Every name that the CSR asks for is one that will be issued: nothing is dropped in silence.
-pub(super) fn demand_names(order: &Order, names: &[RequestedName]) -> Result<(), Refusal> {
-    let uri = order.uri.to_string();
-    for name in names {
-        let (issued, shown) = match name.name.as_ref() {
-            Some(requested_name::Name::Uri(asked)) => (*asked == uri, asked.as_str()),
-            Some(requested_name::Name::Dns(asked)) => {
-                (order.dns_names.iter().any(|name| name.as_str() == asked), asked.as_str())
-            }
-            Some(requested_name::Name::Other(asked)) => (false, asked.as_str()),
-            None => (false, "a name of no kind"),
-        };
-        if !issued {
-            let shown: String = shown.chars().take(SHOWN_MAX).collect();
-            return Err(Refusal::new(
-                Reason::CsrNameNotIssued,
-                format!("the CSR asks for {shown:?}, which would not be issued: leave it out, or have it granted to the agent"),
-            )
-            .on("csr"));
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_repeats_no_more_of_a_name_than_a_header_takes() {
-        let cell = "cell.example".parse().unwrap();
-        let order = Order::plain(Profile::Agent, "a".parse::<AgentId>().unwrap().spiffe_id(&cell));
-        let name = requested_name::Name::Uri(format!("spiffe://{}", "\u{7f}".repeat(15_000)));
-        let refused = demand_names(&order, &[RequestedName { name: Some(name) }]).unwrap_err();
-        assert!(refused.to_string().len() < 1024, "{}", refused.to_string().len());
+    fn a_lifetime_is_whole_positive_seconds_or_none() {
+        let duration = |seconds, nanos| prost_types::Duration { seconds, nanos };
+        assert_eq!(asked_secs(None), Ok(0));
+        assert_eq!(asked_secs(Some(&duration(3600, 0))), Ok(3600));
+        for (seconds, nanos) in [(0, 0), (-1, 0), (10, 1), (i64::from(u32::MAX) + 1, 0)] {
+            let refused = asked_secs(Some(&duration(seconds, nanos))).unwrap_err();
+            assert_eq!(refused.reason(), Reason::RequestMalformed);
+        }
     }
 }

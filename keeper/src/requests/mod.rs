@@ -23,16 +23,20 @@ use certs::{Blocklist, Issuer};
 use const_oid::ObjectIdentifier;
 use ledger::entry::entry::Kind;
 use ledger::entry::{Actor, Entry, Issuance, Reference, VERSION};
+use ledger::request::SLACK_MS;
 use prost::Message;
-use proto::door::{Ask, answer, ask};
+use proto::door::answer;
+use proto::v1::Reason;
 use sha2::{Digest, Sha256};
 
 use crate::Probe;
+use crate::asks::{Asker, Change};
 use crate::callers::{self, Who};
 use crate::convert;
 use crate::entropy::Entropy;
-use crate::journal::Reader;
+use crate::journal::{CertificateRow, Reader};
 use crate::refusal::Refusal;
+use crate::signed::{Request, SignedRequest};
 use crate::steps::{self, Issuing, Order};
 use crate::time::ClockWrong;
 
@@ -116,40 +120,69 @@ pub(crate) enum Then {
 ///
 /// # Errors
 /// The refusal, and the SPIFFE path of the caller where it is known.
-pub(crate) fn plan(desk: &mut Desk<'_>, ask: &Ask) -> Result<Plan, (Refusal, String)> {
-    let who = callers::recognise(&desk.reader, ask.caller.as_ref(), desk.now_ms)
-        .map_err(|no| (no, String::new()))?;
+pub(crate) fn plan(desk: &mut Desk<'_>, by: &Asker, change: &Change) -> Result<Plan, (Refusal, String)> {
+    let who = callers::recognise(&desk.reader, by, desk.now_ms).map_err(|no| (no, String::new()))?;
     // Officers may say that the clock is right: that alone is taken by a clock that seems wrong.
-    if let (Err(wrong), false) = (desk.clock, matches!(ask.ask, Some(ask::Ask::SubmitProposal(_)))) {
+    if let (Err(wrong), false) = (desk.clock, matches!(change, Change::Proposal(_))) {
         return Err((wrong.into(), who.path().to_owned()));
     }
-    let planned = match ask.ask.as_ref() {
-        Some(ask::Ask::Issue(issue)) => issue::plan(desk, &who, issue),
-        Some(ask::Ask::Renew(renew)) => renew::plan(desk, &who, renew),
-        Some(ask::Ask::Serve(serve)) => serve::plan(desk, &who, serve),
-        Some(ask::Ask::CreateAgent(create)) => agents::create(desk, &who, create),
-        Some(ask::Ask::BatchCreateAgents(batch)) => agents::batch_create(desk, &who, batch),
-        Some(ask::Ask::UpdateAgent(update)) => agents::update(desk, &who, update),
-        Some(ask::Ask::DeleteAgent(delete)) => agents::delete(desk, &who, delete),
-        Some(ask::Ask::RevokeCertificate(revoke)) => revoke::plan(desk, &who, revoke),
-        Some(ask::Ask::SubmitProposal(submit)) => proposal::plan(desk, &who, submit),
-        Some(ask::Ask::ImportCeremony(import)) => import::plan(desk, &who, import),
-        _ => Err(Refusal::internal("an ask that plans nothing")),
+    let planned = match change {
+        Change::Signed(Ok(signed)) => self::signed(desk, &who, signed),
+        Change::Signed(Err(refusal)) => Err(refusal.clone()),
+        Change::Serve(serve) => serve::plan(desk, &who, serve),
+        Change::Proposal(submit) => proposal::plan(desk, submit),
+        Change::Import(import) => import::plan(desk, import),
     };
     planned.map_err(|refusal| (refusal, who.path().to_owned()))
 }
 
+/// A request that its caller signed, for this certificate and not long ago.
+fn signed(desk: &mut Desk<'_>, who: &Who, signed: &SignedRequest) -> Result<Plan, Refusal> {
+    let caller = Signer::of(who, signed)?;
+    let apart_ms = desk.now_ms - signed.signature().time_unix_ms;
+    if apart_ms.abs() > SLACK_MS {
+        return Err(Refusal::new(
+            Reason::SignatureExpired,
+            format!(
+                "the request's time is {} s {} the service's clock, and may be {} s from it: set the clock, or sign anew",
+                apart_ms.abs() / 1000,
+                if apart_ms > 0 { "before" } else { "after" },
+                SLACK_MS / 1000
+            ),
+        )
+        .on("signature"));
+    }
+    let request_id = convert::request_id(signed.request().request_id())?;
+    match signed.request() {
+        Request::Issue(body) => issue::plan(desk, &caller, body, request_id),
+        Request::Renew(body) => renew::plan(desk, &caller, body, request_id),
+        Request::Revoke(body) => revoke::plan(desk, &caller, body, request_id),
+        Request::CreateAgent(body) => agents::create(desk, &caller, body, request_id),
+        Request::BatchCreateAgents(body) => agents::batch_create(desk, &caller, body, request_id),
+        Request::UpdateAgent(body) => agents::update(desk, &caller, body, request_id),
+        Request::DeleteAgent(body) => agents::delete(desk, &caller, body, request_id),
+    }
+}
+
 impl Desk<'_> {
-    /// An entry of this moment.
-    fn entry(&self, actor: Actor, request: &Request<'_>, kind: Kind) -> Entry {
+    /// An entry of this moment, on the word of officers or of the service.
+    fn entry(&self, actor: Actor, kind: Kind) -> Entry {
         Entry {
             version: VERSION,
             cell: self.settings.cell.to_string(),
             time_unix_ms: self.now_ms,
             actor: Some(actor),
-            request_id: request.id.to_owned(),
-            body_sha256: if request.id.is_empty() { Vec::new() } else { request.body.to_vec() },
             kind: Some(kind),
+            ..Entry::default()
+        }
+    }
+
+    /// An entry of this moment that a request of this caller's leads to.
+    fn entry_for(&self, caller: &Signer<'_>, once: &Once<'_>, kind: Kind) -> Entry {
+        Entry {
+            request_id: once.id.to_owned(),
+            fields_sha256: once.fields.to_vec(),
+            ..self.entry(caller.actor(&self.settings.origin), kind)
         }
     }
 
@@ -166,6 +199,7 @@ impl Desk<'_> {
         order: &Order,
         issuing: Issuing,
     ) -> Result<Issuance, Refusal> {
+        let issuing = Issuing { lifetime_secs: ttl_secs, ..issuing };
         (self.probe)("3 authorise");
         let key = steps::admit::key(&self.reader, &self.settings.weak_keys, spki, &issuing.subject)?;
         let admitted = steps::admit::admit(self.issuer, self.entropy, self.now_ms, key, ttl_secs)?;
@@ -179,25 +213,22 @@ impl Desk<'_> {
     }
 }
 
-/// An idempotency key with what it was used for (AIP-155).
-pub(crate) struct Request<'a> {
+/// An idempotency key with what it is used for (AIP-155): the same request is carried out once.
+///
+/// This is what makes a signed request that someone sends again lead to nothing new.
+pub(crate) struct Once<'a> {
     id: &'a str,
-    body: [u8; 32],
+    fields: [u8; 32],
 }
 
-impl<'a> Request<'a> {
-    /// Without an idempotency key.
-    fn anonymous() -> Self {
-        Self { id: "", body: [0; 32] }
-    }
-
-    /// `body` is the request without its idempotency key and without what differs between two tries of the same, such as the bytes of
+impl<'a> Once<'a> {
+    /// `fields` is the request without its idempotency key and without what differs between two tries of the same, such as the bytes of
     /// an ECDSA CSR. prost's encoding is the same for the same fields.
-    fn new(method: &str, id: &'a str, body: &impl Message) -> Result<Self, Refusal> {
+    fn new(method: &str, id: &'a str, fields: &impl Message) -> Self {
         let mut hash = Sha256::new_with_prefix(method);
         hash.update([0]);
-        hash.update(body.encode_to_vec());
-        Ok(Self { id: convert::request_id(id)?, body: hash.finalize().into() })
+        hash.update(fields.encode_to_vec());
+        Self { id, fields: hash.finalize().into() }
     }
 
     /// The entry that the same request led to before.
@@ -205,13 +236,10 @@ impl<'a> Request<'a> {
     /// # Errors
     /// The key was used for another request.
     fn before(&self, reader: &Reader<'_>, who: &Who) -> Result<Option<u64>, Refusal> {
-        if self.id.is_empty() {
-            return Ok(None);
-        }
         match reader.request(who.path(), self.id)? {
-            Some((body, index)) if body == self.body => Ok(Some(index)),
+            Some((fields, index)) if fields == self.fields => Ok(Some(index)),
             Some(_) => Err(Refusal::new(
-                proto::v1::Reason::RequestIdReused,
+                Reason::RequestIdReused,
                 "this request_id was used for another request: use a new one for each",
             )
             .on("request_id")),
@@ -219,21 +247,48 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The plan where the same request led to a certificate that lives still. An idempotency key is kept as long as that.
-    fn certificate_before(&self, desk: &Desk<'_>, who: &Who) -> Result<Option<Plan>, Refusal> {
-        let row = match self.before(&desk.reader, who) {
+    /// The plan where the same request led to a certificate that still stands. A certificate that was abandoned is made anew. One that has
+    /// expired is, too, where the request was signed after its end: one signed before is the same request, sent again.
+    fn certificate_before(&self, desk: &Desk<'_>, caller: &Signer<'_>) -> Result<Option<Plan>, Refusal> {
+        let asked_secs = caller.signed.signature().time_unix_ms.div_euclid(1000);
+        let is_over = |row: &CertificateRow| row.not_after < asked_secs;
+        let row = match self.before(&desk.reader, caller.who) {
             Ok(Some(index)) => desk.reader.certificate(index)?,
             Ok(None) => None,
             Err(reused) => {
-                let row = desk.reader.request(who.path(), self.id)?.map(|(_, index)| index);
+                let row = desk.reader.request(caller.who.path(), self.id)?.map(|(_, index)| index);
                 let row = row.map(|index| desk.reader.certificate(index)).transpose()?.flatten();
-                if row.is_some_and(|row| row.not_after < desk.now_ms.div_euclid(1000)) {
-                    return Ok(None);
-                }
-                return Err(reused);
+                return if row.is_some_and(|row| is_over(&row)) { Ok(None) } else { Err(reused) };
             }
         };
-        let lives = row.filter(|row| !row.abandoned && row.not_after >= desk.now_ms.div_euclid(1000));
-        Ok(lives.map(|row| Plan::Await(row.index)))
+        let stands = row.filter(|row| !row.abandoned && !is_over(row));
+        Ok(stands.map(|row| Plan::Await(row.index)))
+    }
+}
+
+/// A caller, and the request that it signed with the certificate it presents. Only [`Signer::of`] makes one.
+pub(crate) struct Signer<'a> {
+    who: &'a Who,
+    signed: &'a SignedRequest,
+}
+
+impl<'a> Signer<'a> {
+    /// # Errors
+    /// The certificate that was presented is not the one whose key signed.
+    fn of(who: &'a Who, signed: &'a SignedRequest) -> Result<Self, Refusal> {
+        match who.certificate() {
+            Some(row) if row.index == signed.certificate() => Ok(Self { who, signed }),
+            _ => Err(Refusal::internal("a request signed by another certificate than the presented one")),
+        }
+    }
+
+    /// The certificate that it presents.
+    fn certificate(&self) -> Result<&CertificateRow, Refusal> {
+        self.who.certificate().ok_or_else(|| Refusal::not_allowed(self.who.path()))
+    }
+
+    /// As the ledger records it.
+    fn actor(&self, origin: &str) -> Actor {
+        Actor { signature: Some(self.signed.signature().clone()), ..self.who.actor(origin) }
     }
 }

@@ -10,8 +10,7 @@ use ledger::proposal::{self, Approved, ProposalError};
 use proto::v1::{Reason, SubmitProposalRequest};
 
 use super::renew::CONTROLLER_TTL_SECS;
-use super::{Desk, Plan, Request, Then, revoke};
-use crate::callers::Who;
+use super::{Desk, Plan, Then, revoke};
 use crate::charters;
 use crate::refusal::Refusal;
 use crate::steps::{self, Issuing, Order};
@@ -19,11 +18,7 @@ use crate::steps::{self, Issuing, Order};
 /// Least time between two stops of renewals by one officer alone, in milliseconds: a day.
 const ALONE_REST_MS: i64 = 86_400_000;
 
-pub(super) fn plan(
-    desk: &mut Desk<'_>,
-    _deliverer: &Who,
-    submit: &SubmitProposalRequest,
-) -> Result<Plan, Refusal> {
+pub(super) fn plan(desk: &mut Desk<'_>, submit: &SubmitProposalRequest) -> Result<Plan, Refusal> {
     let note = Note::parse(submit.proposal.as_bytes()).map_err(ProposalError::from)?;
     let charter: Charter = charters::in_force(&desk.reader)?;
     let log: KeyName = desk.settings.origin.parse().map_err(Refusal::internal)?;
@@ -66,7 +61,7 @@ fn fresh(desk: &Desk<'_>, approved: &Approved) -> Result<(), Refusal> {
 
 fn recorded(desk: &Desk<'_>, note: &Note) -> Entry {
     let act = entry::Act { note: note.to_string().into_bytes() };
-    desk.entry(officers(), &Request::anonymous(), Kind::Act(act))
+    desk.entry(officers(), Kind::Act(act))
 }
 
 pub(super) fn officers() -> Actor {
@@ -163,5 +158,5 @@ fn certificate(desk: &mut Desk<'_>, name: &ControllerName, key: &SpkiDer) -> Res
         ..Issuing::default()
     };
     let issuance = desk.certificate(key.as_bytes(), CONTROLLER_TTL_SECS, &order, issuing)?;
-    Ok(desk.entry(officers(), &Request::anonymous(), Kind::Issuance(issuance)))
+    Ok(desk.entry(officers(), Kind::Issuance(issuance)))
 }

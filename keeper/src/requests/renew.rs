@@ -4,60 +4,70 @@ use cell::{AgentId, ControllerName};
 use certs::Profile;
 use ledger::entry::Profile as Recorded;
 use ledger::entry::entry::Kind;
-use proto::door::Renew;
-use proto::v1::Reason;
+use proto::v1::{self, Reason};
 
-use super::{Desk, Plan, Request, Then, issue};
+use super::{Desk, Once, Plan, Signer, Then, issue};
 use crate::HOUR_MS;
-use crate::callers::{self, Who};
+use crate::callers;
 use crate::convert;
 use crate::journal::CertificateRow;
 use crate::refusal::Refusal;
-use crate::steps::{self, Issuing, Order};
+use crate::steps::{self, Authorised, Issuing, Order};
 
 /// Lifetime of a controller's certificate, in seconds: 7 days (DESIGN §5).
 pub(super) const CONTROLLER_TTL_SECS: u32 = 7 * 86_400;
 /// Least time between two renewals of a controller, in milliseconds.
 const REST_MS: i64 = 60_000;
 /// Renewals that an agent has in an hour whatever its lifetime: restarts and retries.
-const SHARE_PER_HOUR: i64 = 60;
+const SHARE_PER_HOUR: u32 = 60;
 /// And for each lifetime in an hour: twice as many as one that renews at half needs.
-const SHARE_PER_LIFETIME: i64 = 4;
+const SHARE_PER_LIFETIME: u32 = 4;
+/// One part in so many of its owner's budget is the most that one agent takes,
+const SHARE_OF_BUDGET: u32 = 10;
+/// unless the budget is so small that an agent of an hour could not renew twice within each.
+const SHARE_LEAST: u32 = 12;
+/// Seconds in an hour.
+const HOUR_SECS: u32 = 3600;
 /// How long a controller renews on one officer's word, in milliseconds: 90 days (DESIGN §5).
 pub(crate) const LINE_MS: i64 = 90 * 86_400_000;
 
-pub(super) fn plan(desk: &mut Desk<'_>, who: &Who, renew: &Renew) -> Result<Plan, Refusal> {
-    let body = Renew {
-        csr_sha256: Vec::new(),
+pub(super) fn plan(
+    desk: &mut Desk<'_>,
+    caller: &Signer<'_>,
+    renew: &v1::RenewCertificateBody,
+    request_id: &str,
+) -> Result<Plan, Refusal> {
+    let csr = issue::csr(&renew.csr)?;
+    let fields = v1::RenewCertificateBody {
+        csr: csr.public_key().spki_der().to_vec(),
         request_id: String::new(),
-        requested_names: Vec::new(),
         ..renew.clone()
     };
-    let request = Request::new("RenewCertificate", &renew.request_id, &body)?;
-    if let Some(plan) = request.certificate_before(desk, who)? {
+    let once = Once::new("RenewCertificate", request_id, &fields);
+    if let Some(plan) = once.certificate_before(desk, caller)? {
         return Ok(plan);
     }
-    let presented = who.certificate().ok_or_else(|| Refusal::not_allowed(who.path()))?.clone();
+    let presented = caller.certificate()?.clone();
     newest(desk, &presented)?;
     steps::admit::renewals_go_on(&desk.reader, desk.now_ms)?;
-    let (order, ttl_secs, mut issuing) = match who.kind() {
-        callers::Kind::Agent(id) => {
-            within_share(desk, &presented)?;
-            agent(desk, id, renew)?
-        }
+    let asked_secs = issue::asked_secs(renew.lifetime.as_ref())?;
+    let (order, ttl_secs, mut issuing) = match caller.who.kind() {
+        callers::Kind::Agent(id) => agent(desk, id, &presented, asked_secs)?,
         callers::Kind::Controller(name) => {
             // A line that is over is not to be waited for.
             let next = controller(desk, name)?;
             rested(desk, &presented)?;
             next
         }
-        callers::Kind::Local(_) | callers::Kind::Front => return Err(Refusal::not_allowed(who.path())),
+        callers::Kind::Local(_) | callers::Kind::Front => {
+            return Err(Refusal::not_allowed(caller.who.path()));
+        }
     };
-    issue::demand_names(&order, &renew.requested_names)?;
-    issuing.csr_sha256.clone_from(&renew.csr_sha256);
+    issue::demand(&csr, &order)?;
+    issuing.csr_sha256 = csr.sha256().to_vec();
     issuing.renews = Some(desk.reference(presented.index));
-    let issuance = desk.certificate(&renew.public_key, ttl_secs, &order, issuing)?;
-    let entry = desk.entry(who.actor(&desk.settings.origin), &request, Kind::Issuance(issuance));
+    let issuance = desk.certificate(csr.public_key().spki_der(), ttl_secs, &order, issuing)?;
+    let entry = desk.entry_for(caller, &once, Kind::Issuance(issuance));
     Ok(Plan::Record { entries: vec![entry], then: Then::Certificate })
 }
 
@@ -84,17 +94,21 @@ fn newest(desk: &Desk<'_>, presented: &CertificateRow) -> Result<(), Refusal> {
 }
 
 /// An agent's renewals draw on its owner's budget, which is for all its agents: one alone, stolen or out of order, is not to spend it. A few
-/// more than its lifetime asks for in an hour.
-fn within_share(desk: &Desk<'_>, presented: &CertificateRow) -> Result<(), Refusal> {
-    let lifetime_secs = (presented.not_after - presented.not_before + 1).max(1);
-    let share = SHARE_PER_HOUR + SHARE_PER_LIFETIME * (HOUR_MS / 1000) / lifetime_secs;
-    let spent = desk.reader.spent(&presented.subject, "", desk.now_ms.div_euclid(HOUR_MS))?;
-    if i64::from(spent) < share {
+/// more in an hour than the lifetime asks for that the controller gave, and never more than a tenth of the budget.
+fn within_share(
+    desk: &Desk<'_>,
+    subject: &str,
+    line_secs: u32,
+    authorised: &Authorised,
+) -> Result<(), Refusal> {
+    let by_lifetime = SHARE_PER_HOUR + SHARE_PER_LIFETIME * HOUR_SECS / line_secs.max(1);
+    let share = by_lifetime.min((authorised.budget_per_hour() / SHARE_OF_BUDGET).max(SHARE_LEAST));
+    let spent = desk.reader.spent(subject, "", desk.now_ms.div_euclid(HOUR_MS))?;
+    if spent < share {
         return Ok(());
     }
     let wait = u32::try_from(HOUR_MS - desk.now_ms.rem_euclid(HOUR_MS)).unwrap_or(u32::MAX);
-    let message =
-        format!("{} renews at most {share} times an hour: renew at half of the lifetime", presented.subject);
+    let message = format!("{subject} renews at most {share} times an hour: renew at half of the lifetime");
     Err(Refusal::new(Reason::BudgetExhausted, message).retry(wait))
 }
 
@@ -115,8 +129,14 @@ fn rested(desk: &Desk<'_>, presented: &CertificateRow) -> Result<(), Refusal> {
     .retry(wait))
 }
 
-/// An agent's next certificate is made from the agent as it is now, under its owner's grants as they are now.
-fn agent(desk: &Desk<'_>, id: &AgentId, renew: &Renew) -> Result<(Order, u32, Issuing), Refusal> {
+/// An agent's next certificate is made from the agent as it is now, under its owner's grants as they are now, for no longer than its
+/// controller gave when the line began: who steals a short-lived key does not make it a long-lived one.
+fn agent(
+    desk: &Desk<'_>,
+    id: &AgentId,
+    presented: &CertificateRow,
+    asked_secs: u32,
+) -> Result<(Order, u32, Issuing), Refusal> {
     let row = desk.reader.agent(id.as_str())?.ok_or_else(|| Refusal::not_found("agent"))?;
     let spec = convert::record_spec(&row.record)?;
     let owner = row.record.owner.as_str();
@@ -126,8 +146,21 @@ fn agent(desk: &Desk<'_>, id: &AgentId, renew: &Renew) -> Result<(Order, u32, Is
             format!("controllers/{owner}, which owns you, was removed"),
         ));
     }
-    let ttl_secs = issue::lifetime(desk, owner, &spec, renew.lifetime_seconds)?;
+    let subject = presented.subject.as_str();
+    let line_secs = desk.reader.line_lifetime(subject)?.ok_or_else(|| Refusal::not_found("line"))?;
+    if asked_secs > line_secs {
+        return Err(Refusal::new(
+            Reason::GrantDoesNotCover,
+            format!("{subject} renews for at most {line_secs} s, the lifetime that its controller asked for"),
+        )
+        .on("lifetime"));
+    }
+    let ttl_secs = match asked_secs {
+        0 => steps::authorise::longest_ttl(&desk.reader, owner, &spec)?.min(line_secs),
+        asked_secs => issue::lifetime(desk, owner, &spec, asked_secs)?,
+    };
     let authorised = steps::authorise::under(&desk.reader, owner, &spec, ttl_secs)?;
+    within_share(desk, subject, line_secs, &authorised)?;
     authorised.within_budget(&desk.reader, desk.now_ms, 1)?;
     Ok((issue::order(desk, &spec), ttl_secs, issue::issuing(desk, &spec, row.record.revision, &authorised)))
 }

@@ -5,10 +5,10 @@ use ledger::entry::entry::Kind;
 use ledger::entry::revocation::Target;
 use ledger::entry::{self, Entry, IssuedSince, Revocation};
 use proto::door::answer;
-use proto::v1::revoke_certificate_request::Target as Asked;
+use proto::v1::revoke_certificate_body::Target as Asked;
 use proto::v1::{self, Reason};
 
-use super::{Desk, Plan, Request, Then};
+use super::{Desk, Once, Plan, Signer, Then};
 use crate::callers::Who;
 use crate::convert;
 use crate::journal::{CertificateRow, Scope};
@@ -21,13 +21,15 @@ const SWEEP_MS: i64 = 60_000;
 
 pub(super) fn plan(
     desk: &mut Desk<'_>,
-    who: &Who,
-    revoke: &v1::RevokeCertificateRequest,
+    caller: &Signer<'_>,
+    revoke: &v1::RevokeCertificateBody,
+    request_id: &str,
 ) -> Result<Plan, Refusal> {
+    let who = caller.who;
     let controller = who.controller()?.as_str();
-    let body = v1::RevokeCertificateRequest { request_id: String::new(), ..revoke.clone() };
-    let request = Request::new("RevokeCertificate", &revoke.request_id, &body)?;
-    if let Some(index) = request.before(&desk.reader, who)? {
+    let fields = v1::RevokeCertificateBody { request_id: String::new(), ..revoke.clone() };
+    let once = Once::new("RevokeCertificate", request_id, &fields);
+    if let Some(index) = once.before(&desk.reader, who)? {
         return replayed(desk, index);
     }
     let reason = RevocationReason::try_from(revoke.reason)
@@ -51,12 +53,9 @@ pub(super) fn plan(
             (Target::IssuedSince(since(controller, issued)?), authorised)
         }
     };
-    authorised.within_budget(&desk.reader, desk.now_ms, 1)?;
+    authorised.within_reserve(&desk.reader, desk.now_ms)?;
     let scope = Scope::new(target, Some(controller), desk.now_ms.div_euclid(1000));
     let revoked = desk.reader.revocable(&scope)?;
-    if revoked == 0 {
-        return Ok(Plan::Answer(Box::new(answered(0, None))));
-    }
     let revocation = Revocation {
         target: Some(scope.target().clone()),
         reason: reason.code().into(),
@@ -64,7 +63,8 @@ pub(super) fn plan(
         grant: authorised.grant().to_owned(),
         approval: Some(authorised.approval(&desk.settings.origin)),
     };
-    let entry = desk.entry(who.actor(&desk.settings.origin), &request, Kind::Revocation(revocation));
+    // Recorded also where nothing is left to revoke: to look for it has its price, and so it has a budget.
+    let entry = desk.entry_for(caller, &once, Kind::Revocation(revocation));
     Ok(Plan::Record { entries: vec![entry], then: Then::Revoked(revoked) })
 }
 
@@ -105,7 +105,7 @@ pub(super) fn by_officers(
         approval: Some(desk.reference(desk.next)),
     };
     let actor = super::proposal::officers();
-    Ok((desk.entry(actor, &Request::anonymous(), Kind::Revocation(revocation)), revoked))
+    Ok((desk.entry(actor, Kind::Revocation(revocation)), revoked))
 }
 
 /// One certificate of an agent that the caller's grants speak for. One that is another's is as if it were not there.

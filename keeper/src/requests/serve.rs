@@ -6,7 +6,7 @@ use ledger::entry::entry::Kind;
 use proto::door::Serve;
 use proto::v1::Reason;
 
-use super::{Desk, Plan, Request, Then};
+use super::{Desk, Plan, Then};
 use crate::HOUR_MS;
 use crate::callers::{self, Who};
 use crate::refusal::Refusal;
@@ -31,7 +31,7 @@ pub(super) fn plan(desk: &mut Desk<'_>, who: &Who, serve: &Serve) -> Result<Plan
     let issuing =
         Issuing { subject: crate::SERVICE_PATH.to_owned(), profile: Recorded::Service, ..Issuing::default() };
     let issuance = desk.certificate(&serve.public_key, SERVICE_TTL_SECS, &order, issuing)?;
-    let entry = desk.entry(who.actor(&desk.settings.origin), &Request::anonymous(), Kind::Issuance(issuance));
+    let entry = desk.entry(who.actor(&desk.settings.origin), Kind::Issuance(issuance));
     Ok(Plan::Record { entries: vec![entry], then: Then::Certificate })
 }
 

@@ -1,16 +1,16 @@
-//! One ask: planned, refused or recorded (steps 3 to 7), or let go to the readers.
+//! One ask: planned, refused or recorded (steps 3 to 7), answered, or let go to the readers.
 
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::TrySendError;
 use ledger::entry::Entry;
 use ledger::entry::entry::Kind;
-use proto::door::{self, Ask, answer, ask};
+use proto::door::{self, answer};
 use proto::v1::Reason;
 
 use super::certificate::proposal_answer;
 use super::{Ended, Outbox, Sequencer, Waiter};
 use crate::answers;
+use crate::asks::{Asked, Asker, Change, Own, Read};
 use crate::door::Reply;
 use crate::metrics::Step;
 use crate::refusal::Refusal;
@@ -18,26 +18,32 @@ use crate::requests::{self, Desk, Plan, Then};
 use crate::steps::release;
 
 impl Sequencer {
-    pub(super) fn ask(&mut self, ask: Ask, reply: Reply, outbox: &mut Outbox) -> Result<(), Ended> {
-        match covers(&ask) {
-            Some(size) => self.cover(size, ask, reply),
-            None if matches!(ask.ask, Some(ask::Ask::GetMetrics(_))) => {
+    /// What the sequencer knows itself.
+    pub(super) fn answer(&mut self, asked: &Asked<Own>, reply: Reply, outbox: &mut Outbox) {
+        let answer = match (asked.what, &asked.by) {
+            (Own::Status, Asker::Local(_)) => {
+                self.status().map(answer::Answer::GetStatus).map_err(Refusal::from)
+            }
+            (Own::Metrics, Asker::Local(_) | Asker::Front) => {
                 let text = self.measured().map(|text| answer::Answer::GetMetrics(door::Metrics { text }));
-                outbox.replies.push((reply, text.map_err(Refusal::from)));
+                text.map_err(Refusal::from)
             }
-            None if matches!(ask.ask, Some(ask::Ask::GetStatus(_))) => {
-                let status = self.status();
-                outbox.replies.push((reply, status.map(answer::Answer::GetStatus).map_err(Refusal::from)));
-            }
-            None => self.change(&ask, reply, outbox)?,
-        }
-        Ok(())
+            // Reasons name tokens and paths: who is not on this machine learns only ready or not.
+            (Own::Status | Own::Metrics, _) => Err(Refusal::not_allowed("a caller over the network")),
+        };
+        outbox.replies.push((reply, answer));
     }
 
     /// Steps 3 to 7.
-    fn change(&mut self, ask: &Ask, reply: Reply, outbox: &mut Outbox) -> Result<(), Ended> {
+    pub(super) fn change(
+        &mut self,
+        by: &Asker,
+        change: Change,
+        reply: Reply,
+        outbox: &mut Outbox,
+    ) -> Result<(), Ended> {
         let began = Instant::now();
-        let signs = matches!(ask.ask, Some(ask::Ask::Issue(_) | ask::Ask::Renew(_)));
+        let signs = matches!(&change, Change::Signed(Ok(signed)) if signed.request().is_for_a_certificate());
         // Those before it. One that is first is taken: how long the token takes now, only a signature tells.
         let wait = if signs { self.pulse.time_for(self.pending.len()) } else { Duration::ZERO };
         let late = reply.is_late_after(wait, Instant::now());
@@ -64,7 +70,7 @@ impl Sequencer {
         } else if late {
             Err((too_late(), String::new()))
         } else {
-            requests::plan(&mut desk, ask)
+            requests::plan(&mut desk, by, &change)
         };
         if signs {
             self.metrics.step(Step::Plan, began.elapsed());
@@ -80,7 +86,13 @@ impl Sequencer {
             }
             Ok(Plan::Answer(answer)) => outbox.replies.push((reply, Ok(*answer))),
             Ok(Plan::Await(index)) => self.attach(index, reply, outbox)?,
-            Ok(Plan::Record { entries, then }) => self.record(entries, &then, reply, outbox)?,
+            Ok(Plan::Record { entries, then }) => {
+                let body = match &change {
+                    Change::Signed(Ok(signed)) => Some(signed.body()),
+                    _ => None,
+                };
+                self.record(entries, &then, body, reply, outbox)?;
+            }
         }
         Ok(())
     }
@@ -90,6 +102,7 @@ impl Sequencer {
         &mut self,
         entries: Vec<Entry>,
         then: &Then,
+        body: Option<&[u8]>,
         reply: Reply,
         outbox: &mut Outbox,
     ) -> Result<(), Ended> {
@@ -97,6 +110,9 @@ impl Sequencer {
         let mut certificate = None;
         for (i, entry) in entries.into_iter().enumerate() {
             let appended = self.journal.append(&entry)?;
+            if let (None, Some(body)) = (first, body) {
+                self.journal.store_request(appended.index, body)?;
+            }
             first = first.or(Some(appended));
             if let Then::Imported { signed, .. } = then
                 && let Some(Some((signature, sha256))) = signed.get(i)
@@ -105,7 +121,7 @@ impl Sequencer {
             }
             match entry.kind {
                 Some(Kind::Issuance(issuance)) => certificate = Some((appended, issuance)),
-                Some(Kind::Revocation(_)) => self.crls.want(),
+                Some(Kind::Revocation(revocation)) if revocation.revoked > 0 => self.crls.want(),
                 _ => {}
             }
         }
@@ -142,35 +158,17 @@ impl Sequencer {
         Ok(())
     }
 
-    /// Lets an ask go to the readers once a checkpoint covers `size` entries.
-    fn cover(&mut self, size: u64, ask: Ask, reply: Reply) {
-        if size > self.journal.edge().size() {
-            reply.send(Err(Refusal::new(
-                Reason::NotFound,
-                format!("the log has {} entries", self.journal.edge().size()),
-            )));
+    /// Lets a read go to the readers once a checkpoint covers enough entries.
+    pub(super) fn cover(&mut self, asked: Asked<Read>, reply: Reply) {
+        let have = self.journal.edge().size();
+        let size = asked.what.covers(have).unwrap_or_default();
+        if size > have {
+            reply.send(Err(Refusal::new(Reason::NotFound, format!("the log has {have} entries"))));
         } else if self.checkpoints.covers(size) {
-            self.read(ask, reply);
+            self.readers.read(asked, reply);
         } else {
-            self.checkpoints.wait(size, ask, reply);
+            self.checkpoints.wait(size, (asked, reply));
         }
-    }
-
-    pub(super) fn read(&self, ask: Ask, reply: Reply) {
-        if let Err(TrySendError::Full((_, reply))) = self.readers.try_send((ask, reply)) {
-            reply.send(Err(Refusal::queue_full()));
-        }
-    }
-}
-
-/// How many entries a checkpoint must cover before the ask can be answered; `None` for an ask that needs none.
-fn covers(ask: &Ask) -> Option<u64> {
-    match ask.ask.as_ref()? {
-        // A log that has entries has a checkpoint: the smallest covers one.
-        ask::Ask::GetCheckpoint(get) => Some(get.min_size.max(1)),
-        ask::Ask::GetInclusionProof(get) => Some(get.index.saturating_add(1)),
-        ask::Ask::GetConsistencyProof(get) => Some(get.old_size.max(1)),
-        _ => None,
     }
 }
 

@@ -55,11 +55,12 @@ impl Sequencer {
         Ok(())
     }
 
-    /// A certificate that cannot be signed counts as issued; the ledger says that nobody was given it.
+    /// A certificate that cannot be signed counts as issued; the ledger says that it was released to nobody.
     pub(super) fn give_up(&mut self, index: u64, cause: &str, outbox: &mut Outbox) -> Result<(), Ended> {
-        tracing::error!(entry = index, cause, "the token refuses to sign these bytes: given up");
+        tracing::error!(entry = index, cause, "the token refuses to sign these bytes: abandoned");
         let entry = self.own_entry(abandonment(&self.settings.origin, index, "REFUSED_BY_TOKEN"));
         self.journal.append(&entry)?;
+        self.metrics.abandoned(1);
         for waiter in self.pending.remove(&index).unwrap_or_default() {
             let refusal = Refusal::new(
                 Reason::TokenUnavailable,

@@ -1,8 +1,8 @@
 //! What the sequencer is told, and why it ends.
 
 use ledger::entry::Custody;
-use proto::door::Ask;
 
+use crate::asks::{Asked, Change, Own, Read};
 use crate::door::Reply;
 use crate::entropy::Unhealthy;
 use crate::journal::JournalError;
@@ -12,8 +12,12 @@ use crate::steps::crl::{ComposedCrl, VerifiedCrl};
 /// What the sequencer is told.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// A request.
-    Ask(Box<Ask>, Reply),
+    /// What may change something.
+    Change(Asked<Box<Change>>, Reply),
+    /// What the sequencer knows itself.
+    Own(Asked<Own>, Reply),
+    /// A read that needs a checkpoint over enough entries.
+    Cover(Asked<Read>, Reply),
     /// Steps 8 and 9 are done.
     Verified(Verified),
     /// The token refuses these very bytes.
@@ -48,6 +52,21 @@ pub(crate) enum Command {
     TokenLost(String),
     /// Finish what has begun, then end.
     Stop,
+}
+
+impl Command {
+    /// Whether it may append an entry.
+    pub(crate) fn records(&self) -> bool {
+        matches!(self, Self::Change(..) | Self::Unsignable { .. } | Self::CrlComposed(_) | Self::Observed(_))
+    }
+
+    /// Whom to answer, where someone asked.
+    pub(crate) fn into_reply(self) -> Option<Reply> {
+        match self {
+            Self::Change(_, reply) | Self::Own(_, reply) | Self::Cover(_, reply) => Some(reply),
+            _ => None,
+        }
+    }
 }
 
 /// Why the sequencer ended.

@@ -1,12 +1,12 @@
 //! What leaves once a batch is durable.
 
 use ledger::entry::Issuance;
-use proto::door::{Ask, CrlChanged, answer};
+use proto::door::{CrlChanged, answer};
 
 use super::{QUICK, Sequencer};
 use crate::door::Reply;
 use crate::journal::Appended;
-use crate::reads;
+use crate::reads::{self, ReadAsk};
 use crate::refusal::Refusal;
 use crate::steps::Recorded;
 use crate::steps::crl::{ComposedCrl, RecordedCrl};
@@ -21,7 +21,7 @@ pub(super) struct Outbox {
     /// Likewise.
     pub(super) crl: Option<(Appended, ComposedCrl)>,
     /// Reads that waited for a checkpoint: before the commit the readers would not see it.
-    pub(super) reads: Vec<(Ask, Reply)>,
+    pub(super) reads: Vec<ReadAsk>,
     /// Signed: whoever watches is told its number.
     pub(super) crl_signed: Option<u64>,
     /// There is a new trust bundle: whoever watches is given it.
@@ -42,8 +42,8 @@ impl Sequencer {
         if let Some((appended, composed)) = outbox.crl {
             let _ = self.jobs.send(Job::Crl(RecordedCrl::after_commit(appended, composed)));
         }
-        for (ask, reply) in outbox.reads {
-            self.read(ask, reply);
+        for (asked, reply) in outbox.reads {
+            self.readers.read(asked, reply);
         }
         for (reply, outcome) in outbox.replies {
             reply.send(outcome);
@@ -67,7 +67,7 @@ impl Sequencer {
     /// Whether a certificate is the only thing to do: then the hand-over to a worker and back would take longer than a quick token.
     fn is_alone(&self) -> bool {
         self.pending.len() == 1
-            && self.asks.is_empty()
+            && self.is_idle()
             && self.pulse.signature_time().is_some_and(|time| time <= QUICK)
     }
 }

@@ -1,6 +1,6 @@
 //! The threads of a keeper and what lies between them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
@@ -8,33 +8,31 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
-use proto::door::Ask;
 
 use super::{Config, Keeper, StartError, Surroundings};
 use crate::attendant::Attendant;
 use crate::checkpoints::Checkpoints;
 use crate::crls::{self, Crls};
 use crate::custody::Custody;
-use crate::door::{OpenDoors, Reply, Routes};
+use crate::door::{Lane, OpenDoors, Routes};
 use crate::journal::{Journal, JournalError, move_wal};
 use crate::manifest::{self, LoadedModule, Manifests, Observer};
 use crate::metrics::Metrics;
-use crate::reads::{self, Reads};
+use crate::reads::{Readers, Reads};
 use crate::refused::Refused;
 use crate::requests::Settings;
 use crate::rollback::Newest;
 use crate::sequencer::{Command, Sequencer};
-use crate::status::Standing;
-use crate::steps::Recorded;
+use crate::status::{Listens, Standing};
 use crate::time::Time;
 use crate::trust::{self, Trust};
 use crate::workers::{self, Job};
-use crate::{entropy, recovery, scrub};
+use crate::{entropy, local, scrub};
 
-/// Requests that wait for the sequencer; one more is answered QUEUE_FULL.
+/// Requests of callers that wait for the sequencer; one more is answered QUEUE_FULL.
 const QUEUE: usize = 8192;
-/// Reads that wait; one more is answered QUEUE_FULL.
-const READ_QUEUE: usize = 1024;
+/// The same of officers, programs on this machine and the front itself.
+const FIRST_QUEUE: usize = 256;
 /// How often the write-ahead log is moved into the database.
 const WAL_EVERY: Duration = Duration::from_secs(1);
 
@@ -45,8 +43,6 @@ pub(super) struct Checked {
     pub(super) custody: Arc<Custody>,
     pub(super) module: LoadedModule,
     pub(super) settings: Settings,
-    /// What a crash left and is to be signed.
-    pub(super) left: Vec<Recorded>,
     pub(super) metrics: Metrics,
 }
 
@@ -54,7 +50,7 @@ impl Checked {
     /// Starts the threads.
     pub(super) fn assemble(self, config: Config, surroundings: Surroundings) -> Result<Keeper, StartError> {
         let Surroundings { clock, boot, random, probe } = surroundings;
-        let Self { journal, trust, custody, module, settings, left, metrics } = self;
+        let Self { journal, trust, custody, module, settings, metrics } = self;
         let queues = Queues::new();
         let newest_ms = journal.newest_ms()?;
         let log_key = trust.log.keys.iter().find(|key| trust::spki_of(key) == custody.log_spki()).cloned();
@@ -89,7 +85,8 @@ impl Checked {
             dir: config.data_dir.clone(),
             backup: Mutex::new(()),
         };
-        start_beside(reads, &queues)?;
+        let readers = Readers::start(&Arc::new(reads))?;
+        start_beside(&config.data_dir, &queues)?;
         let (orders, ordered) = crossbeam_channel::bounded(1);
         crls::start(&config.data_dir, &issuer, ordered, queues.done.0.clone())?;
         let crls = Crls::new(&journal.reader(), &issuer, orders)?;
@@ -100,16 +97,23 @@ impl Checked {
             root_not_after: trust.root_not_after,
             started_ms: (clock)(),
             clock: Arc::clone(&clock),
+            listens: Listens::default(),
         };
-        let routes =
-            Routes { sequencer: queues.asks.0, readers: queues.reads.0.clone(), open: doors.clone() };
+        let listens = standing.listens.clone();
+        let routes = Routes {
+            callers: Lane { sequencer: queues.asks.0, readers: readers.callers.clone() },
+            first: Lane { sequencer: queues.first.0, readers: readers.first.clone() },
+            open: doors.clone(),
+            dir: config.data_dir.clone(),
+            origin: settings.origin.clone(),
+        };
         let sequencer = Sequencer {
             checkpoints: Checkpoints::new(trust.log.origin, log_key, trust.checkpoint),
             crls,
             newest,
             manifests: Manifests::new(observe),
             doors,
-            pending: recovery::resume(left, &queues.jobs.0),
+            pending: HashMap::new(),
             journal,
             settings,
             issuer,
@@ -125,10 +129,12 @@ impl Checked {
             pulse: pulse.clone(),
             turns: Arc::clone(&turns),
             own,
+            held: Vec::new(),
+            first: queues.first.1,
             asks: queues.asks.1,
             done: queues.done.1,
             jobs: queues.jobs.0,
-            readers: queues.reads.0,
+            readers,
             damaged: None,
             switching: false,
             stopping: false,
@@ -140,17 +146,19 @@ impl Checked {
             // Whoever waits for it outlives it.
             let _ = end.send(sequencer.run());
         });
-        Ok(Keeper { routes, done, in_module, pulse, turns, ended })
+        let socket = local::serve(&config.socket, routes.clone())?;
+        Ok(Keeper { routes, socket, listens, done, in_module, pulse, turns, ended })
     }
 }
 
 type Queue<T> = (Sender<T>, Receiver<T>);
 
 struct Queues {
+    /// Of those whom no caller may hold up.
+    first: Queue<Command>,
     asks: Queue<Command>,
     done: Queue<Command>,
     jobs: Queue<Job>,
-    reads: Queue<(Ask, Reply)>,
 }
 
 impl Queues {
@@ -158,20 +166,18 @@ impl Queues {
     /// and the workers could block both.
     fn new() -> Self {
         Self {
+            first: crossbeam_channel::bounded(FIRST_QUEUE),
             asks: crossbeam_channel::bounded(QUEUE),
             done: crossbeam_channel::unbounded(),
             jobs: crossbeam_channel::unbounded(),
-            reads: crossbeam_channel::bounded(READ_QUEUE),
         }
     }
 }
 
-/// The threads that neither decide nor sign.
-fn start_beside(reads: Reads, queues: &Queues) -> Result<(), JournalError> {
-    let reads = Arc::new(reads);
-    reads::start(&reads, &reads.dir, &queues.reads.1)?;
-    start_checkpointer(&reads.dir)?;
-    scrub::start(&reads.dir, queues.done.0.clone())
+/// The threads that neither answer, decide nor sign.
+fn start_beside(dir: &Path, queues: &Queues) -> Result<(), JournalError> {
+    start_checkpointer(dir)?;
+    scrub::start(dir, queues.done.0.clone())
 }
 
 /// The thread that moves the write-ahead log into the database, away from the path of a commit. It ends with the process.

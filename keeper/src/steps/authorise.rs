@@ -11,6 +11,11 @@ use crate::callers::Who;
 use crate::journal::{AgentRow, Granted, Reader};
 use crate::refusal::Refusal;
 
+/// One part in so many of a grant's budget is there, on top, for what only takes away: revoke, disable, delete, narrow.
+const RESERVE_SHARE: u32 = 4;
+/// Entries of that reserve at least, in an hour.
+const RESERVE_LEAST: u32 = 16;
+
 /// The caller may: under which grant, and which entry set it.
 #[derive(Clone, Debug)]
 pub(crate) struct Authorised {
@@ -45,6 +50,11 @@ impl Authorised {
         Reference { origin: origin.to_owned(), index: self.set_by }
     }
 
+    /// Entries that the grant allows in an hour.
+    pub(crate) fn budget_per_hour(&self) -> u32 {
+        self.budget_per_hour
+    }
+
     /// Refuses when `entries` more would exceed what the grant allows in this hour.
     ///
     /// # Errors
@@ -55,17 +65,27 @@ impl Authorised {
         now_ms: i64,
         entries: u32,
     ) -> Result<(), Refusal> {
+        self.within(self.budget_per_hour, reader, now_ms, entries)
+    }
+
+    /// The same for one entry that only takes away: it has a reserve, so that who has spent the budget can still stop a thief.
+    ///
+    /// # Errors
+    /// [`Reason::BudgetExhausted`], with the time until the next hour.
+    pub(crate) fn within_reserve(&self, reader: &Reader<'_>, now_ms: i64) -> Result<(), Refusal> {
+        let reserve = (self.budget_per_hour / RESERVE_SHARE).max(RESERVE_LEAST);
+        self.within(self.budget_per_hour.saturating_add(reserve), reader, now_ms, 1)
+    }
+
+    fn within(&self, allowed: u32, reader: &Reader<'_>, now_ms: i64, entries: u32) -> Result<(), Refusal> {
         let spent = reader.spent(&self.controller, &self.grant, now_ms.div_euclid(HOUR_MS))?;
-        if spent.saturating_add(entries) <= self.budget_per_hour {
+        if spent.saturating_add(entries) <= allowed {
             return Ok(());
         }
         let wait = u32::try_from(HOUR_MS - now_ms.rem_euclid(HOUR_MS)).unwrap_or(u32::MAX);
         Err(Refusal::new(
             Reason::BudgetExhausted,
-            format!(
-                "the budget of grant {} is spent: {spent} of {} entries in this hour",
-                self.grant, self.budget_per_hour
-            ),
+            format!("the budget of grant {} is spent: {spent} of {allowed} entries in this hour", self.grant),
         )
         .retry(wait))
     }

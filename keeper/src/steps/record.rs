@@ -1,7 +1,7 @@
 //! Step 7, record: one entry, durable before anything is signed (invariant I2).
 //!
-//! A crash before the commit leaves nothing. A crash after it leaves an entry without a certificate, which the next start signs or
-//! gives up: it counts as issued all the same.
+//! A crash before the commit leaves nothing. A crash after it leaves an entry without a certificate, which the next start abandons: it counts
+//! as issued all the same.
 
 use certs::compose::Tbs;
 use ledger::Hash;
@@ -20,6 +20,7 @@ pub(crate) struct Issuing {
     pub(crate) approval: Option<Reference>,
     pub(crate) csr_sha256: Vec<u8>,
     pub(crate) renews: Option<Reference>,
+    pub(crate) lifetime_secs: u32,
 }
 
 impl Issuing {
@@ -35,6 +36,7 @@ impl Issuing {
             approval: self.approval,
             csr_sha256: self.csr_sha256,
             renews: self.renews,
+            lifetime_seconds: self.lifetime_secs,
         }
     }
 }
@@ -48,8 +50,8 @@ pub(crate) struct Recorded {
 }
 
 impl Recorded {
-    /// Takes an entry's certificate for signing. Called after the commit of the batch that appended it, and by the start for what a crash
-    /// left: recovery and the normal path are one.
+    /// Takes an entry's certificate for signing. Called after the commit of the batch that appended it, with what that batch appended, and by
+    /// nobody else: what is read from the journal is never signed.
     pub(crate) fn after_commit(appended: Appended, issuance: Issuance) -> Self {
         Self { index: appended.index, leaf: appended.leaf, tbs: Tbs::from_recorded(issuance.tbs) }
     }

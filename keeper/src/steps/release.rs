@@ -1,7 +1,7 @@
 //! Step 10, store and release: the signature is written and the certificate handed out.
 //!
-//! The signature is with the kernel before the answer leaves: it survives `kill -9`. Its fsync is not waited for: after a loss of power
-//! the same bytes are signed again, and that is counted.
+//! The signature is on the disk before the answer leaves. So a certificate without a signature was released to nobody, and a start may say so
+//! of it.
 
 use ledger::Hash;
 use proto::v1;

@@ -14,12 +14,12 @@ pub struct Entry {
     /// On whose word it was recorded.
     #[prost(message, optional, tag = "4")]
     pub actor: ::core::option::Option<Actor>,
-    /// The caller's idempotency key (AIP-155), or empty.
+    /// The caller's idempotency key (AIP-155); empty where no caller asked.
     #[prost(string, tag = "5")]
     pub request_id: ::prost::alloc::string::String,
-    /// SHA-256 over the parsed fields of the request, 32 bytes; empty where there was no request_id.
+    /// SHA-256 over what makes two tries of a request the same, 32 bytes; empty where there is no request_id.
     #[prost(bytes = "vec", tag = "6")]
-    pub body_sha256: ::prost::alloc::vec::Vec<u8>,
+    pub fields_sha256: ::prost::alloc::vec::Vec<u8>,
     /// What happened.
     #[prost(
         oneof = "entry::Kind",
@@ -86,6 +86,35 @@ pub struct Actor {
     /// The entry that issued that certificate.
     #[prost(message, optional, tag = "4")]
     pub certificate: ::core::option::Option<Reference>,
+    /// The caller's signature over the request that caused the entry. Present exactly where the kind is ACTOR_KIND_CALLER.
+    #[prost(message, optional, tag = "5")]
+    pub signature: ::core::option::Option<RequestSignature>,
+}
+/// A caller's signature over a request, as it came. rootcellar.v1.RequestSignature says what is signed: everything that it takes to verify
+/// it is here, in the log's origin, and in the certificate that the actor presented.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RequestSignature {
+    /// The gRPC method ("/rootcellar.v1.IssuanceService/IssueCertificate").
+    #[prost(string, tag = "1")]
+    pub method: ::prost::alloc::string::String,
+    /// SHA-256 of the request's body, 32 bytes. The body lies beside the first entry that it led to.
+    #[prost(bytes = "vec", tag = "2")]
+    pub request_sha256: ::prost::alloc::vec::Vec<u8>,
+    /// When it was signed, in milliseconds since 1970-01-01T00:00:00Z.
+    #[prost(int64, tag = "3")]
+    pub time_unix_ms: i64,
+    /// Requests signed together, 1 to 256.
+    #[prost(uint32, tag = "4")]
+    pub size: u32,
+    /// Index of this one among them, from 0.
+    #[prost(uint32, tag = "5")]
+    pub index: u32,
+    /// Inclusion proof of this one, 32 bytes each.
+    #[prost(bytes = "vec", repeated, tag = "6")]
+    pub path: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// The signature by the key of the presented certificate.
+    #[prost(bytes = "vec", tag = "7")]
+    pub signature: ::prost::alloc::vec::Vec<u8>,
 }
 /// Another entry.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -168,6 +197,10 @@ pub struct Issuance {
     /// The certificate that this one renews, where it does.
     #[prost(message, optional, tag = "9")]
     pub renews: ::core::option::Option<Reference>,
+    /// Lifetime that was authorised, in seconds; the certificate's own is shortened at random by up to a tenth. An agent's renewals are
+    /// authorised at most that of the certificate with which a controller began the line.
+    #[prost(uint32, tag = "10")]
+    pub lifetime_seconds: u32,
 }
 /// An agent created, changed or deleted.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -407,7 +440,7 @@ pub struct Revocation {
     /// Why.
     #[prost(enumeration = "RevocationReason", tag = "4")]
     pub reason: i32,
-    /// How many certificates it covers, at least 1.
+    /// How many certificates it covers. 0 where a controller asked and nothing was left.
     #[prost(uint64, tag = "5")]
     pub revoked: u64,
     /// Name of the grant that it draws on; empty where officers revoked.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use client::Client;
-use proto::v1::{Agent, Certificate, IssueCertificateRequest};
+use proto::v1::{Agent, Certificate, IssueCertificateBody};
 use rcgen::{CertificateParams, KeyPair};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -89,13 +89,13 @@ async fn call(credentials: Credentials, number: usize, shared: Arc<Shared>) {
             return;
         }
         let request_id = format!("{number}-{count}");
-        let request = IssueCertificateRequest {
+        let request = IssueCertificateBody {
             agent: format!("agents/torture/{number}"),
             csr: csr.clone(),
             description: Some(Agent::default()),
             allow_missing: true,
             request_id: request_id.clone(),
-            ..IssueCertificateRequest::default()
+            ..IssueCertificateBody::default()
         };
         let certificate = granted(&credentials, &mut client, request).await;
         let given = Acknowledged { request_id, certificate };
@@ -109,7 +109,7 @@ async fn call(credentials: Credentials, number: usize, shared: Arc<Shared>) {
 async fn granted(
     credentials: &Credentials,
     client: &mut Option<Client>,
-    request: IssueCertificateRequest,
+    request: IssueCertificateBody,
 ) -> Certificate {
     loop {
         if client.is_none() {

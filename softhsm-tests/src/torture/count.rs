@@ -20,7 +20,8 @@ struct Ledger {
     abandoned: HashSet<u64>,
     /// SHA-256 of everything that may be signed.
     digests: HashSet<Vec<u8>>,
-    requests: HashMap<String, usize>,
+    /// The entries of each request. All but one must have been given up: a request whose certificate was is carried out anew.
+    requests: HashMap<String, Vec<u64>>,
 }
 
 struct Recorded {
@@ -68,7 +69,7 @@ impl Ledger {
             Some(Kind::Issuance(issuance)) => {
                 self.digests.insert(Sha256::digest(&issuance.tbs).to_vec());
                 if !entry.request_id.is_empty() {
-                    *self.requests.entry(entry.request_id).or_default() += 1;
+                    self.requests.entry(entry.request_id).or_default().push(listed.index);
                 }
                 let leaf = ledger::leaf_hash(&listed.entry).as_bytes().to_vec();
                 self.issuances.insert(listed.index, Recorded { issuance, leaf, signature: listed.signature });
@@ -107,9 +108,14 @@ impl Ledger {
             serials_twice: self.issuances.len() - serials.len(),
             lost: acknowledged.iter().filter(|given| !self.holds(given)).count(),
             unfinished: self.issuances.iter().filter(|recorded| !finished(recorded)).count(),
-            made_twice: self.requests.values().filter(|count| **count > 1).count(),
+            made_twice: self.requests.values().filter(|entries| self.kept(entries) > 1).count(),
             ..Tally::default()
         }
+    }
+
+    /// How many of these were not given up.
+    fn kept(&self, entries: &[u64]) -> usize {
+        entries.iter().filter(|index| !self.abandoned.contains(index)).count()
     }
 
     /// Whether the ledger holds the certificate as the caller has it: the entry of its receipt, the very bytes, the very signature.

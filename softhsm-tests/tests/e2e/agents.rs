@@ -1,8 +1,8 @@
 //! Agents: what is there, what differs, what was changed meanwhile.
 
 use proto::v1::{
-    Agent, CreateAgentRequest, DeleteAgentRequest, GetAgentRequest, IssueCertificateRequest,
-    ListAgentsRequest, UpdateAgentRequest,
+    Agent, CreateAgentBody, DeleteAgentBody, GetAgentRequest, IssueCertificateBody, ListAgentsRequest,
+    UpdateAgentBody,
 };
 use tonic::Code;
 
@@ -12,16 +12,16 @@ fn named(id: &str) -> Agent {
     Agent { name: format!("agents/{id}"), roles: vec!["logger".into()], ..Agent::default() }
 }
 
-fn create(id: &str) -> CreateAgentRequest {
-    CreateAgentRequest { agent: Some(named(id)), ..CreateAgentRequest::default() }
+fn create(id: &str) -> CreateAgentBody {
+    CreateAgentBody { agent: Some(named(id)), ..CreateAgentBody::default() }
 }
 
-fn update(agent: Agent) -> UpdateAgentRequest {
-    UpdateAgentRequest { agent: Some(agent), ..UpdateAgentRequest::default() }
+fn update(agent: Agent) -> UpdateAgentBody {
+    UpdateAgentBody { agent: Some(agent), ..UpdateAgentBody::default() }
 }
 
-fn undescribed(id: &str) -> IssueCertificateRequest {
-    IssueCertificateRequest { description: None, allow_missing: false, ..request(id, csr()) }
+fn undescribed(id: &str) -> IssueCertificateBody {
+    IssueCertificateBody { description: None, allow_missing: false, ..request(id, csr()) }
 }
 
 #[tokio::test]
@@ -49,7 +49,7 @@ async fn states() {
     refused(ask(&client, undescribed("build/absent")).await, Code::NotFound, "NOT_FOUND");
     refused(agents.get_agent(GetAgentRequest { name: absent.clone() }).await, Code::NotFound, "NOT_FOUND");
     refused(agents.update_agent(update(named("build/absent"))).await, Code::NotFound, "NOT_FOUND");
-    let delete = DeleteAgentRequest { name: absent, ..DeleteAgentRequest::default() };
+    let delete = DeleteAgentBody { name: absent, ..DeleteAgentBody::default() };
     refused(agents.delete_agent(delete).await, Code::NotFound, "NOT_FOUND");
     still_issues(&client).await;
 }
@@ -57,16 +57,16 @@ async fn states() {
 #[tokio::test]
 async fn etag() {
     let (_house, client) = House::with_build().await;
-    let mut agents = client.agents();
+    let agents = client.agents();
     let read = inner(agents.create_agent(create("build/a")).await).agent.unwrap();
     let changed = Agent { roles: vec!["scanner".into()], ..read.clone() };
     let newer = inner(agents.update_agent(update(changed.clone())).await).agent.unwrap();
     assert_ne!(newer.etag, read.etag);
     refused(agents.update_agent(update(changed)).await, Code::Aborted, "ETAG_MISMATCH");
-    let delete = |etag: &str| DeleteAgentRequest {
+    let delete = |etag: &str| DeleteAgentBody {
         name: read.name.clone(),
         etag: etag.into(),
-        ..DeleteAgentRequest::default()
+        ..DeleteAgentBody::default()
     };
     refused(agents.delete_agent(delete(&read.etag)).await, Code::Aborted, "ETAG_MISMATCH");
     inner(agents.delete_agent(delete(&newer.etag)).await);

@@ -4,13 +4,19 @@ use std::collections::HashMap;
 
 use client::Client;
 use proto::v1::batch_issue_certificates_response::Result as Outcome;
-use proto::v1::{BatchIssueCertificatesRequest, Certificate, ItemError};
+use proto::v1::{BatchIssueCertificatesRequest, Certificate, IssueCertificateBody, ItemError};
 use tokio_stream::iter;
 use tonic::Code;
 
 use crate::support::{House, csr, inner, refused, request, still_issues};
 
 type Item = BatchIssueCertificatesRequest;
+
+/// An item, signed.
+async fn signed(client: &Client, item: u64, body: IssueCertificateBody) -> Item {
+    let (request, _under_way) = client.issuance().sign(body).await.expect("a signature");
+    Item { item, request: Some(request), timeout: None }
+}
 
 /// What came of each item, by its id. Each is answered once.
 async fn batch(client: &Client, items: Vec<Item>) -> HashMap<u64, Result<Certificate, ItemError>> {
@@ -31,19 +37,22 @@ async fn good_and_bad_items() {
     const ITEMS: u64 = 400;
     let (house, client) = House::with_build().await;
     let before = house.entries().await.len();
-    let made = |item: u64| {
+    let mut items = Vec::new();
+    for item in 0..ITEMS {
         let mut request = request(&format!("build/{item}"), csr());
         request.request_id = format!("item-{item}");
         match item % 8 {
             0 => request.csr.push(0),
             1 => request.agent = "agents/officer/a".into(),
             2 => request.agent = "agents/elsewhere/a".into(),
-            3 => return Item { item, ..Item::default() },
+            3 => {
+                items.push(Item { item, ..Item::default() });
+                continue;
+            }
             _ => {}
         }
-        Item { item, request: Some(request), timeout: None }
-    };
-    let items: Vec<Item> = (0..ITEMS).map(made).collect();
+        items.push(signed(&client, item, request).await);
+    }
     let outcomes = batch(&client, items.clone()).await;
     assert_eq!(outcomes.len() as u64, ITEMS);
     for (item, outcome) in &outcomes {

@@ -3,8 +3,8 @@
 use std::process::{Command, Stdio};
 
 use proto::v1::{
-    Agent, DeleteAgentRequest, GetAgentRequest, GetStatusRequest, GetTrustBundleRequest, ListAgentsRequest,
-    RenewCertificateRequest, UpdateAgentRequest,
+    Agent, DeleteAgentBody, GetAgentRequest, GetStatusRequest, GetTrustBundleRequest, ListAgentsRequest,
+    RenewCertificateBody, UpdateAgentBody,
 };
 use rootcellar_softhsm_tests::Cell;
 use tonic::Code;
@@ -17,13 +17,16 @@ async fn kinds() {
     let (house, client) = House::with_build().await;
     let holder = Holder::ask(&client, "build/a", |_| {}).await;
     let agent = holder.client(&house).await;
-    for caller in [&agent, &house.local().await] {
+    // Who reaches the local socket with a controller's key is no controller there.
+    let own = house.credentials();
+    let local = house.local().await.signing(house.signer(&own.read("chain.pem"), &own.read("key.pem")));
+    for caller in [&agent, &local] {
         refused(ask(caller, request("build/b", csr())).await, Code::PermissionDenied, "CALLER_NOT_ALLOWED");
     }
     let listed = agent.agents().list_agents(ListAgentsRequest::default()).await;
     refused(listed, Code::PermissionDenied, "CALLER_NOT_ALLOWED");
-    let renewal = RenewCertificateRequest { csr: csr(), ..RenewCertificateRequest::default() };
-    let renewed = house.local().await.issuance().renew_certificate(renewal).await;
+    let renewal = RenewCertificateBody { csr: csr(), ..RenewCertificateBody::default() };
+    let renewed = local.issuance().renew_certificate(renewal).await;
     refused(renewed, Code::PermissionDenied, "CALLER_NOT_ALLOWED");
     let status = client.admin().get_status(GetStatusRequest {}).await;
     refused(status, Code::PermissionDenied, "CALLER_NOT_ALLOWED");
@@ -92,7 +95,7 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
 async fn expired() {
     let (house, client) = House::with_build().await;
     let short = |seconds| {
-        move |request: &mut proto::v1::IssueCertificateRequest| {
+        move |request: &mut proto::v1::IssueCertificateBody| {
             request.lifetime = Some(prost_types::Duration { seconds, nanos: 0 });
         }
     };
@@ -118,14 +121,14 @@ async fn removed() {
     let deleted = holder.client(&house).await;
     let change = Agent { name: "agents/build/disabled".into(), disabled: true, ..Agent::default() };
     let update_mask = Some(prost_types::FieldMask { paths: vec!["disabled".into()] });
-    let update = UpdateAgentRequest { agent: Some(change), update_mask, ..UpdateAgentRequest::default() };
-    let delete = DeleteAgentRequest { name: "agents/build/deleted".into(), ..DeleteAgentRequest::default() };
+    let update = UpdateAgentBody { agent: Some(change), update_mask, ..UpdateAgentBody::default() };
+    let delete = DeleteAgentBody { name: "agents/build/deleted".into(), ..DeleteAgentBody::default() };
     client.agents().update_agent(update).await.unwrap();
     client.agents().delete_agent(delete).await.unwrap();
     for (id, agent) in [("build/disabled", disabled), ("build/deleted", deleted)] {
         let myself = agent.agents().get_agent(GetAgentRequest { name: format!("agents/{id}") }).await;
         refused(myself, Code::Unauthenticated, "CALLER_REMOVED");
-        let renewal = RenewCertificateRequest { csr: csr(), ..RenewCertificateRequest::default() };
+        let renewal = RenewCertificateBody { csr: csr(), ..RenewCertificateBody::default() };
         let renewed = agent.issuance().renew_certificate(renewal).await;
         refused(renewed, Code::Unauthenticated, "CALLER_REMOVED");
     }

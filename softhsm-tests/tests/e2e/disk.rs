@@ -8,7 +8,9 @@ use rcgen::KeyPair;
 use rootcellar_softhsm_tests::Cell;
 use tonic::Code;
 
-use crate::support::{BINARY, House, ask, csr_of, eventually, issue, refused, request, still_issues};
+use crate::support::{
+    BINARY, House, abandoned, ask, csr_of, eventually, issue, issued, refused, request, still_issues,
+};
 
 /// A founded cell whose processes have the library before libc, and the file with its orders.
 fn cell() -> (Cell, PathBuf) {
@@ -45,7 +47,10 @@ async fn ends_and_comes_back(fault: &str) {
     fs::remove_file(&order).unwrap();
     let certificate = eventually("it is granted", async || ask(&client, named()).await.ok()).await;
     assert_eq!(ask(&client, named()).await.unwrap(), certificate);
-    assert_eq!(house.entries().await.len() - before, 3, "one manifest, one agent, one certificate");
+    let made = house.entries().await.split_off(before);
+    let made = [issued(&made), abandoned(&made), made.len()];
+    // Where the entry of a certificate was written and its signature was not, the next keeper abandons it.
+    assert!([[1, 0, 3], [2, 1, 5]].contains(&made), "{made:?}: one manifest, one agent, one certificate");
     house.cell.run(&["ledger", "verify"]).ok();
 }
 

@@ -114,12 +114,9 @@ async fn more_agents_than_the_token_supports() {
     let (house, faults) = House::with_faults();
     let client = house.controller("brief", "agents=brief/*;ttl=60s;budget=100000").client().await;
     for batch in 0..6 {
-        let requests = (0..100).map(|n| proto::v1::CreateAgentRequest {
-            agent: Some(proto::v1::Agent { name: format!("agents/brief/{batch}-{n}"), ..Default::default() }),
-            ..Default::default()
-        });
-        let batch =
-            proto::v1::BatchCreateAgentsRequest { requests: requests.collect(), ..Default::default() };
+        let agents = (0..100)
+            .map(|n| proto::v1::Agent { name: format!("agents/brief/{batch}-{n}"), ..Default::default() });
+        let batch = proto::v1::BatchCreateAgentsBody { agents: agents.collect(), ..Default::default() };
         client.agents().batch_create_agents(batch).await.expect("agents");
     }
     faults.set("lasts=200");

@@ -3,9 +3,8 @@
 use cell::Act;
 use client::Client;
 use proto::v1::{
-    Agent, CreateAgentRequest, DeleteAgentRequest, GetStatusRequest, GetStatusResponse,
-    RenewCertificateRequest, RevokeCertificateRequest, UpdateAgentRequest,
-    revoke_certificate_request::Target,
+    Agent, CreateAgentBody, DeleteAgentBody, GetStatusRequest, GetStatusResponse, RenewCertificateBody,
+    RevokeCertificateBody, UpdateAgentBody, revoke_certificate_body::Target,
 };
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -14,12 +13,12 @@ use crate::officer::{Officer, submit};
 use crate::support::{Holder, House, ask, csr, inner, refused, request, still_issues};
 
 async fn renew(agent: &Client) -> Result<(), Status> {
-    let renewal = RenewCertificateRequest { csr: csr(), ..RenewCertificateRequest::default() };
+    let renewal = RenewCertificateBody { csr: csr(), ..RenewCertificateBody::default() };
     agent.issuance().renew_certificate(renewal).await.map(drop)
 }
 
 async fn update(client: &Client, agent: Agent) -> Result<(), Status> {
-    let update = UpdateAgentRequest { agent: Some(agent), ..UpdateAgentRequest::default() };
+    let update = UpdateAgentBody { agent: Some(agent), ..UpdateAgentBody::default() };
     client.agents().update_agent(update).await.map(drop)
 }
 
@@ -50,8 +49,7 @@ async fn nothing_new_in_a_frozen_cell() {
     for id in ["build/new", "build/a"] {
         refused(ask(&client, request(id, csr())).await, Code::FailedPrecondition, "FROZEN");
     }
-    let create =
-        CreateAgentRequest { agent: Some(agent("build/new", &["logger"])), request_id: String::new() };
+    let create = CreateAgentBody { agent: Some(agent("build/new", &["logger"])), request_id: String::new() };
     refused(client.agents().create_agent(create).await, Code::FailedPrecondition, "FROZEN");
     refused(
         update(&client, agent("build/a", &["logger", "scanner"])).await,
@@ -79,13 +77,13 @@ async fn nothing_new_in_a_frozen_cell() {
     again.request_id = "before".into();
     assert_eq!(ask(&client, again).await.expect("the same request again"), kept.certificate);
     update(&client, agent("build/a", &[])).await.expect("fewer roles");
-    let revoke = RevokeCertificateRequest {
+    let revoke = RevokeCertificateBody {
         target: Some(Target::Agent("agents/build/b".into())),
         reason: 1,
         request_id: String::new(),
     };
     assert_eq!(inner(client.issuance().revoke_certificate(revoke).await).revoked, 1);
-    let delete = DeleteAgentRequest { name: "agents/build/b".into(), ..DeleteAgentRequest::default() };
+    let delete = DeleteAgentBody { name: "agents/build/b".into(), ..DeleteAgentBody::default() };
     client.agents().delete_agent(delete).await.expect("an agent goes");
     house.cell.run(&["grant", "remove", "build", "default"]).ok();
 

@@ -1,12 +1,12 @@
 //! What a controller may ask for, and how much.
 
-use proto::v1::{Agent, CreateAgentRequest, DeleteAgentRequest, IssueCertificateRequest, UpdateAgentRequest};
+use proto::v1::{Agent, CreateAgentBody, DeleteAgentBody, IssueCertificateBody, UpdateAgentBody};
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
 use crate::support::{House, ask, csr, issue, refused, request, still_issues};
 
-fn described(id: &str, agent: Agent, seconds: i64) -> IssueCertificateRequest {
+fn described(id: &str, agent: Agent, seconds: i64) -> IssueCertificateBody {
     let mut request = request(id, csr());
     request.description = Some(agent);
     request.lifetime = Some(prost_types::Duration { seconds, nanos: 0 });
@@ -35,7 +35,7 @@ async fn outside_the_grant() {
     issue(&client, "build/a").await;
     // What the grant does not cover cannot be reached through an update either.
     let agent = Some(Agent { name: "agents/build/a".into(), roles: words("admin"), ..none() });
-    let update = UpdateAgentRequest { agent, ..UpdateAgentRequest::default() };
+    let update = UpdateAgentBody { agent, ..UpdateAgentBody::default() };
     let updated = client.agents().update_agent(update).await;
     refused(updated, Code::PermissionDenied, "GRANT_DOES_NOT_COVER");
     // A grant that is narrowed holds for agents that exist, from the next request on.
@@ -54,9 +54,9 @@ async fn another_controllers_agent() {
     refused(not_owner, Code::PermissionDenied, "NOT_OWNER");
     let name = "agents/build/a".to_owned();
     let agent = Some(Agent { name: name.clone(), ..Agent::default() });
-    let update = UpdateAgentRequest { agent, ..UpdateAgentRequest::default() };
+    let update = UpdateAgentBody { agent, ..UpdateAgentBody::default() };
     refused(other.agents().update_agent(update).await, Code::PermissionDenied, "NOT_OWNER");
-    let delete = DeleteAgentRequest { name, ..DeleteAgentRequest::default() };
+    let delete = DeleteAgentBody { name, ..DeleteAgentBody::default() };
     refused(other.agents().delete_agent(delete).await, Code::PermissionDenied, "NOT_OWNER");
     issue(&other, "build/b").await;
     still_issues(&client).await;
@@ -73,7 +73,7 @@ async fn budget() {
     let wait = status.get_details_retry_info().and_then(|info| info.retry_delay).expect("the time to wait");
     assert!(wait.as_secs() <= 3600, "{wait:?}");
     let agent = Some(Agent { name: "agents/build/b".into(), ..Agent::default() });
-    let create = CreateAgentRequest { agent, ..CreateAgentRequest::default() };
+    let create = CreateAgentBody { agent, ..CreateAgentBody::default() };
     let created = client.agents().create_agent(create).await;
     refused(created, Code::ResourceExhausted, "BUDGET_EXHAUSTED");
     // The hour after, there is a new one.

@@ -1,6 +1,6 @@
 //! The same request many times is one request.
 
-use proto::v1::{Agent, CreateAgentRequest};
+use proto::v1::{Agent, CreateAgentBody};
 use rcgen::KeyPair;
 use tokio::task::JoinSet;
 use tonic::Code;
@@ -54,7 +54,7 @@ async fn outlives_a_restart_and_is_each_callers_own() {
 #[tokio::test]
 async fn agents_too() {
     let (house, client) = House::with_build().await;
-    let create = |role: &str| CreateAgentRequest {
+    let create = |role: &str| CreateAgentBody {
         agent: Some(Agent { name: "agents/build/a".into(), roles: vec![role.into()], ..Agent::default() }),
         request_id: "once".into(),
     };

@@ -6,7 +6,7 @@ use proto::v1::GetCrlRequest;
 use rcgen::KeyPair;
 use tonic::Code;
 
-use crate::support::{House, ask, csr_of, eventually, inner, issue, refused, request, still_issues};
+use crate::support::{House, ask, csr, csr_of, eventually, inner, issue, refused, request, still_issues};
 
 /// Copies the journal to a file of this name below the cell's directory.
 fn backup(house: &House, name: &str) -> String {
@@ -61,6 +61,11 @@ async fn went_back_and_a_new_epoch() {
     let opened = house.cell.run(&["ledger", "open-epoch", "--output", "json"]).json();
     assert_eq!(opened["log"], "cell.internal/log/2");
     let house = House::of(house.cell);
+    // Who knows the bundle of before signs for the log of before, and is told so.
+    let stale = house.credentials().client().await;
+    refused(ask(&stale, request("build/a", csr())).await, Code::Unauthenticated, "SIGNATURE_INVALID");
+    house.cell.run(&["issue", "build/a", "--controller", "build", "--out", "a"]).ok();
+    house.cell.run(&["ledger", "verify", "--proof", "a.proof", "--certificate", "a.chain.pem"]).ok();
     let client = house.credentials().client().await;
     still_issues(&client).await;
     let verified = house.cell.run(&["ledger", "verify", "--output", "json"]).json();
@@ -78,9 +83,6 @@ async fn went_back_and_a_new_epoch() {
     // Something must be revoked before a list is due.
     house.cell.run(&["cert", "revoke", "--agent", "build/kept", "--reason", "superseded"]).ok();
     assert!(crl.await.number > number + 1);
-    // The credentials of a controller pin the bundle of before; the officer's is the new one.
-    house.cell.run(&["issue", "build/a", "--controller", "build", "--out", "a"]).ok();
-    house.cell.run(&["ledger", "verify", "--proof", "a.proof", "--certificate", "a.chain.pem"]).ok();
     let mut house = house;
     assert_eq!(house.stop().await, 0);
     let rebuilt = house.cell.run(&["ledger", "rebuild"]).ok();
@@ -98,6 +100,7 @@ async fn went_back_and_a_new_epoch() {
         aside.filter(|file| file.as_ref().unwrap().file_name().to_string_lossy().contains("replaced"));
     assert_eq!(aside.count(), 2, "one for each restore");
     let house = House::of(house.cell);
+    house.cell.run(&["issue", "build/b", "--controller", "build"]).ok();
     still_issues(&house.credentials().client().await).await;
     house.cell.run(&["ledger", "verify"]).ok();
 }
@@ -153,7 +156,7 @@ async fn damaged_page() {
     refused(client.issuance().get_certificate(get).await, Code::Internal, "INTERNAL");
     // And without one, by whoever looks in the background: then nothing more is recorded.
     eventually("it is found", async || house.serving.log().contains("journal-damaged").then_some(())).await;
-    refused(ask(&client, request("build/c", crate::support::csr())).await, Code::Internal, "INTERNAL");
+    refused(ask(&client, request("build/c", csr())).await, Code::Internal, "INTERNAL");
     assert!(house.cell.run(&["status"]).fails(75).contains("damaged"));
 }
 

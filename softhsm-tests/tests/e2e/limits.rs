@@ -82,7 +82,7 @@ async fn queue_full() {
 #[tokio::test(flavor = "multi_thread")]
 async fn queue_of_the_keeper_full() {
     const READS: usize = 3000;
-    let house = limited("request-timeout = \"40s\"");
+    let house = limited("request-timeout = \"40s\"\nin-flight-per-caller = 4096");
     let mut clients = vec![house.build().await];
     issue(&clients[0], "build/a").await;
     while clients.len() < READS.div_ceil(200) {

@@ -74,8 +74,8 @@ async fn every_metric_is_documented_and_every_row_is_served() {
     ask(&client, request("build/a", csr_of(&key))).await.unwrap();
     // A cloned machine is an alarm.
     refused(ask(&client, request("build/c", csr_of(&key))).await, Code::FailedPrecondition, "KEY_IN_USE");
-    let item =
-        BatchIssueCertificatesRequest { request: Some(request("build/b", csr())), ..Default::default() };
+    let (request, _under_way) = client.issuance().sign(request("build/b", csr())).await.unwrap();
+    let item = BatchIssueCertificatesRequest { request: Some(request), ..Default::default() };
     let mut answers = inner(client.issuance().batch_issue_certificates(tokio_stream::iter([item])).await);
     assert!(answers.message().await.unwrap().is_some());
     let _watching = inner(client.trust().watch_trust_bundle(WatchTrustBundleRequest {}).await);

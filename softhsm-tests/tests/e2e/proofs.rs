@@ -12,7 +12,7 @@ use ledger::tree::verify_consistency;
 use ledger::{Hash, leaf_hash};
 use proto::v1::{
     Agent, GetCheckpointRequest, GetConsistencyProofRequest, GetInclusionProofRequest,
-    ListCertificatesRequest, ListEntriesRequest, RenewCertificateRequest, UpdateAgentRequest,
+    ListCertificatesRequest, ListEntriesRequest, RenewCertificateBody, UpdateAgentBody,
 };
 use tonic::Code;
 
@@ -58,10 +58,10 @@ async fn every_entry_is_in_the_tree() {
 async fn the_whole_ledger_verifies_and_rebuilds() {
     let (mut house, client) = House::with_build().await;
     let agent = Holder::ask(&client, "build/a", |_| {}).await.client(&house).await;
-    let renewal = RenewCertificateRequest { csr: csr(), ..RenewCertificateRequest::default() };
+    let renewal = RenewCertificateBody { csr: csr(), ..RenewCertificateBody::default() };
     inner(agent.issuance().renew_certificate(renewal).await);
     let change = Agent { name: "agents/build/a".into(), disabled: true, ..Agent::default() };
-    let update = UpdateAgentRequest { agent: Some(change), ..UpdateAgentRequest::default() };
+    let update = UpdateAgentBody { agent: Some(change), ..UpdateAgentBody::default() };
     inner(client.agents().update_agent(update).await);
     house.controller("other", "agents=other/*;roles=logger");
     house.cell.run(&["grant", "set", "other", "name=more;agents=more/*"]).ok();

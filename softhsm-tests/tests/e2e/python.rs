@@ -1,10 +1,12 @@
 //! A program in another language, from the contract alone.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use rootcellar_softhsm_tests::judges::{openssl, openssl_csr, openssl_text};
+use rootcellar_softhsm_tests::newest_log;
 
 use crate::support::{GRANT, House};
 
@@ -12,7 +14,7 @@ use crate::support::{GRANT, House};
 const PYTHON: &str = "/usr/bin/python3";
 
 /// Runs it and returns what it printed.
-fn python(dir: &Path, arguments: &[&str]) -> String {
+fn python(dir: &Path, arguments: &[impl AsRef<OsStr>]) -> String {
     let output =
         Command::new(PYTHON).args(arguments).current_dir(dir).env("PYTHONPATH", dir.join("stubs")).output();
     let output = output.expect("python runs");
@@ -39,9 +41,11 @@ async fn a_program_from_the_contract_alone() {
     openssl_csr(&dir, "agent", &["ec", "-pkeyopt", "ec_paramgen_curve:P-256"], &[]);
     let program = here.join("tests/python/agent.py").display().to_string();
     let server = format!("localhost:{}", house.serving.port);
+    let log = newest_log(&credentials.read("bundle.note"));
     let credentials = credentials.dir().display().to_string();
-    let said =
-        python(&dir, &[&program, &server, &credentials, "agents/build/python-1", "agent.csr", "chain.pem"]);
+    let arguments =
+        [&program, &server, &credentials, &log, "agents/build/python-1", "agent.csr", "chain.pem"];
+    let said = python(&dir, &arguments);
     assert_eq!(said, "spiffe://cell.internal/agent/build/python-1");
 
     fs::write(dir.join("anchors.pem"), house.anchors()).unwrap();

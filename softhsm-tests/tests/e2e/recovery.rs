@@ -2,12 +2,16 @@
 
 use std::fs;
 
+use ledger::entry::entry::Kind;
 use rcgen::KeyPair;
 use rootcellar_softhsm_tests::{Serving, Signal};
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use crate::support::{House, ask, csr_of, eventually, issue, lives, refused, request, still_issues};
+use crate::support::{
+    House, abandoned, ask, csr_of, eventually, issuance_of, issue, issued, lives, refused, request,
+    still_issues,
+};
 
 #[tokio::test]
 async fn keeper_killed() {
@@ -31,7 +35,19 @@ async fn keeper_killed() {
     faults.set("");
     let certificate = eventually("it is granted", async || ask(&client, named.clone()).await.ok()).await;
     assert_eq!(ask(&client, named).await.unwrap(), certificate, "and stays the same");
-    assert_eq!(house.entries().await.len() - before, 3, "one agent, one certificate, one manifest");
+    let made = house.entries().await.split_off(before);
+    assert_eq!(
+        [issued(&made), abandoned(&made), made.len()],
+        [2, 1, 5],
+        "an agent and a manifest beside them"
+    );
+    let reasons = made.iter().filter_map(|entry| match ledger::entry::decode(&entry.entry).unwrap().kind {
+        Some(Kind::Abandonment(abandonment)) => Some(abandonment.reason),
+        _ => None,
+    });
+    assert_eq!(reasons.collect::<Vec<_>>(), ["RESTARTED"]);
+    let signed = made.iter().filter(|entry| issuance_of(entry).is_some() && !entry.signature.is_empty());
+    assert_eq!(signed.count(), 1, "the one that was abandoned is signed by nobody");
     assert_ne!(house.serving.child("keeper"), keeper);
     house.cell.run(&["ledger", "verify"]).ok();
     still_issues(&client).await;

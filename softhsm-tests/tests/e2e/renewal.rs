@@ -1,6 +1,6 @@
 //! Lines of certificates: only the newest renews, and a controller's line ends.
 
-use proto::v1::{Agent, GetControllerRequest, RenewCertificateRequest, UpdateAgentRequest};
+use proto::v1::{Agent, GetControllerRequest, RenewCertificateBody, UpdateAgentBody};
 use rcgen::KeyPair;
 use rootcellar_softhsm_tests::Cell;
 use rootcellar_softhsm_tests::judges::openssl_text;
@@ -15,8 +15,8 @@ use crate::wire;
 const HOUR_SECS: i64 = 3600;
 const DAY_SECS: i64 = 24 * HOUR_SECS;
 
-fn renewal(csr: Vec<u8>) -> RenewCertificateRequest {
-    RenewCertificateRequest { csr, ..RenewCertificateRequest::default() }
+fn renewal(csr: Vec<u8>) -> RenewCertificateBody {
+    RenewCertificateBody { csr, ..RenewCertificateBody::default() }
 }
 
 #[tokio::test]
@@ -28,7 +28,7 @@ async fn agent_renews_as_it_is_now() {
         dns_names: vec!["a.mesh.internal".into()],
         ..Agent::default()
     };
-    let update = UpdateAgentRequest { agent: Some(change), ..UpdateAgentRequest::default() };
+    let update = UpdateAgentBody { agent: Some(change), ..UpdateAgentBody::default() };
     client.agents().update_agent(update).await.unwrap();
     let next = inner(agent.issuance().renew_certificate(renewal(csr())).await).certificate.unwrap();
     let text = openssl_text(&house.scratch(), &next.chain[0]);
@@ -43,7 +43,7 @@ async fn older_certificate() {
     let (house, client) = House::with_build().await;
     let old = Holder::ask(&client, "build/a", |_| {}).await.client(&house).await;
     let (key, request_id) = (KeyPair::generate().unwrap(), "renew".to_owned());
-    let first = RenewCertificateRequest { request_id, ..renewal(csr_of(&key)) };
+    let first = RenewCertificateBody { request_id, ..renewal(csr_of(&key)) };
     let renewed = inner(old.issuance().renew_certificate(first.clone()).await);
     // A lost answer is asked for again with the old certificate: that is no theft.
     assert_eq!(inner(old.issuance().renew_certificate(first).await), renewed);
@@ -58,7 +58,6 @@ async fn older_certificate() {
 /// A controller, and the seconds that its cell is from the true time.
 struct Line {
     house: House,
-    anchors: String,
     chain: String,
     key: KeyPair,
     end_secs: i64,
@@ -75,10 +74,11 @@ impl Line {
             self.house.restart().await;
         }
         let (next, pem) = (KeyPair::generate().unwrap(), self.key.serialize_pem());
-        let credentials = [self.anchors.as_str(), &self.chain, &pem];
         let mut wire =
-            wire::connect(self.house.serving.port, credentials, moved_secs).await.expect("a connection");
-        let answer = wire.renew_certificate(renewal(csr_of(&next))).await?.into_inner();
+            wire::Caller::connect(&self.house, &self.chain, &pem, moved_secs).await.expect("a connection");
+        let renewal =
+            RenewCertificateBody { request_id: format!("left-{left_secs}"), ..renewal(csr_of(&next)) };
+        let answer = wire.renew(&renewal).await?.into_inner();
         self.chain = chain_pem(&answer.certificate.unwrap().chain);
         self.key = next;
         Ok(())
@@ -88,12 +88,12 @@ impl Line {
 #[tokio::test]
 async fn line_ended() {
     let (house, _client) = House::with_build().await;
-    let (anchors, credentials) = (house.anchors(), house.credentials());
+    let credentials = house.credentials();
     let get = GetControllerRequest { name: "controllers/build".into() };
     let controller = inner(house.local().await.admin().get_controller(get).await).controller.unwrap();
     let (chain, key) =
         (credentials.read("chain.pem"), KeyPair::from_pem(&credentials.read("key.pem")).unwrap());
-    let mut line = Line { house, anchors, chain, key, end_secs: controller.line_end.unwrap().seconds };
+    let mut line = Line { house, chain, key, end_secs: controller.line_end.unwrap().seconds };
     // A certificate lives at most a week, and never beyond the line: the steps become shorter towards its end, each within the tenth by
     // which the service may shorten a lifetime, and apart by the minute that a controller waits.
     let days = (1..=17).rev().map(|step| step * 5 * DAY_SECS);

@@ -2,8 +2,8 @@
 
 use ledger::entry::entry::Kind;
 use proto::v1::{
-    Agent, BatchCreateAgentsRequest, CreateAgentRequest, GetCertificateRequest, GetConsistencyProofRequest,
-    IssueCertificateRequest, ListAgentsRequest, ListCertificatesRequest, UpdateAgentRequest,
+    Agent, BatchCreateAgentsBody, CreateAgentBody, GetCertificateRequest, GetConsistencyProofRequest,
+    IssueCertificateBody, ListAgentsRequest, ListCertificatesRequest, UpdateAgentBody,
 };
 use rcgen::{KeyPair, PublicKeyData as _};
 use sha2::{Digest as _, Sha256};
@@ -24,7 +24,7 @@ fn malformed<T>(answer: Result<T, Status>, field: &str) {
     assert_eq!(violations[0].field, field, "{violations:?}");
 }
 
-fn with(change: impl FnOnce(&mut IssueCertificateRequest)) -> IssueCertificateRequest {
+fn with(change: impl FnOnce(&mut IssueCertificateBody)) -> IssueCertificateBody {
     let mut request = request("build/a", csr());
     change(&mut request);
     request
@@ -53,17 +53,15 @@ async fn malformed_fields() {
         malformed(ask(&client, request).await, field);
     }
     let (mut agents, mut issuance) = (client.agents(), client.issuance());
-    malformed(agents.create_agent(CreateAgentRequest::default()).await, "agent");
+    malformed(agents.create_agent(CreateAgentBody::default()).await, "agent");
     for count in [0, 101] {
-        let requests = (0..count).map(|i| create(&format!("build/{i}"))).collect();
-        let batch = BatchCreateAgentsRequest { requests, ..BatchCreateAgentsRequest::default() };
-        malformed(agents.batch_create_agents(batch).await, "requests");
+        let named = (0..count).map(|i| agent(&format!("build/{i}"))).collect();
+        let batch = BatchCreateAgentsBody { agents: named, ..BatchCreateAgentsBody::default() };
+        malformed(agents.batch_create_agents(batch).await, "agents");
     }
-    let twice = BatchCreateAgentsRequest {
-        requests: vec![create("build/x"); 2],
-        ..BatchCreateAgentsRequest::default()
-    };
-    malformed(agents.batch_create_agents(twice).await, "requests");
+    let twice =
+        BatchCreateAgentsBody { agents: vec![agent("build/x"); 2], ..BatchCreateAgentsBody::default() };
+    malformed(agents.batch_create_agents(twice).await, "agents");
     malformed(
         agents.list_agents(ListAgentsRequest { page_size: -1, ..ListAgentsRequest::default() }).await,
         "page_size",
@@ -71,7 +69,7 @@ async fn malformed_fields() {
     issue(&client, "build/there").await;
     let update_mask = Some(prost_types::FieldMask { paths: word("owner") });
     let agent = Some(Agent { name: "agents/build/there".into(), ..Agent::default() });
-    let update = UpdateAgentRequest { agent, update_mask, ..UpdateAgentRequest::default() };
+    let update = UpdateAgentBody { agent, update_mask, ..UpdateAgentBody::default() };
     malformed(agents.update_agent(update).await, "update_mask");
     malformed(
         issuance.get_certificate(GetCertificateRequest { name: "certificates/x".into() }).await,
@@ -91,9 +89,12 @@ async fn malformed_fields() {
     still_issues(&client).await;
 }
 
-fn create(id: &str) -> CreateAgentRequest {
-    let agent = Agent { name: format!("agents/{id}"), ..Agent::default() };
-    CreateAgentRequest { agent: Some(agent), ..CreateAgentRequest::default() }
+fn agent(id: &str) -> Agent {
+    Agent { name: format!("agents/{id}"), ..Agent::default() }
+}
+
+fn create(id: &str) -> CreateAgentBody {
+    CreateAgentBody { agent: Some(agent(id)), ..CreateAgentBody::default() }
 }
 
 #[tokio::test]
@@ -205,24 +206,17 @@ async fn no_protobuf() {
 async fn deadline() {
     let (house, faults) = House::with_faults();
     let client = house.build().await;
-    let credentials = house.credentials();
-    let (chain, key) = (credentials.read("chain.pem"), credentials.read("key.pem"));
-    let mut wire = wire::connect(house.serving.port, [&house.anchors(), &chain, &key], 0).await.unwrap();
+    let mut wire = wire::Caller::build(&house).await;
     let (key, before) = (KeyPair::generate().unwrap(), house.entries().await.len());
-    let asked = |timeout: Option<&'static str>| {
-        let mut named = request("build/slow", csr_of(&key));
-        named.request_id = "slow".into();
-        let mut request = Request::new(named);
-        timeout.map(|timeout| request.metadata_mut().insert("grpc-timeout", timeout.parse().unwrap()));
-        request
-    };
+    let mut slow = request("build/slow", csr_of(&key));
+    slow.request_id = "slow".into();
     faults.set("delay=1500");
     for timeout in ["300m", "1n"] {
-        let late = wire.issue_certificate(asked(Some(timeout))).await;
+        let late = wire.issue(&slow, Some(timeout)).await;
         refused(late, Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
     }
     faults.set("");
-    let certificate = inner(wire.issue_certificate(asked(None)).await).certificate.unwrap();
+    let certificate = inner(wire.issue(&slow, None).await).certificate.unwrap();
     assert!(!certificate.chain.is_empty());
     let made = house.entries().await.len() - before;
     assert_eq!(made, 2, "one agent, one certificate");
@@ -233,9 +227,7 @@ async fn deadline() {
 async fn deadline_that_cannot_be_met() {
     let (house, faults) = House::with_faults();
     let client = house.build().await;
-    let credentials = house.credentials();
-    let (chain, key) = (credentials.read("chain.pem"), credentials.read("key.pem"));
-    let mut wire = wire::connect(house.serving.port, [&house.anchors(), &chain, &key], 0).await.unwrap();
+    let mut wire = wire::Caller::build(&house).await;
     // The token becomes slow, and the keeper learns it.
     faults.set("delay=400");
     for _ in 0..4 {
@@ -253,10 +245,10 @@ async fn deadline_that_cannot_be_met() {
     })
     .await;
     let (before, signed) = (house.entries().await.len(), faults.signed().len());
-    let mut request = Request::new(request("build/late", csr()));
-    request.metadata_mut().insert("grpc-timeout", "500m".parse().unwrap());
+    let mut late = request("build/late", csr());
+    late.request_id = "late".into();
     let asked = std::time::Instant::now();
-    let late = wire.issue_certificate(request).await;
+    let late = wire.issue(&late, Some("500m")).await;
     assert!(asked.elapsed().as_millis() < 450, "it is refused at once");
     let status = refused(late, Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
     assert!(status.message().contains("nothing was recorded"), "{}", status.message());

@@ -6,8 +6,7 @@ use cell::{Act, RevocationReason, RevocationTarget};
 use client::Client;
 use proto::v1::{
     Certificate, CertificateState, GetCertificateRequest, GetCrlRequest, GetCrlResponse, IssuedSince,
-    RenewCertificateRequest, RevokeCertificateRequest, RevokeCertificateResponse,
-    revoke_certificate_request::Target,
+    RenewCertificateBody, RevokeCertificateBody, RevokeCertificateResponse, revoke_certificate_body::Target,
 };
 use rootcellar_softhsm_tests::judges::openssl;
 use rootcellar_softhsm_tests::{Cell, Serving, Signal};
@@ -22,7 +21,7 @@ const KEY_COMPROMISE: i32 = 1;
 
 async fn revoke(client: &Client, target: Target) -> Result<RevokeCertificateResponse, Status> {
     let request =
-        RevokeCertificateRequest { target: Some(target), reason: KEY_COMPROMISE, request_id: String::new() };
+        RevokeCertificateBody { target: Some(target), reason: KEY_COMPROMISE, request_id: String::new() };
     Ok(client.issuance().revoke_certificate(request).await?.into_inner())
 }
 
@@ -119,7 +118,7 @@ async fn revoked_caller() {
     let agent = holder.client(&house).await;
     revoke(&client, Target::Agent("agents/build/a".into())).await.unwrap();
     // Also on a connection opened before.
-    let renewal = || RenewCertificateRequest { csr: csr(), ..RenewCertificateRequest::default() };
+    let renewal = || RenewCertificateBody { csr: csr(), ..RenewCertificateBody::default() };
     refused(agent.issuance().renew_certificate(renewal()).await, Code::Unauthenticated, "CALLER_REVOKED");
     // Its controller gives it another.
     let next = Holder::ask(&client, "build/a", |_| {}).await;
@@ -134,7 +133,7 @@ async fn everything_since_a_time_in_one_act() {
     let since = now_secs() + 60;
     let after = Holder::ask(&client, "build/after", |_| {}).await;
     // What a thief's agent renews by itself is of the same making.
-    let renewal = RenewCertificateRequest { csr: csr(), ..RenewCertificateRequest::default() };
+    let renewal = RenewCertificateBody { csr: csr(), ..RenewCertificateBody::default() };
     inner(after.client(&house).await.issuance().renew_certificate(renewal).await);
     let other = house.controller("other", "agents=other/*;roles=logger").client().await;
     issue(&other, "other/a").await;
@@ -155,7 +154,8 @@ async fn everything_since_a_time_in_one_act() {
     refused(again, Code::ResourceExhausted, "BUDGET_EXHAUSTED");
     house.cell.set_clock(180_000);
     let nothing_left = revoke(&client, issued_since("build", since)).await.unwrap();
-    assert_eq!(nothing_left, RevokeCertificateResponse::default());
+    assert_eq!(nothing_left.revoked, 0);
+    assert!(nothing_left.receipt.is_some(), "what ended nothing is recorded, and costs, as what did");
     let get = GetCertificateRequest { name: before.certificate.name };
     let shown = inner(client.issuance().get_certificate(get).await).certificate.unwrap();
     assert_eq!(shown.state(), CertificateState::Issued);
@@ -238,7 +238,7 @@ async fn malformed() {
     let ours = issue(&client, "build/a").await;
     // certificateHold and removeFromCRL could be undone, and 7 is none (RFC 5280 section 5.3.1).
     for reason in [6, 7, 8, 11, -1] {
-        let request = RevokeCertificateRequest {
+        let request = RevokeCertificateBody {
             target: Some(Target::Certificate(ours.name.clone())),
             reason,
             request_id: String::new(),
@@ -253,7 +253,7 @@ async fn malformed() {
         Some(Target::Certificate("17".into())),
         Some(Target::IssuedSince(IssuedSince { controller: "controllers/build".into(), since: None })),
     ] {
-        let request = RevokeCertificateRequest { target, reason: KEY_COMPROMISE, request_id: String::new() };
+        let request = RevokeCertificateBody { target, reason: KEY_COMPROMISE, request_id: String::new() };
         let answer = client.issuance().revoke_certificate(request).await;
         refused(answer, Code::InvalidArgument, "REQUEST_MALFORMED");
     }
@@ -264,7 +264,7 @@ async fn malformed() {
 async fn the_same_request_revokes_once() {
     let (mut house, client) = House::with_build().await;
     issue(&client, "build/a").await;
-    let request = |reason| RevokeCertificateRequest {
+    let request = |reason| RevokeCertificateBody {
         target: Some(Target::Agent("agents/build/a".into())),
         reason,
         request_id: "once".into(),

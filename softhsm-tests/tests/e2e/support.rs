@@ -2,13 +2,14 @@
 
 use std::fmt::Debug;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use client::{Client, Credentials as Pem};
+use client::{Client, Credentials as Pem, Signer};
 use ledger::entry::entry::Kind;
-use proto::v1::{Agent, Certificate, IssueCertificateRequest, LedgerEntry, ListEntriesRequest};
+use proto::v1::{Agent, Certificate, IssueCertificateBody, LedgerEntry, ListEntriesRequest};
 use rcgen::{CertificateParams, KeyPair};
-use rootcellar_softhsm_tests::{Cell, Credentials, Faults, Serving, Signal};
+use rootcellar_softhsm_tests::{Cell, Credentials, Faults, Serving, Signal, newest_log};
 use tokio::time::{Instant, interval};
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Response, Status};
@@ -91,6 +92,12 @@ impl House {
         self.serving = self.cell.serve();
     }
 
+    /// Signs with a key as the holder of a chain, both PEM, for the cell's log and by its clock.
+    pub(crate) fn signer(&self, chain: &str, key: &str) -> Arc<Signer> {
+        let origin = newest_log(&self.credentials().read("bundle.note"));
+        Signer::new(chain, key, &origin, self.cell.clock()).expect("a chain and its key")
+    }
+
     /// The officers' anchors, PEM.
     pub(crate) fn anchors(&self) -> String {
         self.cell.run(&["ca", "bundle"]).ok()
@@ -142,6 +149,17 @@ pub(crate) fn issuance_of(entry: &LedgerEntry) -> Option<ledger::entry::Issuance
     }
 }
 
+/// How many of them record a certificate.
+pub(crate) fn issued(entries: &[LedgerEntry]) -> usize {
+    entries.iter().filter(|entry| issuance_of(entry).is_some()).count()
+}
+
+/// How many of them abandon a certificate.
+pub(crate) fn abandoned(entries: &[LedgerEntry]) -> usize {
+    let kinds = entries.iter().map(|entry| ledger::entry::decode(&entry.entry).expect("an entry").kind);
+    kinds.filter(|kind| matches!(kind, Some(Kind::Abandonment(_)))).count()
+}
+
 /// An agent that holds a certificate.
 pub(crate) struct Holder {
     pub(crate) key: KeyPair,
@@ -153,7 +171,7 @@ impl Holder {
     pub(crate) async fn ask(
         client: &Client,
         id: &str,
-        change: impl FnOnce(&mut IssueCertificateRequest),
+        change: impl FnOnce(&mut IssueCertificateBody),
     ) -> Self {
         let key = KeyPair::generate().expect("a key");
         let mut request = request(id, csr_of(&key));
@@ -171,7 +189,8 @@ impl Holder {
     pub(crate) async fn try_client(&self, house: &House) -> Result<Client, impl Debug + use<>> {
         let (anchors, chain, key) = (house.anchors(), self.chain_pem(), self.key.serialize_pem());
         let pem = Pem { anchors: &anchors, chain: &chain, key: &key };
-        Client::connect(&house.serving.server, &pem).await
+        let client = Client::connect(&house.serving.server, &pem).await?;
+        Ok::<_, tonic::transport::Error>(client.signing(house.signer(&chain, &key)))
     }
 
     /// A connection as this agent.
@@ -203,18 +222,18 @@ pub(crate) fn csr_with(key: &KeyPair, change: impl FnOnce(&mut CertificateParams
 }
 
 /// A good request: a logger, created where it is missing.
-pub(crate) fn request(id: &str, csr: Vec<u8>) -> IssueCertificateRequest {
-    IssueCertificateRequest {
+pub(crate) fn request(id: &str, csr: Vec<u8>) -> IssueCertificateBody {
+    IssueCertificateBody {
         agent: format!("agents/{id}"),
         csr,
         description: Some(Agent { roles: vec!["logger".into()], ..Agent::default() }),
         allow_missing: true,
-        ..IssueCertificateRequest::default()
+        ..IssueCertificateBody::default()
     }
 }
 
 /// Asks for a certificate.
-pub(crate) async fn ask(client: &Client, request: IssueCertificateRequest) -> Result<Certificate, Status> {
+pub(crate) async fn ask(client: &Client, request: IssueCertificateBody) -> Result<Certificate, Status> {
     let answer = client.issuance().issue_certificate(request).await?;
     Ok(answer.into_inner().certificate.expect("a certificate"))
 }

@@ -6,16 +6,83 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use client::Signer;
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use prost::Message;
 use proto::v1::issuance_service_client::IssuanceServiceClient;
+use proto::v1::{
+    IssueCertificateBody, IssueCertificateRequest, IssueCertificateResponse, RenewCertificateBody,
+    RenewCertificateRequest, RenewCertificateResponse, RequestSignature,
+};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject as _};
 use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tonic::body::Body;
+use tonic::{Request, Response, Status};
+
+use crate::support::House;
+
+/// A caller on such a connection, who signs its requests.
+pub(crate) struct Caller {
+    service: IssuanceServiceClient<Wire>,
+    signer: Arc<Signer>,
+}
+
+impl Caller {
+    /// A controller or agent by its chain and key (PEM), `moved_secs` from the true time.
+    ///
+    /// # Errors
+    /// The handshake's.
+    pub(crate) async fn connect(
+        house: &House,
+        chain: &str,
+        key: &str,
+        moved_secs: i64,
+    ) -> std::io::Result<Self> {
+        let service = connect(house.serving.port, [&house.anchors(), chain, key], moved_secs).await?;
+        Ok(Self { service, signer: house.signer(chain, key) })
+    }
+
+    /// The controller "build".
+    pub(crate) async fn build(house: &House) -> Self {
+        let credentials = house.credentials();
+        let (chain, key) = (credentials.read("chain.pem"), credentials.read("key.pem"));
+        Self::connect(house, &chain, &key, 0).await.expect("a connection")
+    }
+
+    /// Asks for a certificate; `timeout` as in gRPC's header ("300m").
+    pub(crate) async fn issue(
+        &mut self,
+        body: &IssueCertificateBody,
+        timeout: Option<&'static str>,
+    ) -> Result<Response<IssueCertificateResponse>, Status> {
+        let (body, signature) = self.signed("IssueCertificate", body).await;
+        let mut request = Request::new(IssueCertificateRequest { body, signature });
+        timeout.map(|timeout| {
+            request.metadata_mut().insert("grpc-timeout", timeout.parse().expect("a timeout"))
+        });
+        self.service.issue_certificate(request).await
+    }
+
+    /// Renews the certificate that it presents.
+    pub(crate) async fn renew(
+        &mut self,
+        body: &RenewCertificateBody,
+    ) -> Result<Response<RenewCertificateResponse>, Status> {
+        let (body, signature) = self.signed("RenewCertificate", body).await;
+        self.service.renew_certificate(RenewCertificateRequest { body, signature }).await
+    }
+
+    async fn signed(&self, method: &str, body: &impl Message) -> (Vec<u8>, Option<RequestSignature>) {
+        let (body, method) = (body.encode_to_vec(), format!("/rootcellar.v1.IssuanceService/{method}"));
+        let (signature, _under_way) = self.signer.sign(&method, &body).await.expect("a signature");
+        (body, Some(signature))
+    }
+}
 
 /// Requests over one HTTP/2 connection.
 #[derive(Clone)]

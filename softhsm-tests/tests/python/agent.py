@@ -1,6 +1,6 @@
 """Registers an agent and gets it a certificate, knowing the contract alone.
 
-usage: agent.py SERVER CREDENTIALS AGENT CSR OUT
+usage: agent.py SERVER CREDENTIALS LOG AGENT CSR OUT
 """
 import pathlib
 import ssl
@@ -9,35 +9,52 @@ import sys
 import grpc
 from google.protobuf import duration_pb2
 from rootcellar.v1 import agent_pb2, agent_pb2_grpc, issuance_pb2, issuance_pb2_grpc
+from signing import Signer
 
-server, credentials, agent, csr, out = sys.argv[1:]
+server, credentials, log, agent, csr, out = sys.argv[1:]
 files = pathlib.Path(credentials)
+chain, key = (files / "chain.pem").read_bytes(), (files / "key.pem").read_bytes()
 channel = grpc.secure_channel(
     server,
     grpc.ssl_channel_credentials(
-        root_certificates=(files / "bundle.pem").read_bytes(),
-        private_key=(files / "key.pem").read_bytes(),
-        certificate_chain=(files / "chain.pem").read_bytes(),
+        root_certificates=(files / "bundle.pem").read_bytes(), private_key=key, certificate_chain=chain
     ),
 )
+signer = Signer(chain, key, log)
 agents = agent_pb2_grpc.AgentServiceStub(channel)
-created = agents.CreateAgent(
-    agent_pb2.CreateAgentRequest(agent=agent_pb2.Agent(name=agent, roles=["logger"])), timeout=20
-).agent
+body = agent_pb2.CreateAgentBody(
+    agent=agent_pb2.Agent(name=agent, roles=["logger"]), request_id="python-agent"
+)
+request = signer.signed("AgentService/CreateAgent", agent_pb2.CreateAgentRequest, body)
+created = agents.CreateAgent(request, timeout=20).agent
 issuance = issuance_pb2_grpc.IssuanceServiceStub(channel)
-request = issuance_pb2.IssueCertificateRequest(
+
+
+def issue(body):
+    request = signer.signed("IssuanceService/IssueCertificate", issuance_pb2.IssueCertificateRequest, body)
+    return issuance.IssueCertificate(request, timeout=20).certificate
+
+
+def refused_with(code, act):
+    try:
+        act()
+    except grpc.RpcError as refused:
+        assert refused.code() == code, refused
+    else:
+        sys.exit(f"it was not refused with {code}")
+
+
+body = issuance_pb2.IssueCertificateBody(
     agent=created.name,
     csr=pathlib.Path(csr).read_bytes(),
     lifetime=duration_pb2.Duration(seconds=600),
     request_id="python-1",
 )
-certificate = issuance.IssueCertificate(request, timeout=20).certificate
-assert issuance.IssueCertificate(request, timeout=20).certificate == certificate
-try:
-    issuance.IssueCertificate(issuance_pb2.IssueCertificateRequest(agent="agents/prod/x", csr=request.csr), timeout=20)
-except grpc.RpcError as refused:
-    assert refused.code() == grpc.StatusCode.PERMISSION_DENIED, refused
-else:
-    sys.exit("what no grant covers was issued")
+certificate = issue(body)
+assert issue(body) == certificate
+other = issuance_pb2.IssueCertificateBody(agent="agents/prod/x", csr=body.csr, request_id="python-2")
+refused_with(grpc.StatusCode.PERMISSION_DENIED, lambda: issue(other))
+unsigned = issuance_pb2.IssueCertificateRequest(body=body.SerializeToString())
+refused_with(grpc.StatusCode.UNAUTHENTICATED, lambda: issuance.IssueCertificate(unsigned, timeout=20))
 pathlib.Path(out).write_text("".join(map(ssl.DER_cert_to_PEM_cert, certificate.chain)))
 print(certificate.spiffe_id)

@@ -3,8 +3,8 @@
 use cell::{Act, AgentId, ControllerName, RevocationReason, RevocationTarget, Serial};
 use clap::Args;
 use jiff::Timestamp;
-use proto::v1::revoke_certificate_request::Target;
-use proto::v1::{IssuedSince, RevokeCertificateRequest};
+use proto::v1::revoke_certificate_body::Target;
+use proto::v1::{IssuedSince, RevokeCertificateBody};
 use serde::Serialize;
 
 use crate::client::As;
@@ -101,7 +101,7 @@ async fn by_controller(session: &Session, args: &Revoke, target: RevocationTarge
         }),
     };
     let caller = Caller::connect(session, &args.who).await?;
-    let request = RevokeCertificateRequest {
+    let request = RevokeCertificateBody {
         target: Some(target),
         reason: args.reason.code().into(),
         request_id: String::new(),
@@ -133,9 +133,11 @@ struct Revoked {
 impl Show for Revoked {
     fn show(&self, page: &mut Page) {
         page.field("revoked", self.revoked);
-        match self.entry {
-            Some(entry) => page.field("recorded", format!("entry {entry}")),
-            None => page.line("They were revoked or expired already: nothing was recorded."),
+        if self.revoked == 0 {
+            page.line("They were revoked or expired already.");
+        }
+        if let Some(entry) = self.entry {
+            page.field("recorded", format!("entry {entry}"));
         }
     }
 }

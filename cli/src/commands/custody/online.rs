@@ -26,7 +26,7 @@ struct Served {
 }
 
 pub(super) async fn show(session: &Session, args: &Show) -> Result<(), Failure> {
-    let client = local::connect(&session.config()?).await?;
+    let client = local::connect(session).await?;
     let served = fetch(&client, args.entry).await?;
     session.output().say(&Placed {
         entry: served.index,
@@ -36,7 +36,7 @@ pub(super) async fn show(session: &Session, args: &Show) -> Result<(), Failure> 
 }
 
 pub(super) async fn diff(session: &Session, args: &Diff) -> Result<(), Failure> {
-    let client = local::connect(&session.config()?).await?;
+    let client = local::connect(session).await?;
     let newer = fetch(&client, args.newer).await?;
     let before = newer.custody.previous.as_ref().map(|previous| previous.index);
     let Some(older) = args.older.or(before) else {
@@ -58,7 +58,7 @@ pub(super) async fn diff(session: &Session, args: &Diff) -> Result<(), Failure> 
 }
 
 pub(super) async fn export(session: &Session, args: &Export) -> Result<(), Failure> {
-    let client = local::connect(&session.config()?).await?;
+    let client = local::connect(session).await?;
     let served = fetch(&client, args.entry).await?;
     let request = GetInclusionProofRequest { index: served.index };
     let proof = client.ledger().get_inclusion_proof(request).await?.into_inner().proof;

@@ -50,7 +50,7 @@ impl Service {
     /// # Errors
     /// It runs, and does not answer.
     pub(super) async fn ask(session: &Session, config: &Config) -> Result<Option<Self>, Failure> {
-        let Ok(client) = local::connect(config).await else { return Ok(None) };
+        let Ok(client) = local::connect(session).await else { return Ok(None) };
         let status = client.admin().get_status(GetStatusRequest {}).await?.into_inner();
         let consistent = consistent(session, config, &client, &status).await;
         let anchors = consistent.as_ref().ok().map(|bundle| {

@@ -3,7 +3,7 @@
 use cell::ControllerName;
 use prost_types::Duration;
 use proto::v1;
-use proto::v1::IssueCertificateRequest;
+use proto::v1::IssueCertificateBody;
 
 use super::Issue;
 use crate::client::caller::Caller;
@@ -40,13 +40,13 @@ fn join(names: &[impl ToString]) -> String {
     names.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
-async fn send(caller: &Caller, request: IssueCertificateRequest) -> Result<v1::Certificate, Failure> {
+async fn send(caller: &Caller, request: IssueCertificateBody) -> Result<v1::Certificate, Failure> {
     let answer = caller.client.issuance().issue_certificate(request).await?.into_inner();
     answer.certificate.ok_or_else(|| Failure::incomplete("certificate"))
 }
 
-fn request(args: &Issue, csr: Vec<u8>, allow_missing: bool) -> IssueCertificateRequest {
-    IssueCertificateRequest {
+fn request(args: &Issue, csr: Vec<u8>, allow_missing: bool) -> IssueCertificateBody {
+    IssueCertificateBody {
         agent: format!("agents/{}", args.agent),
         csr,
         lifetime: args.ttl.map(|ttl| Duration { seconds: ttl.secs().into(), nanos: 0 }),

@@ -5,7 +5,7 @@ use certs::{CertificateSummary, SignatureAlgorithm, compose::join};
 use data_encoding::HEXLOWER;
 use ledger::entry::entry::Kind;
 use ledger::entry::revocation::Target;
-use ledger::entry::{self, Actor, ActorKind, CaRole, Change, Profile, Reference};
+use ledger::entry::{self, Actor, ActorKind, CaRole, Change, Profile, Reference, RequestSignature};
 use ledger::leaf_hash;
 use proto::v1::{LedgerEntry, ListEntriesRequest};
 use serde_json::{Value, json};
@@ -42,7 +42,8 @@ fn show(found: &LedgerEntry, oid: ObjectIdentifier) -> Result<Value, Failure> {
         "time": time,
         "actor": entry.actor.as_ref().map(show_actor),
         "request_id": entry.request_id,
-        "body_sha256": HEXLOWER.encode(&entry.body_sha256),
+        "fields_sha256": HEXLOWER.encode(&entry.fields_sha256),
+        "request": HEXLOWER.encode(&found.request),
         "signature": HEXLOWER.encode(&found.signature),
         kind: body,
     }))
@@ -60,6 +61,20 @@ fn show_actor(actor: &Actor) -> Value {
         "identity": actor.identity,
         "certificate_sha256": HEXLOWER.encode(&actor.certificate_sha256),
         "certificate": actor.certificate.as_ref().map(show_reference),
+        "signature": actor.signature.as_ref().map(show_signature),
+    })
+}
+
+fn show_signature(signature: &RequestSignature) -> Value {
+    let hex = |bytes: &Vec<u8>| HEXLOWER.encode(bytes);
+    json!({
+        "method": signature.method,
+        "request_sha256": hex(&signature.request_sha256),
+        "time_unix_ms": signature.time_unix_ms,
+        "size": signature.size,
+        "index": signature.index,
+        "path": signature.path.iter().map(hex).collect::<Vec<_>>(),
+        "signature": hex(&signature.signature),
     })
 }
 
@@ -117,6 +132,7 @@ fn show_issuance(issuance: &entry::Issuance, oid: ObjectIdentifier) -> Value {
         "grant": issuance.grant,
         "approval": issuance.approval.as_ref().map(show_reference),
         "renews": issuance.renews.as_ref().map(show_reference),
+        "lifetime_seconds": issuance.lifetime_seconds,
         "csr_sha256": HEXLOWER.encode(&issuance.csr_sha256),
         "issuer_spki_sha256": HEXLOWER.encode(&issuance.issuer_spki_sha256),
         "certificate": show_tbs(&issuance.tbs, oid),

@@ -270,9 +270,6 @@ impl Authority {
         entry: &Entry,
         revocation: &Revocation,
     ) -> Result<(), Flaw> {
-        if revocation.revoked == 0 {
-            return Err(Flaw::Revocation);
-        }
         let actor = entry.actor.as_ref().ok_or(Flaw::Unapproved)?;
         match actor.identity.strip_prefix("/controller/") {
             Some(controller) => {
