@@ -19,12 +19,13 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use audit::ceremony::anchor;
 use cell::TrustDomain;
 use certs::{Blocklist, PublicKey};
 use data_encoding::HEXLOWER;
 use hsm_config::TokenUri;
 use hsm_config::health::START_UP;
-use keeper::{Clock, Probe, Random, anchor};
+use keeper::{Clock, Probe, Random};
 use ledger::plan::{ApprovedPlan, KeyRef, MAX_LIFETIME_SECS, Step};
 use sha2::{Digest, Sha256};
 

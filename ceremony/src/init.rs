@@ -6,9 +6,10 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use audit::ceremony::Evidence;
 use cell::TrustDomain;
 use hsm_config::TokenUri;
-use keeper::{Evidence, Import, bundles};
+use keeper::{Import, bundles};
 use ledger::bundle::Contents;
 use ledger::charter::{Charter, Terms as CharterTerms};
 use ledger::note::{KeyName, Note, NoteSigner};

@@ -4,10 +4,10 @@
 
 mod openings;
 
+use audit::ceremony::{NO_PROOF, step_name};
 use certs::{ATTRIBUTES_OID, CertificateSummary, Issuer, SignatureAlgorithm, csr};
 use data_encoding::{BASE64, HEXLOWER};
 use jiff::Timestamp;
-use keeper::{NO_PROOF, step_name};
 use ledger::note::Note;
 use ledger::plan::{ApprovedPlan, KeyRef, Plan, Step};
 use ledger::transcript::Transcript;

@@ -18,7 +18,7 @@ use proto::v1::{GetCharterRequest, GetTrustBundleRequest};
 
 use crate::error::Failure;
 use crate::session::Session;
-use crate::verify::evidence::Trust;
+use audit::Trust;
 
 /// Where to ask: as a controller, or over the local socket.
 #[derive(Clone, Debug, Default, Args)]

@@ -21,7 +21,6 @@ mod processes;
 mod session;
 mod spec;
 mod tokens;
-mod verify;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

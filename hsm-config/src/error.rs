@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use cryptoki::error::{Error, RvError};
 
-use crate::key::NotInCustody;
 use crate::pin::PinError;
 use crate::profile::ProfileError;
+use audit::NotInCustody;
 
 /// A token did not do as asked.
 #[derive(Debug, thiserror::Error)]

@@ -2,19 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use audit::KeyAttributes;
 use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
 use cryptoki::session::Session;
 use sha2::{Digest, Sha256};
 
 use crate::error::TokenError;
 use crate::module::text;
-use crate::profile::{Profile, Provenance};
 use crate::public_key;
 use crate::session::{TokenKey, TokenSession};
-
-/// Attributes of a private key as its token reports them, sorted by name.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct KeyAttributes(Vec<(String, String)>);
 
 /// A key pair found in a token.
 #[derive(Clone, Debug)]
@@ -45,33 +41,20 @@ pub struct Stray {
     pub attributes: KeyAttributes,
 }
 
-/// The token's: a key that is not generated there, sensitive, never extractable and sign-only.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "the key is not fit for a CA (invariant I1): the token reports {found}, {wanted} is needed. It is not used"
-)]
-pub struct NotInCustody {
-    found: String,
-    wanted: String,
-}
-
-/// What the private key of a CA must report (PKCS#11 v3.1 §4.9, Table 25), and which exception may excuse it.
-const REQUIRED: [(AttributeType, &str, bool, Option<Provenance>); 12] = [
-    (AttributeType::Token, "CKA_TOKEN", true, None),
-    (AttributeType::Private, "CKA_PRIVATE", true, None),
-    (AttributeType::Local, "CKA_LOCAL", true, Some(Provenance::Local)),
-    (AttributeType::Sensitive, "CKA_SENSITIVE", true, None),
-    (AttributeType::AlwaysSensitive, "CKA_ALWAYS_SENSITIVE", true, Some(Provenance::AlwaysSensitive)),
-    (AttributeType::Extractable, "CKA_EXTRACTABLE", false, None),
-    (AttributeType::NeverExtractable, "CKA_NEVER_EXTRACTABLE", true, Some(Provenance::NeverExtractable)),
-    (AttributeType::Sign, "CKA_SIGN", true, None),
-    (AttributeType::SignRecover, "CKA_SIGN_RECOVER", false, None),
-    (AttributeType::Decrypt, "CKA_DECRYPT", false, None),
-    (AttributeType::Unwrap, "CKA_UNWRAP", false, None),
-    (AttributeType::Derive, "CKA_DERIVE", false, None),
-];
-/// What is shown beside those.
-const SHOWN: [(AttributeType, &str); 5] = [
+/// What is read of a private key: what its custody demands ([`audit::REQUIRED`]), and what is shown beside it.
+const READ: [(AttributeType, &str); 17] = [
+    (AttributeType::Token, "CKA_TOKEN"),
+    (AttributeType::Private, "CKA_PRIVATE"),
+    (AttributeType::Local, "CKA_LOCAL"),
+    (AttributeType::Sensitive, "CKA_SENSITIVE"),
+    (AttributeType::AlwaysSensitive, "CKA_ALWAYS_SENSITIVE"),
+    (AttributeType::Extractable, "CKA_EXTRACTABLE"),
+    (AttributeType::NeverExtractable, "CKA_NEVER_EXTRACTABLE"),
+    (AttributeType::Sign, "CKA_SIGN"),
+    (AttributeType::SignRecover, "CKA_SIGN_RECOVER"),
+    (AttributeType::Decrypt, "CKA_DECRYPT"),
+    (AttributeType::Unwrap, "CKA_UNWRAP"),
+    (AttributeType::Derive, "CKA_DERIVE"),
     (AttributeType::Modifiable, "CKA_MODIFIABLE"),
     (AttributeType::Copyable, "CKA_COPYABLE"),
     (AttributeType::Destroyable, "CKA_DESTROYABLE"),
@@ -81,73 +64,25 @@ const SHOWN: [(AttributeType, &str); 5] = [
 
 /// Whether a CA's key must report this attribute.
 pub(crate) fn is_required(kind: AttributeType) -> bool {
-    REQUIRED.iter().any(|(required, ..)| *required == kind)
+    let name = READ.iter().find(|(read, _)| *read == kind).map(|(_, name)| *name);
+    name.is_some_and(|name| audit::REQUIRED.iter().any(|(required, ..)| *required == name))
 }
 
-impl NotInCustody {
-    /// What the token reports: "CKA_LOCAL = false".
-    pub(crate) fn found(&self) -> &str {
-        &self.found
-    }
-}
-
-impl KeyAttributes {
-    /// Names and values, sorted by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
-    }
-
-    /// Attributes as someone reports them, by name.
-    pub fn reported(attributes: BTreeMap<String, String>) -> Self {
-        Self(attributes.into_iter().collect())
-    }
-
-    /// Refuses a key that is not as a CA key must be. An attribute that the token does not report fails too, unless the profile
-    /// names it as an exception.
-    ///
-    /// # Errors
-    /// The first attribute at fault.
-    pub fn require_custody(&self, profile: &Profile) -> Result<(), NotInCustody> {
-        self.require(&profile.exceptions())
-    }
-
-    /// The same for attributes that were written down: `exceptions` are those of the token's profile, as [`Profile::exceptions`] names
-    /// them.
-    ///
-    /// # Errors
-    /// The first attribute at fault.
-    pub fn require(&self, exceptions: &[String]) -> Result<(), NotInCustody> {
-        for (_, name, wanted, exception) in REQUIRED {
-            let excused = exception
-                .is_some_and(|exception| exceptions.iter().any(|named| *named == exception.to_string()));
-            let found = self.0.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str());
-            if !excused && found != Some(if wanted { "true" } else { "false" }) {
-                let found = found.map_or_else(|| format!("no {name}"), |found| format!("{name} = {found}"));
-                return Err(NotInCustody { found, wanted: format!("{name} = {wanted}") });
-            }
+fn read(session: &Session, key: ObjectHandle) -> KeyAttributes {
+    let mut values = BTreeMap::new();
+    for (kind, name) in READ {
+        // One by one: a token that does not know one attribute must not hide the others.
+        for attribute in session.get_attributes(key, &[kind]).unwrap_or_default() {
+            values.extend(show(&attribute).map(|value| (name.to_owned(), value)));
         }
-        Ok(())
     }
-
-    fn read(session: &Session, key: ObjectHandle) -> Self {
-        let named: Vec<(AttributeType, &str)> =
-            REQUIRED.iter().map(|(kind, name, ..)| (*kind, *name)).chain(SHOWN).collect();
-        let mut values = Vec::new();
-        for (kind, name) in named {
-            // One by one: a token that does not know one attribute must not hide the others.
-            for attribute in session.get_attributes(key, &[kind]).unwrap_or_default() {
-                values.extend(show(&attribute).map(|value| (name.to_owned(), value)));
-            }
-        }
-        // Fails as a whole for imported keys, whose mechanism is CK_UNAVAILABLE_INFORMATION.
-        if let Ok([Attribute::KeyGenMechanism(mechanism)]) =
-            session.get_attributes(key, &[AttributeType::KeyGenMechanism]).as_deref()
-        {
-            values.push(("CKA_KEY_GEN_MECHANISM".into(), mechanism.to_string()));
-        }
-        values.sort();
-        Self(values)
+    // Fails as a whole for imported keys, whose mechanism is CK_UNAVAILABLE_INFORMATION.
+    if let Ok([Attribute::KeyGenMechanism(mechanism)]) =
+        session.get_attributes(key, &[AttributeType::KeyGenMechanism]).as_deref()
+    {
+        values.insert("CKA_KEY_GEN_MECHANISM".into(), mechanism.to_string());
     }
+    KeyAttributes::reported(values)
 }
 
 fn show(attribute: &Attribute) -> Option<String> {
@@ -189,7 +124,7 @@ impl TokenSession {
         for public in self.raw().find_objects(&[Attribute::Class(ObjectClass::PUBLIC_KEY)])? {
             let Some((algorithm, spki)) = public_key::read(self.raw(), public)? else { continue };
             for (handle, id, label) in privates_of(self.raw(), public)? {
-                let attributes = KeyAttributes::read(self.raw(), handle);
+                let attributes = read(self.raw(), handle);
                 let key = TokenKey { handle, algorithm, spki: spki.as_slice().into(), id: id.into() };
                 keys.push(KeyFound { key, label, attributes });
             }
@@ -228,7 +163,7 @@ impl TokenSession {
                     Some(Attribute::Id(id)) => id,
                     _ => Vec::new(),
                 };
-                strays.push(Stray { id, attributes: KeyAttributes::read(self.raw(), handle) });
+                strays.push(Stray { id, attributes: read(self.raw(), handle) });
             }
         }
         Ok(strays)

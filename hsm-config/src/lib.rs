@@ -21,13 +21,13 @@ mod public_key;
 mod session;
 mod token;
 mod trial;
-mod uri;
 
 pub use algorithm::{KeyAlgorithm, UnknownAlgorithm};
 pub use attempt::{PinGuard, PinRefused, TokenName, TriesUsed};
+pub use audit::{KeyAttributes, NotInCustody, TokenUri, UriError};
 pub use conformance::{Check, Conformance, Rate, Surroundings, Verdict, examine};
 pub use error::{Fault, TokenError};
-pub use key::{KeyAttributes, KeyFound, NotInCustody, PublicHalf, Stray};
+pub use key::{KeyFound, PublicHalf, Stray};
 pub use module::{Module, ModuleInfo};
 pub use pin::{Pin, PinError, PinSource};
 pub use profile::{Profile, ProfileError};
@@ -35,7 +35,6 @@ pub use provision::{KeyRequest, fresh_pin, sync_files};
 pub use public_key::nobodys_ml_dsa_65;
 pub use session::{TokenKey, TokenSession};
 pub use token::{Token, TokenInfo};
-pub use uri::{TokenUri, UriError};
 
 use std::path::PathBuf;
 

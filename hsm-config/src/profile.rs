@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use audit::{KeyAttributes, NotInCustody, Provenance};
 use serde::Deserialize;
 
 use crate::error::TokenError;
@@ -12,7 +13,7 @@ use crate::error::TokenError;
 mod quirks;
 mod set_up;
 
-pub(crate) use quirks::{Omitted, Provenance};
+pub(crate) use quirks::Omitted;
 
 /// The profiles that ship, by name: one for each token that our tests run.
 const SHIPPED: [(&str, &str); 3] = [
@@ -53,12 +54,6 @@ pub struct Profile {
     pub(crate) environment: BTreeMap<String, String>,
     #[serde(default)]
     pub(crate) setup: BTreeMap<String, String>,
-}
-
-impl std::fmt::Display for Provenance {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
-    }
 }
 
 /// The operator's: a profile that cannot be used.
@@ -177,6 +172,14 @@ impl Profile {
     /// Names of the I1 claims that this token cannot make.
     pub fn exceptions(&self) -> Vec<String> {
         self.provenance_exceptions.iter().map(ToString::to_string).collect()
+    }
+
+    /// Refuses a key of such a token that is not as a CA key must be (invariant I1).
+    ///
+    /// # Errors
+    /// The first attribute at fault.
+    pub fn require_custody(&self, attributes: &KeyAttributes) -> Result<(), NotInCustody> {
+        attributes.require(&self.exceptions())
     }
 
     /// Environment of the process that loads the module, with `{dir}` filled in.

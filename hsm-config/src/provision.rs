@@ -20,7 +20,7 @@ use crate::profile::Profile;
 use crate::public_key;
 use crate::session::TokenSession;
 use crate::token::Token;
-use crate::uri::TokenUri;
+use audit::TokenUri;
 
 /// Digits of a PIN that we make: 10²⁴ of them are more than 2⁷⁹.
 const PIN_DIGITS: usize = 24;
@@ -257,7 +257,7 @@ impl TokenSession {
         if &*found.key.id != id {
             return Err(TokenError::Malformed("another key than the one just made"));
         }
-        found.attributes.require_custody(profile)?;
+        profile.require_custody(&found.attributes)?;
         Ok(found)
     }
 }

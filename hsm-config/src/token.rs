@@ -12,7 +12,7 @@ use crate::error::{TokenError, is_of_the_pin};
 use crate::module::{Module, text};
 use crate::pin::{Pin, PinError};
 use crate::session::TokenSession;
-use crate::uri::TokenUri;
+use audit::TokenUri;
 
 /// One token of a module.
 #[derive(Clone, Debug)]

@@ -127,7 +127,7 @@ impl Custody {
         let issuer = session.find_key(&self.issuer_spki)?;
         let log = session.find_key(&self.log_spki)?;
         for key in [&issuer, &log] {
-            key.attributes.require_custody(&self.config.profile)?;
+            self.config.profile.require_custody(&key.attributes)?;
         }
         Ok([issuer, log])
     }

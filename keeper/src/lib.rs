@@ -43,10 +43,7 @@ mod workers;
 
 use std::sync::Arc;
 
-pub use ceremonies::{
-    CaError, CaOrder, Certified, Evidence, EvidenceError, Import, ImportError, MadeKey, NO_PROOF, anchor,
-    bundles, crl, note_key, revoked, step_name,
-};
+pub use ceremonies::{Import, ImportError, bundles};
 pub use entropy::mix as mix_entropy;
 pub use epoch::{EpochError, WentBack};
 pub use founding::{FoundingError, found, import};
@@ -58,7 +55,6 @@ pub use sequencer::Ended;
 pub use signed::{NotARequest, Request};
 pub use start::{Config, Doors, Keeper, StartError, Stopper, Surroundings};
 pub use steps::sign::encoded as certificate_signature;
-pub use trust::spki_of as note_spki;
 
 /// Milliseconds since 1970-01-01T00:00:00Z. Passed in, so that a test decides the time.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;

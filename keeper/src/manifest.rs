@@ -17,7 +17,7 @@ use ledger::note::{KeyName, VerifierKey};
 use sha2::{Digest as _, Sha256};
 
 use crate::journal::{JournalError, Reader};
-use crate::{HOUR_MS, charters, trust};
+use crate::{HOUR_MS, charters};
 
 pub(crate) use observe::{LoadedModule, Observer, roots};
 
@@ -76,7 +76,7 @@ impl Manifests {
 fn recognise(key: &mut KeyCustody, bundle: &Bundle) {
     let line = bundle.issuers().iter().find(|line| line.spki_sha256 == *key.spki_sha256);
     let is_this = |(_, log): (&KeyName, &VerifierKey)| {
-        Sha256::digest(trust::spki_of(log)).as_slice() == key.spki_sha256
+        Sha256::digest(audit::note_spki(log)).as_slice() == key.spki_sha256
     };
     let (purpose, state) = match line.map(|line| line.state) {
         Some(IssuerState::Prepared) => ("issuer", KeyState::PreActivation),

@@ -24,7 +24,7 @@ use crate::metrics::Metrics;
 use crate::requests::Settings;
 use crate::sequencer::{Command, Ended};
 use crate::status::Listens;
-use crate::trust::{self, Trust};
+use crate::trust::Trust;
 use crate::workers::Pulse;
 use crate::{Clock, Probe, Random, recovery, rollback};
 
@@ -175,7 +175,7 @@ impl Keeper {
         let (trust, metrics) = (Trust::read(&journal)?, Metrics::new());
         let guard = PinGuard::new(&config.pin_record);
         let modules = LoadedModule::about_to_be(&config.tokens, &journal.reader())?;
-        let log_spkis: Vec<Vec<u8>> = trust.log.keys.iter().map(trust::spki_of).collect();
+        let log_spkis: Vec<Vec<u8>> = trust.log.keys.iter().map(audit::note_spki).collect();
         let issuer_spki = trust.issuer.public_key().spki_der().to_vec();
         let (custody, keys) = Custody::open(&config.tokens, guard, issuer_spki, &log_spkis, metrics.clone())?;
         let module = LoadedModule::of(modules, custody.config())?;

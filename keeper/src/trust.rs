@@ -4,15 +4,10 @@ use certs::compose::join;
 use certs::{Issuer, PublicKey, SignatureAlgorithm, TbsFields};
 use ledger::bundle::{Bundle, Log};
 use ledger::entry::{self, CaRole, entry::Kind};
-use ledger::note::{Algorithm, VerifierKey};
 
 use crate::charters;
 use crate::journal::{Journal, JournalError, Reader};
 use crate::start::StartError;
-
-/// SubjectPublicKeyInfo of an Ed25519 key up to its 32 octets (RFC 8410 §4).
-pub(crate) const ED25519_SPKI: [u8; 12] =
-    [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 
 /// Whom the cell trusts, read from the journal and checked against the charter.
 pub(crate) struct Trust {
@@ -127,12 +122,4 @@ pub(crate) fn published(reader: &Reader<'_>) -> Result<Vec<Issuer>, JournalError
 pub(crate) fn is_anchored(issuer: &Issuer, bundle: &Bundle) -> bool {
     let anchors = bundle.anchors().iter().filter_map(|anchor| Issuer::parse(anchor).ok());
     anchors.into_iter().any(|anchor| anchor.verify_certificate(issuer.certificate_der()).is_ok())
-}
-
-/// SubjectPublicKeyInfo of a note's key, for finding it in the token.
-pub fn spki_of(key: &VerifierKey) -> Vec<u8> {
-    match key.algorithm() {
-        Algorithm::Ed25519 => [&ED25519_SPKI, key.public_key()].concat(),
-        Algorithm::EcdsaP256 => key.public_key().to_vec(),
-    }
 }

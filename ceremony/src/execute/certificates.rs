@@ -1,11 +1,11 @@
 //! Certificates and CRLs: composed, linted, written down, signed, verified, in this order (invariants I2 to I4).
 
+use audit::ceremony::{CaOrder, anchor};
 use cell::TrustDomain;
 use certs::compose::Serial;
 use certs::crl::TbsCrl;
 use certs::{Issuer, PublicKey, SignatureAlgorithm};
 use data_encoding::HEXLOWER;
-use keeper::{CaOrder, anchor};
 use ledger::plan::{Certify, CertifyAs, KeyRef, MakeCrl, Step};
 
 use super::{ExecuteError, Execution, decoded, internal};
@@ -39,7 +39,8 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
             ),
         };
         let at_ms = (self.ground.clock)();
-        let refused = |error: keeper::CaError| ExecuteError::Plan { step: step + 1, why: error.to_string() };
+        let refused =
+            |error: audit::ceremony::CaError| ExecuteError::Plan { step: step + 1, why: error.to_string() };
         // Composed anew after a crash too: no record dictates a time or a serial. What was composed before may have been signed, and the
         // transcript tells it.
         let serial = self.draw::<20>(&certify.token, "rootcellar/v1 serial")?;
@@ -129,8 +130,8 @@ pub(super) fn order<'a>(
 }
 
 pub(super) fn compose_crl(order: &MakeCrl, signer: &Issuer, at_secs: u64) -> Result<TbsCrl, String> {
-    let revoked = keeper::revoked(order, at_secs)?;
-    let crl = keeper::crl(order, at_secs, &revoked);
+    let revoked = audit::ceremony::revoked(order, at_secs)?;
+    let crl = audit::ceremony::crl(order, at_secs, &revoked);
     let tbs = certs::crl::compose(signer, &crl).map_err(|error| error.to_string())?;
     let linted = certs::crl::check(tbs, signer, &crl);
     linted

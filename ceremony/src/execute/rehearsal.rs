@@ -1,10 +1,10 @@
 //! A plan without its tokens: every certificate and CRL composed and linted with stand-in keys, so that a plan that cannot be is found before
 //! a key is made for it.
 
+use audit::ceremony::anchor;
 use cell::TrustDomain;
 use certs::compose::Serial;
 use certs::{Issuer, PublicKey, SignatureAlgorithm};
-use keeper::anchor;
 use ledger::note::KeyName;
 use ledger::plan::{Certify, CertifyAs, KeyRef, Plan, Step};
 

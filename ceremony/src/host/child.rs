@@ -102,7 +102,7 @@ fn answer(
         Ask::Find { custody, spki_sha256 } => {
             let found = find(session, &octets(&spki_sha256)?)?;
             if custody && let Some(found) = &found {
-                found.attributes.require_custody(&config.profile).map_err(said)?;
+                config.profile.require_custody(&found.attributes).map_err(said)?;
             }
             Ok(found.map_or(Answer::NoKey, |found| Answer::Key(described(&found))))
         }

@@ -11,7 +11,7 @@ use super::{As, fetch_trust};
 use crate::error::{Exit, Failure};
 use crate::keys::LeafKey;
 use crate::session::Session;
-use crate::verify::chain::Chain;
+use audit::Chain;
 
 /// A controller with its connection.
 pub(crate) struct Caller {

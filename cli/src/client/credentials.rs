@@ -13,7 +13,7 @@ use super::not_older;
 use crate::error::Failure;
 use crate::files::{self, PUBLIC, certificates_pem};
 use crate::session::Session;
-use crate::verify::evidence::Trust;
+use audit::Trust;
 
 /// Name of the file with the private key, PKCS#8 PEM, mode 0600.
 pub(super) const KEY: &str = "key.pem";

@@ -16,7 +16,7 @@ use crate::error::Failure;
 use crate::files::{self, PUBLIC};
 use crate::session::Session;
 use crate::spec::Lifetime;
-use crate::verify::evidence::Trust;
+use audit::Trust;
 
 /// Name of the officer's own copy of the charter.
 pub(crate) const CHARTER: &str = "charter.note";

@@ -139,7 +139,7 @@ fn in_token(session: &Session, name: KeyName, path: PathBuf) -> Result<(), Failu
     let made = host.make(&id, "rootcellar officer", &config.officer_key().to_string());
     let spki = HEXLOWER.decode(made.map_err(failed)?.spki.as_bytes());
     let spki = spki.map_err(|error| Failure::new("INTERNAL", error))?;
-    let key = keeper::note_key(name, &spki).map_err(|error| Failure::new("INTERNAL", error))?;
+    let key = audit::note_key(name, &spki).map_err(|error| Failure::new("INTERNAL", error))?;
     // A key that cannot sign is found out now, and not when an act waits for it.
     let signature = host.sign(&spki, CHECKED).map_err(failed)?;
     if !key.verify(CHECKED, &signature) {
@@ -206,7 +206,7 @@ pub(crate) fn load(session: &Session, file: Option<&PathBuf>) -> Result<(PathBuf
             host.open(false)
                 .map_err(failed)?
                 .ok_or_else(|| Failure::new("TOKEN", "the officer's token is not there"))?;
-            let spki = keeper::note_spki(&key);
+            let spki = audit::note_spki(&key);
             OfficerKey::in_token(key, spki, host)
         }
     };

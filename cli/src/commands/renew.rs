@@ -9,7 +9,7 @@ use crate::client::caller::Caller;
 use crate::error::Failure;
 use crate::output::{Page, Show};
 use crate::session::Session;
-use crate::verify::chain::Chain;
+use audit::Chain;
 
 /// Renew a controller's own certificate now, with a new key (other commands do it past half of its life)
 #[derive(Debug, Args)]

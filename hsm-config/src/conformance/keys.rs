@@ -7,7 +7,9 @@ use cryptoki::object::{Attribute, AttributeType};
 use crate::algorithm::KeyAlgorithm;
 use crate::error::TokenError;
 use crate::key::KeyFound;
-use crate::profile::{Omitted, Profile, Provenance};
+use audit::Provenance;
+
+use crate::profile::{Omitted, Profile};
 use crate::session::TokenSession;
 
 use super::checks::Sheet;
@@ -76,7 +78,7 @@ impl Sheet {
     fn custody(&mut self, algorithm: KeyAlgorithm, found: &KeyFound) -> Option<Vec<Provenance>> {
         let name = format!("{algorithm} custody");
         let with = |exceptions: &[Provenance]| {
-            found.attributes.require_custody(&Profile::plain(&[]).excepting(exceptions))
+            Profile::plain(&[]).excepting(exceptions).require_custody(&found.attributes)
         };
         if let Err(flaw) = with(&Provenance::ALL) {
             self.note(name, Verdict::Fail, flaw, "a cell does not use such a key");

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use crate::profile::{Omitted, Profile, Provenance};
+use audit::Provenance;
+
+use crate::profile::{Omitted, Profile};
 use crate::token::TokenInfo;
 
 use super::keys::Examined;

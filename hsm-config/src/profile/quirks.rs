@@ -3,32 +3,6 @@
 use cryptoki::object::AttributeType;
 use serde::Deserialize;
 
-/// A claim about a key's origin that some tokens cannot report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Provenance {
-    /// `CKA_LOCAL`.
-    Local,
-    /// `CKA_ALWAYS_SENSITIVE`.
-    AlwaysSensitive,
-    /// `CKA_NEVER_EXTRACTABLE`.
-    NeverExtractable,
-}
-
-impl Provenance {
-    /// Every one.
-    pub(crate) const ALL: [Self; 3] = [Self::Local, Self::AlwaysSensitive, Self::NeverExtractable];
-
-    /// As a profile writes it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Local => "local",
-            Self::AlwaysSensitive => "always-sensitive",
-            Self::NeverExtractable => "never-extractable",
-        }
-    }
-}
-
 /// An attribute that some tokens refuse in the template of a new key, and set by themselves. What a CA's key must report is read back
 /// all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

@@ -3,11 +3,12 @@
 //!
 //! Does not: judge what the notes say. [`Import::judge`] does.
 
+use audit::ceremony::{Evidence, EvidenceError};
 use ledger::bundle::Bundle;
 use ledger::charter::Charter;
 use ledger::plan::{Plan, PlanError};
 
-use super::{Evidence, EvidenceError, Import, ImportError};
+use super::{Import, ImportError};
 
 impl Import<'_> {
     /// Checks the signatures under every note, and gives the nonce of the ceremony's plan, where there is one.

@@ -1,15 +1,13 @@
 //! The trust bundle that follows from a ceremony: drafted from the one in force, signed by officers like every other.
 
+use audit::ceremony::Evidence;
+use audit::{note_key, note_spki};
 use certs::Issuer;
 use ledger::bundle::{Contents, IssuerLine, IssuerState, Log};
 use ledger::charter::Charter;
 use ledger::note::{KeyError, KeyName, NameError};
 use ledger::plan::{Ceremony, CertifyAs};
 use sha2::{Digest as _, Sha256};
-
-use super::evidence::Evidence;
-use super::import::note_key;
-use crate::note_spki;
 
 /// The name of a log's key in plans.
 pub const LOG: &str = "log";

@@ -1,12 +1,12 @@
 //! Whether a trust bundle may be in force: that it stops no cell, and says what follows from what it comes with. Officers who have none to
 //! compare it with sign what they were handed.
 
+use audit::ceremony::Evidence;
 use certs::Issuer;
 use ledger::bundle::{Bundle, Contents, IssuerState};
 use ledger::charter::Charter;
 
 use super::bundles;
-use super::evidence::Evidence;
 use super::import::{ImportError, InForce};
 use crate::trust;
 

@@ -3,19 +3,18 @@
 
 use std::collections::BTreeSet;
 
+use audit::ceremony::{Certified, Evidence, EvidenceError, MadeKey};
 use certs::Issuer;
 use ledger::bundle::{Bundle, BundleError};
 use ledger::charter::{Charter, CharterError};
 use ledger::entry::entry::Kind;
 use ledger::entry::{self, Attribute, CaCertificate, CaRole, Custody, KeyCustody};
-use ledger::note::{KeyError, KeyName, Note, VerifierKey};
+use ledger::note::Note;
 use ledger::plan::CertifyAs;
 use sha2::{Digest, Sha256};
 
-use super::evidence::{Evidence, EvidenceError, MadeKey};
 use super::fitness;
 use crate::time::ClockWrong;
-use crate::trust;
 
 /// The notes, as they were handed in; any may be absent, not all.
 #[derive(Clone, Copy, Debug, Default)]
@@ -169,7 +168,7 @@ fn plain(kind: Kind) -> Imported {
 
 /// Every CA certificate of a ceremony, with its signature.
 fn certificates(evidence: &Evidence) -> Result<Vec<Imported>, ImportError> {
-    let one = |certified: &super::Certified| {
+    let one = |certified: &Certified| {
         let unusable = |error: certs::summary::NotACertificate| ImportError::Unusable(error.to_string());
         let tbs = certs::summary::tbs_of(&certified.der).map_err(unusable)?.to_vec();
         let signature = certs::summary::signature_of(&certified.der).map_err(unusable)?.to_vec();
@@ -204,17 +203,6 @@ fn custody(evidence: &Evidence) -> Kind {
         ..KeyCustody::default()
     };
     Kind::Custody(Custody { keys: evidence.keys.iter().map(one).collect(), ..Custody::default() })
-}
-
-/// A key of a token as signed notes name it: Ed25519 or ECDSA on P-256, by its SubjectPublicKeyInfo.
-///
-/// # Errors
-/// It is of another kind.
-pub fn note_key(name: KeyName, spki: &[u8]) -> Result<VerifierKey, KeyError> {
-    match spki.strip_prefix(&trust::ED25519_SPKI) {
-        Some(octets) => VerifierKey::ed25519(name, octets.try_into().map_err(|_| KeyError::Key)?),
-        None => VerifierKey::ecdsa_p256(name, spki),
-    }
 }
 
 /// SHA-256 of a certificate, as signatures are kept beside it.

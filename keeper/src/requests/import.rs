@@ -8,10 +8,11 @@ use proto::v1::{ImportCeremonyRequest, Reason};
 
 use super::proposal::officers;
 use super::{Desk, Plan, Then};
-use crate::ceremonies::{EvidenceError, Import, ImportError, InForce, certificate_sha256};
+use crate::ceremonies::{Import, ImportError, InForce, certificate_sha256};
 use crate::journal::Reader;
 use crate::refusal::Refusal;
 use crate::{charters, trust};
+use audit::ceremony::EvidenceError;
 
 /// A signature to be kept beside an entry, and the SHA-256 of the certificate that it makes.
 pub(crate) type Signed = (Vec<u8>, [u8; 32]);

@@ -25,7 +25,7 @@ use crate::rollback::Newest;
 use crate::sequencer::{Command, Sequencer};
 use crate::status::{Listens, Standing};
 use crate::time::Time;
-use crate::trust::{self, Trust};
+use crate::trust::Trust;
 use crate::workers::{self, Job};
 use crate::{entropy, local, scrub};
 
@@ -53,7 +53,7 @@ impl Checked {
         let Self { journal, trust, custody, module, settings, metrics } = self;
         let queues = Queues::new();
         let newest_ms = journal.newest_ms()?;
-        let log_key = trust.log.keys.iter().find(|key| trust::spki_of(key) == custody.log_spki()).cloned();
+        let log_key = trust.log.keys.iter().find(|key| audit::note_spki(key) == custody.log_spki()).cloned();
         let log_key = log_key.ok_or(StartError::Unfounded("the trust bundle does not name the log's key"))?;
         let issuer = Arc::new(trust.issuer);
         let workers::Started { pulse, threads: mut in_module, own } =

@@ -1,9 +1,9 @@
 //! What a note says, in plain words, for whoever signs it.
 
+use audit::ceremony::Evidence;
 use cell::RevocationReason;
 use certs::{ATTRIBUTES_OID, CertificateSummary};
 use data_encoding::HEXLOWER;
-use keeper::Evidence;
 use ledger::bundle::Contents;
 use ledger::charter::Terms;
 use ledger::note::Note;

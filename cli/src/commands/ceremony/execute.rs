@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
+use audit::ceremony::Evidence;
 use ceremony::directory::{self, Directory};
 use ceremony::execute::{self, ExecuteError, Progress};
 use ceremony::record::{Event, Record};
 use ceremony::transcript;
 use clap::Args;
 use data_encoding::HEXLOWER;
-use keeper::{Evidence, Journal, JournalError, bundles};
+use keeper::{Journal, JournalError, bundles};
 use ledger::bundle::Bundle;
 use ledger::charter::Charter;
 use ledger::note::Note;

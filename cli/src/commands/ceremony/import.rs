@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use audit::ceremony::Evidence;
 use ceremony::directory::{self, Directory};
 use clap::Args;
 use keeper::bundles;
-use keeper::{Evidence, FoundingError, Import as Notes, Journal, JournalError};
+use keeper::{FoundingError, Import as Notes, Journal, JournalError};
 use ledger::bundle::Bundle;
 use ledger::charter::Charter;
 use ledger::note::Note;

@@ -1,9 +1,9 @@
 //! What an officer is about to sign, judged first: a transcript must prove what it says, a trust bundle must be what follows from it, and
 //! what else lies in a directory is not signed along.
 
+use audit::ceremony::Evidence;
 use ceremony::directory::{self, Directory};
 use data_encoding::HEXLOWER;
-use keeper::Evidence;
 use keeper::bundles;
 use ledger::bundle::{Bundle, Contents};
 use ledger::charter::{Charter, Terms};

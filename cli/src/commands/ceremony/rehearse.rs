@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use audit::ceremony::Evidence;
 use ceremony::execute::{self, Progress};
 use ceremony::plans::ROOT_DAYS;
 use ceremony::transcript;
-use keeper::Evidence;
 use ledger::charter::{Charter, Terms};
 use ledger::note::{Ed25519Signer, KeyName, Note, NoteSigner as _};
 use ledger::plan::{Ceremony, Certify, CertifyAs, KeyRef, MakeKey, Plan, Step};

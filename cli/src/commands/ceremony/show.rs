@@ -3,10 +3,10 @@
 
 use std::path::PathBuf;
 
+use audit::ceremony::step_name;
 use ceremony::directory::{self, Directory};
 use ceremony::record::{self, Event};
 use clap::Args;
-use keeper::step_name;
 use ledger::plan::Plan;
 use serde::Serialize;
 

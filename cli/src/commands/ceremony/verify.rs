@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use audit::ceremony::{Evidence, EvidenceError};
 use ceremony::directory::Directory;
 use clap::Args;
 use data_encoding::HEXLOWER;
 use hsm_config::durable;
-use keeper::{Evidence, EvidenceError};
 use ledger::charter::{Charter, Charters, Terms};
 use ledger::note::{Note, VerifierKey};
 use ledger::transcript::Transcript;

@@ -16,7 +16,7 @@ use crate::error::Failure;
 use crate::keys::LeafKey;
 use crate::output::{Page, Show};
 use crate::session::Session;
-use crate::verify::chain::Chain;
+use audit::Chain;
 
 /// A new key for a controller, and where it is going.
 pub(crate) struct Enrolment {

@@ -10,7 +10,7 @@ use crate::error::Failure;
 use crate::files;
 use crate::output::{Page, Show, duration};
 use crate::session::Session;
-use crate::verify::evidence::Trust;
+use audit::Trust;
 
 /// A manifest comes every hour; twice that is late.
 const LATE_SECS: i64 = 2 * 3600;

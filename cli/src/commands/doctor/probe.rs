@@ -68,7 +68,7 @@ fn inside(
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let threads = wanted.profile.sessions(cores);
     let key = |found: hsm_config::KeyFound| Key {
-        flaw: found.attributes.require_custody(&wanted.profile).err().map(|flaw| flaw.to_string()),
+        flaw: wanted.profile.require_custody(&found.attributes).err().map(|flaw| flaw.to_string()),
         spki_sha256: HEXLOWER.encode(&Sha256::digest(found.key.public_key())),
         algorithm: found.key.algorithm().to_string(),
         label: found.label,

@@ -7,7 +7,7 @@ use proto::v1::{self, GetCheckpointRequest, GetInclusionProofRequest, ListEntrie
 use crate::client::caller::Caller;
 use crate::error::Failure;
 use crate::session::Session;
-use crate::verify::evidence::Proven;
+use audit::Proven;
 
 /// Fetches the entry and its proof, and checks both against the certificate, from the very text that is to be written.
 pub(super) async fn prove(

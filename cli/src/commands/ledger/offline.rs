@@ -11,7 +11,7 @@ use crate::error::Failure;
 use crate::files;
 use crate::output::{Page, Show};
 use crate::session::Session;
-use crate::verify::evidence::{Proven, Trust};
+use audit::{Proven, Trust};
 
 pub(super) fn run(session: &Session, args: &Verify, proof: &Path, certificate: &Path) -> Result<(), Failure> {
     let believed = believed(session, args)?;

@@ -14,8 +14,8 @@ use crate::error::Failure;
 use crate::files;
 use crate::output::{Page, Show};
 use crate::session::Session;
-use crate::verify::audit::{Audit, Finding, Report};
-use crate::verify::evidence::Trust;
+use audit::Trust;
+use audit::entries::{Audit, Finding, Report};
 
 pub(super) async fn run(session: &Session, args: &Verify) -> Result<(), Failure> {
     let client = open(session, &args.who).await?;

@@ -48,7 +48,7 @@ fn key(found: &hsm_config::KeyFound, config: &TokenConfig) -> view::Key {
         id: hex(found.key.id()),
         algorithm: found.key.algorithm().to_string(),
         spki_sha256: hex(&Sha256::digest(found.key.public_key())),
-        flaw: found.attributes.require_custody(&config.profile).err().map(|flaw| flaw.to_string()),
+        flaw: config.profile.require_custody(&found.attributes).err().map(|flaw| flaw.to_string()),
         attributes: found
             .attributes
             .iter()

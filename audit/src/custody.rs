@@ -8,20 +8,24 @@ use ledger::entry::{self, Custody};
 use ledger::proof::Proof;
 use sha2::{Digest as _, Sha256};
 
-use super::evidence::{EvidenceError, Trust};
+use super::trust::{Trust, Unproven};
 
 /// A manifest that the log holds. [`Trust::prove_custody`] alone makes one.
 #[derive(Debug)]
-pub(crate) struct ProvenCustody {
-    pub(crate) custody: Custody,
-    pub(crate) time_unix_ms: i64,
-    pub(crate) index: u64,
-    pub(crate) checkpoint: Checkpoint,
+pub struct ProvenCustody {
+    /// What it says.
+    pub custody: Custody,
+    /// When it was recorded, in milliseconds since 1970.
+    pub time_unix_ms: i64,
+    /// Index of its entry.
+    pub index: u64,
+    /// The checkpoint that covers it.
+    pub checkpoint: Checkpoint,
 }
 
 impl ProvenCustody {
     /// Why the manifest is not about the keys that the bundle has sign: an issuer that is not its active one, or no key of its log.
-    pub(crate) fn strangeness(&self, bundle: &Bundle) -> Option<String> {
+    pub fn strangeness(&self, bundle: &Bundle) -> Option<String> {
         let is_there = |purpose: &str, sha256: &[u8]| {
             self.custody.keys.iter().any(|key| key.purpose == purpose && key.spki_sha256 == sha256)
         };
@@ -38,7 +42,7 @@ impl ProvenCustody {
         }
         let origin = &self.checkpoint.origin;
         let keys = bundle.log(origin.as_str()).map(|log| log.keys.clone()).unwrap_or_default();
-        let hash = |key| Sha256::digest(keeper::note_spki(key)).to_vec();
+        let hash = |key| Sha256::digest(crate::note_spki(key)).to_vec();
         if !keys.iter().any(|key| is_there("log", &hash(key))) {
             return Some(format!("it is not about a key of the log {origin}"));
         }
@@ -50,15 +54,15 @@ impl Trust {
     /// Checks that a log of the bundle holds the manifest beside the proof.
     ///
     /// # Errors
-    /// [`EvidenceError`].
-    pub(crate) fn prove_custody(&self, proof: &[u8]) -> Result<ProvenCustody, EvidenceError> {
+    /// [`Unproven`].
+    pub fn prove_custody(&self, proof: &[u8]) -> Result<ProvenCustody, Unproven> {
         let proof = Proof::parse(proof)?;
-        let bytes = proof.extra.as_ref().ok_or(EvidenceError::NoEntry)?;
+        let bytes = proof.extra.as_ref().ok_or(Unproven::NoEntry)?;
         let checkpoint = self.checkpoint(&proof, bytes)?;
         let entry = entry::decode(bytes)?;
-        let Some(Kind::Custody(custody)) = entry.kind else { return Err(EvidenceError::NoCustody) };
+        let Some(Kind::Custody(custody)) = entry.kind else { return Err(Unproven::NoCustody) };
         if entry.cell != self.bundle().cell() {
-            return Err(EvidenceError::OtherCell);
+            return Err(Unproven::OtherCell);
         }
         Ok(ProvenCustody { custody, time_unix_ms: entry.time_unix_ms, index: proof.index, checkpoint })
     }
@@ -70,7 +74,7 @@ mod tests {
     use ledger::entry::{Attribute, KeyCustody, ModuleCustody, RootTokenCustody};
 
     use super::*;
-    use crate::verify::testing::{LEAF, Tiny};
+    use crate::testing::{LEAF, Tiny};
 
     fn manifest() -> Custody {
         let attribute = |name: &str, value: &str| Attribute { name: name.into(), value: value.into() };
@@ -131,7 +135,7 @@ mod tests {
         let mut custody = manifest();
         custody.keys[0].spki_sha256 = tiny.issuer.issuer.spki_sha256().to_vec();
         let log = Contents::read(&tiny.bundle).unwrap().logs[0].keys[0].clone();
-        custody.keys[1].spki_sha256 = Sha256::digest(keeper::note_spki(&log)).to_vec();
+        custody.keys[1].spki_sha256 = Sha256::digest(crate::note_spki(&log)).to_vec();
         change(&mut custody);
         tiny.push(Kind::Custody(custody), Vec::new());
         let trust =
@@ -166,6 +170,6 @@ mod tests {
         let (charter, bundle) = (tiny.charter.to_string(), tiny.bundle.to_string());
         let trust = Trust::read(charter.as_bytes(), bundle.as_bytes()).unwrap();
         let file = tiny.proof(LEAF).to_string();
-        assert!(matches!(trust.prove_custody(file.as_bytes()), Err(EvidenceError::NoCustody)));
+        assert!(matches!(trust.prove_custody(file.as_bytes()), Err(Unproven::NoCustody)));
     }
 }

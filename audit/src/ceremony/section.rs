@@ -2,8 +2,8 @@
 
 use std::ops::RangeInclusive;
 
+use crate::token_uri::TokenUri;
 use data_encoding::BASE64;
-use hsm_config::TokenUri;
 use ledger::plan::Step;
 use ledger::transcript::Transcript;
 
@@ -62,7 +62,7 @@ impl<'a> TokenSection<'a> {
 
 impl Section<'_> {
     pub(super) fn is_of(&self, step: &Step) -> Result<(), EvidenceError> {
-        let expected = format!("{} {}", self.step, super::super::step_name(step));
+        let expected = format!("{} {}", self.step, super::step_name(step));
         match self.lines.first() {
             Some((_, name)) if *name == expected => Ok(()),
             _ => Err(self.bad("step", format!("it is not `{expected}`"))),

@@ -4,29 +4,30 @@
 //! Does not: believe a line because it is signed. Each key proves itself, each certificate is verified and linted anew, each attribute is
 //! held against invariant I1.
 
+mod ca;
 mod error;
+mod orders;
 mod section;
 mod times;
 
 use std::ops::RangeInclusive;
 
+use crate::attributes::KeyAttributes;
 use cell::TrustDomain;
 use certs::compose::Tbs;
 use certs::{Issuer, PublicKey, csr};
 use data_encoding::{BASE64, HEXLOWER};
-use hsm_config::KeyAttributes;
 use ledger::charter::{Approvals, Charter};
 use ledger::note::{KeyName, Note};
 use ledger::plan::{ApprovedPlan, Certify, CertifyAs, Destroy, KeyRef, MakeCrl, MakeKey, Plan, Step};
 use ledger::transcript::{Transcript, TranscriptError, altered};
 
+pub use ca::{CaError, CaOrder, anchor};
 pub use error::EvidenceError;
 use error::NO_SIGNER;
+pub use orders::{NO_PROOF, crl, revoked, step_name};
 use section::{Section, TokenSection};
 use times::{time, within};
-
-use super::NO_PROOF;
-use super::ca::{CaOrder, anchor};
 
 /// How far the clock of the ceremony's machine may be ahead, in seconds.
 const SKEW_SECS: i64 = 300;
@@ -97,7 +98,7 @@ impl Evidence {
     }
 
     /// A transcript that an officer signed, and who did. One that was altered says where.
-    pub(super) fn signed(bytes: &[u8], charter: &Charter) -> Result<(Transcript, Approvals), EvidenceError> {
+    pub fn signed(bytes: &[u8], charter: &Charter) -> Result<(Transcript, Approvals), EvidenceError> {
         let blame = |cause: TranscriptError| match altered(bytes) {
             Some(field) => EvidenceError::Altered { field, cause },
             None => EvidenceError::Transcript(cause),
@@ -276,8 +277,8 @@ impl Evidence {
         let signer = signer.ok_or_else(|| section.bad(field, NO_SIGNER))?;
         signer.verify_crl(&der).map_err(|error| section.bad(field, error))?;
         let at_secs = section.at_secs(&self.within)?;
-        let revoked = super::revoked(order, at_secs).map_err(|error| section.bad(field, error))?;
-        let crl = super::crl(order, at_secs, &revoked);
+        let revoked = revoked(order, at_secs).map_err(|error| section.bad(field, error))?;
+        let crl = crl(order, at_secs, &revoked);
         let tbs = certs::summary::tbs_of(&der).map_err(|error| section.bad(field, error))?;
         if let Some(finding) = certs::crl::findings(tbs, &signer, &crl).first() {
             return Err(section.bad(field, finding));

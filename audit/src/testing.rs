@@ -130,6 +130,19 @@ pub(crate) fn agent() -> AgentId {
     "build/logger-1".parse().unwrap()
 }
 
+/// Loggers below build/, for a day, a thousand entries an hour.
+fn grant() -> cell::Grant {
+    cell::Grant {
+        name: "default".parse().unwrap(),
+        agents: vec!["build/*".parse().unwrap()].try_into().unwrap(),
+        roles: vec!["logger".parse().unwrap()].try_into().unwrap(),
+        tags: cell::BoundedSet::default(),
+        dns: cell::BoundedSet::default(),
+        max_ttl: 86_400.try_into().unwrap(),
+        budget: 1000.try_into().unwrap(),
+    }
+}
+
 pub(crate) fn record(roles: &[&str], revision: u64) -> entry::AgentRecord {
     entry::AgentRecord {
         id: agent().to_string(),
@@ -191,8 +204,7 @@ impl Tiny {
         self.push(self.issuer.entry(entry::CaRole::Issuer, &self.root), self.issuer.signature());
         let note = self.bundle.to_string().into_bytes();
         self.push(Kind::Bundle(entry::Bundle { note }), Vec::new());
-        let grants = vec!["agents=build/*;roles=logger".parse().unwrap()];
-        let grants = crate::spec::named(&grants).unwrap();
+        let grants = cell::Grants::try_from(vec![grant()]).unwrap();
         let public_key = SpkiDer::try_from(key().subject_public_key_info()).unwrap();
         self.act(&Act::ControllerAdd { name: controller(), public_key, grants }, 7);
         let (tbs, signature) = self.issuer.leaf(&controller().spiffe_id(&cell()), LeafProfile::Controller);

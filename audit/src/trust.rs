@@ -14,24 +14,29 @@ use super::chain::{Chain, ChainError};
 
 /// Whom a verifier believes: a charter that it pinned, and a bundle that the charter's officers published.
 #[derive(Debug)]
-pub(crate) struct Trust {
+pub struct Trust {
     charters: Charters,
     bundle: Bundle,
 }
 
 /// What a proof proved. [`Trust::prove`] alone makes one.
 #[derive(Debug)]
-pub(crate) struct Proven {
-    pub(crate) chain: Chain,
-    pub(crate) entry: Entry,
-    pub(crate) issuance: Issuance,
-    pub(crate) index: u64,
-    pub(crate) checkpoint: Checkpoint,
+pub struct Proven {
+    /// The chain, verified.
+    pub chain: Chain,
+    /// The entry that records the certificate.
+    pub entry: Entry,
+    /// What of it is about the certificate.
+    pub issuance: Issuance,
+    /// Index of the entry.
+    pub index: u64,
+    /// The checkpoint that covers it.
+    pub checkpoint: Checkpoint,
 }
 
 /// Why the evidence proves nothing.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum EvidenceError {
+pub enum Unproven {
     /// No note where one must be.
     #[error(transparent)]
     Note(#[from] NoteError),
@@ -81,7 +86,7 @@ impl Trust {
     ///
     /// # Errors
     /// It is not what it must be.
-    pub(crate) fn open(charters: Charters, bundle: &[u8]) -> Result<Self, EvidenceError> {
+    pub fn open(charters: Charters, bundle: &[u8]) -> Result<Self, Unproven> {
         let bundle = Bundle::open(&Note::parse(bundle)?, charters.in_force())?;
         Ok(Self { charters, bundle })
     }
@@ -90,22 +95,22 @@ impl Trust {
     ///
     /// # Errors
     /// Either is not what it must be.
-    pub(crate) fn read(charters: &[u8], bundle: &[u8]) -> Result<Self, EvidenceError> {
+    pub fn read(charters: &[u8], bundle: &[u8]) -> Result<Self, Unproven> {
         Self::open(Charters::parse(charters)?, bundle)
     }
 
     /// The charters, from the pinned one on.
-    pub(crate) fn charters(&self) -> &Charters {
+    pub fn charters(&self) -> &Charters {
         &self.charters
     }
 
     /// The charter.
-    pub(crate) fn charter(&self) -> &Charter {
+    pub fn charter(&self) -> &Charter {
         self.charters.in_force()
     }
 
     /// The bundle.
-    pub(crate) fn bundle(&self) -> &Bundle {
+    pub fn bundle(&self) -> &Bundle {
         &self.bundle
     }
 
@@ -113,26 +118,21 @@ impl Trust {
     /// the certificate leads to an anchor of the bundle. Whether it is still valid is not asked.
     ///
     /// # Errors
-    /// [`EvidenceError`].
-    pub(crate) fn prove(
-        &self,
-        chain: &[Vec<u8>],
-        proof: &[u8],
-        oid: ObjectIdentifier,
-    ) -> Result<Proven, EvidenceError> {
+    /// [`Unproven`].
+    pub fn prove(&self, chain: &[Vec<u8>], proof: &[u8], oid: ObjectIdentifier) -> Result<Proven, Unproven> {
         let verified = Chain::verify(chain, self.bundle.anchors(), oid)?;
         let proof = Proof::parse(proof)?;
-        let bytes = proof.extra.as_ref().ok_or(EvidenceError::NoEntry)?;
+        let bytes = proof.extra.as_ref().ok_or(Unproven::NoEntry)?;
         let checkpoint = self.checkpoint(&proof, bytes)?;
         let entry = entry::decode(bytes)?;
         let Some(Kind::Issuance(issuance)) = entry.kind.clone() else {
-            return Err(EvidenceError::NoIssuance);
+            return Err(Unproven::NoIssuance);
         };
         if entry.cell != self.bundle.cell() || issuance.tbs != tbs_of(&chain[0])? {
-            return Err(EvidenceError::OtherCertificate);
+            return Err(Unproven::OtherCertificate);
         }
         if issuance.issuer_spki_sha256 != verified.issuer_spki_sha256() {
-            return Err(EvidenceError::OtherIssuer);
+            return Err(Unproven::OtherIssuer);
         }
         Ok(Proven { chain: verified, entry, issuance, index: proof.index, checkpoint })
     }
@@ -140,11 +140,11 @@ impl Trust {
     /// Checks that a log of the bundle holds `entry`, and returns the checkpoint that says so.
     ///
     /// # Errors
-    /// [`EvidenceError::OtherLog`], [`EvidenceError::Proof`].
-    pub(super) fn checkpoint(&self, proof: &Proof, entry: &[u8]) -> Result<Checkpoint, EvidenceError> {
+    /// [`Unproven::OtherLog`], [`Unproven::Proof`].
+    pub(super) fn checkpoint(&self, proof: &Proof, entry: &[u8]) -> Result<Checkpoint, Unproven> {
         // tlog-checkpoint, "Note text": the first line is the origin.
         let origin = proof.checkpoint.text().lines().next().unwrap_or_default();
-        let log = self.bundle.log(origin).ok_or(EvidenceError::OtherLog)?;
+        let log = self.bundle.log(origin).ok_or(Unproven::OtherLog)?;
         Ok(proof.verify(entry, &log.keys, &log.origin)?)
     }
 }

@@ -21,14 +21,14 @@ use ledger::note::KeyName;
 use ledger::tree::{Edge, TreeHead};
 use serde::Serialize;
 
-pub(crate) use flaw::{Finding, Flaw};
+pub use flaw::{Finding, Flaw};
 
 use authority::{Authority, EpochOpened};
 use custody::Manifests;
 use issuers::Issuers;
 
 /// An audit that is under way.
-pub(crate) struct Audit {
+pub struct Audit {
     oid: ObjectIdentifier,
     /// Origin of the log in its newest epoch, and those up to the entry that is read, the newest last.
     origin: KeyName,
@@ -44,20 +44,20 @@ pub(crate) struct Audit {
 
 /// What an audit counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Report {
+pub struct Report {
     /// Entries read.
-    pub(crate) entries: u64,
+    pub entries: u64,
     /// Entries of each kind.
-    pub(crate) kinds: BTreeMap<&'static str, u64>,
+    pub kinds: BTreeMap<&'static str, u64>,
     /// Certificates whose signature is there and verifies.
-    pub(crate) signed: u64,
+    pub signed: u64,
     /// Certificates that were recorded and have no signature.
-    pub(crate) unsigned: u64,
+    pub unsigned: u64,
 }
 
 impl Audit {
     /// Begins. `origin` is the log's, taken from a verified bundle or checkpoint; `remembered` a tree of it that was seen before.
-    pub(crate) fn new(origin: KeyName, oid: ObjectIdentifier, remembered: Option<TreeHead>) -> Self {
+    pub fn new(origin: KeyName, oid: ObjectIdentifier, remembered: Option<TreeHead>) -> Self {
         let report = Report::default();
         let (authority, issuers) = (Authority::default(), Issuers::default());
         let (origins, manifests) = (Vec::new(), Manifests::default());
@@ -65,12 +65,12 @@ impl Audit {
     }
 
     /// Demands that entry 0 holds the first of these charters, and that the log goes on to the last.
-    pub(crate) fn pin(&mut self, charters: &ledger::charter::Charters) {
+    pub fn pin(&mut self, charters: &ledger::charter::Charters) {
         self.authority.pin(charters);
     }
 
     /// Entries read so far, which is the index of the next.
-    pub(crate) fn size(&self) -> u64 {
+    pub fn size(&self) -> u64 {
         self.tree.size()
     }
 
@@ -78,7 +78,7 @@ impl Audit {
     ///
     /// # Errors
     /// [`Finding`]; the audit is then over.
-    pub(crate) fn read(&mut self, index: u64, bytes: &[u8], signature: &[u8]) -> Result<(), Finding> {
+    pub fn read(&mut self, index: u64, bytes: &[u8], signature: &[u8]) -> Result<(), Finding> {
         self.judge(index, bytes, signature).map_err(|flaw| Finding { index, flaw })
     }
 
@@ -86,7 +86,7 @@ impl Audit {
     ///
     /// # Errors
     /// [`Finding`] at the index where the next entry would be.
-    pub(crate) fn finish(self, checkpoint: &Checkpoint) -> Result<Report, Finding> {
+    pub fn finish(self, checkpoint: &Checkpoint) -> Result<Report, Finding> {
         let made = self.tree.head();
         let flaw = match self.remembered {
             _ if self.origins.last() != Some(&self.origin) => Some(Flaw::OtherEpoch),

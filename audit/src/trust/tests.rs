@@ -6,13 +6,13 @@ use certs::ATTRIBUTES_OID;
 use ledger::note::{Ed25519Signer, NoteSigner as _};
 
 use super::*;
-use crate::verify::testing::{AGENT, LEAF, NOW, Tiny, agent, name, profile};
+use crate::testing::{AGENT, LEAF, NOW, Tiny, agent, name, profile};
 
 fn trust(tiny: &Tiny) -> Trust {
     Trust::read(tiny.charter.to_string().as_bytes(), tiny.bundle.to_string().as_bytes()).unwrap()
 }
 
-fn prove(tiny: &Tiny, chain: &[Vec<u8>], proof: &Proof) -> Result<Proven, EvidenceError> {
+fn prove(tiny: &Tiny, chain: &[Vec<u8>], proof: &Proof) -> Result<Proven, Unproven> {
     trust(tiny).prove(chain, proof.to_string().as_bytes(), ATTRIBUTES_OID)
 }
 
@@ -31,7 +31,7 @@ fn openssl_believes_the_same_chain() {
     let tiny = Tiny::new();
     let dir = tempfile::tempdir().unwrap();
     let write = |file: &str, der: &[u8]| {
-        std::fs::write(dir.path().join(file), crate::files::certificates_pem(&[der.to_vec()])).unwrap();
+        std::fs::write(dir.path().join(file), pem::encode(&pem::Pem::new("CERTIFICATE", der))).unwrap();
     };
     write("root.pem", tiny.root.issuer.certificate_der());
     write("issuer.pem", &tiny.chain[1]);
@@ -48,14 +48,14 @@ fn the_entry_must_be_of_this_very_certificate() {
     let (older, proof) = (tiny.chain.clone(), tiny.proof(LEAF));
     // Of the same agent, by the same issuer, recorded or not: another certificate.
     tiny.issue(&["logger"], 1);
-    assert!(matches!(prove(&tiny, &tiny.chain, &proof), Err(EvidenceError::OtherCertificate)));
+    assert!(matches!(prove(&tiny, &tiny.chain, &proof), Err(Unproven::OtherCertificate)));
     assert!(prove(&tiny, &older, &proof).is_ok());
     let unrecorded =
         tiny.issuer.leaf(&agent().spiffe_id(&"prod.example".parse().unwrap()), profile(&["admin"]));
     let der = certs::compose::join(&unrecorded.0, certs::SignatureAlgorithm::EcdsaP256Sha256, &unrecorded.1);
     let forged = [der, older[1].clone()];
-    assert!(matches!(prove(&tiny, &forged, &proof), Err(EvidenceError::OtherCertificate)));
-    assert!(matches!(prove(&tiny, &older, &tiny.proof(AGENT)), Err(EvidenceError::NoIssuance)));
+    assert!(matches!(prove(&tiny, &forged, &proof), Err(Unproven::OtherCertificate)));
+    assert!(matches!(prove(&tiny, &older, &tiny.proof(AGENT)), Err(Unproven::NoIssuance)));
 }
 
 #[test]
@@ -65,32 +65,32 @@ fn what_was_changed_proves_nothing() {
     let refused = |proof: &Proof| prove(&tiny, &tiny.chain, proof).unwrap_err();
     let mut other = good.clone();
     other.index = LEAF - 1;
-    assert!(matches!(refused(&other), EvidenceError::Proof(ProofError::Invalid(_))));
+    assert!(matches!(refused(&other), Unproven::Proof(ProofError::Invalid(_))));
     let mut other = good.clone();
     other.hashes.swap(0, 1);
-    assert!(matches!(refused(&other), EvidenceError::Proof(ProofError::Invalid(_))));
+    assert!(matches!(refused(&other), Unproven::Proof(ProofError::Invalid(_))));
     let mut other = good.clone();
     other.extra = Some(tiny.entries[0].0.clone());
-    assert!(matches!(refused(&other), EvidenceError::Proof(ProofError::Invalid(_))));
+    assert!(matches!(refused(&other), Unproven::Proof(ProofError::Invalid(_))));
     let mut other = good.clone();
     other.extra = None;
-    assert!(matches!(refused(&other), EvidenceError::NoEntry));
+    assert!(matches!(refused(&other), Unproven::NoEntry));
     let mut other = good.clone();
     let stranger = Ed25519Signer::from_seed(name("prod.example/log/1"), &[9; 32]).unwrap();
     other.checkpoint = Note::unsigned(good.checkpoint.text()).unwrap();
     other.checkpoint.sign_with(&stranger).unwrap();
     assert_ne!(stranger.key(), &trust(&tiny).bundle().logs()[0].keys[0]);
-    assert!(matches!(refused(&other), EvidenceError::Proof(ProofError::Checkpoint(_))));
+    assert!(matches!(refused(&other), Unproven::Proof(ProofError::Checkpoint(_))));
     other.checkpoint = Note::unsigned(&good.checkpoint.text().replace("log/1", "log/2")).unwrap();
     other.checkpoint.sign_with(&stranger).unwrap();
-    assert!(matches!(refused(&other), EvidenceError::OtherLog));
+    assert!(matches!(refused(&other), Unproven::OtherLog));
 }
 
 #[test]
 fn a_chain_leads_to_an_anchor_of_the_officers() {
     let (tiny, other) = (Tiny::new(), Tiny::new());
     let refused = |chain: &[Vec<u8>]| match prove(&tiny, chain, &tiny.proof(LEAF)) {
-        Err(EvidenceError::Chain(error)) => error,
+        Err(Unproven::Chain(error)) => error,
         other => panic!("{other:?}"),
     };
     assert_eq!(refused(&other.chain), ChainError::NoAnchor);
@@ -103,7 +103,7 @@ fn a_chain_leads_to_an_anchor_of_the_officers() {
         Tiny::new().charter.to_string().as_bytes(),
         bundle.replace("number: 1", "number: 2").as_bytes(),
     );
-    assert!(matches!(strange, Err(EvidenceError::Bundle(_))));
+    assert!(matches!(strange, Err(Unproven::Bundle(_))));
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn a_chain_is_of_one_holder() {
     let tiny = Tiny::new();
     let chain = || Chain::verify(&tiny.chain, trust(&tiny).bundle().anchors(), ATTRIBUTES_OID).unwrap();
     let uri = "spiffe://prod.example/agent/build/logger-1";
-    let other = crate::keys::LeafKey::generate().unwrap().public_key();
+    let other = rcgen::PublicKeyData::subject_public_key_info(&rcgen::KeyPair::generate().unwrap());
     assert_eq!(chain().held_by(uri, &other).unwrap_err(), ChainError::OtherKey);
     assert!(matches!(
         chain().held_by("spiffe://prod.example/agent/x", &other),

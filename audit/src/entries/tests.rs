@@ -7,7 +7,7 @@ use ledger::entry::{Change, entry::Kind};
 use ledger::proposal::ProposalError;
 
 use super::*;
-use crate::verify::testing::{ACT, LEAF, NOW, ORIGIN, Tiny, change, controller, name, record};
+use crate::testing::{ACT, LEAF, NOW, ORIGIN, Tiny, change, controller, name, record};
 
 fn audit(tiny: &Tiny, remembered: Option<TreeHead>) -> Result<Report, Finding> {
     let mut audit = Audit::new(name(ORIGIN), ATTRIBUTES_OID, remembered);
@@ -126,7 +126,7 @@ fn an_act_is_approved_and_carried_out_once() {
 fn an_agents_certificate_refers_to_the_act_in_force() {
     for spoil in [
         (|issuance: &mut Issuance| issuance.approval = None) as fn(&mut Issuance),
-        |issuance| issuance.approval = Some(crate::verify::testing::reference(3)),
+        |issuance| issuance.approval = Some(crate::testing::reference(3)),
         |issuance| issuance.approval.as_mut().unwrap().origin = "prod.example/log/2".into(),
         |issuance| issuance.grant = "other".into(),
     ] {
@@ -205,7 +205,7 @@ fn a_custody_manifest_says_what_differs_from_the_one_before() {
     let manifest = |sha256: u8, before: Option<u64>, after: u64| {
         let module = entry::ModuleCustody { sha256: vec![sha256; 32], ..entry::ModuleCustody::default() };
         let mut manifest = entry::Custody { module: Some(module), ..entry::Custody::default() };
-        manifest.previous = before.map(crate::verify::testing::reference);
+        manifest.previous = before.map(crate::testing::reference);
         if let Some(sha256) = u8::try_from(after).ok().filter(|sha256| *sha256 > 0) {
             let mut last = manifest.clone();
             last.module =

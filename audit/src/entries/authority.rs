@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::ceremony::Evidence;
 use cell::{Act, AgentSpec, Grant, LogOrigin, Tree};
 use certs::CertificateSummary;
 use certs::summary::tbs_of;
-use keeper::Evidence;
 use ledger::bundle::Bundle;
 use ledger::charter::{Charter, Charters};
 use ledger::entry::revocation::Target;

@@ -12,16 +12,16 @@ use ledger::proposal::ProposalError;
 /// What is wrong, and where.
 #[derive(Debug, thiserror::Error)]
 #[error("entry {index}: {flaw}")]
-pub(crate) struct Finding {
+pub struct Finding {
     /// Index of the entry.
-    pub(crate) index: u64,
+    pub index: u64,
     /// What is wrong.
-    pub(crate) flaw: Flaw,
+    pub flaw: Flaw,
 }
 
 /// What can be wrong with an entry, or with the whole.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Flaw {
+pub enum Flaw {
     /// Left out, repeated, or moved.
     #[error("it is not the entry that follows")]
     Order,
@@ -63,7 +63,7 @@ pub(crate) enum Flaw {
     Act(#[from] cell::ActError),
     /// A ceremony that proves nothing.
     #[error("the ceremony: {0}")]
-    Ceremony(#[from] keeper::EvidenceError),
+    Ceremony(#[from] crate::ceremony::EvidenceError),
     /// An issuer that the officers' bundle does not name as the one that signs.
     #[error("its issuer is not the one that the trust bundle says is active")]
     NotActive,

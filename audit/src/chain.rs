@@ -10,14 +10,14 @@ const MAX_LEN: usize = 8;
 
 /// A chain whose signatures lead to a trust anchor. [`Chain::verify`] alone makes one.
 #[derive(Debug)]
-pub(crate) struct Chain {
+pub struct Chain {
     leaf: CertificateSummary,
     issuer_spki_sha256: [u8; 32],
 }
 
 /// Why a chain proves nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum ChainError {
+pub enum ChainError {
     /// No certificates, or more than a chain has.
     #[error("it has {0} certificates, and a chain has 1 to {MAX_LEN}")]
     Length(usize),
@@ -59,7 +59,7 @@ impl Chain {
     ///
     /// # Errors
     /// [`ChainError`].
-    pub(crate) fn verify(
+    pub fn verify(
         chain: &[Vec<u8>],
         anchors: &[Vec<u8>],
         attributes_oid: ObjectIdentifier,
@@ -90,7 +90,7 @@ impl Chain {
     ///
     /// # Errors
     /// [`ChainError::NotValidNow`].
-    pub(crate) fn valid_at(self, secs: i64) -> Result<Self, ChainError> {
+    pub fn valid_at(self, secs: i64) -> Result<Self, ChainError> {
         // RFC 5280 §4.1.2.5: both ends included.
         let valid = (self.leaf.not_before..=self.leaf.not_after).contains(&secs);
         if valid { Ok(self) } else { Err(ChainError::NotValidNow) }
@@ -100,7 +100,7 @@ impl Chain {
     ///
     /// # Errors
     /// [`ChainError::OtherIdentity`], [`ChainError::OtherKey`].
-    pub(crate) fn held_by(self, uri: &str, public_key: &[u8]) -> Result<Self, ChainError> {
+    pub fn held_by(self, uri: &str, public_key: &[u8]) -> Result<Self, ChainError> {
         if self.leaf.uris != [uri] || self.leaf.is_ca {
             return Err(ChainError::OtherIdentity {
                 found: self.leaf.uris.join(", "),
@@ -114,12 +114,12 @@ impl Chain {
     }
 
     /// What the certificate says.
-    pub(crate) fn leaf(&self) -> &CertificateSummary {
+    pub fn leaf(&self) -> &CertificateSummary {
         &self.leaf
     }
 
     /// SHA-256 of the public key that signed it.
-    pub(crate) fn issuer_spki_sha256(&self) -> [u8; 32] {
+    pub fn issuer_spki_sha256(&self) -> [u8; 32] {
         self.issuer_spki_sha256
     }
 }

@@ -6,7 +6,7 @@ use certs::lint::{Expected, Finding, Linted};
 use certs::{ATTRIBUTES_OID, Attributes, Issuer, Profile, PublicKey};
 use ledger::plan::CertifyAs;
 
-use super::DAY_SECS;
+use super::orders::DAY_SECS;
 
 /// What is to be certified.
 #[derive(Clone, Copy, Debug)]
