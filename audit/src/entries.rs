@@ -3,29 +3,56 @@
 //! Does not: judge what the keeper alone knows (budgets, possession of keys), or that nothing was withheld after the checkpoint.
 
 mod authority;
+mod callers;
+mod certificates;
+mod controllers;
 mod custody;
 mod flaw;
+mod issuances;
 mod issuers;
+mod requests;
 mod revocations;
 mod stops;
 
 use std::collections::BTreeMap;
 
-use cell::{BoundedSet, LogOrigin, NameError, Tree};
-use certs::{CertificateSummary, ObjectIdentifier};
+use cell::{Act, LogOrigin, Tree};
+use certs::ObjectIdentifier;
 use ledger::checkpoint::Checkpoint;
 use ledger::entry::entry::Kind;
-use ledger::entry::{self, Entry, EntryError, Issuance, Profile, Reference};
+use ledger::entry::{self, Entry, EntryError, Reference};
 use ledger::leaf_hash;
 use ledger::note::KeyName;
 use ledger::tree::{Edge, TreeHead};
-use serde::Serialize;
 
-pub use flaw::{Finding, Flaw};
+pub use callers::CallerFlaw;
+pub use flaw::{Finding, Flaw, OutOfOrder};
+pub use requests::RequestFlaw;
 
-use authority::{Authority, EpochOpened};
+use crate::RequestVerifier;
+use authority::Authority;
+use callers::{By, Requests, said};
+use certificates::Certificates;
 use custody::Manifests;
 use issuers::Issuers;
+use requests::Bodies;
+use revocations::Revocations;
+
+/// Findings kept; of further ones only the number.
+const FINDINGS_MAX: usize = 10_000;
+
+/// An entry as a log hands it out.
+#[derive(Clone, Copy, Debug)]
+pub struct Item<'a> {
+    /// Its index.
+    pub index: u64,
+    /// Its exact bytes.
+    pub entry: &'a [u8],
+    /// Signature of the certificate that it records; empty where there is none.
+    pub signature: &'a [u8],
+    /// Body of the request that it came from, where it lies beside it.
+    pub request: Option<&'a [u8]>,
+}
 
 /// An audit that is under way.
 pub struct Audit {
@@ -36,14 +63,22 @@ pub struct Audit {
     tree: Edge,
     authority: Authority,
     issuers: Issuers,
+    certificates: Certificates,
+    revocations: Revocations,
     manifests: Manifests,
+    requests: Requests,
+    bodies: Bodies,
+    signatures: RequestVerifier,
     report: Report,
     /// A tree that was seen before, until this one has grown to its size.
     remembered: Option<TreeHead>,
+    /// Entries below this are judged only in what officers sign.
+    known: u64,
+    newest_ms: i64,
 }
 
-/// What an audit counted.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+/// What an audit counted and found.
+#[derive(Debug, Default)]
 pub struct Report {
     /// Entries read.
     pub entries: u64,
@@ -53,15 +88,33 @@ pub struct Report {
     pub signed: u64,
     /// Certificates that were recorded and have no signature.
     pub unsigned: u64,
+    /// What is wrong, by entry; the first ten thousand.
+    pub findings: Vec<Finding>,
+    /// How many more findings there are.
+    pub untold: u64,
 }
 
 impl Audit {
     /// Begins. `origin` is the log's, taken from a verified bundle or checkpoint; `remembered` a tree of it that was seen before.
     pub fn new(origin: KeyName, oid: ObjectIdentifier, remembered: Option<TreeHead>) -> Self {
-        let report = Report::default();
-        let (authority, issuers) = (Authority::default(), Issuers::default());
-        let (origins, manifests) = (Vec::new(), Manifests::default());
-        Self { oid, origin, origins, tree: Edge::new(), authority, issuers, manifests, report, remembered }
+        Self {
+            oid,
+            origin,
+            origins: Vec::new(),
+            tree: Edge::new(),
+            authority: Authority::default(),
+            issuers: Issuers::default(),
+            certificates: Certificates::default(),
+            revocations: Revocations::default(),
+            manifests: Manifests::default(),
+            requests: Requests::default(),
+            bodies: Bodies::default(),
+            signatures: RequestVerifier::default(),
+            report: Report::default(),
+            remembered,
+            known: 0,
+            newest_ms: i64::MIN,
+        }
     }
 
     /// Demands that entry 0 holds the first of these charters, and that the log goes on to the last.
@@ -69,135 +122,186 @@ impl Audit {
         self.authority.pin(charters);
     }
 
+    /// Of entries below `size`, which a checkpoint by the log's key covers, judges only what officers sign. For the keeper, which recorded
+    /// them.
+    pub fn known_below(&mut self, size: u64) {
+        self.known = size;
+    }
+
     /// Entries read so far, which is the index of the next.
     pub fn size(&self) -> u64 {
         self.tree.size()
     }
 
-    /// Reads the entry that follows; `signature` is that of the certificate it records, or empty.
+    /// Reads the entry that follows. What is wrong with it is in the report.
     ///
     /// # Errors
-    /// [`Finding`]; the audit is then over.
-    pub fn read(&mut self, index: u64, bytes: &[u8], signature: &[u8]) -> Result<(), Finding> {
-        self.judge(index, bytes, signature).map_err(|flaw| Finding { index, flaw })
+    /// It is not the one that follows.
+    pub fn read(&mut self, item: &Item<'_>) -> Result<(), OutOfOrder> {
+        if item.index != self.size() {
+            return Err(OutOfOrder { wanted: self.size(), given: item.index });
+        }
+        let mut flaws = Vec::new();
+        match entry::decode(item.entry) {
+            Ok(entry) => self.judge(item, &entry, &mut flaws),
+            Err(error) => flaws.push(error.into()),
+        }
+        self.tree.append(leaf_hash(item.entry));
+        self.report.entries += 1;
+        flaws.extend(self.recall().err());
+        for flaw in flaws {
+            self.report.add(item.index, flaw);
+        }
+        Ok(())
     }
 
     /// Compares the tree with a checkpoint that the log's key signed.
-    ///
-    /// # Errors
-    /// [`Finding`] at the index where the next entry would be.
-    pub fn finish(self, checkpoint: &Checkpoint) -> Result<Report, Finding> {
+    pub fn finish(mut self, checkpoint: &Checkpoint) -> Report {
         let made = self.tree.head();
-        let flaw = match self.remembered {
-            _ if self.origins.last() != Some(&self.origin) => Some(Flaw::OtherEpoch),
-            _ if !self.authority.has_pinned() => Some(Flaw::OtherCharter),
-            _ if made != checkpoint.head() => Some(Flaw::Root { made: made.root, signed: checkpoint.root }),
-            Some(older) => Some(Flaw::Forked(older.size)),
-            None => self.issuers.anchored(self.authority.anchors()).err(),
-        };
-        flaw.map_or(Ok(self.report), |flaw| Err(Finding { index: made.size, flaw }))
+        let mut flaws = Vec::new();
+        if self.origins.last() != Some(&self.origin) {
+            flaws.push(Flaw::OtherEpoch);
+        }
+        if !self.authority.has_pinned() {
+            flaws.push(Flaw::OtherCharter);
+        }
+        if made != checkpoint.head() {
+            flaws.push(Flaw::Root { made: made.root, signed: checkpoint.root });
+        }
+        flaws.extend(self.remembered.map(|older| Flaw::Forked(older.size)));
+        flaws.extend(self.issuers.anchored(self.authority.anchors()).err());
+        let missing: Vec<u64> = self.bodies.missing(self.newest_ms.div_euclid(1000)).collect();
+        for index in missing {
+            self.report.add(index, RequestFlaw::Missing.into());
+        }
+        for flaw in flaws {
+            self.report.add(made.size, flaw);
+        }
+        self.report
     }
 
-    fn judge(&mut self, index: u64, bytes: &[u8], signature: &[u8]) -> Result<(), Flaw> {
-        if index != self.tree.size() {
-            return Err(Flaw::Order);
-        }
-        let entry = entry::decode(bytes)?;
+    /// Judges an entry by those before it, and takes over what it says.
+    fn judge(&mut self, item: &Item<'_>, entry: &Entry, flaws: &mut Vec<Flaw>) {
+        let Item { index, signature, request, .. } = *item;
         if index == 0 {
             // Every log begins in its first epoch.
-            self.origins.push(format!("{}/log/1", entry.cell).parse().map_err(|_| Flaw::OtherCell)?);
+            let origin = format!("{}/log/1", entry.cell).parse();
+            self.origins.extend(origin);
         }
-        self.judge_kind(index, &entry, signature)?;
+        let by = match said(entry) {
+            Ok(by) => by,
+            Err(flaw) => return flaws.push(flaw),
+        };
+        let is_known = index < self.known;
+        if let (By::Caller(caller), false) = (by, is_known) {
+            flaws.extend(self.judge_caller(index, entry, &caller).err().map(Flaw::from));
+            flaws.extend(self.judge_request(index, entry, &caller, request).err().map(Flaw::from));
+        }
+        let kind = match (entry.kind.as_ref(), by) {
+            (Some(Kind::Charter(charter)), By::Officers) => {
+                flaws.extend(self.authority.charter(index, &charter.note).err());
+                "charter"
+            }
+            (Some(Kind::Bundle(bundle)), By::Officers) => {
+                flaws.extend(self.authority.bundle(&bundle.note).err());
+                "bundle"
+            }
+            (Some(Kind::Act(act)), By::Officers) => {
+                flaws.extend(self.act(index, entry, act).err());
+                "act"
+            }
+            (Some(Kind::Ceremony(ceremony)), By::Officers) => {
+                flaws.extend(self.authority.ceremony(ceremony).err());
+                "ceremony"
+            }
+            (Some(Kind::CaCertificate(ca)), By::Officers) => {
+                flaws.extend(self.ca_certificate(ca, signature).err());
+                "ca_certificate"
+            }
+            (Some(Kind::Issuance(issuance)), _) if is_known => {
+                self.take_issuance(index, entry, issuance, signature);
+                self.count(!signature.is_empty());
+                "issuance"
+            }
+            (Some(Kind::Issuance(issuance)), _) => {
+                self.issuance(index, entry, issuance, signature, flaws);
+                "issuance"
+            }
+            (Some(Kind::AgentChange(change)), By::Caller(caller)) => {
+                let Self { authority: Authority { controllers, stops, .. }, .. } = self;
+                if !is_known {
+                    flaws.extend(controllers.judge_change(change, caller.identity, stops).err());
+                }
+                controllers.change(index, change);
+                "agent_change"
+            }
+            (Some(Kind::Abandonment(given_up)), By::Service) => {
+                flaws.extend(self.abandonment(given_up.certificate.as_ref()).err().filter(|_| !is_known));
+                "abandonment"
+            }
+            (Some(Kind::Revocation(revocation)), _) => {
+                let identity = entry.actor.as_ref().map_or("", |actor| actor.identity.as_str());
+                let judged = self.judge_revocation(index, by, revocation);
+                let counted = self.revoke(index, identity, revocation, entry.time_unix_ms);
+                flaws.extend([judged, counted].into_iter().filter_map(Result::err).filter(|_| !is_known));
+                "revocation"
+            }
+            (Some(Kind::Crl(crl)), By::Service) => {
+                let judged = self.issuers.may_sign(&crl.issuer_spki_sha256);
+                let follows = self.revocations.crl(index, crl);
+                flaws.extend([judged, follows].into_iter().filter_map(Result::err).filter(|_| !is_known));
+                "crl"
+            }
+            (Some(Kind::Refusals(_)), By::Service) => "refusals",
+            (Some(Kind::Custody(custody)), By::Service | By::Officers) => {
+                let Self { manifests, origins, .. } = self;
+                let is_ours = |to: &Reference| origins.iter().any(|ours| *ours == *to.origin);
+                flaws.extend(manifests.judge(index, custody, is_ours).err().filter(|_| !is_known));
+                "custody"
+            }
+            (None, _) => return flaws.push(EntryError::NoKind.into()),
+            _ => return flaws.push(Flaw::Actor),
+        };
+        *self.report.kinds.entry(kind).or_default() += 1;
         if !self.authority.is_of_cell(&entry.cell) {
-            return Err(Flaw::OtherCell);
+            flaws.push(Flaw::OtherCell);
         }
-        self.tree.append(leaf_hash(bytes));
-        self.report.entries += 1;
-        if self.remembered.is_some_and(|older| older.size == self.tree.size()) {
-            self.recall()?;
+        self.requests.recorded(entry.time_unix_ms);
+        self.newest_ms = self.newest_ms.max(entry.time_unix_ms);
+    }
+
+    fn act(&mut self, index: u64, entry: &Entry, act: &entry::Act) -> Result<(), Flaw> {
+        let now = self.origins.last().ok_or(Flaw::NoCharter)?;
+        match self.authority.act(index, entry, act, now)? {
+            Act::EpochOpen { epoch, kept, lost } => {
+                self.revocations.lost(lost.size);
+                self.open_epoch(&epoch, kept)
+            }
+            Act::CertificateRevoke { target, reason } => {
+                self.revocations.approve(index, &target, reason);
+                Ok(())
+            }
+            Act::ClockConfirm => {
+                self.requests.clock_confirmed(entry.time_unix_ms);
+                Ok(())
+            }
+            _ => Ok(()),
         }
+    }
+
+    fn ca_certificate(&mut self, ca: &entry::CaCertificate, signature: &[u8]) -> Result<(), Flaw> {
+        self.authority.ca_certificate(ca)?;
+        let signed = self.issuers.add(ca, signature, self.authority.anchors_in_force())?;
+        self.count(signed);
         Ok(())
     }
 
     /// The tree has the size of the one that was seen before: it must be that one.
     fn recall(&mut self) -> Result<(), Flaw> {
-        match self.remembered.take() {
+        match self.remembered.take_if(|older| older.size == self.tree.size()) {
             Some(older) if older.root != self.tree.root() => Err(Flaw::Forked(older.size)),
             _ => Ok(()),
         }
-    }
-
-    fn judge_kind(&mut self, index: u64, entry: &Entry, signature: &[u8]) -> Result<(), Flaw> {
-        let kind = match entry.kind.as_ref() {
-            Some(Kind::Charter(charter)) => self.authority.charter(index, &charter.note).map(|()| "charter"),
-            Some(Kind::Bundle(bundle)) => self.authority.bundle(&bundle.note).map(|()| "bundle"),
-            Some(Kind::Act(act)) => {
-                let now = self.origins.last().ok_or(Flaw::NoCharter)?;
-                if let Some(opened) = self.authority.act(index, entry, act, now)? {
-                    self.open_epoch(&opened)?;
-                }
-                Ok("act")
-            }
-            Some(Kind::Ceremony(ceremony)) => self.authority.ceremony(ceremony).map(|()| "ceremony"),
-            Some(Kind::CaCertificate(ca)) => {
-                self.authority.ca_certificate(ca)?;
-                let signed = self.issuers.add(ca, signature, self.authority.anchors_in_force())?;
-                self.count(signed);
-                Ok("ca_certificate")
-            }
-            Some(Kind::Issuance(issuance)) => self.issuance(entry, issuance, signature).map(|()| "issuance"),
-            Some(Kind::AgentChange(change)) => {
-                self.before(index, change.approval.as_ref())?;
-                self.authority.agent_change(change).map(|()| "agent_change")
-            }
-            Some(Kind::Abandonment(given_up)) => {
-                self.before(index, given_up.certificate.as_ref()).map(|()| "abandonment")
-            }
-            Some(Kind::Revocation(revocation)) => {
-                self.before(index, revocation.approval.as_ref())?;
-                self.authority.revocation(index, entry, revocation).map(|()| "revocation")
-            }
-            Some(Kind::Crl(crl)) => {
-                self.issuers.may_sign(&crl.issuer_spki_sha256)?;
-                self.authority.revocations.crl(index, crl).map(|()| "crl")
-            }
-            Some(Kind::Refusals(_)) => Ok("refusals"),
-            Some(Kind::Custody(custody)) => {
-                let Self { manifests, origins, .. } = self;
-                let is_ours = |to: &Reference| origins.iter().any(|ours| *ours == *to.origin);
-                manifests.judge(index, custody, is_ours).map(|()| "custody")
-            }
-            None => Err(EntryError::NoKind.into()),
-        }?;
-        *self.report.kinds.entry(kind).or_default() += 1;
-        Ok(())
-    }
-
-    fn issuance(&mut self, entry: &Entry, issuance: &Issuance, signature: &[u8]) -> Result<(), Flaw> {
-        let certificate = self.issuers.certificate(issuance, signature)?;
-        self.authority.is_active(&issuance.issuer_spki_sha256)?;
-        let summary = CertificateSummary::parse(&certificate, self.oid).map_err(|_| Flaw::Certificate)?;
-        if summary.uris != [format!("spiffe://{}{}", entry.cell, issuance.subject)] || summary.is_ca {
-            return Err(Flaw::OtherSubject);
-        }
-        let approval = issuance.approval.as_ref().filter(|approval| self.is_origin(&approval.origin));
-        if issuance.profile() != Profile::Service {
-            self.authority.stops.issuance(issuance.renews.is_some(), entry.time_unix_ms)?;
-        }
-        match issuance.profile() {
-            Profile::Agent => self.authority.agent_issuance(issuance, approval, &summary)?,
-            Profile::Controller => self.authority.controller_issuance(issuance, approval)?,
-            // The service's own: the keeper's configuration names it, nobody approves it.
-            Profile::Service => {}
-            Profile::Unspecified => return Err(Flaw::OtherSubject),
-        }
-        self.count(!signature.is_empty());
-        Ok(())
-    }
-
-    fn before(&self, index: u64, reference: Option<&Reference>) -> Result<(), Flaw> {
-        let found = reference.is_some_and(|to| self.is_origin(&to.origin) && to.index < index);
-        if found { Ok(()) } else { Err(Flaw::Reference) }
     }
 
     /// Whether it is this log's, in this epoch or one before.
@@ -206,17 +310,15 @@ impl Audit {
     }
 
     /// The log goes on under its next origin, with exactly the entries that are here.
-    fn open_epoch(&mut self, opened: &EpochOpened) -> Result<(), Flaw> {
-        let next = format!("{}", opened.epoch);
+    fn open_epoch(&mut self, epoch: &LogOrigin, kept: Tree) -> Result<(), Flaw> {
         let before = self.origins.last().and_then(|origin| origin.as_str().parse::<LogOrigin>().ok());
         let head = self.tree.head();
-        let follows = before
-            .is_some_and(|before| before.cell == opened.epoch.cell && before.epoch < opened.epoch.epoch)
-            && opened.kept == (Tree { size: head.size, root: *head.root.as_bytes() });
+        let follows = before.is_some_and(|before| before.cell == epoch.cell && before.epoch < epoch.epoch)
+            && kept == (Tree { size: head.size, root: *head.root.as_bytes() });
         if !follows {
             return Err(Flaw::OtherEpoch);
         }
-        self.origins.push(next.parse().map_err(|_| Flaw::OtherEpoch)?);
+        self.origins.push(epoch.to_string().parse().map_err(|_| Flaw::OtherEpoch)?);
         Ok(())
     }
 
@@ -229,13 +331,27 @@ impl Audit {
     }
 }
 
-/// Names of an entry as a bounded set.
-fn set<T, const MAX: usize>(names: &[String]) -> Result<BoundedSet<T, MAX>, Flaw>
-where
-    T: std::str::FromStr<Err = NameError> + Ord,
-{
-    let names: Vec<T> = names.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
-    names.try_into().map_err(|_| Flaw::OtherAgent)
+impl Report {
+    /// Whether nothing is wrong.
+    pub fn is_sound(&self) -> bool {
+        self.findings.is_empty()
+    }
+
+    /// Whether the entries are those of the checkpoint, and go on from the tree that was seen before, whatever is wrong with them.
+    pub fn is_the_log(&self) -> bool {
+        let of_the_tree = |finding: &Finding| {
+            matches!(finding.flaw, Flaw::Root { .. } | Flaw::Forked(_) | Flaw::OtherEpoch)
+        };
+        !self.findings.iter().any(of_the_tree)
+    }
+
+    fn add(&mut self, index: u64, flaw: Flaw) {
+        if self.findings.len() < FINDINGS_MAX {
+            self.findings.push(Finding { index, flaw });
+        } else {
+            self.untold += 1;
+        }
+    }
 }
 
 #[cfg(test)]

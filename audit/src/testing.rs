@@ -12,6 +12,9 @@ use ledger::entry::{self, Entry};
 use ledger::note::{Ed25519Signer, KeyName, Note, NoteSigner as _};
 use ledger::proof::Proof;
 use ledger::proposal::Proposal;
+use ledger::request::{self, Together, leaf_of};
+use prost::Message;
+use proto::v1::{Agent, CreateAgentBody, DeleteAgentBody, IssueCertificateBody, UpdateAgentBody};
 use rcgen::{KeyPair, PublicKeyData as _, SigningKey as _};
 use sha2::{Digest as _, Sha256};
 
@@ -32,6 +35,26 @@ pub(crate) struct Authority {
     tbs: Vec<u8>,
 }
 
+/// An entry with what lies beside it.
+#[derive(Clone)]
+pub(crate) struct Recorded {
+    pub(crate) entry: Vec<u8>,
+    /// Of the certificate that it records; empty where there is none.
+    pub(crate) signature: Vec<u8>,
+    /// Body of the request that it came from.
+    pub(crate) request: Option<Vec<u8>>,
+}
+
+/// Who asks.
+pub(crate) struct Caller {
+    pub(crate) key: KeyPair,
+    pub(crate) identity: String,
+    /// The entry of its certificate.
+    pub(crate) certificate: u64,
+    pub(crate) sha256: Vec<u8>,
+    pub(crate) serial: Vec<u8>,
+}
+
 /// The cell.
 pub(crate) struct Tiny {
     officer: Ed25519Signer,
@@ -40,8 +63,10 @@ pub(crate) struct Tiny {
     pub(crate) issuer: Authority,
     pub(crate) charter: Note,
     pub(crate) bundle: Note,
-    /// Entries with the signatures beside them.
-    pub(crate) entries: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The entries.
+    pub(crate) entries: Vec<Recorded>,
+    /// The controller's key and the certificate that it presents.
+    pub(crate) controller: Caller,
     /// The agent's certificate and its issuer.
     pub(crate) chain: Vec<Vec<u8>>,
 }
@@ -90,11 +115,14 @@ fn issuer(root: &Authority) -> Authority {
 }
 
 impl Authority {
-    /// A certificate's TBS with its signature.
-    pub(crate) fn leaf(&self, uri: &SpiffeId, profile: LeafProfile) -> (Vec<u8>, Vec<u8>) {
-        let public_key = public(&key());
+    /// A certificate's TBS with its signature, for an hour.
+    pub(crate) fn leaf(&self, uri: &SpiffeId, profile: LeafProfile, key: &KeyPair) -> (Vec<u8>, Vec<u8>) {
+        let public_key = public(key);
         let validity = Validity::for_lifetime(NOW.unsigned_abs(), 3600, self.issuer.validity()).unwrap();
-        let leaf = Leaf { profile, uri, public_key: &public_key, serial: serial(3), validity };
+        // No two keys, no two serial numbers.
+        let serial: [u8; 20] = public_key.spki_sha256()[..20].try_into().unwrap();
+        let serial = Serial::try_from(serial.map(|octet| octet | 1)).unwrap();
+        let leaf = Leaf { profile, uri, public_key: &public_key, serial, validity };
         let tbs = compose::leaf(&self.issuer, &leaf, ATTRIBUTES_OID).unwrap().as_bytes().to_vec();
         let signature = self.key.sign(&tbs).unwrap();
         (tbs, signature)
@@ -192,7 +220,14 @@ impl Tiny {
         };
         let bundle = signed(contents.draft().unwrap(), &officer);
         let (entries, chain) = (Vec::new(), Vec::new());
-        let mut tiny = Self { officer, log, root, issuer, charter, bundle, entries, chain };
+        let controller = Caller {
+            key: key(),
+            identity: "/controller/build".into(),
+            certificate: ACT + 1,
+            sha256: Vec::new(),
+            serial: Vec::new(),
+        };
+        let mut tiny = Self { officer, log, root, issuer, charter, bundle, entries, controller, chain };
         tiny.fill();
         tiny
     }
@@ -205,13 +240,17 @@ impl Tiny {
         let note = self.bundle.to_string().into_bytes();
         self.push(Kind::Bundle(entry::Bundle { note }), Vec::new());
         let grants = cell::Grants::try_from(vec![grant()]).unwrap();
-        let public_key = SpkiDer::try_from(key().subject_public_key_info()).unwrap();
+        let public_key = SpkiDer::try_from(self.controller.key.subject_public_key_info()).unwrap();
         self.act(&Act::ControllerAdd { name: controller(), public_key, grants }, 7);
-        let (tbs, signature) = self.issuer.leaf(&controller().spiffe_id(&cell()), LeafProfile::Controller);
+        let uri = controller().spiffe_id(&cell());
+        let (tbs, signature) = self.issuer.leaf(&uri, LeafProfile::Controller, &self.controller.key);
+        let der = join(&tbs, certs::SignatureAlgorithm::EcdsaP256Sha256, &signature);
+        self.controller.sha256 = Sha256::digest(der).to_vec();
+        self.controller.serial = certs::TbsFields::parse(&tbs).unwrap().serial;
         let issuance =
             entry::Issuance { approval: Some(reference(ACT)), ..self.issuance("/controller/build", tbs, 2) };
         self.push(Kind::Issuance(issuance), signature);
-        self.push(change(entry::Change::Created, record(&["logger"], 1)), Vec::new());
+        self.create(record(&["logger"], 1));
         self.issue(&["logger"], 1);
     }
 
@@ -230,18 +269,73 @@ impl Tiny {
         self.push(Kind::Act(entry::Act { note }), Vec::new());
     }
 
-    /// A certificate for the agent with these roles.
+    /// The controller has an agent created.
+    pub(crate) fn create(&mut self, record: entry::AgentRecord) {
+        let body = CreateAgentBody { agent: Some(wire(&record)), request_id: self.request_id() };
+        self.ask("AgentService/CreateAgent", &body, change(entry::Change::Created, record), Vec::new());
+    }
+
+    /// The controller has an agent changed.
+    pub(crate) fn update(&mut self, record: entry::AgentRecord) {
+        let body = UpdateAgentBody {
+            agent: Some(wire(&record)),
+            request_id: self.request_id(),
+            ..UpdateAgentBody::default()
+        };
+        self.ask("AgentService/UpdateAgent", &body, change(entry::Change::Updated, record), Vec::new());
+    }
+
+    /// The controller has an agent deleted.
+    pub(crate) fn delete(&mut self, record: entry::AgentRecord) {
+        let name = format!("agents/{}", record.id);
+        let body = DeleteAgentBody { name, request_id: self.request_id(), ..DeleteAgentBody::default() };
+        self.ask("AgentService/DeleteAgent", &body, change(entry::Change::Deleted, record), Vec::new());
+    }
+
+    /// A certificate for the agent with these roles, for which the controller asks.
     pub(crate) fn issue(&mut self, roles: &[&str], revision: u64) {
-        let (tbs, signature) = self.issuer.leaf(&agent().spiffe_id(&cell()), profile(roles));
+        let (issuance, body, signature) = self.asked(roles, revision);
+        self.ask("IssuanceService/IssueCertificate", &body, Kind::Issuance(issuance), signature);
+    }
+
+    /// Such a certificate with the request for it, to be recorded.
+    pub(crate) fn asked(
+        &mut self,
+        roles: &[&str],
+        revision: u64,
+    ) -> (entry::Issuance, IssueCertificateBody, Vec<u8>) {
+        let (key, uri) = (key(), agent().spiffe_id(&cell()));
+        let (tbs, signature) = self.issuer.leaf(&uri, profile(roles), &key);
         let algorithm = certs::SignatureAlgorithm::EcdsaP256Sha256;
         self.chain = vec![join(&tbs, algorithm, &signature), self.issuer.issuer.certificate_der().to_vec()];
+        let csr = rcgen::CertificateParams::default().serialize_request(&key).unwrap().der().to_vec();
         let issuance = entry::Issuance {
             agent_revision: revision,
             grant: "default".to_owned(),
             approval: Some(reference(ACT)),
+            csr_sha256: Sha256::digest(&csr).to_vec(),
             ..self.issuance("/agent/build/logger-1", tbs, 1)
         };
-        self.push(Kind::Issuance(issuance), signature);
+        let body = IssueCertificateBody {
+            agent: "agents/build/logger-1".into(),
+            csr,
+            request_id: self.request_id(),
+            ..IssueCertificateBody::default()
+        };
+        (issuance, body, signature)
+    }
+
+    /// A request_id that no entry has.
+    pub(crate) fn request_id(&self) -> String {
+        format!("request-{}", self.entries.len())
+    }
+
+    /// Records what the controller's signed request led to.
+    pub(crate) fn ask(&mut self, method: &str, body: &impl Message, kind: Kind, signature: Vec<u8>) {
+        let body = body.encode_to_vec();
+        let request_id = self.request_id();
+        let actor = self.controller.actor(method, &body);
+        self.push_by(actor, request_id, kind, signature, Some(body));
     }
 
     pub(crate) fn issuance(&self, subject: &str, tbs: Vec<u8>, profile: i32) -> entry::Issuance {
@@ -251,19 +345,42 @@ impl Tiny {
             issuer_spki_sha256,
             subject: subject.into(),
             profile,
+            lifetime_seconds: 3600,
             ..entry::Issuance::default()
         }
     }
 
+    /// Records what officers did, or the service where it is of its kinds.
     pub(crate) fn push(&mut self, kind: Kind, signature: Vec<u8>) {
+        let service =
+            matches!(kind, Kind::Custody(_) | Kind::Crl(_) | Kind::Abandonment(_) | Kind::Refusals(_));
+        let actor = if service {
+            let identity = "/service/ca".into();
+            entry::Actor { kind: entry::ActorKind::Service.into(), identity, ..entry::Actor::default() }
+        } else {
+            entry::Actor { kind: entry::ActorKind::Officers.into(), ..entry::Actor::default() }
+        };
+        self.push_by(actor, String::new(), kind, signature, None);
+    }
+
+    pub(crate) fn push_by(
+        &mut self,
+        actor: entry::Actor,
+        request_id: String,
+        kind: Kind,
+        signature: Vec<u8>,
+        request: Option<Vec<u8>>,
+    ) {
         let entry = Entry {
             version: entry::VERSION,
             cell: CELL.to_owned(),
             time_unix_ms: NOW * 1000,
+            actor: Some(actor),
+            fields_sha256: if request_id.is_empty() { Vec::new() } else { vec![1; 32] },
+            request_id,
             kind: Some(kind),
-            ..Entry::default()
         };
-        self.entries.push((entry::encode(&entry).unwrap(), signature));
+        self.entries.push(Recorded { entry: entry::encode(&entry).unwrap(), signature, request });
     }
 
     pub(crate) fn checkpoint(&self) -> Note {
@@ -283,11 +400,46 @@ impl Tiny {
     pub(crate) fn proof(&self, index: u64) -> Proof {
         let i = usize::try_from(index).unwrap();
         let hashes = path(i, &self.leaves()).into_iter().map(Hash::from_bytes).collect();
-        Proof { index, hashes, checkpoint: self.checkpoint(), extra: Some(self.entries[i].0.clone()) }
+        Proof { index, hashes, checkpoint: self.checkpoint(), extra: Some(self.entries[i].entry.clone()) }
     }
 
     fn leaves(&self) -> Vec<[u8; 32]> {
-        self.entries.iter().map(|(entry, _)| hash(0, &[entry])).collect()
+        self.entries.iter().map(|recorded| hash(0, &[&recorded.entry])).collect()
+    }
+}
+
+impl Caller {
+    /// Itself, having signed this request alone.
+    pub(crate) fn actor(&self, method: &str, body: &[u8]) -> entry::Actor {
+        let method = format!("/rootcellar.v1.{method}");
+        let together = Together::new(vec![leaf_of(&method, body)]).unwrap();
+        let terms = request::Terms { origin: ORIGIN, serial: &self.serial, time_unix_ms: NOW * 1000 };
+        let signature = entry::RequestSignature {
+            method,
+            request_sha256: Sha256::digest(body).to_vec(),
+            time_unix_ms: NOW * 1000,
+            size: 1,
+            index: 0,
+            path: Vec::new(),
+            signature: self.key.sign(terms.text(&together.head()).as_bytes()).unwrap(),
+        };
+        entry::Actor {
+            kind: entry::ActorKind::Caller.into(),
+            identity: self.identity.clone(),
+            certificate_sha256: self.sha256.clone(),
+            certificate: Some(reference(self.certificate)),
+            signature: Some(signature),
+        }
+    }
+}
+
+/// An agent as a request describes it.
+fn wire(record: &entry::AgentRecord) -> Agent {
+    Agent {
+        name: format!("agents/{}", record.id),
+        roles: record.roles.clone(),
+        disabled: record.disabled,
+        ..Agent::default()
     }
 }
 

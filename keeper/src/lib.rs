@@ -52,7 +52,6 @@ pub use journal::{Durability, Journal, JournalError, Rebuilt, Restored, restore}
 pub use local::SocketError;
 pub use refusal::Refusal;
 pub use sequencer::Ended;
-pub use signed::{NotARequest, Request};
 pub use start::{Config, Doors, Keeper, StartError, Stopper, Surroundings};
 pub use steps::sign::encoded as certificate_signature;
 

@@ -1,21 +1,19 @@
-//! Who could approve what at each entry: the charter, the bundle, controllers with their grants, agents.
+//! What officers set, as of the entry that is read: the charter, the bundle, ceremonies, acts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use crate::ceremony::Evidence;
-use cell::{Act, AgentSpec, Grant, LogOrigin, Tree};
-use certs::CertificateSummary;
+use cell::Act;
 use certs::summary::tbs_of;
 use ledger::bundle::Bundle;
 use ledger::charter::{Charter, Charters};
-use ledger::entry::revocation::Target;
-use ledger::entry::{self, AgentChange, AgentRecord, Change, Entry, Issuance, Reference, Revocation};
+use ledger::entry::{self, Entry};
 use ledger::note::{KeyName, Note};
 use ledger::proposal;
 
-use super::revocations::Revocations;
+use super::Flaw;
+use super::controllers::Controllers;
 use super::stops::Stops;
-use super::{Flaw, set};
+use crate::ceremony::Evidence;
 
 /// Everything that officers and controllers set, as of the entry that is read.
 #[derive(Default)]
@@ -29,26 +27,10 @@ pub(super) struct Authority {
     nonces: BTreeSet<[u8; 16]>,
     /// The TBSCertificates that ceremonies signed, once one is recorded.
     certified: Option<BTreeSet<Vec<u8>>>,
-    controllers: BTreeMap<String, Controller>,
-    agents: BTreeMap<String, AgentRecord>,
+    /// Controllers, their grants and their agents.
+    pub(super) controllers: Controllers,
     /// What officers stopped.
     pub(super) stops: Stops,
-    /// What was revoked, and the lists of it.
-    pub(super) revocations: Revocations,
-}
-
-/// What an act said of a new epoch.
-pub(super) struct EpochOpened {
-    pub(super) epoch: LogOrigin,
-    pub(super) kept: Tree,
-}
-
-struct Controller {
-    /// The act that added or reissued it.
-    line: u64,
-    removed: bool,
-    /// Each grant by its name, with the act that set it.
-    grants: BTreeMap<String, (u64, Grant)>,
 }
 
 impl Authority {
@@ -130,14 +112,17 @@ impl Authority {
         if active { Ok(()) } else { Err(Flaw::NotActive) }
     }
 
-    /// An act that a quorum approved, in time, for this log, and for the first time; the epoch that it opened, where it did.
+    /// An act that a quorum approved, in time, for this log, and for the first time.
+    ///
+    /// # Errors
+    /// It is none; nothing of it counts then.
     pub(super) fn act(
         &mut self,
         index: u64,
         entry: &Entry,
         act: &entry::Act,
         origin: &KeyName,
-    ) -> Result<Option<EpochOpened>, Flaw> {
+    ) -> Result<Act, Flaw> {
         let charter = self.charter.as_ref().ok_or(Flaw::NoCharter)?;
         let note = Note::parse(&act.note)?;
         let secs = entry.time_unix_ms.div_euclid(1000);
@@ -149,148 +134,7 @@ impl Authority {
         let act = Act::parse(&proposal.act_name, &proposal.act_fields)?;
         self.stops.judge(&act)?;
         self.stops.follow(&act, entry.time_unix_ms);
-        if let Act::EpochOpen { epoch, kept, .. } = act {
-            return Ok(Some(EpochOpened { epoch, kept }));
-        }
-        self.carry_out(index, act).map(|()| None)
+        self.controllers.carry_out(index, entry.time_unix_ms, &act)?;
+        Ok(act)
     }
-
-    fn carry_out(&mut self, index: u64, act: Act) -> Result<(), Flaw> {
-        match act {
-            Act::ControllerAdd { name, grants, .. } => {
-                let grants = grants.as_slice().iter().cloned();
-                let grants = grants.map(|grant| (grant.name.to_string(), (index, grant))).collect();
-                let controller = Controller { line: index, removed: false, grants };
-                match self.controllers.insert(name.to_string(), controller) {
-                    None => {}
-                    Some(_) => return Err(Flaw::Replayed),
-                }
-            }
-            Act::ControllerRemove { name } => self.controller(name.as_str())?.removed = true,
-            Act::ControllerReissue { name, .. } => {
-                let controller = self.controller(name.as_str())?;
-                (controller.line, controller.removed) = (index, false);
-            }
-            Act::GrantSet { controller, grant } => {
-                let grants = &mut self.controller(controller.as_str())?.grants;
-                grants.insert(grant.name.to_string(), (index, grant));
-            }
-            Act::GrantRemove { controller, grant } => {
-                self.controller(controller.as_str())?.grants.remove(grant.as_str());
-            }
-            Act::CertificateRevoke { target, reason } => self.revocations.approve(index, target, reason),
-            Act::IssuerActivate { .. }
-            | Act::Freeze
-            | Act::Thaw
-            | Act::RenewalsStop
-            | Act::RenewalsStopConfirm
-            | Act::ClockConfirm
-            | Act::EpochOpen { .. } => {}
-        }
-        Ok(())
-    }
-
-    fn controller(&mut self, name: &str) -> Result<&mut Controller, Flaw> {
-        self.controllers.get_mut(name).ok_or(Flaw::Unapproved)
-    }
-
-    /// The grant of that name, where this reference is to the act that set it, and its controller was not removed.
-    fn grant(&self, controller: &str, name: &str, approval: Option<&Reference>) -> Result<&Grant, Flaw> {
-        let controller = self.controllers.get(controller).filter(|controller| !controller.removed);
-        let (index, grant) =
-            controller.and_then(|controller| controller.grants.get(name)).ok_or(Flaw::Unapproved)?;
-        if approval.is_some_and(|approval| approval.index == *index) {
-            Ok(grant)
-        } else {
-            Err(Flaw::Unapproved)
-        }
-    }
-
-    pub(super) fn agent_change(&mut self, change: &AgentChange) -> Result<(), Flaw> {
-        let record = change.agent.as_ref().ok_or(Flaw::OtherAgent)?;
-        let grant = self.grant(&record.owner, &change.grant, change.approval.as_ref())?;
-        // What goes needs no room in the grant: only who may say so.
-        let spec = spec(record)?;
-        match change.change() {
-            Change::Deleted if grant.speaks_for(&spec.id) => self.agents.remove(&record.id),
-            Change::Created | Change::Updated => {
-                grant.covers(&spec, 0)?;
-                if change.change() == Change::Created {
-                    self.stops.frozen()?;
-                }
-                self.agents.insert(record.id.clone(), record.clone())
-            }
-            Change::Deleted | Change::Unspecified => return Err(Flaw::OtherAgent),
-        };
-        Ok(())
-    }
-
-    /// An agent's certificate is made from the agent as it was then, under a grant of its owner that covers it.
-    pub(super) fn agent_issuance(
-        &self,
-        issuance: &Issuance,
-        approval: Option<&Reference>,
-        summary: &CertificateSummary,
-    ) -> Result<(), Flaw> {
-        let id = issuance.subject.strip_prefix("/agent/").ok_or(Flaw::OtherSubject)?;
-        let record = self.agents.get(id).filter(|record| !record.disabled).ok_or(Flaw::OtherAgent)?;
-        let spec = spec(record)?;
-        let dns_names: Vec<&str> = spec.dns_names.iter().map(AsRef::as_ref).collect();
-        let as_recorded = record.revision == issuance.agent_revision
-            && summary.attributes.roles == spec.roles
-            && summary.attributes.tags == spec.tags
-            && summary.dns_names == dns_names;
-        if !as_recorded {
-            return Err(Flaw::OtherAgent);
-        }
-        let secs = summary.not_after.saturating_sub(summary.not_before).saturating_add(1);
-        let secs = u32::try_from(secs).map_err(|_| Flaw::Certificate)?;
-        self.grant(&record.owner, &issuance.grant, approval)?.covers(&spec, secs)?;
-        Ok(())
-    }
-
-    /// A controller's certificate refers to the act that added it, or reissued it last.
-    pub(super) fn controller_issuance(
-        &self,
-        issuance: &Issuance,
-        approval: Option<&Reference>,
-    ) -> Result<(), Flaw> {
-        let name = issuance.subject.strip_prefix("/controller/").ok_or(Flaw::OtherSubject)?;
-        let line = self.controllers.get(name).filter(|controller| !controller.removed);
-        let approved = line.is_some_and(|line| approval.is_some_and(|approval| approval.index == line.line));
-        if approved { Ok(()) } else { Err(Flaw::Unapproved) }
-    }
-}
-
-impl Authority {
-    /// On officers' word, or a controller's under a grant of its own.
-    pub(super) fn revocation(
-        &mut self,
-        index: u64,
-        entry: &Entry,
-        revocation: &Revocation,
-    ) -> Result<(), Flaw> {
-        let actor = entry.actor.as_ref().ok_or(Flaw::Unapproved)?;
-        match actor.identity.strip_prefix("/controller/") {
-            Some(controller) => {
-                let target = revocation.target.as_ref().ok_or(Flaw::Revocation)?;
-                let grant = self.grant(controller, &revocation.grant, revocation.approval.as_ref())?;
-                match target {
-                    Target::Agent(id) if !grant.speaks_for(&id.parse()?) => Err(Flaw::Unapproved),
-                    Target::IssuedSince(issued) if issued.controller != controller => Err(Flaw::Unapproved),
-                    _ => Ok(()),
-                }
-            }
-            None => self.revocations.by_officers(index, revocation),
-        }
-    }
-}
-
-fn spec(record: &AgentRecord) -> Result<AgentSpec, Flaw> {
-    Ok(AgentSpec {
-        id: record.id.parse()?,
-        roles: set(&record.roles)?,
-        tags: set(&record.tags)?,
-        dns_names: set(&record.dns_names)?,
-    })
 }

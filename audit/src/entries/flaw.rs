@@ -9,6 +9,9 @@ use ledger::entry::EntryError;
 use ledger::note::NoteError;
 use ledger::proposal::ProposalError;
 
+use super::callers::CallerFlaw;
+use super::requests::RequestFlaw;
+
 /// What is wrong, and where.
 #[derive(Debug, thiserror::Error)]
 #[error("entry {index}: {flaw}")]
@@ -19,12 +22,19 @@ pub struct Finding {
     pub flaw: Flaw,
 }
 
+/// The entries are not handed in one after the other: whoever reads them out left one out, or repeats one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("entry {given} was handed in where entry {wanted} follows")]
+pub struct OutOfOrder {
+    /// Index of the entry that follows.
+    pub wanted: u64,
+    /// Index of the one that was handed in.
+    pub given: u64,
+}
+
 /// What can be wrong with an entry, or with the whole.
 #[derive(Debug, thiserror::Error)]
 pub enum Flaw {
-    /// Left out, repeated, or moved.
-    #[error("it is not the entry that follows")]
-    Order,
     /// Bytes that are no entry in its one form.
     #[error(transparent)]
     Entry(#[from] EntryError),
@@ -70,6 +80,36 @@ pub enum Flaw {
     /// An act for the second time.
     #[error("the act was carried out before")]
     Replayed,
+    /// Nobody whose word it could be.
+    #[error("it is on nobody's word: its kind of actor cannot cause it, or does not say who it is")]
+    Actor,
+    /// A caller who was none then.
+    #[error("its caller {0}")]
+    Caller(#[from] CallerFlaw),
+    /// Something else than its request asks for.
+    #[error("{0}")]
+    Request(RequestFlaw),
+    /// A rule for certificates that does not hold.
+    #[error("the certificate: {0}")]
+    Lint(certs::lint::Finding),
+    /// A serial number for the second time.
+    #[error("another certificate has its serial number")]
+    SerialTwice,
+    /// A key of two identities.
+    #[error("another identity has its public key")]
+    KeyOfTwo,
+    /// A renewal of another certificate than the newest of its line, or than the one that the caller presented.
+    #[error("it does not renew the newest certificate of its subject, presented by its holder")]
+    NotNewest,
+    /// Longer than it may live.
+    #[error("it lives longer than was authorised")]
+    Lifetime,
+    /// A caller who does not own the agent.
+    #[error("its caller does not own the agent")]
+    NotOwner,
+    /// A certificate given up that somebody may hold, or twice.
+    #[error("the certificate that it gives up is signed, was given up before, or is none")]
+    Abandoned,
     /// Bytes that were to be signed and are no certificate.
     #[error("the certificate does not parse")]
     Certificate,
@@ -100,6 +140,22 @@ pub enum Flaw {
     /// A revocation of nothing, for no reason, or of another target than officers signed.
     #[error("the revocation has no target, or is not what was approved")]
     Revocation,
+    /// Another number of certificates than it ends.
+    #[error("it says that it revokes {says} certificates, and revokes {made}")]
+    RevocationCount {
+        /// As it says.
+        says: u64,
+        /// As the entries before say.
+        made: u64,
+    },
+    /// A list that leaves revocations out, or has others.
+    #[error("the CRL has {says} certificates, and {made} are revoked")]
+    CrlCount {
+        /// As it says.
+        says: u64,
+        /// As the entries before say.
+        made: u64,
+    },
     /// An epoch that does not begin where the one before was left, or a log of another epoch than its entries say.
     #[error("the epoch is not the one that follows, or not of these entries")]
     OtherEpoch,

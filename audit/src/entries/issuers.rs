@@ -6,6 +6,7 @@ use certs::compose::join;
 use certs::summary::tbs_of;
 use certs::{Issuer, SignatureAlgorithm};
 use ledger::entry::{CaCertificate, CaRole, Issuance};
+use sha2::{Digest, Sha256};
 
 use super::Flaw;
 
@@ -73,18 +74,28 @@ impl Issuers {
         self.issuer(spki_sha256).map(drop)
     }
 
-    fn issuer(&self, spki_sha256: &[u8]) -> Result<&Known, Flaw> {
-        self.known.get(spki_sha256).filter(|known| known.role == CaRole::Issuer).ok_or(Flaw::UnknownIssuer)
+    /// The issuer of this cell that has this key.
+    ///
+    /// # Errors
+    /// [`Flaw::UnknownIssuer`].
+    pub(super) fn issuer(&self, spki_sha256: &[u8]) -> Result<&Issuer, Flaw> {
+        let known = self.known.get(spki_sha256).filter(|known| known.role == CaRole::Issuer);
+        known.map(|known| &known.issuer).ok_or(Flaw::UnknownIssuer)
     }
 
-    /// The DER of a certificate that an entry records, its signature verified where it is there.
-    pub(super) fn certificate(&self, issuance: &Issuance, signature: &[u8]) -> Result<Vec<u8>, Flaw> {
-        let known = self.issuer(&issuance.issuer_spki_sha256)?;
-        if signature.is_empty() {
-            return Ok(join(&issuance.tbs, known.issuer.algorithm(), NO_SIGNATURE));
-        }
-        known.issuer.verify(&issuance.tbs, signature)?;
-        Ok(join(&issuance.tbs, known.issuer.algorithm(), signature))
+    /// The DER of a certificate that an entry records; a placeholder stands for a signature that is not there. It is not verified.
+    ///
+    /// # Errors
+    /// [`Flaw::UnknownIssuer`].
+    pub(super) fn join(&self, issuance: &Issuance, signature: &[u8]) -> Result<Vec<u8>, Flaw> {
+        let issuer = self.issuer(&issuance.issuer_spki_sha256)?;
+        let signature = if signature.is_empty() { NO_SIGNATURE } else { signature };
+        Ok(join(&issuance.tbs, issuer.algorithm(), signature))
+    }
+
+    /// Whether a CA of this cell has this public key.
+    pub(super) fn is_ca(&self, spki: &[u8]) -> bool {
+        self.known.contains_key(Sha256::digest(spki).as_slice())
     }
 
     /// Checks that every issuer's root is a trust anchor that officers published. The signature of a root is no part of the

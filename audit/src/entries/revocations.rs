@@ -1,44 +1,152 @@
-//! Revocations and CRLs: who ended what, and that the lists follow one another.
-//!
-//! Does not: hold the lists against the revocations. That needs every certificate, and nothing does it yet.
+//! Revocations and CRLs: who ended what, how many that were, and that the lists follow one another and leave none out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use cell::{RevocationReason, RevocationTarget};
 use ledger::entry::revocation::Target;
 use ledger::entry::{Crl, Revocation};
 
-use super::Flaw;
+use super::callers::By;
+use super::certificates::Revoked;
+use super::{Audit, Flaw};
 
-/// What officers approved and is to follow, and the newest CRL of each issuer.
+/// What officers approved and is to follow, and for each issuer what was revoked and the newest CRL.
 #[derive(Default)]
 pub(super) struct Revocations {
     /// By the index of the act.
     approved: BTreeMap<u64, (RevocationTarget, RevocationReason)>,
-    /// By SHA-256 of the issuer's public key: its number.
-    crls: BTreeMap<Vec<u8>, u64>,
+    /// By SHA-256 of the issuer's public key.
+    issuers: BTreeMap<[u8; 32], Listed>,
+    /// Entries that officers declared lost: numbers of lists up to this may be known elsewhere.
+    lost: u64,
+}
+
+/// One issuer's revoked certificates and lists.
+#[derive(Default)]
+struct Listed {
+    /// Number and thisUpdate of the newest CRL.
+    newest: Option<(u64, i64)>,
+    /// Revoked by entries that the newest CRL may not have taken into account: the entry, and the certificate's last second.
+    recent: VecDeque<(u64, i64)>,
+    /// Those that it has, counted by their last second.
+    older: BTreeMap<i64, u64>,
+    /// How many of those end at `counted_from` or later.
+    counted: u64,
+    counted_from: i64,
+}
+
+impl Listed {
+    /// How many are revoked by entries below `covers`, and end at `since` or later.
+    fn count(&mut self, covers: u64, since: i64) -> u64 {
+        while let Some((_, not_after)) = self.recent.front().copied().filter(|(act, _)| *act < covers) {
+            self.recent.pop_front();
+            *self.older.entry(not_after).or_default() += 1;
+            self.counted += u64::from(not_after >= self.counted_from);
+        }
+        // From one list to the next little ends: the count moves with it.
+        let between =
+            |from: i64, to: i64| -> u64 { self.older.range(from..to).map(|(_, count)| count).sum() };
+        if since > self.counted_from {
+            self.counted -= between(self.counted_from, since);
+        } else {
+            self.counted += between(since, self.counted_from);
+        }
+        self.counted_from = since;
+        self.counted
+    }
 }
 
 impl Revocations {
     /// Officers approved it.
-    pub(super) fn approve(&mut self, index: u64, target: RevocationTarget, reason: RevocationReason) {
-        self.approved.insert(index, (target, reason));
+    pub(super) fn approve(&mut self, index: u64, target: &RevocationTarget, reason: RevocationReason) {
+        self.approved.insert(index, (target.clone(), reason));
     }
 
-    /// A revocation on officers' word says what the act just before it says, once.
+    /// Officers declared so many entries lost.
+    pub(super) fn lost(&mut self, size: u64) {
+        self.lost = self.lost.saturating_add(size);
+    }
+
+    fn revoked(&mut self, act: u64, revoked: Vec<Revoked>) {
+        for Revoked { issuer, not_after } in revoked {
+            self.issuers.entry(issuer).or_default().recent.push_back((act, not_after));
+        }
+    }
+
+    /// A CRL follows the one before of its issuer, and lists all that was revoked before it.
     ///
     /// # Errors
-    /// [`Flaw::Revocation`].
-    pub(super) fn by_officers(&mut self, index: u64, revocation: &Revocation) -> Result<(), Flaw> {
+    /// [`Flaw::Crl`], [`Flaw::CrlCount`].
+    pub(super) fn crl(&mut self, index: u64, crl: &Crl) -> Result<(), Flaw> {
+        let issuer = crl.issuer_spki_sha256.as_slice().try_into().map_err(|_| Flaw::Crl)?;
+        let most = self.lost.saturating_add(index).saturating_add(1);
+        let listed = self.issuers.entry(issuer).or_default();
+        let (number, before) = listed.newest.unwrap_or((0, crl.this_update_unix));
+        // RFC 5280 §5.2.3: it increases; after a loss it leaps over what may be lost.
+        let follows = crl.number > number
+            && crl.number <= most
+            && crl.next_update_unix > crl.this_update_unix
+            && crl.tbs_sha256.len() == 32
+            && crl.covers <= index;
+        if !follows {
+            return Err(Flaw::Crl);
+        }
+        listed.newest = Some((crl.number, crl.this_update_unix));
+        // One that expired since the CRL before stands on one more (RFC 5280 §3.3).
+        let made = listed.count(crl.covers, before.min(crl.this_update_unix));
+        if made == crl.revoked { Ok(()) } else { Err(Flaw::CrlCount { says: crl.revoked, made }) }
+    }
+}
+
+impl Audit {
+    /// Judges a revocation: on officers' word, or a controller's under a grant of its own, of as many as it says.
+    pub(super) fn judge_revocation(
+        &mut self,
+        index: u64,
+        by: By<'_>,
+        revocation: &Revocation,
+    ) -> Result<(), Flaw> {
+        let target = revocation.target.as_ref().ok_or(Flaw::Revocation)?;
+        match by {
+            By::Officers => self.by_officers(index, revocation, target),
+            By::Caller(caller) => {
+                let controller = caller.identity.strip_prefix("/controller/").ok_or(Flaw::Unapproved)?;
+                let approval = revocation.approval.as_ref();
+                let grant = self.authority.controllers.grant(controller, &revocation.grant, approval)?;
+                match target {
+                    Target::Agent(id) if !grant.speaks_for(&id.parse()?) => Err(Flaw::Unapproved),
+                    Target::IssuedSince(issued) if issued.controller != controller => Err(Flaw::Unapproved),
+                    _ => Ok(()),
+                }
+            }
+            // Its own certificate, when it has the next.
+            By::Service => match target {
+                Target::Certificate(reference)
+                    if self
+                        .certificates
+                        .get(reference.index)
+                        .is_some_and(|one| &*one.subject == super::issuances::SERVICE) =>
+                {
+                    Ok(())
+                }
+                _ => Err(Flaw::Unapproved),
+            },
+        }
+    }
+
+    /// What officers revoke is what the act just before it says, once.
+    fn by_officers(&mut self, index: u64, revocation: &Revocation, target: &Target) -> Result<(), Flaw> {
         let approval = revocation.approval.as_ref().map(|approval| approval.index);
-        let act = approval.filter(|act| act + 1 == index).and_then(|act| self.approved.remove(&act));
-        let (target, reason) = act.ok_or(Flaw::Unapproved)?;
-        let same = match (&target, revocation.target.as_ref().ok_or(Flaw::Revocation)?) {
+        let act = approval.filter(|act| act + 1 == index);
+        let act = act.and_then(|act| self.revocations.approved.remove(&act));
+        let (approved, reason) = act.ok_or(Flaw::Unapproved)?;
+        let same = match (&approved, target) {
             (RevocationTarget::Entry(approved), Target::Certificate(certificate)) => {
                 *approved == certificate.index
             }
-            // Which entry has that serial number, the record of the certificate says.
-            (RevocationTarget::Serial(_), Target::Certificate(_)) => true,
+            (RevocationTarget::Serial(serial), Target::Certificate(certificate)) => {
+                self.certificates.with_serial(serial.as_bytes()) == Some(certificate.index)
+            }
             (RevocationTarget::Agent(approved), Target::Agent(id)) => approved.as_str() == id,
             (RevocationTarget::IssuedSince { controller, since }, Target::IssuedSince(issued)) => {
                 controller.as_str() == issued.controller && since.as_millisecond() == issued.since_unix_ms
@@ -48,21 +156,26 @@ impl Revocations {
         if same && i32::from(reason.code()) == revocation.reason { Ok(()) } else { Err(Flaw::Revocation) }
     }
 
-    /// A CRL follows the one before of its issuer, and is of what was recorded before it.
+    /// Takes a revocation over.
     ///
     /// # Errors
-    /// [`Flaw::Crl`].
-    pub(super) fn crl(&mut self, index: u64, crl: &Crl) -> Result<(), Flaw> {
-        let number = self.crls.get(&crl.issuer_spki_sha256).copied().unwrap_or(0);
-        // RFC 5280 §5.2.3: it increases; after a loss it leaps.
-        let follows = crl.number > number
-            && crl.next_update_unix > crl.this_update_unix
-            && crl.tbs_sha256.len() == 32
-            && crl.covers <= index;
-        if !follows {
-            return Err(Flaw::Crl);
+    /// It ends another number of certificates than it says.
+    pub(super) fn revoke(
+        &mut self,
+        index: u64,
+        identity: &str,
+        revocation: &Revocation,
+        time_unix_ms: i64,
+    ) -> Result<(), Flaw> {
+        let target = revocation.target.as_ref().ok_or(Flaw::Revocation)?;
+        let controller = identity.strip_prefix("/controller/");
+        let revoked = self.certificates.revoke(target, controller, time_unix_ms.div_euclid(1000));
+        let made = revoked.len() as u64;
+        self.revocations.revoked(index, revoked);
+        if made == revocation.revoked {
+            Ok(())
+        } else {
+            Err(Flaw::RevocationCount { says: revocation.revoked, made })
         }
-        self.crls.insert(crl.issuer_spki_sha256.clone(), crl.number);
-        Ok(())
     }
 }

@@ -50,8 +50,11 @@ fn the_entry_must_be_of_this_very_certificate() {
     tiny.issue(&["logger"], 1);
     assert!(matches!(prove(&tiny, &tiny.chain, &proof), Err(Unproven::OtherCertificate)));
     assert!(prove(&tiny, &older, &proof).is_ok());
-    let unrecorded =
-        tiny.issuer.leaf(&agent().spiffe_id(&"prod.example".parse().unwrap()), profile(&["admin"]));
+    let unrecorded = tiny.issuer.leaf(
+        &agent().spiffe_id(&"prod.example".parse().unwrap()),
+        profile(&["admin"]),
+        &rcgen::KeyPair::generate().unwrap(),
+    );
     let der = certs::compose::join(&unrecorded.0, certs::SignatureAlgorithm::EcdsaP256Sha256, &unrecorded.1);
     let forged = [der, older[1].clone()];
     assert!(matches!(prove(&tiny, &forged, &proof), Err(Unproven::OtherCertificate)));
@@ -70,7 +73,7 @@ fn what_was_changed_proves_nothing() {
     other.hashes.swap(0, 1);
     assert!(matches!(refused(&other), Unproven::Proof(ProofError::Invalid(_))));
     let mut other = good.clone();
-    other.extra = Some(tiny.entries[0].0.clone());
+    other.extra = Some(tiny.entries[0].entry.clone());
     assert!(matches!(refused(&other), Unproven::Proof(ProofError::Invalid(_))));
     let mut other = good.clone();
     other.extra = None;

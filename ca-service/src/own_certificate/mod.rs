@@ -1,12 +1,16 @@
 //! The certificate with which the front proves itself: loaded, asked for, renewed at half of its life.
 //!
-//! Its names are the keeper's to decide. A lost token does not lock callers out: the certificate lives for a day or more, and
-//! outlives restarts in a file.
+//! Its names are the keeper's to decide. A lost token does not lock callers out: the certificate lives for a day, and outlives
+//! restarts in a file.
 
 mod proven;
 mod store;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use arc_swap::ArcSwapOption;
 use proto::door::{Serve, answer, ask};
@@ -48,6 +52,8 @@ pub(crate) struct OwnCertificate {
     store: Store,
     keeper: Keeper,
     clock: Clock,
+    /// A key that was asked for, until its certificate is in use: asked again, it is given the same certificate.
+    asked: Mutex<Option<Arc<KeyPair>>>,
 }
 
 /// Why there is no new certificate.
@@ -75,7 +81,14 @@ enum NotRenewed {
 impl OwnCertificate {
     /// None yet.
     pub(crate) fn new(store: Store, keeper: Keeper, clock: Clock) -> Self {
-        Self { current: ArcSwapOption::empty(), there: watch::Sender::new(false), store, keeper, clock }
+        Self {
+            current: ArcSwapOption::empty(),
+            there: watch::Sender::new(false),
+            store,
+            keeper,
+            clock,
+            asked: Mutex::default(),
+        }
     }
 
     /// Whether there is one that is valid now.
@@ -144,7 +157,7 @@ impl OwnCertificate {
 
     /// A new key and a certificate for it: asked for, verified as a peer would, written down, used.
     async fn renew(&self, bundle: &Bundle) -> Result<(), NotRenewed> {
-        let key = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?;
+        let key = self.key()?;
         let ask = ask::Ask::Serve(Serve { public_key: key.subject_public_key_info() });
         let answer = self.keeper.ask_as_front(SERVE_TIMEOUT, ask).await;
         let answer = answer.map_err(|refused| NotRenewed::Refused(refused.message))?;
@@ -152,9 +165,11 @@ impl OwnCertificate {
         let chain: Vec<_> = certificate.chain.into_iter().map(CertificateDer::from).collect();
         let pkcs8 = PrivatePkcs8KeyDer::from(key.serialize_der());
         let now_ms = (self.clock)();
-        let proven = Proven::new(pkcs8.into(), chain.clone(), bundle, now_ms)?;
+        let proven =
+            Proven::new(pkcs8.into(), chain.clone(), bundle, now_ms).inspect_err(|_| *self.asked() = None)?;
         if proven.half_life_in(now_ms).is_zero() {
             // Its successor would be asked for at once, without end.
+            *self.asked() = None;
             return Err(NotRenewed::HalfOver);
         }
         // A crash between key and chain leaves two that do not match: the next start sees it and asks anew.
@@ -162,7 +177,23 @@ impl OwnCertificate {
             tracing::warn!(%error, "the service's new certificate is in use, but not stored: the next start asks for another");
         }
         self.publish(proven);
+        *self.asked() = None;
         Ok(())
+    }
+
+    /// The key to ask for.
+    fn key(&self) -> Result<Arc<KeyPair>, NotRenewed> {
+        let mut asked = self.asked();
+        if let Some(key) = &*asked {
+            return Ok(Arc::clone(key));
+        }
+        let key = Arc::new(KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256)?);
+        *asked = Some(Arc::clone(&key));
+        Ok(key)
+    }
+
+    fn asked(&self) -> MutexGuard<'_, Option<Arc<KeyPair>>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn publish(&self, proven: Proven) {
@@ -181,7 +212,7 @@ impl ResolvesServerCert for OwnCertificate {
 impl fmt::Debug for OwnCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The key stays out of every log.
-        let Self { current: _, there, store, keeper: _, clock: _ } = self;
+        let Self { current: _, there, store, keeper: _, clock: _, asked: _ } = self;
         f.debug_struct("OwnCertificate")
             .field("there", &*there.borrow())
             .field("store", store)

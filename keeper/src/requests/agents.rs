@@ -1,5 +1,6 @@
 //! Agents created, changed and deleted by the controllers that own them.
 
+use audit::agents::{UPDATABLE, narrows, updated};
 use cell::AgentSpec;
 use ledger::entry::entry::Kind;
 use ledger::entry::{AgentChange, AgentRecord, Change, Entry};
@@ -15,8 +16,6 @@ use crate::steps::{self, Authorised};
 
 /// Most agents in one batch.
 const BATCH_MAX: usize = 100;
-/// Fields of an agent that an update may name.
-const UPDATABLE: [&str; 4] = ["roles", "tags", "dns_names", "disabled"];
 
 pub(super) fn create(
     desk: &mut Desk<'_>,
@@ -76,7 +75,10 @@ pub(super) fn update(
         return replayed(desk, caller, &[&id], Then::Updated(id.clone()));
     }
     current_etag(&agent.etag, &row)?;
-    let record = merged(&row.record, agent, update.update_mask.as_ref())?;
+    let record = updated(&row.record, agent, update.update_mask.as_ref()).map_err(|other| {
+        let known = UPDATABLE.join(", ");
+        Refusal::malformed("update_mask", format!("`{other}` cannot be changed; {known} can"))
+    })?;
     let spec = convert::record_spec(&record)?;
     let authorised = steps::authorise::agent(&desk.reader, caller.who, &spec, 0)?;
     if narrows(&row.record, &record) {
@@ -166,41 +168,6 @@ fn current_etag(etag: &str, row: &AgentRow) -> Result<(), Refusal> {
         Err(Refusal::new(Reason::EtagMismatch, "the agent was changed since you read it: read it again")
             .on("etag"))
     }
-}
-
-/// Whether a change only takes away: what a frozen cell lets through.
-fn narrows(before: &AgentRecord, after: &AgentRecord) -> bool {
-    let within = |before: &[String], after: &[String]| after.iter().all(|word| before.contains(word));
-    within(&before.roles, &after.roles)
-        && within(&before.tags, &after.tags)
-        && within(&before.dns_names, &after.dns_names)
-        && (after.disabled || !before.disabled)
-}
-
-fn merged(
-    record: &AgentRecord,
-    agent: &v1::Agent,
-    mask: Option<&prost_types::FieldMask>,
-) -> Result<AgentRecord, Refusal> {
-    let paths: Vec<&str> =
-        mask.map_or_else(|| UPDATABLE.to_vec(), |mask| mask.paths.iter().map(String::as_str).collect());
-    let mut record = record.clone();
-    for path in paths {
-        match path {
-            "roles" => record.roles.clone_from(&agent.roles),
-            "tags" => record.tags.clone_from(&agent.tags),
-            "dns_names" => record.dns_names.clone_from(&agent.dns_names),
-            "disabled" => record.disabled = agent.disabled,
-            other => {
-                let known = UPDATABLE.join(", ");
-                return Err(Refusal::malformed(
-                    "update_mask",
-                    format!("`{other}` cannot be changed; {known} can"),
-                ));
-            }
-        }
-    }
-    Ok(record)
 }
 
 /// The entry of an agent's change, as it is after it.

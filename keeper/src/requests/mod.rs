@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use audit::Request;
 use cell::{DnsNames, TrustDomain};
 use certs::{Blocklist, Issuer};
 use const_oid::ObjectIdentifier;
@@ -36,7 +37,7 @@ use crate::convert;
 use crate::entropy::Entropy;
 use crate::journal::{CertificateRow, Reader};
 use crate::refusal::Refusal;
-use crate::signed::{Request, SignedRequest};
+use crate::signed::SignedRequest;
 use crate::steps::{self, Issuing, Order};
 use crate::time::ClockWrong;
 

@@ -1,27 +1,42 @@
 //! The front's own certificate. Its names are the keeper's configuration, never the front's word.
+//!
+//! Each one ends the one before: a front that was in other hands for a while leaves no credential that outlives the next.
 
-use certs::Profile;
-use ledger::entry::Profile as Recorded;
+use certs::{Profile, TbsFields};
 use ledger::entry::entry::Kind;
+use ledger::entry::revocation::Target;
+use ledger::entry::{self, Entry, Profile as Recorded, Revocation, RevocationReason};
 use proto::door::Serve;
 use proto::v1::Reason;
 
 use super::{Desk, Plan, Then};
 use crate::HOUR_MS;
 use crate::callers::{self, Who};
+use crate::journal::{CertificateRow, Scope};
 use crate::refusal::Refusal;
 use crate::steps::{Issuing, Order};
 
-/// Lifetime of the service's certificate, in seconds: three days, renewed at half, so that a lost token does not lock callers out.
-const SERVICE_TTL_SECS: u32 = 3 * 86_400;
-/// Certificates that the front is given in an hour: as many as it can be started in one, at the supervisor's longest pause of 5 s.
-const PER_HOUR: u32 = 720;
+/// Lifetime of the service's certificate, in seconds: a day, renewed at half, so that a lost token does not lock callers out at once.
+const SERVICE_TTL_SECS: u32 = 86_400;
+/// Certificates that the front is given in an hour. It keeps its own in a file, over restarts.
+const PER_HOUR: u32 = 12;
 
 pub(super) fn plan(desk: &mut Desk<'_>, who: &Who, serve: &Serve) -> Result<Plan, Refusal> {
     if *who.kind() != callers::Kind::Front {
         return Err(Refusal::not_allowed(who.path()));
     }
+    let before = desk.reader.newest_held(crate::SERVICE_PATH)?;
+    let before = before.map(|index| desk.reader.certificate(index)).transpose()?.flatten();
+    if let Some(row) = &before
+        && is_the_same(desk, row, serve)?
+    {
+        return Ok(Plan::Await(row.index));
+    }
     rested(desk)?;
+    let mut entries: Vec<Entry> = match before {
+        Some(row) => superseded(desk, who, &row)?.into_iter().collect(),
+        None => Vec::new(),
+    };
     let name: cell::ServiceName = crate::SERVICE_NAME.parse().map_err(Refusal::internal)?;
     let order = Order {
         dns_names: desk.settings.service_dns.clone(),
@@ -31,11 +46,44 @@ pub(super) fn plan(desk: &mut Desk<'_>, who: &Who, serve: &Serve) -> Result<Plan
     let issuing =
         Issuing { subject: crate::SERVICE_PATH.to_owned(), profile: Recorded::Service, ..Issuing::default() };
     let issuance = desk.certificate(&serve.public_key, SERVICE_TTL_SECS, &order, issuing)?;
-    let entry = desk.entry(who.actor(&desk.settings.origin), Kind::Issuance(issuance));
-    Ok(Plan::Record { entries: vec![entry], then: Then::Certificate })
+    entries.push(desk.entry(who.actor(&desk.settings.origin), Kind::Issuance(issuance)));
+    Ok(Plan::Record { entries, then: Then::Certificate })
 }
 
-/// A front asks when it starts and every day and a half: one that asks without end is out of order, or in other hands.
+/// Whether this certificate is what is asked for: of the same key, in the first half of its life, and not revoked. A front whose answer was
+/// lost asks again.
+fn is_the_same(desk: &Desk<'_>, row: &CertificateRow, serve: &Serve) -> Result<bool, Refusal> {
+    if desk.now_ms.div_euclid(1000) >= row.not_before.midpoint(row.not_after)
+        || row.issuer != desk.issuer.spki_sha256()
+        || desk.reader.revoked(row.index)?.is_some()
+    {
+        return Ok(false);
+    }
+    let body = desk.reader.entry(row.index)?.ok_or_else(|| Refusal::internal("an entry is not there"))?;
+    match entry::decode(&body).map_err(Refusal::internal)?.kind {
+        Some(Kind::Issuance(issuance)) => {
+            let fields = TbsFields::parse(&issuance.tbs).map_err(Refusal::internal)?;
+            Ok(fields.spki == serve.public_key)
+        }
+        _ => Err(Refusal::internal("a certificate's entry is none")),
+    }
+}
+
+/// The entry that revokes the one before; none where nothing is left of it.
+fn superseded(desk: &Desk<'_>, who: &Who, before: &CertificateRow) -> Result<Option<Entry>, Refusal> {
+    let target = Target::Certificate(desk.reference(before.index));
+    let revoked = desk.reader.revocable(&Scope::new(target.clone(), None, desk.now_ms.div_euclid(1000)))?;
+    let revocation = Revocation {
+        target: Some(target),
+        reason: RevocationReason::Superseded.into(),
+        revoked,
+        ..Revocation::default()
+    };
+    let entry = desk.entry(who.actor(&desk.settings.origin), Kind::Revocation(revocation));
+    Ok((revoked > 0).then_some(entry))
+}
+
+/// A front asks when it starts without one and every half day: one that asks without end is out of order, or in other hands.
 fn rested(desk: &Desk<'_>) -> Result<(), Refusal> {
     let spent = desk.reader.spent(crate::SERVICE_PATH, "", desk.now_ms.div_euclid(HOUR_MS))?;
     if spent < PER_HOUR {

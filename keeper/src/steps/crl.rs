@@ -52,7 +52,9 @@ impl ComposedCrl {
 pub(crate) fn compose(reader: &Reader<'_>, issuer: &Issuer, order: &CrlOrder) -> Result<ComposedCrl, String> {
     let said = |error: &dyn std::fmt::Display| error.to_string();
     let spki = issuer.spki_sha256();
-    let revoked = reader.revoked_certificates(&spki, order.expired_since).map_err(|error| said(&error))?;
+    let revoked = reader
+        .revoked_certificates(&spki, order.covers, order.expired_since)
+        .map_err(|error| said(&error))?;
     let next_update = order.this_update + LIFETIME_SECS;
     let crl = Crl {
         number: order.number,

@@ -100,6 +100,8 @@ async fn went_back_and_a_new_epoch() {
         aside.filter(|file| file.as_ref().unwrap().file_name().to_string_lossy().contains("replaced"));
     assert_eq!(aside.count(), 2, "one for each restore");
     let house = House::of(house.cell);
+    // They learn where the service is now; the command then learns the new log.
+    house.credentials();
     house.cell.run(&["issue", "build/b", "--controller", "build"]).ok();
     still_issues(&house.credentials().client().await).await;
     house.cell.run(&["ledger", "verify"]).ok();

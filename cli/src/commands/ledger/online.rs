@@ -15,7 +15,9 @@ use crate::files;
 use crate::output::{Page, Show};
 use crate::session::Session;
 use audit::Trust;
-use audit::entries::{Audit, Finding, Report};
+use std::collections::BTreeMap;
+
+use audit::entries::{Audit, Item, Report};
 
 pub(super) async fn run(session: &Session, args: &Verify) -> Result<(), Failure> {
     let client = open(session, &args.who).await?;
@@ -35,14 +37,20 @@ pub(super) async fn run(session: &Session, args: &Verify) -> Result<(), Failure>
         Audit::new(log.origin.clone(), session.config()?.attributes_oid(), seen.map(|seen| seen.head()));
     audit.pin(&served);
     read_all(&client, &mut audit, checkpoint.size).await?;
-    let report = audit.finish(&checkpoint).map_err(found)?;
-    memory.keep(&note)?;
-    session.output().say(&Verified {
-        ok: true,
-        log: log.origin.to_string(),
-        pinned: pinned.is_some(),
-        report,
-    })
+    let report = audit.finish(&checkpoint);
+    if report.is_the_log() {
+        memory.keep(&note)?;
+    }
+    let verified = Verified::new(&log, pinned.is_some(), report);
+    session.output().say(&verified)?;
+    match verified.findings.as_slice() {
+        [] => Ok(()),
+        [only] => Err(Failure::unverified("the ledger", &only.text())),
+        [first, ..] => {
+            let more = verified.findings.len() as u64 + verified.untold - 1;
+            Err(Failure::unverified("the ledger", format!("{}, and {more} more findings", first.text())))
+        }
+    }
 }
 
 /// The charter that is believed, where there is one.
@@ -90,7 +98,11 @@ async fn read_all(client: &Client, audit: &mut Audit, size: u64) -> Result<(), F
         for entry in page.entries {
             // More may have been recorded meanwhile; the checkpoint does not cover it.
             if audit.size() < size {
-                audit.read(entry.index, &entry.entry, &entry.signature).map_err(found)?;
+                let request = (!entry.request.is_empty()).then_some(entry.request.as_slice());
+                let (index, signature) = (entry.index, entry.signature.as_slice());
+                audit
+                    .read(&Item { index, entry: &entry.entry, signature, request })
+                    .map_err(|error| Failure::unverified("the ledger", error))?;
             }
         }
         if audit.size() == before {
@@ -100,32 +112,74 @@ async fn read_all(client: &Client, audit: &mut Audit, size: u64) -> Result<(), F
     Ok(())
 }
 
-fn found(finding: Finding) -> Failure {
-    Failure::unverified("the ledger", finding)
-}
-
 #[derive(Serialize)]
 struct Verified {
     ok: bool,
     log: String,
     /// Whether the charter was pinned; without, the log's own was believed.
     pinned: bool,
-    #[serde(flatten)]
-    report: Report,
+    /// Entries read.
+    entries: u64,
+    /// Entries of each kind.
+    kinds: BTreeMap<&'static str, u64>,
+    /// Certificates whose signature is there and verifies.
+    signed: u64,
+    /// Certificates that were recorded and have no signature.
+    unsigned: u64,
+    /// What is wrong, by entry.
+    findings: Vec<Finding>,
+    /// How many more findings there are.
+    untold: u64,
+}
+
+#[derive(Serialize)]
+struct Finding {
+    entry: u64,
+    flaw: String,
+}
+
+impl Finding {
+    fn text(&self) -> String {
+        format!("entry {}: {}", self.entry, self.flaw)
+    }
+}
+
+impl Verified {
+    fn new(log: &Log, pinned: bool, report: Report) -> Self {
+        let finding =
+            |found: &audit::entries::Finding| Finding { entry: found.index, flaw: found.flaw.to_string() };
+        Self {
+            ok: report.is_sound(),
+            log: log.origin.to_string(),
+            pinned,
+            entries: report.entries,
+            findings: report.findings.iter().map(finding).collect(),
+            kinds: report.kinds,
+            signed: report.signed,
+            unsigned: report.unsigned,
+            untold: report.untold,
+        }
+    }
 }
 
 impl Show for Verified {
     fn show(&self, page: &mut Page) {
-        page.field("ok", &self.log);
+        page.field(if self.ok { "ok" } else { "not ok" }, &self.log);
         page.field(
             "charter",
             if self.pinned { "the pinned one" } else { "the log's own: name yours with --charter" },
         );
-        page.field("entries", self.report.entries);
-        for (kind, count) in &self.report.kinds {
+        page.field("entries", self.entries);
+        for (kind, count) in &self.kinds {
             page.field(&format!("  {}", kind.replace('_', " ")), count);
         }
-        page.field("signed", format!("{} certificates, each by its issuer", self.report.signed));
-        page.field("unsigned", self.report.unsigned);
+        page.field("signed", self.signed);
+        page.field("unsigned", self.unsigned);
+        if !self.ok {
+            page.head(["entry", "what is wrong"]);
+            for finding in &self.findings {
+                page.row([finding.entry.to_string(), finding.flaw.clone()]);
+            }
+        }
     }
 }

@@ -22,11 +22,11 @@ impl Reader<'_> {
         Ok(scope.count(self.connection())?)
     }
 
-    /// What a CRL of this issuer lists: every certificate revoked and not expired at `since_secs`.
-    pub fn revoked_certificates(&self, issuer: &[u8], since_secs: i64) -> Read<Vec<Revoked>> {
-        let sql = "SELECT serial, at, reason FROM revoked WHERE issuer = ?1 AND not_after >= ?2";
+    /// What a CRL of this issuer lists: every certificate revoked by an entry below `covers` and not expired at `since_secs`.
+    pub fn revoked_certificates(&self, issuer: &[u8], covers: u64, since_secs: i64) -> Read<Vec<Revoked>> {
+        let sql = "SELECT serial, at, reason FROM revoked WHERE issuer = ?1 AND act < ?3 AND not_after >= ?2";
         let rows: Vec<(Vec<u8>, u64, i32)> =
-            self.many(sql, (issuer, since_secs), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            self.many(sql, (issuer, since_secs, covers), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         let listed = |(serial, revoked_at, reason): (Vec<u8>, u64, i32)| {
             let reason = reason
                 .try_into()

@@ -70,7 +70,7 @@ impl Request {
     }
 
     /// Whether a certificate is asked for.
-    pub(crate) fn is_for_a_certificate(&self) -> bool {
+    pub fn is_for_a_certificate(&self) -> bool {
         matches!(self, Self::Issue(_) | Self::Renew(_))
     }
 }
