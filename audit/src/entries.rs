@@ -17,13 +17,14 @@ mod stops;
 use std::collections::BTreeMap;
 
 use cell::{Act, LogOrigin, Tree};
-use certs::ObjectIdentifier;
+use certs::{ObjectIdentifier, SignatureAlgorithm};
+use ledger::bundle::Bundle;
 use ledger::checkpoint::Checkpoint;
 use ledger::entry::entry::Kind;
 use ledger::entry::{self, Entry, EntryError, Reference};
-use ledger::leaf_hash;
 use ledger::note::KeyName;
-use ledger::tree::{Edge, TreeHead};
+use ledger::tree::{Edge, Tile, TreeHead};
+use ledger::{Hash, leaf_hash};
 
 pub use callers::CallerFlaw;
 pub use flaw::{Finding, Flaw, OutOfOrder};
@@ -38,6 +39,8 @@ use issuers::Issuers;
 use requests::Bodies;
 use revocations::Revocations;
 
+/// How long before the newest entry a certificate must have ended to be of no interest, in seconds.
+const KNOWN_SLACK_SECS: i64 = 3600;
 /// Findings kept; of further ones only the number.
 const FINDINGS_MAX: usize = 10_000;
 
@@ -52,6 +55,17 @@ pub struct Item<'a> {
     pub signature: &'a [u8],
     /// Body of the request that it came from, where it lies beside it.
     pub request: Option<&'a [u8]>,
+}
+
+/// What became of an entry that was read.
+#[derive(Debug)]
+pub struct Taken {
+    /// Its leaf hash.
+    pub leaf: Hash,
+    /// The tiles that it filled.
+    pub tiles: Vec<Tile>,
+    /// What it says; none where it is no entry.
+    pub entry: Option<Entry>,
 }
 
 /// An audit that is under way.
@@ -72,8 +86,10 @@ pub struct Audit {
     report: Report,
     /// A tree that was seen before, until this one has grown to its size.
     remembered: Option<TreeHead>,
-    /// Entries below this are judged only in what officers sign.
+    /// Entries below this are judged only in what officers sign,
     known: u64,
+    /// and certificates that had ended by this second since 1970 are then of no interest.
+    known_secs: i64,
     newest_ms: i64,
 }
 
@@ -113,6 +129,7 @@ impl Audit {
             report: Report::default(),
             remembered,
             known: 0,
+            known_secs: i64::MIN,
             newest_ms: i64::MIN,
         }
     }
@@ -122,10 +139,16 @@ impl Audit {
         self.authority.pin(charters);
     }
 
+    /// The same of the first charter alone, by its SHA-256.
+    pub fn pin_first(&mut self, charter_sha256: [u8; 32]) {
+        self.authority.pin_first(charter_sha256);
+    }
+
     /// Of entries below `size`, which a checkpoint by the log's key covers, judges only what officers sign. For the keeper, which recorded
-    /// them.
-    pub fn known_below(&mut self, size: u64) {
+    /// them; the newest of all entries is of `newest_ms`.
+    pub fn known_below(&mut self, size: u64, newest_ms: i64) {
         self.known = size;
+        self.known_secs = newest_ms.div_euclid(1000).saturating_sub(KNOWN_SLACK_SECS);
     }
 
     /// Entries read so far, which is the index of the next.
@@ -137,36 +160,63 @@ impl Audit {
     ///
     /// # Errors
     /// It is not the one that follows.
-    pub fn read(&mut self, item: &Item<'_>) -> Result<(), OutOfOrder> {
+    pub fn read(&mut self, item: &Item<'_>) -> Result<Taken, OutOfOrder> {
         if item.index != self.size() {
             return Err(OutOfOrder { wanted: self.size(), given: item.index });
         }
         let mut flaws = Vec::new();
-        match entry::decode(item.entry) {
-            Ok(entry) => self.judge(item, &entry, &mut flaws),
-            Err(error) => flaws.push(error.into()),
+        let entry = entry::decode(item.entry).map_err(|error| flaws.push(error.into())).ok();
+        if let Some(entry) = &entry {
+            self.judge(item, entry, &mut flaws);
         }
-        self.tree.append(leaf_hash(item.entry));
+        let leaf = leaf_hash(item.entry);
+        let tiles = self.tree.append(leaf);
         self.report.entries += 1;
         flaws.extend(self.recall().err());
         for flaw in flaws {
             self.report.add(item.index, flaw);
         }
-        Ok(())
+        Ok(Taken { leaf, tiles, entry })
+    }
+
+    /// The tree of the entries read so far.
+    pub fn head(&self) -> TreeHead {
+        self.tree.head()
+    }
+
+    /// The algorithm with which the CA signs whose public key has this SHA-256.
+    pub fn algorithm(&self, spki_sha256: &[u8]) -> Option<SignatureAlgorithm> {
+        self.issuers.algorithm(spki_sha256, self.authority.anchors())
+    }
+
+    /// The controller that owns an agent, as of the entries read so far.
+    pub fn owner(&self, agent: &str) -> Option<&str> {
+        self.authority.controllers.agent(agent).map(|record| record.owner.as_str())
+    }
+
+    /// The trust bundle in force, as of the entries read so far.
+    pub fn bundle(&self) -> Option<&Bundle> {
+        self.authority.in_force()
     }
 
     /// Compares the tree with a checkpoint that the log's key signed.
     pub fn finish(mut self, checkpoint: &Checkpoint) -> Report {
         let made = self.tree.head();
+        if made != checkpoint.head() {
+            self.report.add(made.size, Flaw::Root { made: made.root, signed: checkpoint.root });
+        }
+        self.conclude()
+    }
+
+    /// Ends where nothing is there to compare the tree with.
+    pub fn conclude(mut self) -> Report {
+        let end = self.size();
         let mut flaws = Vec::new();
         if self.origins.last() != Some(&self.origin) {
             flaws.push(Flaw::OtherEpoch);
         }
         if !self.authority.has_pinned() {
             flaws.push(Flaw::OtherCharter);
-        }
-        if made != checkpoint.head() {
-            flaws.push(Flaw::Root { made: made.root, signed: checkpoint.root });
         }
         flaws.extend(self.remembered.map(|older| Flaw::Forked(older.size)));
         flaws.extend(self.issuers.anchored(self.authority.anchors()).err());
@@ -175,7 +225,7 @@ impl Audit {
             self.report.add(index, RequestFlaw::Missing.into());
         }
         for flaw in flaws {
-            self.report.add(made.size, flaw);
+            self.report.add(end, flaw);
         }
         self.report
     }

@@ -1,5 +1,6 @@
 //! Fills the journal of a cell that is not served: entries, tiles, projections and signatures, by the keeper's own writing end.
 
+pub mod checkpoint;
 pub(crate) mod maker;
 
 use std::ops::Range;
@@ -42,7 +43,8 @@ pub(crate) fn fill(dir: &Path, maker: &Maker, numbers: Range<u64>) -> Result<(),
             })
             .collect();
         write(dir, made.iter().cycle().take(batches.len()))
-    })
+    })?;
+    checkpoint::sign(dir)
 }
 
 /// Ends early where nobody takes what it makes.
@@ -77,6 +79,7 @@ pub(crate) fn append(journal: &mut Journal, made: &[Made], durability: Durabilit
             journal.append(agent)?;
         }
         let appended = journal.append(&made.issuance)?;
+        journal.store_request(appended.index, &made.request)?;
         journal.store_signature(appended.index, &made.signature, &made.sha256)?;
     }
     Ok(journal.commit()?)

@@ -19,6 +19,7 @@ mod run;
 pub mod steps;
 mod summary;
 
+pub use fill::checkpoint;
 pub use measures::token;
 pub use plan::Plan;
 pub use run::run;

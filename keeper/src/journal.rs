@@ -14,11 +14,13 @@ mod reader;
 mod rebuild;
 mod revocation;
 mod rows;
+mod verify;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use certs::ObjectIdentifier;
 use ledger::tree::Edge;
 use ledger::{Hash, entry, leaf_hash};
 use rusqlite::{Connection, OpenFlags};
@@ -33,6 +35,7 @@ pub(crate) use reader::{Presented, Reader};
 pub use rebuild::Rebuilt;
 pub(crate) use revocation::Scope;
 pub(crate) use rows::{AgentRow, CertificateRow, ControllerRow, CrlRow, Granted, RevokedRow};
+pub(crate) use verify::{Pass, Sound};
 
 /// How long another connection's lock is waited for: the checkpointer's is short.
 const BUSY: Duration = Duration::from_secs(5);
@@ -353,6 +356,20 @@ impl Journal {
     /// The disk's.
     pub(crate) fn settle(&self) -> Result<(), JournalError> {
         move_wal(&self.connection, "TRUNCATE").map(drop)
+    }
+
+    /// Holds the whole journal against its entries, and these against signatures.
+    ///
+    /// # Errors
+    /// [`JournalError::NotAsRecorded`], [`JournalError::Unproven`] or [`JournalError::Corrupt`]: nothing of it is to be used then.
+    pub(crate) fn verify(&self, attributes_oid: ObjectIdentifier) -> Result<Sound, JournalError> {
+        let reader = self.reader();
+        let sound = Pass::begin(&reader, attributes_oid, None)?.finish(&reader)?;
+        if sound.head == self.edge.head() {
+            Ok(sound)
+        } else {
+            Err(JournalError::Corrupt("its tiles are not those of its entries".into()))
+        }
     }
 
     /// Makes the projections anew from the entries and compares them with those there, row by row. With `replace`, puts the new ones in

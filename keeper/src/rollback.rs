@@ -1,4 +1,5 @@
-//! A log that went back: the newest checkpoint is kept outside the data directory, in the token, and a start below it is refused.
+//! What is kept outside of the journal, in the token: the hash of the cell's first charter, and the newest checkpoint. A start with another
+//! charter is refused, and one below the checkpoint.
 //!
 //! Does not: see a snapshot of the whole machine, token and all. That only witnesses see, and receipts that others hold (DESIGN §7).
 
@@ -8,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cell::LogOrigin;
-use hsm_config::TokenSession;
+use data_encoding::HEXLOWER;
+use hsm_config::{TokenError, TokenInfo, TokenSession};
 use ledger::checkpoint::Checkpoint;
 use ledger::note::{KeyName, VerifierKey};
 use ledger::tree::root_at;
@@ -17,63 +19,161 @@ use crate::journal::{Journal, JournalError};
 use crate::start::StartError;
 use crate::trust::Trust;
 
-/// CKA_LABEL of the object in the token.
-const LABEL: &str = "rootcellar checkpoint";
 /// The file in which a refused start leaves the checkpoint, for the officers who open a new epoch.
 pub(crate) const LOST_FILE: &str = "lost-checkpoint.note";
 
+/// CKA_LABEL of the object with a cell's newest checkpoint.
+fn checkpoint_label(cell: &str) -> String {
+    format!("rootcellar checkpoint of {cell}")
+}
+
+/// CKA_LABEL of the object with the hash of a cell's first charter.
+fn charter_label(cell: &str) -> String {
+    format!("rootcellar charter of {cell}")
+}
+
+/// What the token keeps of a cell.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kept {
+    /// SHA-256 of its first charter's text.
+    pub(crate) charter: Option<[u8; 32]>,
+    /// Notes of its newest checkpoint: one, or two where a crash came between the new and the old.
+    pub(crate) checkpoints: Vec<Vec<u8>>,
+}
+
+impl Kept {
+    /// Asks the token.
+    ///
+    /// # Errors
+    /// The token fails, or keeps something else under that name.
+    pub(crate) fn read(session: &TokenSession, cell: &str) -> Result<Self, TokenError> {
+        let mut charters = session.kept(&charter_label(cell))?;
+        charters.dedup();
+        let charter = match charters.as_slice() {
+            [] => None,
+            [only] => {
+                let hash = HEXLOWER.decode(only).ok().and_then(|hash| hash.try_into().ok());
+                Some(hash.ok_or(TokenError::Malformed("the charter's hash that it keeps is none"))?)
+            }
+            _ => return Err(TokenError::Malformed("it keeps the hashes of two charters of this cell")),
+        };
+        Ok(Self { charter, checkpoints: session.kept(&checkpoint_label(cell))? })
+    }
+}
+
+/// Whether the token keeps a checkpoint of this cell.
+///
+/// # Errors
+/// The token fails.
+pub(crate) fn keeps_checkpoint(session: &TokenSession, cell: &str) -> Result<bool, TokenError> {
+    Ok(!session.kept(&checkpoint_label(cell))?.is_empty())
+}
+
+/// Has the token keep the charter's hash, where it keeps none yet, and the newest checkpoint. A token that holds no data objects keeps
+/// neither, and that is said.
+pub(crate) fn keep_at_start(
+    session: &TokenSession,
+    kept: &Kept,
+    cell: &str,
+    charter_sha256: &[u8; 32],
+    note: Option<&str>,
+) {
+    let charter = match kept.charter {
+        Some(_) => Ok(()),
+        None => session.keep(&charter_label(cell), HEXLOWER.encode(charter_sha256).as_bytes()),
+    };
+    let checkpoint = note.map_or(Ok(()), |note| session.keep(&checkpoint_label(cell), note.as_bytes()));
+    if let Err(error) = charter.and(checkpoint) {
+        unkept(&error);
+    }
+}
+
+fn unkept(error: &TokenError) {
+    tracing::warn!(
+        cause = error.to_string(),
+        "the token does not keep the charter's hash and the newest checkpoint: another journal, or one that goes back, would not be noticed by it"
+    );
+}
+
 /// The newest checkpoint, for the thread that keeps it. Written by the sequencer.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Newest {
+    label: String,
     newest: Arc<Mutex<Option<String>>>,
     /// It was said that the token keeps none: once is enough.
     said: Arc<AtomicBool>,
 }
 
 impl Newest {
+    /// Of this cell; none yet.
+    pub(crate) fn of(cell: &str) -> Self {
+        Self { label: checkpoint_label(cell), newest: Arc::default(), said: Arc::default() }
+    }
+
     /// There is a newer one.
     pub(crate) fn is(&self, note: &str) {
         *self.newest.lock().unwrap_or_else(PoisonError::into_inner) = Some(note.to_owned());
     }
 
-    /// Keeps it in the token, where it is newer than the one kept there. A token that holds no data objects keeps none, and says so.
+    /// Keeps it in the token, where it is newer than the one kept there.
     pub(crate) fn keep(&self, session: &TokenSession) {
         let Some(note) = self.newest.lock().unwrap_or_else(PoisonError::into_inner).take() else { return };
-        if let Err(error) = session.keep(LABEL, note.as_bytes())
+        if let Err(error) = session.keep(&self.label, note.as_bytes())
             && !self.said.swap(true, Ordering::Relaxed)
         {
-            tracing::warn!(
-                cause = error.to_string(),
-                "the token does not keep the newest checkpoint: a journal that goes back would not be noticed by it"
-            );
+            unkept(&error);
         }
     }
 }
 
-/// Holds the journal against the checkpoint that the token keeps.
+/// Holds the journal against what the token keeps.
 ///
 /// # Errors
-/// The journal is older, or another: [`StartError::WentBack`]. The token does not answer.
+/// It is another cell's ([`StartError::OtherCharter`]) or an older one ([`StartError::WentBack`]), or the token has lost what it kept
+/// ([`StartError::KeepsNone`]).
 pub(crate) fn check(
-    session: &TokenSession,
+    kept: &Kept,
+    token: &TokenInfo,
     journal: &Journal,
     trust: &Trust,
     dir: &Path,
 ) -> Result<(), StartError> {
-    for note in session.kept(LABEL)? {
-        let Some(kept) = ours(&note, &trust.log.keys) else {
+    if kept.charter.is_some_and(|kept| kept != trust.charter_sha256) {
+        return Err(StartError::OtherCharter);
+    }
+    let lost = |note: &[u8]| {
+        let path = dir.join(LOST_FILE);
+        fs::write(&path, note).map_err(|source| JournalError::File { path, source })
+    };
+    let mut ours_kept = 0;
+    for note in &kept.checkpoints {
+        let Some(kept) = ours(note, &trust.log.keys) else {
             tracing::warn!("the token keeps a checkpoint of another log key");
             continue;
         };
+        ours_kept += 1;
         if !is_known(&kept, journal, trust)? {
-            let path = dir.join(LOST_FILE);
-            fs::write(&path, &note).map_err(|source| JournalError::File { path, source })?;
+            lost(note)?;
             return Err(StartError::WentBack { kept: kept.size, have: journal.edge().size() });
         }
+    }
+    if ours_kept == 0 && kept_one(token, journal)? {
+        let (_, note) = journal.reader().checkpoint()?.unwrap_or_default();
+        lost(note.as_bytes())?;
+        return Err(StartError::KeepsNone { token: token.label.clone() });
     }
     // The newer journal was put back: there is nothing to open an epoch for.
     let _ = fs::remove_file(dir.join(LOST_FILE));
     Ok(())
+}
+
+/// Whether the newest custody manifest of this epoch says that this token keeps a checkpoint.
+fn kept_one(token: &TokenInfo, journal: &Journal) -> Result<bool, JournalError> {
+    let reader = journal.reader();
+    let Some((index, manifest)) = reader.newest_custody()? else { return Ok(false) };
+    let of_this_epoch = reader.epoch_index()?.is_none_or(|epoch| epoch < index);
+    let it = manifest.tokens.iter().find(|one| (&one.label, &one.serial) == (&token.label, &token.serial));
+    Ok(of_this_epoch && it.is_some_and(|it| it.keeps_checkpoint))
 }
 
 /// A checkpoint that one of our log's keys signed, in whatever epoch: its name is the origin that the checkpoint begins with.

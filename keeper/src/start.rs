@@ -8,20 +8,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cell::{DnsNames, TrustDomain};
 use certs::{Blocklist, ObjectIdentifier};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use hsm_config::{PinGuard, TokenConfig, TokenError};
 
+use crate::checkpoints::Checkpoints;
 use crate::custody::Custody;
 use crate::door::{OtherEnd, Routes};
-use crate::journal::{Journal, JournalError};
+use crate::journal::{Durability, Journal, JournalError};
 use crate::local::{Socket, SocketError};
 use crate::manifest::LoadedModule;
 use crate::metrics::Metrics;
 use crate::requests::Settings;
+use crate::rollback::Kept;
 use crate::sequencer::{Command, Ended};
 use crate::status::Listens;
 use crate::trust::Trust;
@@ -92,6 +94,20 @@ pub enum StartError {
         kept: u64,
         /// Entries in the journal.
         have: u64,
+    },
+    /// Somebody's: a journal of other officers, in the place of this cell's.
+    #[error(
+        "the token keeps the hash of another first charter of this cell: this is not the journal that it signed for"
+    )]
+    OtherCharter,
+    /// The operator's, or somebody's: the token has lost what it kept.
+    #[error(
+        "the token {token} kept the newest checkpoint of this log, and keeps none any more: whether the journal is the newest, nothing says. \
+         Where it is known to be, or the newest is lost, have officers open a new epoch of the log"
+    )]
+    KeepsNone {
+        /// Its label.
+        token: String,
     },
     /// The operator's: a founding that did not come to its end.
     #[error(
@@ -172,6 +188,9 @@ impl Keeper {
             let (journal, configured) = (journal.cell().to_owned(), config.cell.to_string());
             return Err(StartError::WrongCell { journal, configured });
         }
+        // Before anything that the journal says is acted on.
+        let sound = journal.verify(config.attributes_oid)?;
+        tracing::info!(entries = sound.head.size, "the journal is as its entries say");
         let (trust, metrics) = (Trust::read(&journal)?, Metrics::new());
         let guard = PinGuard::new(&config.pin_record);
         let modules = LoadedModule::about_to_be(&config.tokens, &journal.reader())?;
@@ -179,13 +198,20 @@ impl Keeper {
         let issuer_spki = trust.issuer.public_key().spki_der().to_vec();
         let (custody, keys) = Custody::open(&config.tokens, guard, issuer_spki, &log_spkis, metrics.clone())?;
         let module = LoadedModule::of(modules, custody.config())?;
-        rollback::check(&custody.bare_session()?, &journal, &trust, &config.data_dir)?;
+        let session = custody.bare_session()?;
+        let kept = Kept::read(&session, journal.cell())?;
+        rollback::check(&kept, custody.info(), &journal, &trust, &config.data_dir)?;
         for key in &keys {
             tracing::info!(label = key.label, algorithm = key.key.algorithm().to_string(), "key in custody");
         }
         let settings = settings(&config, &journal);
         metrics.abandoned(recovery::recover(&mut journal, &settings, (clock)())?);
-        Checked { journal, trust, custody, module, settings, metrics }.assemble(config, surroundings)
+        let checkpoints = checkpoint(&mut journal, &custody, &trust)?;
+        let newest = journal.reader().checkpoint()?.map(|(_, note)| note);
+        rollback::keep_at_start(&session, &kept, journal.cell(), &trust.charter_sha256, newest.as_deref());
+        drop(session);
+        Checked { journal, trust, custody, module, settings, metrics, checkpoints }
+            .assemble(config, surroundings)
     }
 
     /// Where fronts are served.
@@ -243,6 +269,30 @@ impl std::fmt::Debug for Keeper {
 fn end_for_certain() {
     let _ = crossbeam_channel::after(EXIT).recv();
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+}
+
+/// Has the log's key sign a checkpoint over everything that is recorded, where none covers it yet: so that from the first start on the token has
+/// one to keep.
+fn checkpoint(
+    journal: &mut Journal,
+    custody: &Arc<Custody>,
+    trust: &Trust,
+) -> Result<Checkpoints, StartError> {
+    let key = trust.log.keys.iter().find(|key| audit::note_spki(key) == custody.log_spki()).cloned();
+    let key = key.ok_or(StartError::Unfounded("the trust bundle does not name the log's key"))?;
+    let covered = journal.reader().checkpoint()?.map_or(0, |(size, _)| size);
+    let mut checkpoints = Checkpoints::new(trust.log.origin.clone(), key, covered);
+    if let Some(text) = checkpoints.due(journal.edge(), Instant::now(), true) {
+        let size = journal.edge().size();
+        let signature = custody.session()?.sign_as_log(text.as_bytes())?;
+        let note = checkpoints.signed(size, &text, &signature).map_err(|error| {
+            JournalError::Corrupt(format!("the token signed another checkpoint: {error}"))
+        })?;
+        journal.begin(Durability::Disk)?;
+        journal.store_checkpoint(size, &note)?;
+        journal.commit()?;
+    }
+    Ok(checkpoints)
 }
 
 fn settings(config: &Config, journal: &Journal) -> Settings {

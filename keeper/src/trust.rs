@@ -9,20 +9,20 @@ use crate::charters;
 use crate::journal::{Journal, JournalError, Reader};
 use crate::start::StartError;
 
-/// Whom the cell trusts, read from the journal and checked against the charter.
+/// Whom the cell trusts, read from the journal's tables. A start holds these against the entries before anything is signed.
 pub(crate) struct Trust {
     pub(crate) issuer: Issuer,
     pub(crate) issuers: Vec<Issuer>,
     /// Last second of the anchor that expires first, in seconds since 1970.
     pub(crate) root_not_after: u64,
     pub(crate) log: Log,
-    /// Entries that the newest checkpoint covers; 0 where there is none.
-    pub(crate) checkpoint: u64,
+    /// SHA-256 of the first charter's text.
+    pub(crate) charter_sha256: [u8; 32],
 }
 
 impl Trust {
     /// # Errors
-    /// The cell is not founded to its end, or the journal contradicts itself or its newest checkpoint.
+    /// The cell is not founded to its end, or the journal contradicts itself.
     pub(crate) fn read(journal: &Journal) -> Result<Self, StartError> {
         let reader = journal.reader();
         let (bundle, _) = charters::bundle(&reader)?;
@@ -38,27 +38,8 @@ impl Trust {
         }
         let log = bundle.log(journal.origin());
         let log = log.ok_or(StartError::Unfounded("the trust bundle names no key for this log"))?;
-        let checkpoint = reader.checkpoint()?;
-        if let Some((size, note)) = &checkpoint {
-            let signed = log
-                .checkpoint(note.as_bytes())
-                .map_err(|error| JournalError::Corrupt(format!("the newest checkpoint: {error}")))?;
-            let root = ledger::tree::root_at(&reader, *size)
-                .map_err(|error| JournalError::Corrupt(error.to_string()))?;
-            if (signed.size, signed.root) != (*size, root) {
-                return Err(JournalError::Corrupt(
-                    "its tree is not the one that its checkpoint signs".into(),
-                )
-                .into());
-            }
-        }
-        let covered = checkpoint.map_or(0, |(size, _)| size);
-        for index in covered..journal.edge().size() {
-            // No checkpoint vouches for these yet; the next one will: each must be what its leaf says.
-            let gone = || JournalError::Corrupt(format!("entry {index} is not there"));
-            reader.entry(index)?.ok_or_else(gone)?;
-        }
         Ok(Self {
+            charter_sha256: charters::chain(&reader)?.first().sha256(),
             issuers,
             root_not_after: bundle
                 .anchors()
@@ -69,7 +50,6 @@ impl Trust {
                 .unwrap_or_default(),
             issuer,
             log: log.clone(),
-            checkpoint: covered,
         })
     }
 }

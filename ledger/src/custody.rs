@@ -44,6 +44,8 @@ pub fn facts(custody: &Custody) -> Facts {
         facts.insert(format!("{of}: model"), token.model.clone());
         facts.insert(format!("{of}: firmware"), token.firmware.clone());
         facts.insert(format!("{of}: cannot claim"), token.exceptions.join(","));
+        let keeps = if token.keeps_checkpoint { "yes" } else { "no" };
+        facts.insert(format!("{of}: keeps the newest checkpoint"), keeps.into());
     }
     if let Some(module) = &custody.module {
         facts.insert("module: path".into(), module.path.clone());

@@ -20,6 +20,8 @@ use crate::ceremony::Evidence;
 pub(super) struct Authority {
     /// The first charter and the last that whoever asks knows.
     pinned: Option<[Charter; 2]>,
+    /// SHA-256 of the first charter, where only that is known.
+    first: Option<[u8; 32]>,
     charter: Option<Charter>,
     bundle: Option<Bundle>,
     /// Anchors of every bundle so far, DER.
@@ -36,6 +38,15 @@ pub(super) struct Authority {
 impl Authority {
     pub(super) fn pin(&mut self, charters: &Charters) {
         self.pinned = Some([charters.first().clone(), charters.in_force().clone()]);
+    }
+
+    pub(super) fn pin_first(&mut self, sha256: [u8; 32]) {
+        self.first = Some(sha256);
+    }
+
+    /// The trust bundle in force.
+    pub(super) fn in_force(&self) -> Option<&Bundle> {
+        self.bundle.as_ref()
     }
 
     /// Whether the charters so far go at least as far as the pinned ones.
@@ -62,6 +73,9 @@ impl Authority {
         };
         let pinned = self.pinned.iter().flatten();
         if pinned.into_iter().any(|pinned| pinned.revision() == charter.revision() && *pinned != charter) {
+            return Err(Flaw::OtherCharter);
+        }
+        if index == 0 && self.first.is_some_and(|first| first != charter.sha256()) {
             return Err(Flaw::OtherCharter);
         }
         self.charter = Some(charter);

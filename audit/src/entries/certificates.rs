@@ -122,6 +122,16 @@ impl Certificates {
         }
     }
 
+    /// Takes one that ended before anything that is judged: it is only the newest of its line.
+    pub(super) fn pass_over(&mut self, index: u64, subject: &str, begins_secs: Option<u32>) {
+        if !self.lines.contains_key(subject) {
+            self.lines.insert(subject.into(), Line::default());
+        }
+        let Some(line) = self.lines.get_mut(subject) else { return };
+        (line.newest, line.last) = (Some(index), Some(index));
+        line.lifetime_secs = begins_secs.unwrap_or(line.lifetime_secs);
+    }
+
     /// Lets go of those that ended long ago: nobody presents, renews or revokes one of them.
     fn forget(&mut self, now_secs: i64) {
         let ended = |certificate: &Certificate| certificate.not_after < now_secs - LONG_AGO_SECS;

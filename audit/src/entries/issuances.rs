@@ -55,6 +55,10 @@ impl Audit {
     /// Takes a certificate over without judging it.
     pub(super) fn take_issuance(&mut self, index: u64, entry: &Entry, issuance: &Issuance, signature: &[u8]) {
         let Ok(fields) = TbsFields::parse(&issuance.tbs) else { return };
+        let begins_secs = issuance.renews.is_none().then_some(issuance.lifetime_seconds);
+        if index < self.known && fields.not_after < self.known_secs {
+            return self.certificates.pass_over(index, &issuance.subject, begins_secs);
+        }
         let der = (!signature.is_empty()).then(|| self.issuers.join(issuance, signature).ok()).flatten();
         let identity = entry.actor.as_ref().map_or("", |actor| actor.identity.as_str());
         let controller = match (identity.strip_prefix("/controller/"), identity.strip_prefix("/agent/")) {
@@ -70,7 +74,7 @@ impl Audit {
             controller: controller.as_deref(),
             sha256: der.map(|der| Sha256::digest(der).into()),
             time_unix_ms: entry.time_unix_ms,
-            begins_secs: issuance.renews.is_none().then_some(issuance.lifetime_seconds),
+            begins_secs,
         };
         self.certificates.add(&recording, &fields);
     }

@@ -93,6 +93,19 @@ impl Issuers {
         Ok(join(&issuance.tbs, issuer.algorithm(), signature))
     }
 
+    /// The algorithm with which a CA signs that is recorded, or an anchor of any bundle.
+    pub(super) fn algorithm(
+        &self,
+        spki_sha256: &[u8],
+        anchors: &BTreeSet<Vec<u8>>,
+    ) -> Option<SignatureAlgorithm> {
+        if let Some(known) = self.known.get(spki_sha256) {
+            return Some(known.issuer.algorithm());
+        }
+        let mut anchors = anchors.iter().filter_map(|der| Issuer::parse(der).ok());
+        anchors.find(|anchor| anchor.spki_sha256() == *spki_sha256).map(|anchor| anchor.algorithm())
+    }
+
     /// Whether a CA of this cell has this public key.
     pub(super) fn is_ca(&self, spki: &[u8]) -> bool {
         self.known.contains_key(Sha256::digest(spki).as_slice())

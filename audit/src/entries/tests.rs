@@ -105,7 +105,7 @@ fn entries_come_in_order_and_in_their_one_form() {
     let mut tiny = Tiny::new();
     let mut audit = Audit::new(name(ORIGIN), ATTRIBUTES_OID, None);
     let second = Item { index: 1, entry: &tiny.entries[1].entry, signature: &[], request: None };
-    assert_eq!(audit.read(&second), Err(OutOfOrder { wanted: 0, given: 1 }));
+    assert_eq!(audit.read(&second).unwrap_err(), OutOfOrder { wanted: 0, given: 1 });
     // An unknown field, which a lenient decoder would skip.
     tiny.entries[7].entry.extend([0xf8, 0x07, 0x01]);
     assert!(matches!(found(&tiny), (LEAF, Flaw::Entry(EntryError::NotCanonical))));
@@ -507,7 +507,7 @@ fn what_is_given_up_was_given_to_nobody() {
 fn what_the_log_s_checkpoint_covers_is_judged_only_in_what_officers_sign() {
     let known = |tiny: &Tiny, size: u64| {
         let mut audit = Audit::new(name(ORIGIN), ATTRIBUTES_OID, None);
-        audit.known_below(size);
+        audit.known_below(size, NOW * 1000);
         tiny.entries.iter().enumerate().for_each(|(index, recorded)| read(&mut audit, index, recorded));
         audit.finish(&tiny.head()).findings.len()
     };

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use rootcellar_benches::{Failed, Plan, Summary, run, token};
+use rootcellar_benches::{Failed, Plan, Summary, checkpoint, run, token};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Measure everything on throw-away cells
@@ -25,12 +25,16 @@ enum Part {
     /// The token alone, in the environment of its module
     #[command(hide = true)]
     Token(token::Ask),
+    /// A checkpoint over a journal that was filled, in the environment of its token's module
+    #[command(hide = true)]
+    Checkpoint(checkpoint::Ask),
 }
 
 fn main() -> ExitCode {
     let args = Args::parse();
     let outcome = match &args.part {
         Some(Part::Token(ask)) => token::answer(ask).map(|answer| answer.to_string()),
+        Some(Part::Checkpoint(ask)) => checkpoint::answer(ask).map(|()| String::new()),
         None => measured(args).map(|summary| summary.to_string()),
     };
     match outcome {

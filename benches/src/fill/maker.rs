@@ -1,19 +1,26 @@
 //! Makes entries as the keeper would have recorded them: an agent when it first appears, then its certificates, a new key for each.
 //!
-//! Does not: sign. A signature here has the form of one; nobody who reads the journal to issue verifies it.
+//! Does not: sign. A signature here has the form of one; under a checkpoint nobody who reads the journal to issue verifies it.
 
 use cell::{AgentId, DnsNames, TrustDomain};
 use certs::compose::{Leaf, LeafProfile, Serial, Validity, join, leaf};
 use certs::{ATTRIBUTES_OID, Attributes, Issuer, PublicKey, ecdsa_der};
 use ledger::entry::entry::Kind;
 use ledger::entry::{
-    Actor, ActorKind, AgentChange, AgentRecord, Change, Entry, Issuance, Profile, Reference, VERSION,
+    Actor, ActorKind, AgentChange, AgentRecord, Change, Entry, Issuance, Profile, Reference,
+    RequestSignature, VERSION,
 };
+use prost::Message;
+use proto::v1::IssueCertificateBody;
 use rcgen::{KeyPair, PublicKeyData as _};
 use sha2::{Digest, Sha256};
 
 use crate::Failed;
 
+/// Octets of a CSR of a P-256 key that asks for nothing else.
+const CSR_LEN: usize = 230;
+/// Hashes in the path of a request that 64 were signed together with.
+const PATH_LEN: usize = 6;
 /// Lifetime of the certificates, in seconds: the default.
 const TTL_SECS: u64 = 3600;
 
@@ -42,6 +49,8 @@ pub(crate) struct Made {
     pub(crate) agent: Option<Entry>,
     /// Its own.
     pub(crate) issuance: Entry,
+    /// What stands for the body of the request.
+    pub(crate) request: Vec<u8>,
     /// What stands for its signature.
     pub(crate) signature: Vec<u8>,
     /// SHA-256 of the whole.
@@ -71,8 +80,18 @@ impl Maker {
             renews: None,
             lifetime_seconds: 3600,
         };
-        let agent = (number < self.agents).then(|| self.entry(Kind::AgentChange(self.created(&id))));
-        Ok(Made { agent, issuance: self.entry(Kind::Issuance(issuance)), signature, sha256 })
+        let request_id = data_encoding::HEXLOWER.encode(&chance[..16]);
+        let request = IssueCertificateBody {
+            agent: format!("agents/{id}"),
+            csr: vec![0x73; CSR_LEN],
+            request_id: request_id.clone(),
+            ..IssueCertificateBody::default()
+        }
+        .encode_to_vec();
+        let entry = |kind| self.entry(&request_id, &request, kind);
+        let agent = (number < self.agents).then(|| entry(Kind::AgentChange(self.created(&id))));
+        let issuance = entry(Kind::Issuance(issuance));
+        Ok(Made { agent, issuance, request, signature, sha256 })
     }
 
     fn tbs(&self, id: &AgentId, chance: &[u8]) -> Result<Vec<u8>, Failed> {
@@ -110,21 +129,32 @@ impl Maker {
         }
     }
 
-    fn entry(&self, kind: Kind) -> Entry {
+    /// An entry of the length that a busy caller's has: its signature covers as many requests as are in flight.
+    fn entry(&self, request_id: &str, request: &[u8], kind: Kind) -> Entry {
+        let signature = RequestSignature {
+            method: "/rootcellar.v1.IssuanceService/IssueCertificate".into(),
+            request_sha256: Sha256::digest(request).to_vec(),
+            time_unix_ms: self.now_ms,
+            size: 1 << PATH_LEN,
+            index: 7,
+            path: vec![vec![0x73; 32]; PATH_LEN],
+            signature: vec![0x73; 71],
+        };
         let actor = Actor {
             kind: ActorKind::Caller.into(),
             identity: format!("/controller/{}", self.controller),
             certificate_sha256: vec![0x73; 32],
             certificate: Some(self.reference()),
-            signature: None,
+            signature: Some(signature),
         };
         Entry {
             version: VERSION,
             cell: self.cell.to_string(),
             time_unix_ms: self.now_ms,
             actor: Some(actor),
+            request_id: request_id.to_owned(),
+            fields_sha256: vec![0x73; 32],
             kind: Some(kind),
-            ..Entry::default()
         }
     }
 

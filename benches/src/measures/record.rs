@@ -69,7 +69,9 @@ fn create_and_append(journal: &mut Journal, made: &[Made], cost: &mut Duration) 
     journal.begin(Durability::Disk)?;
     let mut indices = Vec::with_capacity(made.len());
     for made in made {
-        indices.push(journal.append(&made.issuance)?.index);
+        let index = journal.append(&made.issuance)?.index;
+        journal.store_request(index, &made.request)?;
+        indices.push(index);
     }
     journal.commit()?;
     *cost += spent().saturating_sub(before);

@@ -98,6 +98,18 @@ impl From<StartError> for Failure {
             StartError::WentBack { .. } => {
                 Self::new("LOG_WENT_BACK", error).mended_by("rootcellar ledger open-epoch")
             }
+            StartError::KeepsNone { .. } => {
+                Self::new("LOG_UNANCHORED", error).mended_by("rootcellar ledger open-epoch")
+            }
+            StartError::OtherCharter => {
+                Self::new("OTHER_CHARTER", error).mended_by("rootcellar journal restore FILE")
+            }
+            StartError::Journal(JournalError::NotAsRecorded(_)) => {
+                Self::new("TABLES_DIFFER", error).mended_by("rootcellar ledger rebuild --replace")
+            }
+            StartError::Journal(
+                JournalError::Unproven { .. } | JournalError::Schema | JournalError::Corrupt(_),
+            ) => Self::new("JOURNAL", error).mended_by("rootcellar journal restore FILE"),
             StartError::Journal(_) | StartError::Unfounded(_) => Self::new("JOURNAL", error),
         }
     }

@@ -32,6 +32,27 @@ pub enum JournalError {
         /// What the file says.
         found: i32,
     },
+    /// Somebody's: the file has tables, or what acts by itself, that this program did not make.
+    #[error(
+        "the journal's file has tables or triggers that are not its own: something else has written to it"
+    )]
+    Schema,
+    /// Somebody's, or the disk's: the entries are as they were recorded, what follows from them is not.
+    #[error(
+        "the journal was changed by something else than the keeper: not as its entries say is {}. Keep a copy of it for whoever looks into that",
+        .0.join(", ")
+    )]
+    NotAsRecorded(Vec<&'static str>),
+    /// Somebody's: an entry that neither a checkpoint of the log's key nor a signature of its own stands behind.
+    #[error(
+        "the journal's entry {index} is not to be believed: {flaw}. Keep a copy of it for whoever looks into that"
+    )]
+    Unproven {
+        /// Index of the entry.
+        index: u64,
+        /// What is wrong with it.
+        flaw: Box<audit::entries::Flaw>,
+    },
     /// The operator's: a copy of another cell's.
     #[error(
         "the copy is of the cell {copy}, the journal there of {there}: name the right file, or another --data-dir"
@@ -59,4 +80,31 @@ pub enum JournalError {
         /// Why.
         source: std::io::Error,
     },
+}
+
+impl JournalError {
+    /// Whether the journal is not what it must be, and not only out of reach for now.
+    pub(crate) fn is_damage(&self) -> bool {
+        use rusqlite::Error::{
+            FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error,
+        };
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        match self {
+            Self::Corrupt(_)
+            | Self::Schema
+            | Self::NotAsRecorded(_)
+            | Self::Unproven { .. }
+            // A value that no keeper writes.
+            | Self::Sqlite(
+                FromSqlConversionFailure(..)
+                | IntegralValueOutOfRange(..)
+                | InvalidColumnType(..)
+                | Utf8Error(..),
+            ) => true,
+            Self::Sqlite(error) => {
+                matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
+            }
+            _ => false,
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use rusqlite::Connection;
 
-use super::JournalError;
+use super::{JournalError, projection};
 
 /// The format that this program writes (`PRAGMA user_version`).
 pub(super) const FORMAT: i32 = 4;
@@ -16,14 +16,37 @@ pub(super) fn mark(connection: &Connection) -> Result<(), JournalError> {
     Ok(())
 }
 
-/// Demands that a file is ours, and of this format.
+/// Makes the tables of a new file.
 ///
 /// # Errors
-/// [`JournalError::Format`].
+/// The disk's.
+pub(super) fn fill(connection: &Connection) -> Result<(), JournalError> {
+    connection.execute_batch(include_str!("schema.sql"))?;
+    connection.execute_batch(projection::SCHEMA)?;
+    Ok(())
+}
+
+/// Demands that a file is ours, of this format, and has our tables and nothing else: a trigger in it would write for us.
+///
+/// # Errors
+/// [`JournalError::Format`], [`JournalError::Schema`].
 pub(super) fn check(connection: &Connection) -> Result<(), JournalError> {
     let found: i32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let application: i32 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
-    if application == APPLICATION && found == FORMAT { Ok(()) } else { Err(JournalError::Format { found }) }
+    if application != APPLICATION || found != FORMAT {
+        return Err(JournalError::Format { found });
+    }
+    let wanted = Connection::open_in_memory()?;
+    fill(&wanted)?;
+    if schema(connection)? == schema(&wanted)? { Ok(()) } else { Err(JournalError::Schema) }
+}
+
+/// Kind, name, table and text of everything that a database has.
+fn schema(connection: &Connection) -> Result<Vec<[Option<String>; 4]>, JournalError> {
+    let mut statement =
+        connection.prepare("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name")?;
+    let rows = statement.query_map([], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?]))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 #[cfg(test)]
@@ -49,5 +72,24 @@ mod tests {
         Journal::open(dir.path()).unwrap();
         file().pragma_update(None, "application_id", 7).unwrap();
         assert!(matches!(Journal::open(dir.path()), Err(JournalError::Format { .. })));
+        file().pragma_update(None, "application_id", APPLICATION).unwrap();
+        Journal::open(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn nothing_in_a_journal_acts_by_itself() {
+        for added in [
+            "CREATE TRIGGER t AFTER INSERT ON entry BEGIN DELETE FROM revoked; END",
+            "CREATE VIEW v AS SELECT * FROM granted",
+            "CREATE TABLE more (one)",
+            "CREATE INDEX i ON entry (leaf_hash)",
+            "DROP INDEX certificate_controller",
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
+            drop(Journal::create(dir.path(), "cell.example", "cell.example/log/1").unwrap());
+            Connection::open(dir.path().join("journal.sqlite")).unwrap().execute_batch(added).unwrap();
+            assert!(matches!(Journal::open(dir.path()), Err(JournalError::Schema)), "{added}");
+        }
     }
 }

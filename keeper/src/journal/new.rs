@@ -48,8 +48,7 @@ impl Journal {
         let connection = Connection::open(dir.join(NEW_NAME))?;
         format::mark(&connection)?;
         tune(&connection)?;
-        connection.execute_batch(include_str!("schema.sql"))?;
-        connection.execute_batch(include_str!("projection.sql"))?;
+        format::fill(&connection)?;
         connection.execute("INSERT INTO meta VALUES (1, ?1, ?2)", (cell, origin))?;
         Self::ready(connection, dir, lock)
     }

@@ -2,6 +2,7 @@
 
 mod custody;
 mod lists;
+mod pages;
 mod trust;
 
 use std::sync::Arc;
@@ -311,6 +312,11 @@ impl<'a> Reader<'a> {
     /// Entries under the newest checkpoint that is known of an epoch that is over, by its number.
     pub fn lost(&self, epoch: u32) -> Read<Option<u64>> {
         self.one("SELECT lost_size FROM epoch WHERE number = ?1", [u64::from(epoch) + 1], |row| row.get(0))
+    }
+
+    /// The entry that opened the newest epoch; none in the first.
+    pub(crate) fn epoch_index(&self) -> Read<Option<u64>> {
+        self.one("SELECT idx FROM epoch ORDER BY number DESC LIMIT 1", [], |row| row.get(0))
     }
 
     /// Entries that the epochs that are over are known to have had, all together; 0 in the first.

@@ -31,7 +31,7 @@ pub struct Rebuilt {
 
 pub(super) fn rebuild(connection: &Connection, edge: &Edge, replace: bool) -> Result<Rebuilt, JournalError> {
     let fresh = Connection::open_in_memory()?;
-    fresh.execute_batch(include_str!("projection.sql"))?;
+    fresh.execute_batch(projection::SCHEMA)?;
     fresh.execute_batch("BEGIN")?;
     let (root, signatures) = replay(connection, &fresh)?;
     if root != edge.root() {
@@ -41,7 +41,7 @@ pub(super) fn rebuild(connection: &Connection, edge: &Edge, replace: bool) -> Re
         )));
     }
     let (mut tables, mut differing) = (Vec::new(), Vec::new());
-    for table in projection::TABLES {
+    for table in projection::AUTHORITY.into_iter().chain(projection::BULK) {
         let (kept, made) = (rows(connection, table)?, rows(&fresh, table)?);
         tables.push((table, made.len() as u64));
         if kept != made {
@@ -138,7 +138,7 @@ fn crl_input(connection: &Connection, index: u64) -> Result<Option<Vec<u8>>, Str
 
 type Row = Vec<rusqlite::types::Value>;
 
-fn rows(connection: &Connection, table: &str) -> Result<Vec<Row>, JournalError> {
+pub(super) fn rows(connection: &Connection, table: &str) -> Result<Vec<Row>, JournalError> {
     let mut statement = connection.prepare(&format!("SELECT * FROM {table} ORDER BY 1, 2"))?;
     let columns = statement.column_count();
     let rows = statement.query_map([], |row| (0..columns).map(|column| row.get(column)).collect())?;

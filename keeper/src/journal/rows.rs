@@ -9,7 +9,7 @@ use rusqlite::Row;
 use super::JournalError;
 
 /// A certificate as it is projected.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CertificateRow {
     /// Index of its entry.
     pub index: u64,
@@ -42,6 +42,18 @@ pub struct RevokedRow {
     pub reason: i32,
     /// The entry that revoked it.
     pub act: u64,
+}
+
+/// A whole row of `revoked`.
+#[derive(Clone, Debug)]
+pub(crate) struct RevokedWhole {
+    pub(crate) index: u64,
+    pub(crate) serial: Vec<u8>,
+    pub(crate) issuer: Vec<u8>,
+    pub(crate) not_after: i64,
+    pub(crate) at: i64,
+    pub(crate) reason: i32,
+    pub(crate) act: u64,
 }
 
 /// A CRL as it is projected.

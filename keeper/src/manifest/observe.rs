@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use crate::Clock;
 use crate::custody::Custody;
 use crate::journal::{JournalError, Reader};
+use crate::rollback;
 use crate::start::StartError;
 use crate::trust;
 
@@ -27,6 +28,7 @@ pub(crate) struct LoadedModule {
 
 /// Observes one token. Owned by the thread that attends it.
 pub(crate) struct Observer {
+    pub(crate) cell: String,
     pub(crate) custody: Arc<Custody>,
     pub(crate) module: LoadedModule,
     /// Where the roots' keys are: as the founding manifest names it, and of later roots their keys alone.
@@ -112,6 +114,7 @@ impl Observer {
                 model: info.model.clone(),
                 firmware: info.firmware.clone(),
                 exceptions,
+                keeps_checkpoint: rollback::keeps_checkpoint(session, &self.cell)?,
             }],
             module: Some(self.module_custody(token)?),
             ..Manifest::default()

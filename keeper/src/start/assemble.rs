@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use certs::ObjectIdentifier;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::{Config, Keeper, StartError, Surroundings};
@@ -44,25 +45,25 @@ pub(super) struct Checked {
     pub(super) module: LoadedModule,
     pub(super) settings: Settings,
     pub(super) metrics: Metrics,
+    pub(super) checkpoints: Checkpoints,
 }
 
 impl Checked {
     /// Starts the threads.
     pub(super) fn assemble(self, config: Config, surroundings: Surroundings) -> Result<Keeper, StartError> {
         let Surroundings { clock, boot, random, probe } = surroundings;
-        let Self { journal, trust, custody, module, settings, metrics } = self;
+        let Self { journal, trust, custody, module, settings, metrics, checkpoints } = self;
         let queues = Queues::new();
         let newest_ms = journal.newest_ms()?;
-        let log_key = trust.log.keys.iter().find(|key| audit::note_spki(key) == custody.log_spki()).cloned();
-        let log_key = log_key.ok_or(StartError::Unfounded("the trust bundle does not name the log's key"))?;
         let issuer = Arc::new(trust.issuer);
         let workers::Started { pulse, threads: mut in_module, own } =
             workers::start(&custody, &issuer, &queues.jobs.1, &queues.done.0, &metrics, &probe)?;
-        let (newest, turns) = (Newest::default(), Arc::new(AtomicU64::new(0)));
+        let (newest, turns) = (Newest::of(journal.cell()), Arc::new(AtomicU64::new(0)));
         let (blocks, entropy) = entropy::store(random, metrics.clone());
         let (observe, orders) = crossbeam_channel::bounded(1);
         let attendant = Attendant {
             observer: Observer {
+                cell: settings.cell.to_string(),
                 custody: Arc::clone(&custody),
                 module,
                 roots: manifest::roots(&journal.reader())?,
@@ -86,7 +87,7 @@ impl Checked {
             backup: Mutex::new(()),
         };
         let readers = Readers::start(&Arc::new(reads))?;
-        start_beside(&config.data_dir, &queues)?;
+        start_beside(&config.data_dir, settings.attributes_oid, &queues)?;
         let (orders, ordered) = crossbeam_channel::bounded(1);
         crls::start(&config.data_dir, &issuer, ordered, queues.done.0.clone())?;
         let crls = Crls::new(&journal.reader(), &issuer, orders)?;
@@ -108,7 +109,7 @@ impl Checked {
             origin: settings.origin.clone(),
         };
         let sequencer = Sequencer {
-            checkpoints: Checkpoints::new(trust.log.origin, log_key, trust.checkpoint),
+            checkpoints,
             crls,
             newest,
             manifests: Manifests::new(observe),
@@ -175,9 +176,9 @@ impl Queues {
 }
 
 /// The threads that neither answer, decide nor sign.
-fn start_beside(dir: &Path, queues: &Queues) -> Result<(), JournalError> {
+fn start_beside(dir: &Path, attributes_oid: ObjectIdentifier, queues: &Queues) -> Result<(), JournalError> {
     start_checkpointer(dir)?;
-    scrub::start(dir, queues.done.0.clone())
+    scrub::start(dir, attributes_oid, queues.done.0.clone())
 }
 
 /// The thread that moves the write-ahead log into the database, away from the path of a commit. It ends with the process.

@@ -364,6 +364,9 @@ pub struct TokenCustody {
     /// Claims of origin that this kind of token cannot make and the operator excused, sorted.
     #[prost(string, repeated, tag = "6")]
     pub exceptions: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Whether it keeps the log's newest checkpoint. One that did and does not keeps the service from starting.
+    #[prost(bool, tag = "7")]
+    pub keeps_checkpoint: bool,
 }
 /// A PKCS#11 module.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -263,7 +263,7 @@ async fn invariant_6_fail_closed() {
     house.cell.set_clock(0);
     still_issues(&client).await;
 
-    // An entry that is not the one in the tree any more is not handed out, and no one verifies the ledger.
+    // An entry that is not the one in the tree any more is found before anything is served.
     let covering = GetCheckpointRequest { min_size: certificate.receipt.as_ref().unwrap().index + 1 };
     inner(client.ledger().get_checkpoint(covering).await);
     assert_eq!(house.stop().await, 0);
@@ -283,16 +283,9 @@ async fn invariant_6_fail_closed() {
     };
     let entry = &der[4..at + serial.len()];
     put(&flipped(&sound, entry));
-    house.serving = house.cell.serve();
-    let client = house.credentials().client().await;
+    let said = house.cell.try_serve().map(drop).expect_err("it does not serve").fails(1);
+    assert!(said.contains("is not the one in the tree"), "{said}");
     let get = GetCertificateRequest { name: certificate.name.clone() };
-    refused(client.issuance().get_certificate(get.clone()).await, Code::Internal, "INTERNAL");
-    house.cell.run(&["ledger", "verify"]).fails(1);
-    assert_eq!(house.stop().await, 0);
-    // What was recorded meanwhile stays, and what was damaged is mended: a journal that goes back would be refused for that.
-    let mut damaged = entry.to_vec();
-    *damaged.last_mut().unwrap() ^= 1;
-    let sound = flipped(&fs::read(&journal).unwrap(), &damaged);
 
     // A tree that is not the signed one is not served.
     let leaf = certificate.receipt.as_ref().unwrap().leaf_hash.as_slice();

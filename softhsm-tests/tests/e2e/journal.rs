@@ -149,11 +149,19 @@ async fn damaged_page() {
     let name = b"spiffe://cell.internal/agent/build/a";
     let at = octets.windows(name.len()).position(|window| window == name).unwrap();
     octets[at] ^= 1;
-    fs::write(&file, octets).unwrap();
-    // A checkpoint covers it, so that a start does not read it.
+    fs::write(&file, &octets).unwrap();
+    // A start reads every entry.
+    let said = house.cell.try_serve().map(drop).expect_err("a damaged journal").fails(1);
+    assert!(said.contains("is not the one in the tree") && said.contains("journal restore"), "{said}");
+    octets[at] ^= 1;
+    fs::write(&file, &octets).unwrap();
+    // While it runs: found on read.
     let house = House::of(house.cell);
     let client = house.credentials().client().await;
-    // Found on read.
+    let index = certificate.receipt.as_ref().unwrap().index;
+    let journal = rusqlite::Connection::open(&file).unwrap();
+    journal.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
+    journal.execute("UPDATE entry SET body = zeroblob(length(body)) WHERE idx = ?1", [index]).unwrap();
     let get = proto::v1::GetCertificateRequest { name: certificate.name };
     refused(client.issuance().get_certificate(get).await, Code::Internal, "INTERNAL");
     // And without one, by whoever looks in the background: then nothing more is recorded.

@@ -53,6 +53,7 @@ mod secrets;
 mod shutdown;
 mod support;
 mod takeover;
+mod tampered;
 mod tokens;
 mod torture;
 mod tpm;

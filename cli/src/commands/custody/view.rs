@@ -57,6 +57,8 @@ struct Token {
     firmware: String,
     /// Claims of invariant I1 that it cannot make, and that its profile excuses.
     exceptions: Vec<String>,
+    /// Whether it keeps the log's newest checkpoint.
+    keeps_checkpoint: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -160,8 +162,16 @@ impl Key {
 
 impl From<entry::TokenCustody> for Token {
     fn from(token: entry::TokenCustody) -> Self {
-        let entry::TokenCustody { label, serial, manufacturer, model, firmware, exceptions } = token;
-        Self { label, serial, manufacturer, model, firmware, exceptions }
+        let entry::TokenCustody {
+            label,
+            serial,
+            manufacturer,
+            model,
+            firmware,
+            exceptions,
+            keeps_checkpoint,
+        } = token;
+        Self { label, serial, manufacturer, model, firmware, exceptions, keeps_checkpoint }
     }
 }
 
@@ -192,6 +202,7 @@ impl Show for Manifest {
             let Token { manufacturer, model, firmware, .. } = token;
             page.field("  model", format!("{manufacturer} {model}, firmware {firmware}"));
             page.field_if("  cannot claim", token.exceptions.join(", "));
+            page.field("  newest checkpoint", if token.keeps_checkpoint { "kept" } else { "not kept" });
         }
         for root in &self.root_tokens {
             let state = if root.visible { "VISIBLE to the service" } else { "absent from the service" };

@@ -45,7 +45,7 @@ pub(super) async fn run(session: &Session, args: &Verify) -> Result<(), Failure>
     session.output().say(&verified)?;
     match verified.findings.as_slice() {
         [] => Ok(()),
-        [only] => Err(Failure::unverified("the ledger", &only.text())),
+        [only] => Err(Failure::unverified("the ledger", only.text())),
         [first, ..] => {
             let more = verified.findings.len() as u64 + verified.untold - 1;
             Err(Failure::unverified("the ledger", format!("{}, and {more} more findings", first.text())))

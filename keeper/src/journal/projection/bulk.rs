@@ -1,0 +1,129 @@
+//! What grows with the certificates: themselves, their lines, keys and revocations, and what was asked and spent.
+
+use certs::TbsFields;
+use ledger::entry::{self, entry::Kind};
+use rusqlite::OptionalExtension;
+
+use super::{Applied, State, corrupt};
+use crate::HOUR_MS;
+use crate::journal::JournalError;
+use crate::journal::revocation::Scope;
+
+impl State<'_> {
+    pub(super) fn bulk(&self) -> Applied {
+        match self.kind()? {
+            Kind::Issuance(issuance) => self.issuance(issuance),
+            Kind::AgentChange(change) => self.draw(&change.grant),
+            Kind::Abandonment(abandonment) => self.abandonment(abandonment),
+            Kind::Revocation(revocation) => self.revocation(revocation),
+            _ => Ok(()),
+        }?;
+        self.request()
+    }
+
+    fn issuance(&self, issuance: &entry::Issuance) -> Applied {
+        let tbs = TbsFields::parse(&issuance.tbs).map_err(corrupt)?;
+        let previous: Option<u64> = self
+            .connection
+            .prepare_cached("SELECT newest FROM line WHERE subject = ?1")?
+            .query_row([&issuance.subject], |row| row.get(0))
+            .optional()?;
+        let payer = self.payer(&issuance.grant)?;
+        self.run(
+            "INSERT INTO certificate \
+             (idx, serial, subject, issuer, not_before, not_after, previous, controller, recorded_ms) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            (
+                self.index,
+                &tbs.serial,
+                &issuance.subject,
+                &issuance.issuer_spki_sha256,
+                tbs.not_before,
+                tbs.not_after,
+                previous,
+                payer.as_deref(),
+                self.record.time_unix_ms,
+            ),
+        )?;
+        // A renewal keeps the lifetime with which the line began.
+        self.run(
+            "INSERT INTO line (subject, newest, lifetime_secs) VALUES (?1, ?2, ?3) \
+             ON CONFLICT DO UPDATE SET newest = ?2, lifetime_secs = iif(?4, lifetime_secs, ?3)",
+            (&issuance.subject, self.index, issuance.lifetime_seconds, issuance.renews.is_some()),
+        )?;
+        self.run(
+            "INSERT OR IGNORE INTO identity_key (spki_sha256, subject) VALUES (?1, ?2)",
+            (tbs.spki_sha256(), &issuance.subject),
+        )?;
+        if issuance.renews.is_some() && issuance.profile() == entry::Profile::Agent {
+            self.spend(&issuance.subject, "")?;
+        }
+        match payer {
+            Some(controller) => self.spend(&controller, &issuance.grant),
+            // The front asks for its own, on nobody's grant.
+            None if issuance.profile() == entry::Profile::Service => self.spend(crate::SERVICE_PATH, ""),
+            None => Ok(()),
+        }
+    }
+
+    fn abandonment(&self, abandonment: &entry::Abandonment) -> Applied {
+        let given_up =
+            abandonment.certificate.as_ref().ok_or_else(|| corrupt("an abandonment of nothing"))?;
+        self.run("UPDATE certificate SET abandoned = 1 WHERE idx = ?1", [given_up.index])
+    }
+
+    /// What is revoked follows from the entries before; the entry says how many, so that a difference is seen.
+    fn revocation(&self, revocation: &entry::Revocation) -> Applied {
+        let scope = Scope::of(revocation, self.record)?;
+        let revoked = scope.revoke(self.connection, self.index, revocation.reason)?;
+        if revoked != revocation.revoked {
+            return Err(corrupt(format!(
+                "it revokes {revoked} certificates and says {}",
+                revocation.revoked
+            )));
+        }
+        scope.remember(self.connection, self.index)?;
+        self.draw(&revocation.grant)
+    }
+
+    /// Whose budget the entry draws on, where it draws on a grant: the controller that caused it, or that owns the agent that did.
+    fn payer(&self, grant: &str) -> Result<Option<String>, JournalError> {
+        let identity = self.record.actor.as_ref().map_or("", |actor| actor.identity.as_str());
+        Ok(match (identity.strip_prefix("/controller/"), identity.strip_prefix("/agent/")) {
+            _ if grant.is_empty() => None,
+            (Some(controller), _) => Some(controller.to_owned()),
+            (_, Some(agent)) => Some(
+                self.connection
+                    .prepare_cached("SELECT owner FROM agent WHERE id = ?1")?
+                    .query_row([agent], |row| row.get(0))?,
+            ),
+            _ => None,
+        })
+    }
+
+    fn draw(&self, grant: &str) -> Applied {
+        match self.payer(grant)? {
+            Some(controller) => self.spend(&controller, grant),
+            None => Ok(()),
+        }
+    }
+
+    fn spend(&self, controller: &str, grant: &str) -> Applied {
+        self.run(
+            "INSERT INTO spent (controller, name, hour, entries) VALUES (?1, ?2, ?3, 1) \
+             ON CONFLICT DO UPDATE SET entries = iif(hour = ?3, entries + 1, 1), hour = ?3",
+            (controller, grant, self.record.time_unix_ms.div_euclid(HOUR_MS)),
+        )
+    }
+
+    /// Remembers what a request_id led to: of several entries the last.
+    fn request(&self) -> Applied {
+        let Some(actor) = self.record.actor.as_ref().filter(|_| !self.record.request_id.is_empty()) else {
+            return Ok(());
+        };
+        self.run(
+            "INSERT OR REPLACE INTO request (caller, request_id, fields_sha256, idx) VALUES (?1, ?2, ?3, ?4)",
+            (&actor.identity, &self.record.request_id, &self.record.fields_sha256, self.index),
+        )
+    }
+}

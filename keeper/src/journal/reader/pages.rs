@@ -1,0 +1,114 @@
+//! Whole tables and pages of them, for holding the journal against its entries.
+
+use ledger::Hash;
+use rusqlite::Connection;
+
+use super::super::rows::{CertificateRow, RevokedWhole, certificate_row};
+use super::{CERTIFICATE, Read, Reader};
+
+/// A row of `lines`: subject, newest, lifetime in seconds.
+type LineRow = (String, u64, u32);
+/// A row of `signature`: entry, signature, SHA-256 of what it completes.
+type SignatureRow = (u64, Vec<u8>, [u8; 32]);
+/// A row of `spent`: payer, grant, hour, entries.
+type SpentRow = (String, String, i64, u64);
+
+impl Reader<'_> {
+    /// The connection, for tables of every shape.
+    pub(in super::super) fn raw(&self) -> &Connection {
+        self.connection()
+    }
+
+    /// Reads as of one moment.
+    ///
+    /// # Errors
+    /// What reading meets with, or the disk's.
+    pub(crate) fn within<T>(&self, read: impl FnOnce(&Self) -> Read<T>) -> Read<T> {
+        let moment = self.connection().unchecked_transaction()?;
+        let found = read(self);
+        // Nothing was written.
+        moment.rollback()?;
+        found
+    }
+
+    /// Trust domain, and origin of the log.
+    pub(crate) fn meta(&self) -> Read<(String, String)> {
+        let row = self.one("SELECT cell, origin FROM meta", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        row.ok_or_else(|| super::JournalError::Corrupt("it has no name".into()))
+    }
+
+    /// Leaf hashes and bodies of the entries from `start`, at most `limit`.
+    pub(crate) fn leaves(&self, start: u64, limit: u64) -> Read<Vec<(u64, Hash, Vec<u8>)>> {
+        let sql = "SELECT idx, leaf_hash, body FROM entry WHERE idx >= ?1 ORDER BY idx LIMIT ?2";
+        self.many(sql, (start, limit), |row| {
+            Ok((row.get(0)?, Hash::from_bytes(row.get::<_, [u8; 32]>(1)?), row.get(2)?))
+        })
+    }
+
+    /// Certificates of the entries from `start` up to, not including, `end`.
+    pub(crate) fn certificates_between(&self, start: u64, end: u64) -> Read<Vec<CertificateRow>> {
+        let sql = format!("{CERTIFICATE} WHERE idx >= ?1 AND idx < ?2 ORDER BY idx");
+        self.many(&sql, (start, end), certificate_row)
+    }
+
+    /// Signatures beside those, with the SHA-256 of what each completes.
+    pub(crate) fn signatures_between(&self, start: u64, end: u64) -> Read<Vec<SignatureRow>> {
+        let sql = "SELECT idx, signature, certificate_sha256 FROM signature WHERE idx >= ?1 AND idx < ?2 ORDER BY idx";
+        self.many(sql, (start, end), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+    }
+
+    /// Bodies of requests beside those.
+    pub(crate) fn signed_requests_between(&self, start: u64, end: u64) -> Read<Vec<(u64, Vec<u8>)>> {
+        let sql = "SELECT idx, body FROM signed_request WHERE idx >= ?1 AND idx < ?2 ORDER BY idx";
+        self.many(sql, (start, end), |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    /// The exact inputs of all CRLs that are kept, by the index of the entry.
+    pub(crate) fn crl_inputs(&self) -> Read<Vec<(u64, Vec<u8>)>> {
+        self.many("SELECT idx, tbs FROM crl_input ORDER BY idx", [], |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    /// The newest signed CRL of an issuer whose input is not there.
+    pub(crate) fn signed_crl_without_input(&self) -> Read<Option<u64>> {
+        let sql = "WITH signed AS (SELECT crl.idx, issuer, number FROM crl JOIN signature ON signature.idx = crl.idx) \
+                   SELECT idx FROM signed WHERE number = (SELECT max(number) FROM signed AS other WHERE other.issuer = signed.issuer) \
+                   AND NOT EXISTS (SELECT 1 FROM crl_input WHERE crl_input.idx = signed.idx) LIMIT 1";
+        self.one(sql, [], |row| row.get(0))
+    }
+
+    /// Below which entry every certificate is said to be signed or given up.
+    pub(crate) fn settled(&self) -> Read<u64> {
+        Ok(self.one("SELECT idx FROM settled", [], |row| row.get(0))?.unwrap_or(0))
+    }
+
+    pub(crate) fn lines(&self) -> Read<Vec<LineRow>> {
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+        self.many("SELECT subject, newest, lifetime_secs FROM line", [], read)
+    }
+
+    pub(crate) fn all_spent(&self) -> Read<Vec<SpentRow>> {
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+        self.many("SELECT controller, name, hour, entries FROM spent", [], read)
+    }
+
+    /// By agent's path and controller, the entry that ended all before it.
+    pub(crate) fn agents_ended(&self) -> Read<Vec<((String, String), u64)>> {
+        let read = |row: &rusqlite::Row<'_>| Ok(((row.get(0)?, row.get(1)?), row.get(2)?));
+        self.many("SELECT subject, controller, idx FROM agent_ended", [], read)
+    }
+
+    pub(crate) fn all_revoked(&self) -> Read<Vec<RevokedWhole>> {
+        let read = |row: &rusqlite::Row<'_>| {
+            Ok(RevokedWhole {
+                index: row.get(0)?,
+                serial: row.get(1)?,
+                issuer: row.get(2)?,
+                not_after: row.get(3)?,
+                at: row.get(4)?,
+                reason: row.get(5)?,
+                act: row.get(6)?,
+            })
+        };
+        self.many("SELECT idx, serial, issuer, not_after, at, reason, act FROM revoked", [], read)
+    }
+}

@@ -1,0 +1,259 @@
+//! Holds the journal against its entries, and these against signatures: what stands in a file is not believed because it stands there.
+//!
+//! A pass reads every entry in order. Each must be the leaf that the tree has; those that the log's key covers by a checkpoint are what a
+//! keeper recorded, and of them only what officers sign is verified again; those above count only with signatures of their own. The tables
+//! that officers' and controllers' entries fill are made anew and compared, the others are held against the entries as these go by.
+//!
+//! Does not: verify the signatures of certificates below the checkpoint (`rootcellar ledger verify` does), or mend.
+
+mod bulk;
+
+use audit::entries::{Audit, Item, OutOfOrder, Report, Taken};
+use certs::ObjectIdentifier;
+use certs::compose::join;
+use ledger::entry::Entry;
+use ledger::entry::entry::Kind;
+use ledger::tree::{TILE_WIDTH, TileStore as _, TreeHead};
+use ledger::{Hash, entry};
+use rusqlite::Connection;
+use sha2::{Digest, Sha256};
+
+use super::rebuild::rows;
+use super::{JournalError, Reader, format, projection};
+use bulk::{Beside, Bulk};
+
+/// Entries that are read at a time: a tile's worth.
+const PAGE: u64 = TILE_WIDTH as u64;
+
+/// A pass over the journal.
+pub(crate) struct Pass {
+    audit: Audit,
+    /// The tables of `projection::AUTHORITY`, made anew.
+    fresh: Connection,
+    bulk: Bulk,
+    cell: String,
+    origin: String,
+    /// Time of the newest entry when it began, in milliseconds since 1970.
+    newest_ms: i64,
+}
+
+/// A journal that is as its entries say. Only [`Pass::finish`] makes one.
+#[derive(Clone, Debug)]
+pub(crate) struct Sound {
+    /// The tree of its entries.
+    pub(crate) head: TreeHead,
+}
+
+impl Pass {
+    /// Begins. `charter_sha256` is that of the cell's first charter, where something outside of the journal keeps it.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(crate) fn begin(
+        reader: &Reader<'_>,
+        attributes_oid: ObjectIdentifier,
+        charter_sha256: Option<[u8; 32]>,
+    ) -> Result<Self, JournalError> {
+        let (cell, origin) = reader.meta()?;
+        let name = origin.parse().map_err(|_| corrupt("its origin is none"))?;
+        let mut audit = Audit::new(name, attributes_oid, None);
+        if let Some(sha256) = charter_sha256 {
+            audit.pin_first(sha256);
+        }
+        let fresh = Connection::open_in_memory()?;
+        fresh.set_prepared_statement_cache_capacity(64);
+        fresh.execute_batch(projection::SCHEMA)?;
+        fresh.execute_batch("BEGIN")?;
+        Ok(Self { audit, fresh, bulk: Bulk::default(), cell, origin, newest_ms: newest_ms(reader)? })
+    }
+
+    /// Reads the entries that follow and that the newest checkpoint covers, a page of them: how many those were.
+    ///
+    /// # Errors
+    /// The journal is not what it must be, or cannot be read.
+    pub(crate) fn advance(&mut self, reader: &Reader<'_>) -> Result<u64, JournalError> {
+        // Where an epoch has no checkpoint yet: those that officers said it begins with.
+        let covered = match reader.checkpoint()? {
+            Some((size, _)) => size,
+            None => reader.epoch_index()?.unwrap_or(0),
+        };
+        self.audit.known_below(covered, self.newest_ms);
+        self.page(reader, covered)
+    }
+
+    /// Reads a page of the entries that follow, below `end`: how many those were.
+    fn page(&mut self, reader: &Reader<'_>, end: u64) -> Result<u64, JournalError> {
+        let start = self.audit.size();
+        let entries = reader.leaves(start, end.saturating_sub(start).min(PAGE))?;
+        let count = entries.len() as u64;
+        let mut beside = Beside::read(reader, start, start + count)?;
+        for (index, leaf, body) in entries {
+            self.entry(reader, index, &body, leaf, &mut beside)?;
+        }
+        beside.demand_empty()?;
+        Ok(count)
+    }
+
+    fn entry(
+        &mut self,
+        reader: &Reader<'_>,
+        index: u64,
+        body: &[u8],
+        stored: Hash,
+        beside: &mut Beside,
+    ) -> Result<(), JournalError> {
+        let signature = beside.signature(index);
+        let request = beside.request(index);
+        let item = Item {
+            index,
+            entry: body,
+            signature: signature.as_ref().map_or(&[], |(signature, _)| signature),
+            request: request.as_deref(),
+        };
+        let Taken { leaf, tiles, entry } = self
+            .audit
+            .read(&item)
+            .map_err(|OutOfOrder { wanted, .. }| corrupt(format!("entry {wanted} is not there")))?;
+        if leaf != stored {
+            return Err(corrupt(format!("entry {index} is not the one in the tree")));
+        }
+        for tile in tiles {
+            if reader.full_tile(tile.level, tile.index)? != tile.bytes
+                || reader.tile_root(tile.level, tile.index)? != Some(tile.root)
+            {
+                return Err(corrupt(format!(
+                    "tile {}/{} is not that of its entries",
+                    tile.level, tile.index
+                )));
+            }
+        }
+        let entry = entry.ok_or_else(|| corrupt(format!("entry {index} does not decode")))?;
+        projection::apply_authority(&self.fresh, index, &entry)?;
+        self.beside(index, &entry, signature.as_ref(), request.as_deref())?;
+        self.bulk.entry(reader, &self.audit, index, &entry, signature.is_some(), beside)
+    }
+
+    /// What lies beside an entry is what the entry says.
+    fn beside(
+        &mut self,
+        index: u64,
+        entry: &Entry,
+        signature: Option<&(Vec<u8>, [u8; 32])>,
+        request: Option<&[u8]>,
+    ) -> Result<(), JournalError> {
+        if let Some(body) = request {
+            let signed = entry.actor.as_ref().and_then(|actor| actor.signature.as_ref());
+            if signed.is_none_or(|signed| signed.request_sha256 != Sha256::digest(body).as_slice()) {
+                return Err(corrupt(format!(
+                    "the request beside entry {index} is not the one that was signed"
+                )));
+            }
+        }
+        let Some((signature, sha256)) = signature else { return Ok(()) };
+        let (tbs, signer) = match &entry.kind {
+            Some(Kind::Issuance(issuance)) => (&issuance.tbs, &issuance.issuer_spki_sha256),
+            Some(Kind::CaCertificate(ca)) => (&ca.tbs, &ca.signer_spki_sha256),
+            // Those that a newer one replaced are let go; the others are looked at in the end.
+            Some(Kind::Crl(_)) => return Ok(()),
+            _ => return Err(corrupt(format!("entry {index} is nothing that is signed"))),
+        };
+        self.demand_hash(index, tbs, signer, signature, sha256)
+    }
+
+    /// A signature that lies beside an entry completes what has this hash.
+    fn demand_hash(
+        &self,
+        index: u64,
+        tbs: &[u8],
+        signer: &[u8],
+        signature: &[u8],
+        sha256: &[u8; 32],
+    ) -> Result<(), JournalError> {
+        let whole = self.audit.algorithm(signer).map(|algorithm| join(tbs, algorithm, signature));
+        if whole.is_some_and(|whole| Sha256::digest(whole).as_slice() == sha256) {
+            return Ok(());
+        }
+        Err(corrupt(format!("the signature beside entry {index} is not the one of its hash")))
+    }
+
+    /// Reads what is left, and compares the tables. The reader must see one moment: a transaction.
+    ///
+    /// # Errors
+    /// The journal is not what it must be, or cannot be read.
+    pub(crate) fn finish(mut self, reader: &Reader<'_>) -> Result<Sound, JournalError> {
+        while self.advance(reader)? > 0 {}
+        self.demand_checkpoint(reader)?;
+        while self.page(reader, u64::MAX)? > 0 {}
+        let head = self.audit.head();
+        if reader.meta()? != (self.cell.clone(), self.origin.clone()) {
+            return Err(corrupt("its name changed while it was read"));
+        }
+        format::check(reader.raw())?;
+        self.demand_lists(reader)?;
+        let mut differing: Vec<&'static str> = self.bulk.differing(reader)?;
+        for table in projection::AUTHORITY {
+            let made = rows(&self.fresh, table)?;
+            match rows(reader.raw(), table) {
+                Ok(there) if there == made => {}
+                Err(error) if !error.is_damage() => return Err(error),
+                _ => differing.push(table),
+            }
+        }
+        if !differing.is_empty() {
+            return Err(JournalError::NotAsRecorded(differing));
+        }
+        let Report { mut findings, .. } = self.audit.conclude();
+        if findings.is_empty() {
+            return Ok(Sound { head });
+        }
+        let first = findings.swap_remove(0);
+        Err(JournalError::Unproven { index: first.index, flaw: Box::new(first.flaw) })
+    }
+
+    /// The lists that are there are those whose hashes their entries have, with their issuers' signatures; the newest signed one of each
+    /// issuer is there.
+    fn demand_lists(&self, reader: &Reader<'_>) -> Result<(), JournalError> {
+        for (index, tbs) in reader.crl_inputs()? {
+            let damaged = || corrupt(format!("the CRL beside entry {index} is damaged"));
+            let body = reader.entry(index)?.ok_or_else(damaged)?;
+            let crl = match entry::decode(&body).map_err(|_| damaged())?.kind {
+                Some(Kind::Crl(crl)) if crl.tbs_sha256 == Sha256::digest(&tbs).as_slice() => crl,
+                _ => return Err(damaged()),
+            };
+            if let Some((signature, sha256)) = reader.signature(index)? {
+                self.demand_hash(index, &tbs, &crl.issuer_spki_sha256, &signature, &sha256)?;
+            }
+        }
+        match reader.signed_crl_without_input()? {
+            Some(index) => Err(corrupt(format!("the CRL beside entry {index} is not there"))),
+            None => Ok(()),
+        }
+    }
+
+    /// The newest checkpoint is by a key that the trust bundle names for this log, over the entries read so far: what it covers, a keeper
+    /// recorded.
+    fn demand_checkpoint(&self, reader: &Reader<'_>) -> Result<(), JournalError> {
+        let Some((_, note)) = reader.checkpoint()? else { return Ok(()) };
+        let log = self.audit.bundle().and_then(|bundle| bundle.log(&self.origin));
+        let log = log.ok_or_else(|| corrupt("the trust bundle names no key for this log"))?;
+        let signed = log
+            .checkpoint(note.as_bytes())
+            .map_err(|error| corrupt(format!("the newest checkpoint: {error}")))?;
+        if signed.head() == self.audit.head() {
+            Ok(())
+        } else {
+            Err(corrupt("its tree is not the one that its checkpoint signs"))
+        }
+    }
+}
+
+/// Time of the newest entry, in milliseconds since 1970.
+fn newest_ms(reader: &Reader<'_>) -> Result<i64, JournalError> {
+    let Some(last) = reader.size()?.checked_sub(1) else { return Ok(i64::MIN) };
+    let body = reader.entry(last)?.unwrap_or_default();
+    Ok(entry::decode(&body).map_err(corrupt)?.time_unix_ms)
+}
+
+fn corrupt(what: impl ToString) -> JournalError {
+    JournalError::Corrupt(what.to_string())
+}

@@ -1,0 +1,320 @@
+//! The tables that grow with the certificates, held against the entries as these go by.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use audit::entries::Audit;
+use certs::TbsFields;
+use ledger::entry::entry::Kind;
+use ledger::entry::revocation::Target;
+use ledger::entry::{Entry, Issuance, Profile, Revocation};
+
+use super::corrupt;
+use crate::journal::rows::CertificateRow;
+use crate::journal::{JournalError, Reader};
+use crate::{HOUR_MS, SERVICE_PATH};
+
+/// What the tables must hold at the end, and what did not.
+#[derive(Default)]
+pub(super) struct Bulk {
+    /// The newest certificate of each subject, and the lifetime with which its line began.
+    lines: HashMap<String, (u64, u32)>,
+    /// Entries by payer and grant, in the hour of the newest.
+    spent: HashMap<(String, String), (i64, u64)>,
+    /// By the entry that revoked.
+    revocations: BTreeMap<u64, Revoked>,
+    /// By agent and controller.
+    ended: BTreeMap<(String, String), u64>,
+    /// Certificates given up, and those that the table said were when it was read.
+    abandoned: BTreeSet<u64>,
+    marked: BTreeSet<u64>,
+    /// Those without a signature.
+    unsigned: BTreeSet<u64>,
+    differing: BTreeSet<&'static str>,
+}
+
+/// A revocation, as its entry has it.
+struct Revoked {
+    target: Target,
+    controller: Option<String>,
+    at: i64,
+    reason: i32,
+    count: u64,
+}
+
+/// What lies beside a page of entries, in order.
+pub(super) struct Beside {
+    certificates: VecDeque<CertificateRow>,
+    signatures: VecDeque<(u64, Vec<u8>, [u8; 32])>,
+    requests: VecDeque<(u64, Vec<u8>)>,
+}
+
+impl Beside {
+    /// Reads it, for the entries from `start` up to, not including, `end`.
+    pub(super) fn read(reader: &Reader<'_>, start: u64, end: u64) -> Result<Self, JournalError> {
+        Ok(Self {
+            certificates: reader.certificates_between(start, end)?.into(),
+            signatures: reader.signatures_between(start, end)?.into(),
+            requests: reader.signed_requests_between(start, end)?.into(),
+        })
+    }
+
+    /// The signature beside an entry, with the SHA-256 of what it completes.
+    pub(super) fn signature(&mut self, index: u64) -> Option<(Vec<u8>, [u8; 32])> {
+        let (_, signature, sha256) = take(&mut self.signatures, |(at, ..)| *at == index)?;
+        Some((signature, sha256))
+    }
+
+    /// The body of a request beside an entry.
+    pub(super) fn request(&mut self, index: u64) -> Option<Vec<u8>> {
+        Some(take(&mut self.requests, |(at, _)| *at == index)?.1)
+    }
+
+    fn certificate(&mut self, index: u64) -> Option<CertificateRow> {
+        take(&mut self.certificates, |row| row.index == index)
+    }
+
+    /// Everything lay beside an entry that can have it.
+    pub(super) fn demand_empty(&self) -> Result<(), JournalError> {
+        match (self.certificates.front(), self.signatures.front(), self.requests.front()) {
+            (None, None, None) => Ok(()),
+            (Some(row), ..) => Err(corrupt(format!("entry {} is no certificate", row.index))),
+            (_, Some((index, ..)), _) => Err(corrupt(format!("entry {index} is nothing that is signed"))),
+            (.., Some((index, _))) => Err(corrupt(format!("entry {index} came from no request"))),
+        }
+    }
+}
+
+/// The first, where it is the one.
+fn take<T>(queue: &mut VecDeque<T>, is_it: impl FnOnce(&T) -> bool) -> Option<T> {
+    if queue.front().is_some_and(is_it) { queue.pop_front() } else { None }
+}
+
+impl Bulk {
+    /// Holds the rows of an entry against it, and takes over what follows from it. `audit` has read the entry.
+    pub(super) fn entry(
+        &mut self,
+        reader: &Reader<'_>,
+        audit: &Audit,
+        index: u64,
+        entry: &Entry,
+        signed: bool,
+        beside: &mut Beside,
+    ) -> Result<(), JournalError> {
+        match &entry.kind {
+            Some(Kind::Issuance(issuance)) => {
+                let row = beside.certificate(index);
+                if !signed {
+                    self.unsigned.insert(index);
+                }
+                self.issuance(reader, audit, index, entry, issuance, row)?;
+            }
+            Some(Kind::AgentChange(change)) => self.draw(audit, entry, &change.grant),
+            Some(Kind::Abandonment(given_up)) => {
+                self.abandoned.extend(given_up.certificate.as_ref().map(|to| to.index));
+            }
+            Some(Kind::Revocation(revocation)) => {
+                self.revocation(index, entry, revocation);
+                self.draw(audit, entry, &revocation.grant);
+            }
+            _ => {}
+        }
+        self.request(reader, index, entry)
+    }
+
+    fn issuance(
+        &mut self,
+        reader: &Reader<'_>,
+        audit: &Audit,
+        index: u64,
+        entry: &Entry,
+        issuance: &Issuance,
+        row: Option<CertificateRow>,
+    ) -> Result<(), JournalError> {
+        let fields = TbsFields::parse(&issuance.tbs).map_err(corrupt)?;
+        let subject = issuance.subject.as_str();
+        let before = self.lines.get(subject).copied();
+        let payer = payer(audit, entry, &issuance.grant);
+        let made = CertificateRow {
+            index,
+            serial: fields.serial.clone(),
+            subject: subject.to_owned(),
+            issuer: issuance.issuer_spki_sha256.clone(),
+            not_before: fields.not_before,
+            not_after: fields.not_after,
+            previous: before.map(|(newest, _)| newest),
+            abandoned: row.as_ref().is_some_and(|row| row.abandoned),
+            controller: payer.clone(),
+            recorded_ms: entry.time_unix_ms,
+        };
+        if made.abandoned {
+            self.marked.insert(index);
+        }
+        if row.as_ref() != Some(&made) {
+            self.differing.insert("certificate");
+        }
+        if reader.key_subject(&fields.spki_sha256())?.as_deref() != Some(subject) {
+            self.differing.insert("identity_key");
+        }
+        let lifetime_secs = match before {
+            // A renewal keeps the lifetime with which the line began.
+            Some((_, lifetime_secs)) if issuance.renews.is_some() => lifetime_secs,
+            _ => issuance.lifetime_seconds,
+        };
+        self.lines.insert(subject.to_owned(), (index, lifetime_secs));
+        if issuance.renews.is_some() && issuance.profile() == Profile::Agent {
+            self.spend(subject, "", entry.time_unix_ms);
+        }
+        match payer {
+            Some(controller) => self.spend(&controller, &issuance.grant, entry.time_unix_ms),
+            None if issuance.profile() == Profile::Service => {
+                self.spend(SERVICE_PATH, "", entry.time_unix_ms);
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn revocation(&mut self, index: u64, entry: &Entry, revocation: &Revocation) {
+        let Some(target) = revocation.target.clone() else { return };
+        let identity = entry.actor.as_ref().map_or("", |actor| actor.identity.as_str());
+        let controller = identity.strip_prefix("/controller/").map(str::to_owned);
+        if let Target::Agent(id) = &target {
+            let who = (format!("/agent/{id}"), controller.clone().unwrap_or_default());
+            self.ended.insert(who, index);
+        }
+        let at = entry.time_unix_ms.div_euclid(1000);
+        let (reason, count) = (revocation.reason, revocation.revoked);
+        self.revocations.insert(index, Revoked { target, controller, at, reason, count });
+    }
+
+    fn draw(&mut self, audit: &Audit, entry: &Entry, grant: &str) {
+        if let Some(controller) = payer(audit, entry, grant) {
+            self.spend(&controller, grant, entry.time_unix_ms);
+        }
+    }
+
+    fn spend(&mut self, payer: &str, grant: &str, time_unix_ms: i64) {
+        let hour = time_unix_ms.div_euclid(HOUR_MS);
+        let spent = self.spent.entry((payer.to_owned(), grant.to_owned())).or_insert((hour, 0));
+        *spent = if spent.0 == hour { (hour, spent.1 + 1) } else { (hour, 1) };
+    }
+
+    /// The request is known by its idempotency key, with what it led to last.
+    fn request(&mut self, reader: &Reader<'_>, index: u64, entry: &Entry) -> Result<(), JournalError> {
+        let Some(actor) = entry.actor.as_ref().filter(|_| !entry.request_id.is_empty()) else {
+            return Ok(());
+        };
+        let known = reader.request(&actor.identity, &entry.request_id)?;
+        let same = known.is_some_and(|(fields, last)| {
+            last > index || (last == index && fields.as_slice() == entry.fields_sha256)
+        });
+        if !same {
+            self.differing.insert("request");
+        }
+        Ok(())
+    }
+
+    /// The tables that are not as the entries say. The reader sees one moment, up to which every entry was read.
+    pub(super) fn differing(mut self, reader: &Reader<'_>) -> Result<Vec<&'static str>, JournalError> {
+        self.demand_lines(reader)?;
+        self.demand_spent(reader)?;
+        self.demand_revoked(reader)?;
+        let ended: BTreeMap<(String, String), u64> = reader.agents_ended()?.into_iter().collect();
+        if ended != self.ended {
+            self.differing.insert("agent_ended");
+        }
+        // One that was given up after its row was read is marked by now.
+        for index in self.abandoned.difference(&self.marked).copied().collect::<Vec<_>>() {
+            if reader.certificate(index)?.is_some_and(|row| row.abandoned) {
+                self.marked.insert(index);
+            }
+        }
+        if self.marked != self.abandoned {
+            self.differing.insert("certificate");
+        }
+        let settled = reader.settled()?;
+        let signed = |index: &u64| reader.signature(*index).map(|signature| signature.is_some());
+        for index in self.unsigned.range(..settled) {
+            if !self.abandoned.contains(index) && !signed(index)? {
+                return Err(corrupt(format!("entry {index} is neither signed nor given up, and said to be")));
+            }
+        }
+        Ok(self.differing.into_iter().collect())
+    }
+
+    fn demand_lines(&mut self, reader: &Reader<'_>) -> Result<(), JournalError> {
+        let lines = reader.lines()?;
+        let same = lines.len() == self.lines.len()
+            && lines.iter().all(|(subject, newest, secs)| self.lines.get(subject) == Some(&(*newest, *secs)));
+        if !same {
+            self.differing.insert("line");
+        }
+        Ok(())
+    }
+
+    fn demand_spent(&mut self, reader: &Reader<'_>) -> Result<(), JournalError> {
+        let all = reader.all_spent()?;
+        let same = all.len() == self.spent.len()
+            && all.into_iter().all(|(payer, grant, hour, entries)| {
+                self.spent.get(&(payer, grant)) == Some(&(hour, entries))
+            });
+        if !same {
+            self.differing.insert("spent");
+        }
+        Ok(())
+    }
+
+    /// Each revocation has as many rows as its entry says, and each of them is of a certificate that it names.
+    fn demand_revoked(&mut self, reader: &Reader<'_>) -> Result<(), JournalError> {
+        let mut counts: HashMap<u64, u64> = HashMap::new();
+        for row in reader.all_revoked()? {
+            let certificate = reader.certificate(row.index)?;
+            let named =
+                self.revocations.get(&row.act).zip(certificate).is_some_and(|(revoked, certificate)| {
+                    revoked.names(&certificate)
+                        && row.index < row.act
+                        && row.serial == certificate.serial
+                        && row.issuer == certificate.issuer
+                        && row.not_after == certificate.not_after
+                        && (row.at, row.reason) == (revoked.at, revoked.reason)
+                });
+            if !named {
+                self.differing.insert("revoked");
+            }
+            *counts.entry(row.act).or_default() += 1;
+        }
+        let short = |(act, revoked): (&u64, &Revoked)| counts.get(act).copied().unwrap_or(0) != revoked.count;
+        if self.revocations.iter().any(short) {
+            self.differing.insert("revoked");
+        }
+        Ok(())
+    }
+}
+
+impl Revoked {
+    /// Whether the certificate is one of those that it names, and had not ended.
+    fn names(&self, certificate: &CertificateRow) -> bool {
+        let ours =
+            self.controller.is_none() || self.controller.as_deref() == certificate.controller.as_deref();
+        let named = match &self.target {
+            Target::Certificate(reference) => reference.index == certificate.index,
+            Target::Agent(id) => certificate.subject.strip_prefix("/agent/") == Some(id),
+            Target::IssuedSince(issued) => {
+                certificate.controller.as_deref() == Some(&issued.controller)
+                    && certificate.recorded_ms >= issued.since_unix_ms
+            }
+        };
+        ours && named && certificate.not_after >= self.at
+    }
+}
+
+/// Whose budget the entry draws on: the controller's that caused it, or that owns the agent that did.
+fn payer(audit: &Audit, entry: &Entry, grant: &str) -> Option<String> {
+    let identity = entry.actor.as_ref().map_or("", |actor| actor.identity.as_str());
+    match (identity.strip_prefix("/controller/"), identity.strip_prefix("/agent/")) {
+        _ if grant.is_empty() => None,
+        (Some(controller), _) => Some(controller.to_owned()),
+        (_, Some(agent)) => audit.owner(agent).map(str::to_owned),
+        _ => None,
+    }
+}
