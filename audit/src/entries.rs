@@ -323,8 +323,9 @@ impl Audit {
     fn act(&mut self, index: u64, entry: &Entry, act: &entry::Act) -> Result<(), Flaw> {
         let now = self.origins.last().ok_or(Flaw::NoCharter)?;
         match self.authority.act(index, entry, act, now)? {
-            Act::EpochOpen { epoch, kept, lost } => {
+            Act::EpochOpen { epoch, kept, lost, revoked, .. } => {
                 self.revocations.lost(lost.size);
+                self.repeat(index, entry.time_unix_ms, &revoked);
                 self.open_epoch(&epoch, kept)
             }
             Act::CertificateRevoke { target, reason } => {

@@ -18,7 +18,10 @@ mod pattern;
 mod set;
 mod spiffe;
 
-pub use act::{Act, ActError, LogOrigin, RevocationReason, RevocationTarget, Serial, SpkiDer, Tree};
+pub use act::{
+    Act, ActError, LogOrigin, LostCertificates, NotAReason, RepeatedRevocation, RevocationReason,
+    RevocationTarget, Serial, SpkiDer, Tree,
+};
 pub use agent::{AgentSpec, DnsNames, MAX_DNS_NAMES, MAX_ROLES, MAX_TAGS, Roles, Tags};
 pub use error::{NameError, Problem};
 pub use grant::{

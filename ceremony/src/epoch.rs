@@ -1,8 +1,9 @@
 //! A new epoch of the log: what its officers sign, written from a log that went back.
 
-use keeper::{EpochError, WentBack};
-use ledger::bundle::{Bundle, Contents};
-use ledger::note::Note;
+use cell::LostCertificates;
+use keeper::{Decided, EpochError, WentBack};
+use ledger::bundle::{Bundle, Contents, IssuerState};
+use ledger::note::{Note, VerifierKey};
 
 use crate::officer::{self, OfficerKey, ProposalTerms, SigningError};
 
@@ -26,37 +27,59 @@ pub struct Epoch {
     pub bundle: Note,
 }
 
-/// Writes both for the log that went back. `seen` is the newest trust bundle that the officer has: the new one's number is above it.
+/// What officers decide of the new epoch beside what is lost.
+#[derive(Debug)]
+pub struct Decision<'a> {
+    /// About what is lost.
+    pub decided: Decided,
+    /// Keys of the log that sign nothing under its new origin.
+    pub in_doubt: &'a [VerifierKey],
+    /// The newest trust bundle that the officer has: the new one's number is above it.
+    pub seen: Option<&'a Note>,
+}
+
+/// Writes both for the log that went back.
 ///
 /// # Errors
 /// [`DraftError`].
 pub fn draft(
     went_back: &WentBack,
     officer: &OfficerKey,
-    seen: Option<&Note>,
+    decision: &Decision<'_>,
     nonce: [u8; 16],
     expires_unix: i64,
 ) -> Result<Epoch, DraftError> {
-    let act = went_back.act();
+    let act = went_back.act(&decision.decided);
     let terms =
         ProposalTerms { charter: went_back.charter(), log: &went_back.log().origin, nonce, expires_unix };
     let proposal = officer::propose(act.name(), &act.fields(), &terms, &[officer])?;
-    let bundle = officer::publish_bundle(&contents(went_back, seen)?, went_back.charter(), &[officer])?;
+    let bundle = officer::publish_bundle(&contents(went_back, decision)?, went_back.charter(), &[officer])?;
     Ok(Epoch { proposal, bundle })
 }
 
-/// The bundle in force with the new log before the others.
-fn contents(went_back: &WentBack, seen: Option<&Note>) -> Result<Contents, EpochError> {
-    let (bundle, charter) = (went_back.bundle(), went_back.charter());
+/// The bundle in force with the new log before the others; where the issuer is retired, with the one that stands ready in its place.
+fn contents(went_back: &WentBack, decision: &Decision<'_>) -> Result<Contents, EpochError> {
+    let (bundle, charter, seen) = (went_back.bundle(), went_back.charter(), decision.seen);
     let seen = seen.and_then(|note| Bundle::open(note, charter).ok()).map_or(0, |seen| seen.number());
-    let mut logs = vec![went_back.next_log()?];
+    let mut logs = vec![went_back.next_log(decision.in_doubt)?];
     logs.extend(bundle.logs().iter().cloned());
+    let mut issuers = bundle.issuers().to_vec();
+    if let LostCertificates::Retired(retired) = &decision.decided.certificates {
+        let ready = issuers.iter().position(|line| line.state == IssuerState::Prepared);
+        let ready = ready.ok_or_else(|| {
+            EpochError::Signed("no issuer stands ready in the place of the one that is retired".into())
+        })?;
+        issuers[ready].state = IssuerState::Active;
+        for line in issuers.iter_mut().filter(|line| line.spki_sha256 == *retired) {
+            line.state = IssuerState::Retired;
+        }
+    }
     Ok(Contents {
         cell: charter.cell().to_owned(),
         number: bundle.number().max(seen) + 1,
         charter_revision: charter.revision(),
         logs,
-        issuers: bundle.issuers().to_vec(),
+        issuers,
         anchors: bundle.anchors().to_vec(),
     })
 }

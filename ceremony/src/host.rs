@@ -9,6 +9,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use data_encoding::HEXLOWER;
 use hsm_config::TokenConfig;
+use keeper::Kept;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -53,6 +54,11 @@ pub enum Ask {
         /// The bytes, hexadecimal.
         message: String,
     },
+    /// Say what the token keeps of a cell beside keys.
+    Kept {
+        /// The cell.
+        cell: String,
+    },
     /// Draw so many random octets, at most 4,096.
     Random {
         /// How many.
@@ -88,6 +94,13 @@ pub enum Answer {
     Octets(String),
     /// Whether the CKA_ID is taken.
     Taken(bool),
+    /// What it keeps of a cell.
+    Kept {
+        /// SHA-256 of its first charter's text, hexadecimal.
+        charter: Option<String>,
+        /// Notes of its newest checkpoint.
+        checkpoints: Vec<String>,
+    },
     /// How many objects were destroyed.
     Destroyed(usize),
     /// Why not.
@@ -266,6 +279,19 @@ impl TokenHost {
     /// The token's.
     pub fn sign(&mut self, spki: &[u8], message: &[u8]) -> Result<Vec<u8>, HostError> {
         self.octets(&Ask::Sign { spki: HEXLOWER.encode(spki), message: HEXLOWER.encode(message) })
+    }
+
+    /// What the token keeps of a cell beside keys.
+    ///
+    /// # Errors
+    /// The token's.
+    pub fn kept(&mut self, cell: &str) -> Result<Kept, HostError> {
+        let Answer::Kept { charter, checkpoints } = self.ask(&Ask::Kept { cell: cell.to_owned() })? else {
+            return Err(HostError::Protocol);
+        };
+        let hash = |hex: String| HEXLOWER.decode(hex.as_bytes()).ok()?.try_into().ok();
+        let charter = charter.map(|hex| hash(hex).ok_or(HostError::Protocol)).transpose()?;
+        Ok(Kept { charter, checkpoints: checkpoints.into_iter().map(String::into_bytes).collect() })
     }
 
     /// Draws random octets, at most 4,096.

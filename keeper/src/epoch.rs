@@ -7,17 +7,19 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use cell::{Act, LogOrigin, Tree};
-use ledger::bundle::{Bundle, Log};
+use cell::{Act, LogOrigin, LostCertificates, RepeatedRevocation, Serial, Tree};
+use certs::ObjectIdentifier;
+use certs::crl::CrlSummary;
+use ledger::bundle::{Bundle, IssuerState, Log};
 use ledger::charter::Charter;
 use ledger::entry::entry::Kind;
 use ledger::entry::{self, Actor, ActorKind, Entry, VERSION};
-use ledger::note::Note;
+use ledger::note::{KeyName, Note, VerifierKey};
 use ledger::proposal;
 
-use crate::charters;
-use crate::journal::{Durability, Journal, JournalError};
+use crate::journal::{Durability, Journal, JournalError, LIFETIME_MAX_SECS};
 use crate::rollback::{self, LOST_FILE};
+use crate::{charters, trust};
 
 /// Why no epoch is opened. Nothing is recorded then.
 #[derive(Debug, thiserror::Error)]
@@ -28,9 +30,21 @@ pub enum EpochError {
     /// The operator's, or the disk's.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The operator's: a list that proves no revocation of this cell.
+    #[error("the CRL is none that an issuer of this cell signed")]
+    NotOurCrl,
     /// The officers': what they signed is not what is to be opened.
     #[error("what the officers signed is not what is to be opened: {0}")]
     Signed(String),
+}
+
+/// What officers decide about what is lost.
+#[derive(Clone, Debug)]
+pub struct Decided {
+    /// About certificates that were recorded in it.
+    pub certificates: LostCertificates,
+    /// About revocations that were: those that are repeated, in order of their serial numbers.
+    pub revoked: Vec<RepeatedRevocation>,
 }
 
 /// A log that went back, and everything that officers need to know to open its next epoch.
@@ -46,13 +60,14 @@ pub struct WentBack {
 }
 
 impl WentBack {
-    /// Reads a journal that a start refused. The service must be stopped.
+    /// Reads a journal that a start refused. The service must be stopped. What officers are to sign for is held against its entries first.
     ///
     /// # Errors
     /// [`EpochError::NothingLost`], or the journal's.
-    pub fn read(dir: &Path) -> Result<Self, EpochError> {
+    pub fn read(dir: &Path, attributes_oid: ObjectIdentifier) -> Result<Self, EpochError> {
         let corrupt = |what: &dyn std::fmt::Display| JournalError::Corrupt(what.to_string());
         let journal = Journal::open(dir)?;
+        journal.verify(attributes_oid)?;
         let lost_file = dir.join(LOST_FILE);
         let Ok(note) = fs::read(&lost_file) else { return Err(EpochError::NothingLost(lost_file)) };
         let charter = charters::in_force(&journal.reader())?;
@@ -82,22 +97,66 @@ impl WentBack {
         &self.log
     }
 
-    /// The act that officers sign.
-    pub fn act(&self) -> Act {
-        let edge = self.journal.edge();
-        let kept = Tree { size: edge.size(), root: *edge.root().as_bytes() };
-        Act::EpochOpen { epoch: self.next.clone(), kept, lost: self.lost }
+    /// Entries that are kept, and those that the log before is known to have had.
+    pub fn sizes(&self) -> (u64, u64) {
+        (self.journal.edge().size(), self.lost.size)
     }
 
-    /// The log as it will be: the same keys, under the new origin.
+    /// The act that officers sign.
+    pub fn act(&self, decided: &Decided) -> Act {
+        let edge = self.journal.edge();
+        Act::EpochOpen {
+            epoch: self.next.clone(),
+            kept: Tree { size: edge.size(), root: *edge.root().as_bytes() },
+            lost: self.lost,
+            certificates: decided.certificates.clone(),
+            revoked: decided.revoked.clone(),
+        }
+    }
+
+    /// The log as it will be: the same keys, but for those that are in doubt, under the new origin.
     ///
     /// # Errors
-    /// None of an origin that is one.
-    pub fn next_log(&self) -> Result<Log, EpochError> {
+    /// No key is left.
+    pub fn next_log(&self, in_doubt: &[VerifierKey]) -> Result<Log, EpochError> {
         let signed = |error: &dyn std::fmt::Display| EpochError::Signed(error.to_string());
-        let origin: ledger::note::KeyName = self.next.to_string().parse().map_err(|error| signed(&error))?;
-        let keys: Result<_, _> = self.log.keys.iter().map(|key| key.named(origin.clone())).collect();
-        Ok(Log { origin, keys: keys.map_err(|error| signed(&error))? })
+        let origin: KeyName = self.next.to_string().parse().map_err(|error| signed(&error))?;
+        let keys = self.log.keys.iter().filter(|key| !in_doubt.contains(key));
+        let keys: Vec<VerifierKey> = keys
+            .map(|key| key.named(origin.clone()))
+            .collect::<Result<_, _>>()
+            .map_err(|error| signed(&error))?;
+        if keys.is_empty() {
+            return Err(signed(
+                &"no key of the log is left: first have a ceremony make another (`rootcellar ceremony plan log-key`)",
+            ));
+        }
+        Ok(Log { origin, keys })
+    }
+
+    /// The revocations on a CRL that somebody still has and that the journal does not know, in order of their serial numbers.
+    ///
+    /// # Errors
+    /// [`EpochError::NotOurCrl`], or the journal's.
+    pub fn unknown_of(&self, crl: &[u8]) -> Result<Vec<RepeatedRevocation>, EpochError> {
+        let reader = self.journal.reader();
+        let ours = trust::issuers(&reader)?.iter().any(|issuer| issuer.verify_crl(crl).is_ok());
+        let list = CrlSummary::parse(crl).ok().filter(|_| ours).ok_or(EpochError::NotOurCrl)?;
+        let mut unknown = Vec::new();
+        for revoked in list.revoked {
+            let row = reader.certificate_by_serial(&revoked.serial)?;
+            let known = row.map(|row| reader.revoked(row.index)).transpose()?.flatten();
+            if known.is_none() {
+                let serial: Serial = data_encoding::HEXLOWER
+                    .encode(&revoked.serial)
+                    .parse()
+                    .map_err(|why: &str| EpochError::Signed(why.to_owned()))?;
+                unknown.push(RepeatedRevocation { serial, reason: revoked.reason });
+            }
+        }
+        unknown.sort_by(|one, next| one.serial.as_bytes().cmp(next.serial.as_bytes()));
+        unknown.dedup_by(|one, next| one.serial == next.serial);
+        Ok(unknown)
     }
 
     /// Records what officers signed, checked as a keeper checks it; the log then goes on under its new origin. Gives that origin.
@@ -140,11 +199,35 @@ impl WentBack {
         let proposed = Act::parse(&approved.proposal().act_name, &approved.proposal().act_fields)
             .map_err(|error| signed(&error))?;
         let bundle = Bundle::open(bundle, &self.charter).map_err(|error| signed(&error))?;
-        if proposed != self.act() {
+        let Act::EpochOpen { certificates, revoked, .. } = &proposed else {
+            return Err(signed(&"another act"));
+        };
+        let decided = Decided { certificates: certificates.clone(), revoked: revoked.clone() };
+        if proposed != self.act(&decided) {
             return Err(signed(&"another act"));
         }
-        if bundle.number() <= self.bundle.number() || !bundle.logs().contains(&self.next_log()?) {
+        let next = bundle.log(&self.next.to_string());
+        let is_ours =
+            |key: &VerifierKey| self.log.keys.iter().any(|ours| ours.public_key() == key.public_key());
+        let named = next.is_some_and(|next| !next.keys.is_empty() && next.keys.iter().all(is_ours));
+        if bundle.number() <= self.bundle.number() || !named {
             return Err(signed(&"a bundle that is not newer, or does not name the new log"));
+        }
+        match certificates {
+            LostCertificates::Retired(issuer) => {
+                let retired = bundle
+                    .issuers()
+                    .iter()
+                    .any(|line| line.spki_sha256 == *issuer && line.state == IssuerState::Retired);
+                let signed_them = self.bundle.contents().active_issuer() == Some(*issuer);
+                if !retired || !signed_them || bundle.contents().active_issuer().is_none() {
+                    return Err(signed(&"an act that retires an issuer, and a bundle that does not"));
+                }
+            }
+            LostCertificates::Until(time) if time.as_second() < now_secs + LIFETIME_MAX_SECS => {
+                return Err(signed(&"certificates of what is lost may live for longer than it says"));
+            }
+            LostCertificates::Until(_) => {}
         }
         Ok(())
     }

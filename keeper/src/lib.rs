@@ -45,12 +45,16 @@ use std::sync::Arc;
 
 pub use ceremonies::{Import, ImportError, bundles};
 pub use entropy::mix as mix_entropy;
-pub use epoch::{EpochError, WentBack};
+pub use epoch::{Decided, EpochError, WentBack};
 pub use founding::{FoundingError, found, import};
 pub use harden::{harden, raise_descriptors};
-pub use journal::{Durability, Journal, JournalError, Rebuilt, Restored, restore};
+pub use journal::{
+    Durability, Journal, JournalError, LIFETIME_MAX_SECS, Rebuilt, RestoreError, RestoreTerms, Restored,
+    restore,
+};
 pub use local::SocketError;
 pub use refusal::Refusal;
+pub use rollback::Kept;
 pub use sequencer::Ended;
 pub use start::{Config, Doors, Keeper, StartError, Stopper, Surroundings};
 pub use steps::sign::encoded as certificate_signature;

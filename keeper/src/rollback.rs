@@ -32,13 +32,13 @@ fn charter_label(cell: &str) -> String {
     format!("rootcellar charter of {cell}")
 }
 
-/// What the token keeps of a cell.
+/// What is known of a cell from outside of its journal: what its token keeps, and what people have.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Kept {
+pub struct Kept {
     /// SHA-256 of its first charter's text.
-    pub(crate) charter: Option<[u8; 32]>,
-    /// Notes of its newest checkpoint: one, or two where a crash came between the new and the old.
-    pub(crate) checkpoints: Vec<Vec<u8>>,
+    pub charter: Option<[u8; 32]>,
+    /// Notes of its newest checkpoints: of a token one, or two where a crash came between the new and the old.
+    pub checkpoints: Vec<Vec<u8>>,
 }
 
 impl Kept {
@@ -46,7 +46,7 @@ impl Kept {
     ///
     /// # Errors
     /// The token fails, or keeps something else under that name.
-    pub(crate) fn read(session: &TokenSession, cell: &str) -> Result<Self, TokenError> {
+    pub fn read(session: &TokenSession, cell: &str) -> Result<Self, TokenError> {
         let mut charters = session.kept(&charter_label(cell))?;
         charters.dedup();
         let charter = match charters.as_slice() {
@@ -141,10 +141,6 @@ pub(crate) fn check(
     if kept.charter.is_some_and(|kept| kept != trust.charter_sha256) {
         return Err(StartError::OtherCharter);
     }
-    let lost = |note: &[u8]| {
-        let path = dir.join(LOST_FILE);
-        fs::write(&path, note).map_err(|source| JournalError::File { path, source })
-    };
     let mut ours_kept = 0;
     for note in &kept.checkpoints {
         let Some(kept) = ours(note, &trust.log.keys) else {
@@ -153,18 +149,34 @@ pub(crate) fn check(
         };
         ours_kept += 1;
         if !is_known(&kept, journal, trust)? {
-            lost(note)?;
+            remember_lost(dir, note)?;
             return Err(StartError::WentBack { kept: kept.size, have: journal.edge().size() });
         }
     }
     if ours_kept == 0 && kept_one(token, journal)? {
         let (_, note) = journal.reader().checkpoint()?.unwrap_or_default();
-        lost(note.as_bytes())?;
+        remember_lost(dir, note.as_bytes())?;
         return Err(StartError::KeepsNone { token: token.label.clone() });
+    }
+    // A copy was restored that ends before what somebody knew then.
+    let told = fs::read(dir.join(LOST_FILE)).ok();
+    if let Some(known) = told.and_then(|note| ours(&note, &trust.log.keys))
+        && !is_known(&known, journal, trust)?
+    {
+        return Err(StartError::WentBack { kept: known.size, have: journal.edge().size() });
     }
     // The newer journal was put back: there is nothing to open an epoch for.
     let _ = fs::remove_file(dir.join(LOST_FILE));
     Ok(())
+}
+
+/// Leaves a checkpoint for the officers who open a new epoch, and for the next start.
+///
+/// # Errors
+/// The disk's.
+pub(crate) fn remember_lost(dir: &Path, note: &[u8]) -> Result<(), JournalError> {
+    let path = dir.join(LOST_FILE);
+    fs::write(&path, note).map_err(|source| JournalError::File { path, source })
 }
 
 /// Whether the newest custody manifest of this epoch says that this token keeps a checkpoint.
@@ -184,7 +196,7 @@ pub(crate) fn ours(note: &[u8], log_keys: &[VerifierKey]) -> Option<Checkpoint> 
 }
 
 /// Whether the journal holds what the checkpoint covers, or officers have said that it is lost.
-fn is_known(kept: &Checkpoint, journal: &Journal, trust: &Trust) -> Result<bool, StartError> {
+pub(crate) fn is_known(kept: &Checkpoint, journal: &Journal, trust: &Trust) -> Result<bool, JournalError> {
     let reader = journal.reader();
     if kept.origin != trust.log.origin {
         let epoch = kept.origin.as_str().parse::<LogOrigin>().map(|origin| origin.epoch);

@@ -86,11 +86,11 @@ pub enum StartError {
     },
     /// The operator's: a journal that is older than the log was, as a restored copy is.
     #[error(
-        "the log went back: the token keeps a checkpoint over {kept} entries, the journal has {have} or others. Certificates may have \
-         been issued that it does not know. Put the newer journal back; if it is lost, have officers open a new epoch of the log"
+        "the log went back: a checkpoint over {kept} entries is known, the journal has {have} or others. Certificates may have been issued \
+         that it does not know. Put the newer journal back; if it is lost, have officers open a new epoch of the log"
     )]
     WentBack {
-        /// Entries under the checkpoint that the token keeps.
+        /// Entries under the checkpoint that the token keeps, or that was known when a copy was restored.
         kept: u64,
         /// Entries in the journal.
         have: u64,

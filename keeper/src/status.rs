@@ -91,6 +91,10 @@ impl Standing {
             crl_next_update: crls.newest().map(|row| convert::timestamp_secs(row.next_update)),
             budgets: budgets(&reader, now_ms)?,
             custody_index: reader.newest_custody_index()?.unwrap_or_default(),
+            lost_certificates_until: reader
+                .lost_live_until()?
+                .filter(|until| *until >= now_ms.div_euclid(1000))
+                .map(convert::timestamp_secs),
         })
     }
 

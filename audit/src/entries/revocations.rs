@@ -1,14 +1,17 @@
 //! Revocations and CRLs: who ended what, how many that were, and that the lists follow one another and leave none out.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use cell::{RevocationReason, RevocationTarget};
+use cell::{RepeatedRevocation, RevocationReason, RevocationTarget};
 use ledger::entry::revocation::Target;
-use ledger::entry::{Crl, Revocation};
+use ledger::entry::{Crl, Reference, Revocation};
 
 use super::callers::By;
 use super::certificates::Revoked;
 use super::{Audit, Flaw};
+
+/// The longest that any end-entity certificate lives, in seconds.
+const LIFETIME_MAX_SECS: i64 = 7 * 86_400;
 
 /// What officers approved and is to follow, and for each issuer what was revoked and the newest CRL.
 #[derive(Default)]
@@ -17,6 +20,8 @@ pub(super) struct Revocations {
     approved: BTreeMap<u64, (RevocationTarget, RevocationReason)>,
     /// By SHA-256 of the issuer's public key.
     issuers: BTreeMap<[u8; 32], Listed>,
+    /// Serial numbers of what was lost and is revoked again.
+    repeated: BTreeSet<Vec<u8>>,
     /// Entries that officers declared lost: numbers of lists up to this may be known elsewhere.
     lost: u64,
 }
@@ -99,6 +104,30 @@ impl Revocations {
 }
 
 impl Audit {
+    /// Takes over revocations of what is lost, which officers repeat by the act of a new epoch: those of certificates that are known, and the
+    /// others until none of that time can live.
+    pub(super) fn repeat(&mut self, index: u64, time_unix_ms: i64, repeated: &[RepeatedRevocation]) {
+        let secs = time_unix_ms.div_euclid(1000);
+        let active = self.authority.in_force().and_then(|bundle| bundle.contents().active_issuer());
+        for RepeatedRevocation { serial, .. } in repeated {
+            if !self.revocations.repeated.insert(serial.as_bytes().to_vec()) {
+                continue;
+            }
+            let known = self.certificates.with_serial(serial.as_bytes());
+            if known.and_then(|index| self.certificates.get(index)).is_some_and(|one| one.revoked) {
+                continue;
+            }
+            let target = known.map(|index| Target::Certificate(Reference { index, ..Reference::default() }));
+            let mut revoked =
+                target.map_or_else(Vec::new, |target| self.certificates.revoke(&target, None, secs));
+            if revoked.is_empty() {
+                let not_after = secs.saturating_add(LIFETIME_MAX_SECS);
+                revoked.extend(active.map(|issuer| Revoked { issuer, not_after }));
+            }
+            self.revocations.revoked(index, revoked);
+        }
+    }
+
     /// Judges a revocation: on officers' word, or a controller's under a grant of its own, of as many as it says.
     pub(super) fn judge_revocation(
         &mut self,

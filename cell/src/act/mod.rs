@@ -8,8 +8,8 @@ mod parse;
 mod revocation;
 mod write;
 
-pub use epoch::{LogOrigin, Tree};
-pub use revocation::{RevocationReason, RevocationTarget, Serial};
+pub use epoch::{LogOrigin, LostCertificates, RepeatedRevocation, Tree};
+pub use revocation::{NotAReason, RevocationReason, RevocationTarget, Serial};
 
 use crate::{ControllerName, Grant, GrantName, Grants};
 
@@ -116,6 +116,10 @@ pub enum Act {
         kept: Tree,
         /// The newest checkpoint of the log before that is known: what lies between the two is lost.
         lost: Tree,
+        /// What is done about certificates that were recorded in what is lost: nobody can revoke them.
+        certificates: LostCertificates,
+        /// Revocations that are repeated, by serial number, each once: those of what is lost that someone still knows.
+        revoked: Vec<RepeatedRevocation>,
     },
 }
 
@@ -155,6 +159,8 @@ const REASON: &str = "reason";
 const EPOCH: &str = "epoch";
 const KEPT: &str = "kept";
 const LOST: &str = "lost";
+const LOST_CERTIFICATES: &str = "lost-certificates";
+const REVOKED: &str = "revoked";
 
 /// Between two values of a list.
 const COMMA: &str = ", ";

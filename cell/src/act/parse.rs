@@ -8,8 +8,8 @@ use super::{
     AGENT, Act, CERTIFICATE, CERTIFICATE_REVOKE, CLOCK_CONFIRM, COMMA, CONTROLLER, CONTROLLER_ADD,
     CONTROLLER_REISSUE, CONTROLLER_REMOVE, EPOCH, EPOCH_OPEN, FREEZE, GRANT, GRANT_AGENTS, GRANT_BUDGET,
     GRANT_DNS, GRANT_MAX_TTL, GRANT_REMOVE, GRANT_ROLES, GRANT_SET, GRANT_TAGS, ISSUER_ACTIVATE, KEPT, LOST,
-    MAX_FIELDS_BYTES, PUBLIC_KEY, REASON, RENEWALS_STOP, RENEWALS_STOP_CONFIRM, RevocationTarget, SERIAL,
-    SINCE, SPKI_SHA256, SpkiDer, THAW,
+    LOST_CERTIFICATES, MAX_FIELDS_BYTES, PUBLIC_KEY, REASON, RENEWALS_STOP, RENEWALS_STOP_CONFIRM, REVOKED,
+    RepeatedRevocation, RevocationTarget, SERIAL, SINCE, SPKI_SHA256, SpkiDer, THAW,
 };
 use crate::{BoundedSet, Grant, GrantError, Grants, MAX_GRANTS, NameError};
 
@@ -100,6 +100,8 @@ impl<'a> Cursor<'a> {
                 epoch: self.parsed(EPOCH)?,
                 kept: self.parsed(KEPT)?,
                 lost: self.parsed(LOST)?,
+                certificates: self.parsed(LOST_CERTIFICATES)?,
+                revoked: self.repeated()?,
             },
             CERTIFICATE_REVOKE => {
                 let target = self.revocation_target()?;
@@ -107,6 +109,20 @@ impl<'a> Cursor<'a> {
             }
             unknown => return Err(ActError::UnknownAct(unknown.to_owned())),
         })
+    }
+
+    /// Serial numbers in order, each once.
+    fn repeated(&mut self) -> Result<Vec<RepeatedRevocation>, ActError> {
+        let mut repeated: Vec<RepeatedRevocation> = Vec::new();
+        while self.at(REVOKED) {
+            repeated.push(self.parsed(REVOKED)?);
+        }
+        let serials: Vec<&[u8]> = repeated.iter().map(|one| one.serial.as_bytes()).collect();
+        if serials.is_sorted_by(|one, next| one < next) {
+            Ok(repeated)
+        } else {
+            Err(ActError::NotCanonical(REVOKED.to_owned()))
+        }
     }
 
     fn grants(&mut self) -> Result<Grants, ActError> {

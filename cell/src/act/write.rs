@@ -6,8 +6,8 @@ use data_encoding::{BASE64, HEXLOWER};
 
 use super::{
     AGENT, Act, CERTIFICATE, COMMA, CONTROLLER, EPOCH, GRANT, GRANT_AGENTS, GRANT_BUDGET, GRANT_DNS,
-    GRANT_MAX_TTL, GRANT_ROLES, GRANT_TAGS, KEPT, LOST, PUBLIC_KEY, REASON, RevocationTarget, SERIAL, SINCE,
-    SPKI_SHA256, SpkiDer,
+    GRANT_MAX_TTL, GRANT_ROLES, GRANT_TAGS, KEPT, LOST, LOST_CERTIFICATES, PUBLIC_KEY, REASON, REVOKED,
+    RevocationTarget, SERIAL, SINCE, SPKI_SHA256, SpkiDer,
 };
 use crate::{BoundedSet, Grant};
 
@@ -43,10 +43,14 @@ impl Act {
             | Self::RenewalsStop
             | Self::RenewalsStopConfirm
             | Self::ClockConfirm => {}
-            Self::EpochOpen { epoch, kept, lost } => {
+            Self::EpochOpen { epoch, kept, lost, certificates, revoked } => {
                 put(&mut out, EPOCH, epoch);
                 put(&mut out, KEPT, kept);
                 put(&mut out, LOST, lost);
+                put(&mut out, LOST_CERTIFICATES, certificates);
+                for revocation in revoked {
+                    put(&mut out, REVOKED, revocation);
+                }
             }
             Self::CertificateRevoke { target, reason } => {
                 put_target(&mut out, target);

@@ -8,7 +8,7 @@ use data_encoding::HEXLOWER;
 use hsm_config::{
     KeyFound, KeyRequest, Module, Pin, PinGuard, Token, TokenConfig, TokenError, TokenSession, sync_files,
 };
-use keeper::Probe;
+use keeper::{Kept, Probe};
 use sha2::{Digest, Sha256};
 
 use super::{Answer, Ask, KeyFacts, TokenFacts};
@@ -49,7 +49,7 @@ pub fn serve(
 fn what(ask: &Ask) -> &'static str {
     match ask {
         Ask::Open { .. } => "token opened",
-        Ask::Look | Ask::Taken { .. } => "token looked at",
+        Ask::Look | Ask::Taken { .. } | Ask::Kept { .. } => "token looked at",
         Ask::Make { .. } => "token made",
         Ask::Find { .. } => "token found",
         Ask::Sign { .. } => "token signed",
@@ -111,6 +111,17 @@ fn answer(
             let raw = session.sign(&key, &octets(&message)?).map_err(said)?;
             let signature = keeper::certificate_signature(key.algorithm(), raw).map_err(said)?;
             Ok(Answer::Octets(HEXLOWER.encode(&signature)))
+        }
+        Ask::Kept { cell } => {
+            let kept = Kept::read(session, &cell).map_err(said)?;
+            Ok(Answer::Kept {
+                charter: kept.charter.map(|sha256| HEXLOWER.encode(&sha256)),
+                checkpoints: kept
+                    .checkpoints
+                    .into_iter()
+                    .map(|note| String::from_utf8(note).map_err(said))
+                    .collect::<Result<_, _>>()?,
+            })
         }
         Ask::Random { octets } => {
             let mut block = vec![0u8; octets.min(RANDOM_MAX)];

@@ -11,6 +11,19 @@ use crate::error::Failure;
 use crate::files::{self, PUBLIC};
 use crate::session::Session;
 
+/// The notes of every checkpoint that this user has seen, of whatever log. None is verified.
+///
+/// # Errors
+/// There is no home directory.
+pub(crate) fn all(session: &Session) -> Result<Vec<Vec<u8>>, Failure> {
+    let dir = session.places()?.config().join(DIR);
+    let seen = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    Ok(seen.filter_map(|file| files::read(&file.path()).ok()).collect())
+}
+
+/// Where they lie, below the user's configuration.
+const DIR: &str = "checkpoints";
+
 /// The place of one log's newest checkpoint.
 pub(crate) struct Memory {
     path: PathBuf,
@@ -23,7 +36,7 @@ impl Memory {
     /// There is no home directory.
     pub(crate) fn of(session: &Session, log: &Log) -> Result<Self, Failure> {
         let name = HEXLOWER.encode(&Sha256::digest(log.origin.as_str()));
-        Ok(Self { path: session.places()?.config().join("checkpoints").join(name) })
+        Ok(Self { path: session.places()?.config().join(DIR).join(name) })
     }
 
     /// The newest checkpoint that was seen; none where none was.

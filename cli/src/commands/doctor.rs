@@ -21,6 +21,7 @@ use std::process::Stdio;
 use clap::Args;
 use hsm_config::TokenConfig;
 
+use super::journal;
 use crate::config::Config;
 use crate::error::{Exit, Failure};
 use crate::session::Session;
@@ -65,7 +66,7 @@ pub(super) fn run(session: &Session, args: &Doctor) -> Result<(), Failure> {
         Err(failure) => (None, Some(failure)),
     };
     let runs = service.is_some() || failed.is_some();
-    checkup.note("cell", files::cell(&config, runs));
+    checkup.note("cell", files::cell(&config, runs, || journal::known_to_token(session)));
     checkup.note("service", failed.map(|failure| mute(&failure)));
     checkup.note("journal", files::journal(&config, session.now_secs()));
     checkup.note("backup", files::backup(&config, session.now_secs()));

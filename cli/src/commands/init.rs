@@ -42,6 +42,7 @@ pub(super) fn run(session: &Session, args: &Init) -> Result<(), Failure> {
     keeper::harden().map_err(|error| Failure::new("INIT", error))?;
     let config = session.config()?;
     init::prepare(config.data_dir(), config.officer_dir())?;
+    unknown_to_the_token(session)?;
     let place = |which| tokens::place(session, &config, which);
     let (issuing, root) = (place(Which::Issuing)?, place(Which::Root)?);
     let plan = Plan {
@@ -64,6 +65,18 @@ pub(super) fn run(session: &Session, args: &Init) -> Result<(), Failure> {
         tokens::opener(session, &config, &[]),
     )?;
     session.output().say(&Report::new(&plan, &founded)?)
+}
+
+/// A token that keeps a checkpoint belongs to a cell that is there: what is missing is its journal.
+fn unknown_to_the_token(session: &Session) -> Result<(), Failure> {
+    match super::journal::known_to_token(session) {
+        Some(known) => Err(Failure::new(
+            "INIT",
+            format!("the token knows this cell ({known}): it was founded before, and its journal is missing"),
+        )
+        .mended_by("rootcellar journal restore FILE; for a new cell, rootcellar init --data-dir DIR --officer-dir DIR")),
+        None => Ok(()),
+    }
 }
 
 /// What the command line said and no file does is written where `serve` looks for it.

@@ -5,14 +5,16 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use keeper::{JournalError, Kept, RestoreError, RestoreTerms, Restored, StartError};
 use proto::v1::BackupJournalRequest;
 use serde::{Deserialize, Serialize};
 
-use crate::client::local;
+use crate::client::{charters, local, memory, officer};
 use crate::error::Failure;
 use crate::files;
 use crate::output::{Page, Show};
 use crate::session::Session;
+use crate::tokens::{self, Which};
 
 /// Below the data directory: which copy was made last.
 const NEWEST: &str = "backup/newest.json";
@@ -33,15 +35,29 @@ pub(crate) struct Backup {
     out: Option<PathBuf>,
 }
 
-/// Put a copy in the journal's place; the service must be stopped. Every entry, the tree and every signature are checked first
+/// Put a copy in the journal's place; the service must be stopped
 ///
-/// A copy is a log that went back: where the service kept a newer checkpoint in its token, it does not start until officers open a new
-/// epoch of the log (`rootcellar ledger open-epoch`).
+/// The copy's entries are replayed into a fresh journal and every signature is verified; nothing else of the copy is taken over. Who the
+/// officers are, and up to where the log is known to have gone, the copy does not say: the charter is yours (or the token's), the newest
+/// checkpoint is what the token keeps, what this user has seen, and what --checkpoint names. A copy that ends before that is a loss, which
+/// officers declare by a new epoch of the log (`rootcellar ledger open-epoch`).
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  rootcellar journal restore /mnt/backup/journal.sqlite")]
+#[command(after_help = "\
+Examples:
+  rootcellar journal restore /mnt/backup/journal.sqlite
+  rootcellar journal restore /mnt/backup/journal.sqlite --charter charter.note --checkpoint newest.note")]
 pub(crate) struct Restore {
     /// The copy
     file: PathBuf,
+    /// The charter that you believe [default: OFFICER_DIR/charter.note, and what the token keeps]
+    #[arg(long, value_name = "FILE")]
+    charter: Option<PathBuf>,
+    /// A checkpoint of this log that is known
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+    /// Take a copy that ends before the newest checkpoint that is known; officers open a new epoch then
+    #[arg(long)]
+    with_loss: bool,
 }
 
 pub(super) fn run(session: &Session, args: &Journal) -> Result<(), Failure> {
@@ -104,9 +120,97 @@ fn carry(from: &Path, to: &Path) -> std::io::Result<()> {
 fn restore(session: &Session, args: &Restore) -> Result<(), Failure> {
     // Files for their owner alone.
     keeper::harden().map_err(|error| Failure::new("JOURNAL", error))?;
-    let dir = session.places()?.data().to_owned();
-    let restored = keeper::restore(&args.file, &dir).map_err(|error| Failure::new("JOURNAL", error))?;
-    session.output().say(&Shown(restored))
+    let (known, token) = known(session, args)?;
+    let checkpoint = args.checkpoint.as_ref().map(|path| files::read(path)).transpose()?;
+    let terms = RestoreTerms {
+        attributes_oid: session.config()?.attributes_oid(),
+        known: &known,
+        checkpoint: checkpoint.as_deref(),
+        with_loss: args.with_loss,
+    };
+    let restored = keeper::restore(&args.file, session.places()?.data(), &terms)?;
+    session.output().say(&Shown { restored, token })
+}
+
+/// What is known of the cell from outside of the copy; and why the token could not be asked, where it could not.
+fn known(session: &Session, args: &Restore) -> Result<(Kept, Option<String>), Failure> {
+    let (mut known, token) = match kept_by_token(session) {
+        Ok(kept) => (kept, None),
+        Err(why) => (Kept::default(), Some(why)),
+    };
+    let own = session.places()?.officer().join(officer::CHARTER);
+    if let Some(path) = args.charter.clone().or_else(|| own.exists().then_some(own)) {
+        let first = charters(&files::read(&path)?)?.first().sha256();
+        if known.charter.is_some_and(|kept| kept != first) {
+            let what = format!("{} is not the first charter whose hash the token keeps", path.display());
+            return Err(Failure::new("OTHER_CHARTER", what).mended_by("the same with --charter FILE"));
+        }
+        known.charter = Some(first);
+    }
+    known.checkpoints.extend(memory::all(session)?);
+    Ok((known, token))
+}
+
+/// What the service's token keeps of the configured cell.
+///
+/// # Errors
+/// Why it cannot be asked.
+pub(super) fn kept_by_token(session: &Session) -> Result<Kept, String> {
+    let config = session.config().map_err(|error| Failure::from(error).to_string())?;
+    let host = tokens::process(session, &config, Which::Issuing);
+    let mut host = host.map_err(|failure| failure.to_string())?;
+    match host.open(false).map_err(|error| error.to_string())? {
+        Some(_) => host.kept(config.cell().as_ref()).map_err(|error| error.to_string()),
+        None => Err("it is not there".to_owned()),
+    }
+}
+
+/// A journal that is missing where the service's token knows one: the way out.
+pub(super) fn missing(session: &Session, error: JournalError) -> Failure {
+    let JournalError::Missing(dir) = &error else { return StartError::from(error).into() };
+    match known_to_token(session) {
+        Some(known) => Failure::new(
+            "JOURNAL",
+            format!(
+                "no journal in {}, and the token knows one of this cell ({known}): put the newest copy back",
+                dir.display(),
+            ),
+        )
+        .mended_by("rootcellar journal restore FILE"),
+        None => StartError::from(error).into(),
+    }
+}
+
+/// What the token knows of a journal of this cell; `None` where it knows none, is not here, or cannot be asked.
+pub(super) fn known_to_token(session: &Session) -> Option<String> {
+    if !session.config().ok()?.issuing_token().may_be_here() {
+        return None;
+    }
+    let kept = kept_by_token(session).ok()?;
+    let size = |note: &Vec<u8>| std::str::from_utf8(note).ok()?.lines().nth(1)?.parse::<u64>().ok();
+    match kept.checkpoints.iter().filter_map(size).max() {
+        Some(size) => Some(format!("it keeps a checkpoint over {size} entries")),
+        None => kept.charter.map(|_| "it keeps the hash of its charter".to_owned()),
+    }
+}
+
+impl From<RestoreError> for Failure {
+    fn from(error: RestoreError) -> Self {
+        match error {
+            RestoreError::Journal(error) => Self::new("JOURNAL", error),
+            RestoreError::NoCharter | RestoreError::OtherCharter => {
+                Self::new("OTHER_CHARTER", error).mended_by("the same with --charter FILE")
+            }
+            RestoreError::NotCovered { .. } => Self::new("BACKUP", error).mended_by(
+                "rootcellar journal restore FILE, of a copy that `rootcellar journal backup` made",
+            ),
+            RestoreError::Older { .. } => Self::new("LOG_WENT_BACK", error)
+                .mended_by("the same with --with-loss, then rootcellar ledger open-epoch"),
+            RestoreError::OtherCheckpoint => {
+                Self::new("CHECKPOINT", error).mended_by("the same without --checkpoint, or with another")
+            }
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -123,18 +227,35 @@ impl Show for Copied {
 }
 
 #[derive(Serialize)]
-#[serde(transparent)]
-struct Shown(keeper::Restored);
+struct Shown {
+    #[serde(flatten)]
+    restored: Restored,
+    /// Why the token was not asked.
+    #[serde(rename = "token_not_asked")]
+    token: Option<String>,
+}
 
 impl Show for Shown {
     fn show(&self, page: &mut Page) {
-        let Self(restored) = self;
-        page.field("restored", format!("{} entries of {}", restored.checked.entries, restored.cell));
-        page.field("signatures", format!("{}, each by the key its entry names", restored.checked.signatures));
-        page.field("root", &restored.checked.root);
+        let Self { restored, token } = self;
+        page.field("restored", format!("{} entries of {}", restored.entries, restored.log));
+        page.field("signatures", format!("{}, each by the key its entry names", restored.signatures));
+        page.field("root", &restored.root);
         if let Some(replaced) = &restored.replaced {
             page.field("before", replaced.display());
         }
-        page.line("Start the service. Where it says that the log went back: rootcellar ledger open-epoch");
+        if let Some(why) = token {
+            page.field("token", format!("not asked how far it knows the log: {why}"));
+        }
+        match restored.known {
+            Some(known) => {
+                page.line(&format!(
+                    "A checkpoint over {known} entries is known: what lies between is lost, and nothing starts on it. \
+                     Have officers open a new epoch:"
+                ));
+                page.line("  rootcellar ledger open-epoch");
+            }
+            None => page.line("Start the service: rootcellar serve"),
+        }
     }
 }

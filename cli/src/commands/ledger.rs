@@ -30,8 +30,8 @@ pub(crate) enum Ledger {
 
 /// Open a new epoch of the log, where a start found that it went back; the service must be stopped
 ///
-/// The officer's act says what is left of the log and what is known to be lost. The log goes on under another origin, with the entries
-/// that are left, and a new trust bundle names it.
+/// The officer's act says what is left of the log, what is known to be lost, what is done about certificates that were recorded in it, and which
+/// revocations are repeated. The log goes on under another origin, with the entries that are left, and a new trust bundle names it.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -42,7 +42,7 @@ Examples:
   rootcellar ledger open-epoch epoch/          # and any of them carries it out")]
 pub(crate) struct OpenEpoch {
     /// What `--out` wrote, signed by as many officers as the charter asks for
-    #[arg(value_name = "DIR", conflicts_with_all = ["out", "officer_key", "expires"])]
+    #[arg(value_name = "DIR", conflicts_with_all = ["out", "officer_key", "expires", "crl", "retire_issuer", "without_log_key"])]
     approved: Option<PathBuf>,
     /// The officer's key [default: OFFICER_DIR/officer.key]
     #[arg(long, value_name = "FILE")]
@@ -50,6 +50,15 @@ pub(crate) struct OpenEpoch {
     /// Write what is to be signed, with this officer's signature, and open nothing
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// Repeat the revocations on this CRL that the journal does not know; more than once for several lists
+    #[arg(long, value_name = "FILE")]
+    crl: Vec<PathBuf>,
+    /// Retire the issuer that signed what is lost; one that was prepared takes its place. Without, its certificates are waited for
+    #[arg(long)]
+    retire_issuer: bool,
+    /// A key of the log that is in doubt (the beginning of its SHA-256): it signs nothing under the new origin
+    #[arg(long, value_name = "SHA256")]
+    without_log_key: Vec<String>,
     /// How long it is good for, up to 7d
     #[arg(long, value_name = "TIME", default_value = "1d")]
     expires: Lifetime,

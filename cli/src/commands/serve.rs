@@ -1,8 +1,9 @@
 //! `rootcellar serve`: the supervisor of the keeper and the front.
 
 use clap::Args;
-use keeper::{Journal, StartError};
+use keeper::Journal;
 
+use super::journal;
 use crate::error::Failure;
 use crate::logging;
 use crate::processes::{Bound, supervise};
@@ -21,7 +22,7 @@ pub(crate) struct Serve {}
 pub(super) fn run(session: &Session, _args: &Serve) -> Result<(), Failure> {
     let config = session.config()?;
     // Asked here, so that one sentence says it and not each child in its own way; the keeper asks again for itself.
-    Journal::is_free(config.data_dir()).map_err(StartError::from)?;
+    Journal::is_free(config.data_dir()).map_err(|error| journal::missing(session, error))?;
     logging::start(config.log_level(), config.log_format());
     let mut environment = config.issuing_token().environment();
     environment.extend(config.standby_token().iter().flat_map(hsm_config::TokenConfig::environment));

@@ -48,6 +48,7 @@ struct Seen {
     listen: String,
     frozen: bool,
     renewals_stopped_until: Option<Moment>,
+    lost_certificates_until: Option<Moment>,
     revoked: u64,
     crl_number: u64,
     crl_next_update: Option<Moment>,
@@ -88,6 +89,7 @@ impl From<GetStatusResponse> for Seen {
             listen: status.listen,
             frozen: status.frozen,
             renewals_stopped_until: moment(status.renewals_stopped_until),
+            lost_certificates_until: moment(status.lost_certificates_until),
             revoked: status.revoked,
             crl_number: status.crl_number,
             crl_next_update: moment(status.crl_next_update),
@@ -127,6 +129,9 @@ impl Show for Seen {
         }
         if self.frozen {
             page.field("frozen", "no new identity, grant or controller (rootcellar thaw)");
+        }
+        if let Some(Moment(secs)) = self.lost_certificates_until {
+            page.moment("lost certificates live until", secs);
         }
         if let Some(Moment(secs)) = self.renewals_stopped_until {
             page.moment("no renewals", secs);

@@ -53,16 +53,6 @@ pub enum JournalError {
         /// What is wrong with it.
         flaw: Box<audit::entries::Flaw>,
     },
-    /// The operator's: a copy of another cell's.
-    #[error(
-        "the copy is of the cell {copy}, the journal there of {there}: name the right file, or another --data-dir"
-    )]
-    OtherCell {
-        /// Whose journal is there.
-        there: String,
-        /// Whose the copy is.
-        copy: String,
-    },
     /// The operator's: a journal that was not closed is no copy.
     #[error("{} holds what is not in the file: that is no copy. Copy with `rootcellar journal backup`, or stop the service that has it", .0.display())]
     NotACopy(PathBuf),

@@ -14,7 +14,7 @@ use rusqlite::Connection;
 use super::JournalError;
 
 /// Names of the tables that `authority` fills.
-pub(super) const AUTHORITY: [&str; 11] = [
+pub(super) const AUTHORITY: [&str; 12] = [
     "charter",
     "bundle",
     "ca",
@@ -25,6 +25,7 @@ pub(super) const AUTHORITY: [&str; 11] = [
     "freeze",
     "crl",
     "epoch",
+    "repeated",
     "custody",
 ];
 /// Names of those that `bulk` fills.

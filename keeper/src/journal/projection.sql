@@ -124,13 +124,24 @@ CREATE TABLE crl (
     covers      INTEGER NOT NULL,
     UNIQUE (issuer, number)
 );
--- Epochs of the log after the first, each with what it says of the one before: entries under its newest checkpoint that is known.
+-- Epochs of the log after the first, each with what it says of the one before: entries under its newest checkpoint that is known, and until
+-- when certificates of the lost ones may live, in seconds since 1970, where their issuer was not retired.
 CREATE TABLE epoch (
-    number    INTEGER PRIMARY KEY,
-    idx       INTEGER NOT NULL,
-    origin    TEXT NOT NULL,
-    lost_size INTEGER NOT NULL
+    number     INTEGER PRIMARY KEY,
+    idx        INTEGER NOT NULL,
+    origin     TEXT NOT NULL,
+    lost_size  INTEGER NOT NULL,
+    live_until INTEGER
 );
+-- Revocations of what was lost, repeated by officers: of certificates that the journal need not know. They stand on CRLs until `not_after`.
+CREATE TABLE repeated (
+    serial    BLOB PRIMARY KEY,
+    issuer    BLOB NOT NULL,
+    not_after INTEGER NOT NULL,
+    at        INTEGER NOT NULL,
+    reason    INTEGER NOT NULL,
+    act       INTEGER NOT NULL
+) WITHOUT ROWID;
 -- Custody manifests: the first is the founding one, the others are the keeper's.
 CREATE TABLE custody (
     idx         INTEGER PRIMARY KEY,

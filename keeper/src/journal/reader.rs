@@ -89,14 +89,6 @@ impl<'a> Reader<'a> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Copies the whole to a file that must not be there.
-    ///
-    /// # Errors
-    /// The disk's.
-    pub(super) fn copy(&self, to: &std::path::Path) -> Read<()> {
-        super::backup::copy(self.connection(), to)
-    }
-
     /// Number of entries.
     ///
     /// # Errors
@@ -317,6 +309,11 @@ impl<'a> Reader<'a> {
     /// The entry that opened the newest epoch; none in the first.
     pub(crate) fn epoch_index(&self) -> Read<Option<u64>> {
         self.one("SELECT idx FROM epoch ORDER BY number DESC LIMIT 1", [], |row| row.get(0))
+    }
+
+    /// Until when certificates may live that were recorded in what was lost, in seconds since 1970.
+    pub(crate) fn lost_live_until(&self) -> Read<Option<i64>> {
+        Ok(self.one("SELECT max(live_until) FROM epoch", [], |row| row.get(0))?.flatten())
     }
 
     /// Entries that the epochs that are over are known to have had, all together; 0 in the first.

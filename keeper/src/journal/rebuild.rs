@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 
-use certs::{PublicKey, SignatureAlgorithm, TbsFields};
+use certs::{Issuer, PublicKey, SignatureAlgorithm, TbsFields};
 use ledger::Hash;
+use ledger::bundle::Contents;
 use ledger::entry::entry::Kind;
+use ledger::note::Note;
 use ledger::tree::Edge;
 use ledger::{entry, leaf_hash};
 use rusqlite::{Connection, OptionalExtension};
@@ -81,14 +83,20 @@ fn replay(connection: &Connection, fresh: &Connection) -> Result<(Hash, u64), Jo
 
 /// The CA keys met so far, by the hash of their SubjectPublicKeyInfo.
 #[derive(Default)]
-struct Signers {
+pub(super) struct Signers {
     keys: HashMap<Vec<u8>, PublicKey>,
-    verified: u64,
+    /// Signatures verified.
+    pub(super) verified: u64,
 }
 
 impl Signers {
     /// Verifies the signature of an entry's certificate, where it has been signed.
-    fn verify(&mut self, connection: &Connection, index: u64, kind: Option<&Kind>) -> Result<(), String> {
+    pub(super) fn verify(
+        &mut self,
+        connection: &Connection,
+        index: u64,
+        kind: Option<&Kind>,
+    ) -> Result<(), String> {
         let input;
         let (tbs, signer) = match kind {
             Some(Kind::CaCertificate(ca)) => {
@@ -98,6 +106,15 @@ impl Signers {
                 (&ca.tbs, &ca.signer_spki_sha256)
             }
             Some(Kind::Issuance(issuance)) => (&issuance.tbs, &issuance.issuer_spki_sha256),
+            // A root that no ceremony of this cell made is known by the bundles that officers published.
+            Some(Kind::Bundle(bundle)) => {
+                let contents = Note::parse(&bundle.note).ok().and_then(|note| Contents::read(&note).ok());
+                let anchors = contents.map(|contents| contents.anchors).unwrap_or_default();
+                for anchor in anchors.iter().filter_map(|der| Issuer::parse(der).ok()) {
+                    self.keys.insert(anchor.spki_sha256().to_vec(), anchor.public_key().clone());
+                }
+                return Ok(());
+            }
             // Those that a newer one replaced are let go; the entry has the hash of the others.
             Some(Kind::Crl(crl)) => match crl_input(connection, index)? {
                 None => return Ok(()),

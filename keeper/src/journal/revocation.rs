@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, ToSql};
 use super::JournalError;
 
 /// The longest that any end-entity certificate lives, in seconds: one that began before has expired.
-const LIFETIME_MAX_SECS: i64 = 7 * 86_400;
+pub const LIFETIME_MAX_SECS: i64 = 7 * 86_400;
 
 /// What is left of a set of certificates: those that are not revoked and have not expired.
 const LIVE: &str = "certificate.not_after >= :now AND (:controller IS NULL OR certificate.controller = :controller) \

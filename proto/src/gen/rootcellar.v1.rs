@@ -2331,6 +2331,10 @@ pub struct GetStatusResponse {
     /// What each of the reasons is, for programs, in the same order.
     #[prost(enumeration = "Obstacle", repeated, tag = "22")]
     pub obstacles: ::prost::alloc::vec::Vec<i32>,
+    /// Until when certificates may live that were recorded in entries which officers declared lost: nobody can revoke them. Absent where
+    /// none can.
+    #[prost(message, optional, tag = "23")]
+    pub lost_certificates_until: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// What a grant has left of this hour's budget.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -155,7 +155,7 @@ async fn two_of_three_open_an_epoch_of_a_log_that_went_back() {
     officers.run("alice", &["freeze"]).ok();
     let mut house = house;
     assert_eq!(house.stop().await, 0);
-    house.cell.run(&["journal", "restore", &backup]).ok();
+    house.cell.run(&["journal", "restore", &backup, "--with-loss"]).ok();
     house.cell.try_serve().expect_err("a log that went back").fails(1);
     let officers = Officers { cell: &house.cell };
     let one = officers.run("alice", &["ledger", "open-epoch"]).fails(1);

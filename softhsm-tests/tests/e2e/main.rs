@@ -48,6 +48,7 @@ mod python;
 mod recovery;
 mod renewal;
 mod requests;
+mod restore;
 mod revocation;
 mod secrets;
 mod shutdown;

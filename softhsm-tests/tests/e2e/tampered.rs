@@ -300,6 +300,7 @@ async fn a_token_that_lost_its_checkpoint_starts_nothing() {
     // The older journal alone is seen; with the token's checkpoint gone too, that it is gone is.
     forget(&house.cell, "rootcellar checkpoint of cell.internal");
     fs::copy(&older, &journal).unwrap();
+    house.cell.run(&["ledger", "rebuild", "--replace"]).ok();
     let said = house.cell.try_serve().map(drop).expect_err("it lost its checkpoint").fails(1);
     assert!(said.contains("keeps none any more"), "{said}");
     assert!(said.contains("ledger open-epoch"), "the way out: {said}");

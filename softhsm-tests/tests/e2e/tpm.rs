@@ -44,7 +44,9 @@ async fn keeps_the_newest_checkpoint() {
     house.cell.run(&["journal", "backup", "--out", &copy]).ok();
     issue(&client, "build/lost").await;
     assert_eq!(house.stop().await, 0);
-    house.cell.run(&["journal", "restore", &copy]).ok();
+    let said = house.cell.run(&["journal", "restore", &copy]).fails(1);
+    assert!(said.contains("would be lost"), "{said}");
+    house.cell.run(&["journal", "restore", &copy, "--with-loss"]).ok();
     let said = house.cell.try_serve().expect_err("a log that went back").fails(1);
     assert!(said.contains("the log went back"), "{said}");
 }

@@ -23,13 +23,29 @@ const WAL_LONG: u64 = 256 << 20;
 /// How far a file of now may be ahead of the clock, in seconds.
 const AHEAD_SECS: i64 = 60;
 
-/// Whether there is a cell, and whether anything serves it.
-pub(super) fn cell(config: &Config, runs: bool) -> Vec<Finding> {
+/// Whether there is a cell, and whether anything serves it. `kept` asks the token what it knows of the cell.
+pub(super) fn cell(config: &Config, runs: bool, kept: impl Fn() -> Option<String>) -> Vec<Finding> {
     let dir = config.data_dir().display().to_string();
+    let lost = config.data_dir().join("lost-checkpoint.note");
     let found = match Journal::is_free(config.data_dir()) {
-        Err(JournalError::Missing(_)) => {
-            Some(Finding::critical("cell.missing", "there is no cell here", dir).mended_by("rootcellar init"))
-        }
+        Err(JournalError::Missing(_)) => Some(match kept() {
+            Some(known) => Finding::critical(
+                "journal.missing",
+                "the journal is missing, and the token knows one",
+                format!("{dir}: {known}"),
+            )
+            .mended_by("rootcellar journal restore FILE"),
+            None => Finding::critical("cell.missing", "there is no cell here", dir)
+                .mended_by("rootcellar init"),
+        }),
+        Ok(()) if !runs && lost.exists() => Some(
+            Finding::critical(
+                "journal.went-back",
+                "the journal ends before what is known of the log, and nothing starts on it",
+                lost.display().to_string(),
+            )
+            .mended_by("rootcellar journal restore FILE, of a newer copy; where there is none, rootcellar ledger open-epoch"),
+        ),
         Ok(()) if !runs => Some(
             Finding::warning(
                 "service.stopped",

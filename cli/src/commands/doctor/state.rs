@@ -49,6 +49,16 @@ pub(super) fn readiness(service: &Service) -> Vec<Finding> {
         found
             .push(Finding::warning("cell.frozen", finding, "rootcellar status").mended_by("rootcellar thaw"));
     }
+    if let Some(until) = &status.lost_certificates_until {
+        let finding =
+            "certificates of the part of the log that was lost may still live, and nobody can revoke them";
+        found.push(
+            Finding::warning("epoch.lost-certificates", finding, format!("until {}", rfc3339(until.seconds)))
+                .mended_by(
+                    "wait; or retire their issuer: rootcellar issuer activate, then rootcellar issuer retire",
+                ),
+        );
+    }
     if status.token_recoveries > 0 {
         let seen =
             format!("{} rungs of the recovery ladder since the keeper started", status.token_recoveries);

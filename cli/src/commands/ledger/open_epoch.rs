@@ -2,12 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use cell::Act;
+use cell::{Act, LostCertificates};
 use ceremony::directory::{self, Directory, DirectoryError};
-use ceremony::epoch::{self, DraftError, Epoch};
-use keeper::{EpochError, WentBack};
-use ledger::note::Note;
+use ceremony::epoch::{self, Decision, DraftError, Epoch};
+use data_encoding::HEXLOWER;
+use keeper::{Decided, EpochError, LIFETIME_MAX_SECS, WentBack};
+use ledger::note::{Note, VerifierKey};
+use ledger::proposal::Proposal;
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
 use super::OpenEpoch;
 use crate::commands::officer::load;
@@ -18,11 +21,13 @@ use crate::session::Session;
 
 /// Name of the officer's own copy of the trust bundle.
 const BUNDLE: &str = "bundle.note";
+/// Most revocations that one act repeats: its text stays below what an entry holds.
+const REPEATED_MAX: usize = 500;
 
 pub(super) fn run(session: &Session, args: &OpenEpoch) -> Result<(), Failure> {
     keeper::harden().map_err(|error| Failure::new("EPOCH", error))?;
     let places = session.places()?;
-    let went_back = WentBack::read(places.data()).map_err(failed)?;
+    let went_back = WentBack::read(places.data(), session.config()?.attributes_oid()).map_err(failed)?;
     let epoch = match &args.approved {
         Some(dir) => read(dir)?,
         None => draft(session, args, &went_back)?,
@@ -30,18 +35,19 @@ pub(super) fn run(session: &Session, args: &OpenEpoch) -> Result<(), Failure> {
     if let Some(dir) = &args.out {
         return write(session, dir, &epoch);
     }
-    let Act::EpochOpen { kept, lost, .. } = went_back.act() else {
-        return Err(Failure::new("EPOCH", "another act"));
-    };
+    let (kept, lost) = went_back.sizes();
+    let (certificates, revoked) = decided(&epoch.proposal)?;
     let log = went_back.open(&epoch.proposal, &epoch.bundle, session.now_ms()).map_err(failed)?;
     files::replace(&places.officer().join(BUNDLE), epoch.bundle.to_string().as_bytes(), PUBLIC)?;
-    session.output().say(&Opened { log, kept: kept.size, lost: lost.size })
+    session.output().say(&Opened { log, kept, lost, certificates, revoked })
 }
 
 fn failed(error: EpochError) -> Failure {
     let remedy = match &error {
         EpochError::Signed(_) => "rootcellar ledger open-epoch --out DIR, for the other officers to sign",
-        EpochError::NothingLost(_) | EpochError::Journal(_) => return Failure::new("EPOCH", error),
+        EpochError::NotOurCrl => "the same without --crl, or with another list",
+        EpochError::NothingLost(_) => "rootcellar serve",
+        EpochError::Journal(_) => return Failure::new("EPOCH", error),
     };
     Failure::new("EPOCH", error).mended_by(remedy)
 }
@@ -54,11 +60,72 @@ fn draft(session: &Session, args: &OpenEpoch, went_back: &WentBack) -> Result<Ep
     let mut nonce = [0; 16];
     getrandom::fill(&mut nonce).map_err(|error| Failure::new("RANDOM", error))?;
     let expires_unix = session.now_secs() + i64::from(args.expires.secs());
-    let drafted = epoch::draft(went_back, &key, seen.as_ref(), nonce, expires_unix);
+    let decision = Decision {
+        decided: decide(args, went_back, expires_unix)?,
+        in_doubt: &in_doubt(args, went_back)?,
+        seen: seen.as_ref(),
+    };
+    let drafted = epoch::draft(went_back, &key, &decision, nonce, expires_unix);
     drafted.map_err(|error| match error {
         DraftError::Epoch(error) => failed(error),
         DraftError::Signing(error) => Failure::new("EPOCH", error),
     })
+}
+
+/// What is done about what is lost.
+fn decide(args: &OpenEpoch, went_back: &WentBack, expires_unix: i64) -> Result<Decided, Failure> {
+    let certificates = if args.retire_issuer {
+        let active = went_back.bundle().contents().active_issuer();
+        let active = active.ok_or_else(|| Failure::usage("the trust bundle names no issuer that signs"))?;
+        LostCertificates::Retired(active)
+    } else {
+        // However late it is carried out.
+        let until = jiff::Timestamp::from_second(expires_unix + LIFETIME_MAX_SECS);
+        LostCertificates::Until(until.map_err(|error| Failure::usage(error.to_string()))?)
+    };
+    let mut revoked = Vec::new();
+    for path in &args.crl {
+        revoked.extend(went_back.unknown_of(&crl(path)?).map_err(failed)?);
+    }
+    revoked.sort_by(|one, next| one.serial.as_bytes().cmp(next.serial.as_bytes()));
+    revoked.dedup_by(|one, next| one.serial == next.serial);
+    if revoked.len() > REPEATED_MAX {
+        return Err(Failure::usage(format!(
+            "{} revocations are to be repeated, and an act takes {REPEATED_MAX}",
+            revoked.len()
+        ))
+        .mended_by("the same with --retire-issuer, and without --crl"));
+    }
+    Ok(Decided { certificates, revoked })
+}
+
+/// A CRL, DER or PEM.
+fn crl(path: &Path) -> Result<Vec<u8>, Failure> {
+    let bytes = files::read(path)?;
+    Ok(pem::parse(&bytes).map(pem::Pem::into_contents).unwrap_or(bytes))
+}
+
+/// The keys of the log that were named.
+fn in_doubt(args: &OpenEpoch, went_back: &WentBack) -> Result<Vec<VerifierKey>, Failure> {
+    let hash = |key: &VerifierKey| HEXLOWER.encode(&Sha256::digest(audit::note_spki(key)));
+    let named = |prefix: &String| {
+        let mut keys = went_back.log().keys.iter().filter(|key| hash(key).starts_with(prefix.as_str()));
+        match (keys.next(), keys.next()) {
+            (Some(only), None) => Ok(only.clone()),
+            _ => Err(Failure::usage(format!("no key of the log, or several, begin with {prefix}"))),
+        }
+    };
+    args.without_log_key.iter().map(named).collect()
+}
+
+/// What a proposal says of what is lost: about certificates, and how many revocations are repeated.
+fn decided(proposal: &Note) -> Result<(String, usize), Failure> {
+    let malformed = |error: &dyn std::fmt::Display| Failure::new("EPOCH", error.to_string());
+    let proposal = Proposal::read(proposal).map_err(|error| malformed(&error))?;
+    match Act::parse(&proposal.act_name, &proposal.act_fields).map_err(|error| malformed(&error))? {
+        Act::EpochOpen { certificates, revoked, .. } => Ok((certificates.to_string(), revoked.len())),
+        _ => Err(malformed(&"another act")),
+    }
 }
 
 fn unread(error: DirectoryError) -> Failure {
@@ -106,6 +173,10 @@ struct Opened {
     kept: u64,
     /// Entries that the log before is known to have had.
     lost: u64,
+    /// What is done about certificates that were recorded in what is lost.
+    certificates: String,
+    /// Revocations repeated.
+    revoked: usize,
 }
 
 impl Show for Opened {
@@ -113,8 +184,10 @@ impl Show for Opened {
         page.field("log", &self.log);
         page.field("begins with", format!("{} entries", self.kept));
         page.field("before", format!("the log was known to have {}", self.lost));
-        page.line("Revocations, removals and a freeze of what is lost are undone: repeat those acts.");
-        page.line("Start the service. What was issued after the first and not kept is unknown to it: those certificates");
-        page.line("are refused here, and end elsewhere when they expire. Hand the new trust bundle to those who pin the charter.");
+        page.field("lost certificates", &self.certificates);
+        page.field("repeated", format!("{} revocations", self.revoked));
+        page.line("Removals, grants and a freeze of what is lost are undone: repeat those acts.");
+        page.line("Start the service. Certificates that were recorded in what is lost are unknown to it and refused here;");
+        page.line("elsewhere they are believed until they end. Hand the new trust bundle to those who pin the charter.");
     }
 }

@@ -7,6 +7,7 @@ use prost::Message;
 
 use super::{Applied, State, corrupt};
 use crate::journal::JournalError;
+use crate::journal::revocation::LIFETIME_MAX_SECS;
 use crate::{RENEWALS_STOP_MS, convert};
 
 impl State<'_> {
@@ -95,13 +96,30 @@ impl State<'_> {
                 Some(self.record.time_unix_ms),
             ),
             cell::Act::RenewalsStopConfirm => self.stop_renewals(i64::MAX, None),
-            cell::Act::EpochOpen { epoch, lost, .. } => self.run(
-                "INSERT INTO epoch (number, idx, origin, lost_size) VALUES (?1, ?2, ?3, ?4)",
-                (epoch.epoch, self.index, epoch.to_string(), lost.size),
-            ),
+            cell::Act::EpochOpen { epoch, lost, certificates, revoked, .. } => {
+                let live_until = match certificates {
+                    cell::LostCertificates::Retired(_) => None,
+                    cell::LostCertificates::Until(time) => Some(time.as_second()),
+                };
+                self.run(
+                    "INSERT INTO epoch (number, idx, origin, lost_size, live_until) VALUES (?1, ?2, ?3, ?4, ?5)",
+                    (epoch.epoch, self.index, epoch.to_string(), lost.size, live_until),
+                )?;
+                revoked.iter().try_for_each(|revocation| self.repeat(revocation))
+            }
             // The revocation is the entry that follows.
             cell::Act::CertificateRevoke { .. } | cell::Act::ClockConfirm => Ok(()),
         }
+    }
+
+    /// Nothing says when a certificate ends that is lost: none lives longer than the longest that any does.
+    fn repeat(&self, revocation: &cell::RepeatedRevocation) -> Applied {
+        let at = self.record.time_unix_ms.div_euclid(1000);
+        self.run(
+            "INSERT OR IGNORE INTO repeated (serial, issuer, not_after, at, reason, act) \
+             SELECT ?1, spki_sha256, ?2, ?3, ?4, ?5 FROM ca WHERE active = 1",
+            (revocation.serial.as_bytes(), at + LIFETIME_MAX_SECS, at, revocation.reason.code(), self.index),
+        )
     }
 
     /// `alone_ms` is when one officer alone stopped them; a stop that is longer already stays so.

@@ -16,6 +16,7 @@ impl State<'_> {
             Kind::AgentChange(change) => self.draw(&change.grant),
             Kind::Abandonment(abandonment) => self.abandonment(abandonment),
             Kind::Revocation(revocation) => self.revocation(revocation),
+            Kind::Act(_) => self.repeated(),
             _ => Ok(()),
         }?;
         self.request()
@@ -84,6 +85,17 @@ impl State<'_> {
         }
         scope.remember(self.connection, self.index)?;
         self.draw(&revocation.grant)
+    }
+
+    /// Revocations that a new epoch repeats, of certificates that the journal knows: those that are not revoked and have not ended.
+    fn repeated(&self) -> Applied {
+        self.run(
+            "INSERT INTO revoked (idx, serial, issuer, not_after, at, reason, act) \
+             SELECT c.idx, c.serial, c.issuer, c.not_after, r.at, r.reason, r.act FROM repeated r \
+             JOIN certificate c ON c.serial = r.serial WHERE r.act = ?1 AND c.not_after >= r.at \
+             AND NOT EXISTS (SELECT 1 FROM revoked WHERE revoked.idx = c.idx)",
+            [self.index],
+        )
     }
 
     /// Whose budget the entry draws on, where it draws on a grant: the controller that caused it, or that owns the agent that did.

@@ -24,7 +24,10 @@ impl Reader<'_> {
 
     /// What a CRL of this issuer lists: every certificate revoked by an entry below `covers` and not expired at `since_secs`.
     pub fn revoked_certificates(&self, issuer: &[u8], covers: u64, since_secs: i64) -> Read<Vec<Revoked>> {
-        let sql = "SELECT serial, at, reason FROM revoked WHERE issuer = ?1 AND act < ?3 AND not_after >= ?2";
+        // What a new epoch repeats stands on a list whether the journal knows the certificate or not, and once.
+        let sql = "SELECT serial, at, reason FROM revoked WHERE issuer = ?1 AND act < ?3 AND not_after >= ?2 \
+                   UNION ALL SELECT serial, at, reason FROM repeated WHERE issuer = ?1 AND act < ?3 AND not_after >= ?2 \
+                   AND NOT EXISTS (SELECT 1 FROM certificate c JOIN revoked r ON r.idx = c.idx WHERE c.serial = repeated.serial)";
         let rows: Vec<(Vec<u8>, u64, i32)> =
             self.many(sql, (issuer, since_secs, covers), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
         let listed = |(serial, revoked_at, reason): (Vec<u8>, u64, i32)| {
@@ -58,7 +61,9 @@ impl Reader<'_> {
 
     /// Whether anything was revoked by an entry from `index` on.
     pub fn revoked_since(&self, index: u64) -> Read<bool> {
-        Ok(self.one("SELECT 1 FROM revoked WHERE act >= ?1 LIMIT 1", [index], |_| Ok(()))?.is_some())
+        let sql =
+            "SELECT 1 FROM revoked WHERE act >= ?1 UNION ALL SELECT 1 FROM repeated WHERE act >= ?1 LIMIT 1";
+        Ok(self.one(sql, [index], |_| Ok(()))?.is_some())
     }
 
     /// The exact input of a recorded CRL.

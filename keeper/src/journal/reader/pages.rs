@@ -97,6 +97,14 @@ impl Reader<'_> {
         self.many("SELECT subject, controller, idx FROM agent_ended", [], read)
     }
 
+    /// Certificates that the journal knows and whose revocation a new epoch repeated, each as it must stand among the revoked.
+    pub(crate) fn repeated_of_certificates(&self) -> Read<Vec<u64>> {
+        let sql = "SELECT c.idx FROM repeated r JOIN certificate c ON c.serial = r.serial \
+                   WHERE c.idx < r.act AND c.not_after >= r.at AND NOT EXISTS \
+                   (SELECT 1 FROM revoked WHERE revoked.idx = c.idx AND revoked.act <> r.act AND revoked.act < r.act)";
+        self.many(sql, [], |row| row.get(0))
+    }
+
     pub(crate) fn all_revoked(&self) -> Read<Vec<RevokedWhole>> {
         let read = |row: &rusqlite::Row<'_>| {
             Ok(RevokedWhole {

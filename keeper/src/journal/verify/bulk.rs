@@ -22,6 +22,8 @@ pub(super) struct Bulk {
     spent: HashMap<(String, String), (i64, u64)>,
     /// By the entry that revoked.
     revocations: BTreeMap<u64, Revoked>,
+    /// Acts of officers, one of which may repeat revocations.
+    acts: BTreeSet<u64>,
     /// By agent and controller.
     ended: BTreeMap<(String, String), u64>,
     /// Certificates given up, and those that the table said were when it was read.
@@ -115,6 +117,9 @@ impl Bulk {
             Some(Kind::Revocation(revocation)) => {
                 self.revocation(index, entry, revocation);
                 self.draw(audit, entry, &revocation.grant);
+            }
+            Some(Kind::Act(_)) => {
+                self.acts.insert(index);
             }
             _ => {}
         }
@@ -267,7 +272,14 @@ impl Bulk {
     /// Each revocation has as many rows as its entry says, and each of them is of a certificate that it names.
     fn demand_revoked(&mut self, reader: &Reader<'_>) -> Result<(), JournalError> {
         let mut counts: HashMap<u64, u64> = HashMap::new();
+        let mut repeated: BTreeSet<u64> = reader.repeated_of_certificates()?.into_iter().collect();
         for row in reader.all_revoked()? {
+            if self.acts.contains(&row.act) {
+                if !repeated.remove(&row.index) {
+                    self.differing.insert("revoked");
+                }
+                continue;
+            }
             let certificate = reader.certificate(row.index)?;
             let named =
                 self.revocations.get(&row.act).zip(certificate).is_some_and(|(revoked, certificate)| {
@@ -284,7 +296,7 @@ impl Bulk {
             *counts.entry(row.act).or_default() += 1;
         }
         let short = |(act, revoked): (&u64, &Revoked)| counts.get(act).copied().unwrap_or(0) != revoked.count;
-        if self.revocations.iter().any(short) {
+        if self.revocations.iter().any(short) || !repeated.is_empty() {
             self.differing.insert("revoked");
         }
         Ok(())
