@@ -3,12 +3,11 @@
 use data_encoding::HEXLOWER;
 use ledger::bundle::Bundle;
 use ledger::checkpoint::Checkpoint;
+use ledger::entry::Custody;
 use ledger::entry::entry::Kind;
-use ledger::entry::{self, Custody};
-use ledger::proof::Proof;
 use sha2::{Digest as _, Sha256};
 
-use super::trust::{Trust, Unproven};
+use super::trust::{ProvenEntry, Trust, Unproven};
 
 /// A manifest that the log holds. [`Trust::prove_custody`] alone makes one.
 #[derive(Debug)]
@@ -56,15 +55,9 @@ impl Trust {
     /// # Errors
     /// [`Unproven`].
     pub fn prove_custody(&self, proof: &[u8]) -> Result<ProvenCustody, Unproven> {
-        let proof = Proof::parse(proof)?;
-        let bytes = proof.extra.as_ref().ok_or(Unproven::NoEntry)?;
-        let checkpoint = self.checkpoint(&proof, bytes)?;
-        let entry = entry::decode(bytes)?;
+        let ProvenEntry { entry, index, checkpoint } = self.prove_entry(proof)?;
         let Some(Kind::Custody(custody)) = entry.kind else { return Err(Unproven::NoCustody) };
-        if entry.cell != self.bundle().cell() {
-            return Err(Unproven::OtherCell);
-        }
-        Ok(ProvenCustody { custody, time_unix_ms: entry.time_unix_ms, index: proof.index, checkpoint })
+        Ok(ProvenCustody { custody, time_unix_ms: entry.time_unix_ms, index, checkpoint })
     }
 }
 

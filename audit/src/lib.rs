@@ -9,7 +9,7 @@
 //! - `note_keys`: keys of notes as tokens have them
 //! - `request`, `request_signature`: requests that change state, and callers' signatures over them
 //! - `token_uri`: which token a plan means
-//! - `trust`: a certificate's place in the log
+//! - `trust`: an entry's and a certificate's place in the log
 //!
 //! Does not: fetch anything, read a clock or a file, or hold a key.
 
@@ -34,4 +34,4 @@ pub use note_keys::{note_key, note_spki};
 pub use request::{NotARequest, Request};
 pub use request_signature::RequestVerifier;
 pub use token_uri::{TokenUri, UriError};
-pub use trust::{Proven, Trust, Unproven};
+pub use trust::{Proven, ProvenEntry, Trust, Unproven};

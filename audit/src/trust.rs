@@ -34,6 +34,17 @@ pub struct Proven {
     pub checkpoint: Checkpoint,
 }
 
+/// An entry that a log of the bundle was proved to hold. [`Trust::prove_entry`] alone makes one.
+#[derive(Debug)]
+pub struct ProvenEntry {
+    /// The entry.
+    pub entry: Entry,
+    /// Its index.
+    pub index: u64,
+    /// The checkpoint that covers it.
+    pub checkpoint: Checkpoint,
+}
+
 /// Why the evidence proves nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum Unproven {
@@ -114,6 +125,21 @@ impl Trust {
         &self.bundle
     }
 
+    /// Checks that a log of the bundle holds the entry beside the proof, and that the entry is this cell's.
+    ///
+    /// # Errors
+    /// [`Unproven`].
+    pub fn prove_entry(&self, proof: &[u8]) -> Result<ProvenEntry, Unproven> {
+        let proof = Proof::parse(proof)?;
+        let bytes = proof.extra.as_ref().ok_or(Unproven::NoEntry)?;
+        let checkpoint = self.checkpoint(&proof, bytes)?;
+        let entry = entry::decode(bytes)?;
+        if entry.cell != self.bundle.cell() {
+            return Err(Unproven::OtherCell);
+        }
+        Ok(ProvenEntry { entry, index: proof.index, checkpoint })
+    }
+
     /// Checks that a log of the bundle holds the entry beside the proof, that this entry records exactly the certificate, and that
     /// the certificate leads to an anchor of the bundle. Whether it is still valid is not asked.
     ///
@@ -121,27 +147,24 @@ impl Trust {
     /// [`Unproven`].
     pub fn prove(&self, chain: &[Vec<u8>], proof: &[u8], oid: ObjectIdentifier) -> Result<Proven, Unproven> {
         let verified = Chain::verify(chain, self.bundle.anchors(), oid)?;
-        let proof = Proof::parse(proof)?;
-        let bytes = proof.extra.as_ref().ok_or(Unproven::NoEntry)?;
-        let checkpoint = self.checkpoint(&proof, bytes)?;
-        let entry = entry::decode(bytes)?;
+        let ProvenEntry { entry, index, checkpoint } = self.prove_entry(proof)?;
         let Some(Kind::Issuance(issuance)) = entry.kind.clone() else {
             return Err(Unproven::NoIssuance);
         };
-        if entry.cell != self.bundle.cell() || issuance.tbs != tbs_of(&chain[0])? {
+        if issuance.tbs != tbs_of(&chain[0])? {
             return Err(Unproven::OtherCertificate);
         }
         if issuance.issuer_spki_sha256 != verified.issuer_spki_sha256() {
             return Err(Unproven::OtherIssuer);
         }
-        Ok(Proven { chain: verified, entry, issuance, index: proof.index, checkpoint })
+        Ok(Proven { chain: verified, entry, issuance, index, checkpoint })
     }
 
     /// Checks that a log of the bundle holds `entry`, and returns the checkpoint that says so.
     ///
     /// # Errors
     /// [`Unproven::OtherLog`], [`Unproven::Proof`].
-    pub(super) fn checkpoint(&self, proof: &Proof, entry: &[u8]) -> Result<Checkpoint, Unproven> {
+    fn checkpoint(&self, proof: &Proof, entry: &[u8]) -> Result<Checkpoint, Unproven> {
         // tlog-checkpoint, "Note text": the first line is the origin.
         let origin = proof.checkpoint.text().lines().next().unwrap_or_default();
         let log = self.bundle.log(origin).ok_or(Unproven::OtherLog)?;

@@ -9,6 +9,7 @@ pub(crate) mod memory;
 pub(crate) mod officer;
 pub(crate) mod own;
 pub(crate) mod pending;
+pub(crate) mod recorded;
 
 use clap::Args;
 use client::Client;
@@ -48,6 +49,14 @@ pub(crate) async fn open(session: &Session, who: &As) -> Result<Client, Failure>
     } else {
         local::connect(session).await
     }
+}
+
+/// An idempotency key of no other request.
+///
+/// # Errors
+/// The system has no random numbers.
+pub(crate) fn request_id() -> Result<String, Failure> {
+    ::client::request_id().map_err(|error| Failure::new("RANDOM", error))
 }
 
 /// Fetches the trust bundle and checks that officers published it: those of the pinned charter, or of one that follows from it.

@@ -148,6 +148,13 @@ impl From<TokenError> for Failure {
 impl From<tonic::Status> for Failure {
     /// A refusal of the service: its reason (`google.rpc.ErrorInfo`), and what helps against it.
     fn from(status: tonic::Status) -> Self {
+        if std::error::Error::source(&status)
+            .is_some_and(<dyn std::error::Error>::is::<tonic::transport::Error>)
+        {
+            return Self::new("CONNECTION_LOST", format!("the connection was lost: {}", status.message()))
+                .ending(Exit::TryLater)
+                .mended_by("rootcellar status, on the machine of the service");
+        }
         let reason = status.get_details_error_info().map_or_else(
             || format!("GRPC_{:?}", status.code()).to_uppercase(),
             |info| info.reason.trim_start_matches("REASON_").to_owned(),

@@ -11,5 +11,5 @@ mod services;
 mod signer;
 
 pub use connection::{Client, Credentials, MAX_MESSAGE, endpoint};
-pub use services::{Agents, Issuance};
+pub use services::{Agents, Issuance, request_id};
 pub use signer::{Clock, Signer, SignerError, UnderWay};

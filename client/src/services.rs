@@ -109,12 +109,20 @@ impl Issuance {
     }
 }
 
-/// Gives a request that has none an idempotency key (AIP-155): 32 hexadecimal digits. Who may ask again chooses its own.
+/// An idempotency key (AIP-155) of no other request: 32 hexadecimal digits, by chance.
+///
+/// # Errors
+/// The system has no random numbers.
+pub fn request_id() -> Result<String, getrandom::Error> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random)?;
+    Ok(data_encoding::HEXLOWER.encode(&random))
+}
+
+/// Gives a request that has none an idempotency key. Who may ask again chooses its own.
 fn name(request_id: &mut String) -> Result<(), Status> {
     if request_id.is_empty() {
-        let mut random = [0; 16];
-        getrandom::fill(&mut random).map_err(|error| Status::internal(error.to_string()))?;
-        *request_id = data_encoding::HEXLOWER.encode(&random);
+        *request_id = self::request_id().map_err(|error| Status::internal(error.to_string()))?;
     }
     Ok(())
 }

@@ -66,26 +66,26 @@ pub(crate) fn controller(
 ///
 /// # Errors
 /// Our own fault: what was just appended is not there.
-pub(crate) fn after(reader: &Reader<'_>, cell: &TrustDomain, then: &Then) -> Result<Answer, Refusal> {
+pub(crate) fn after(
+    reader: &Reader<'_>,
+    cell: &TrustDomain,
+    then: &Then,
+    receipt: Option<v1::Receipt>,
+) -> Result<Answer, Refusal> {
     let read = |id: &String| -> Result<v1::Agent, Refusal> {
         let row = reader.agent(id)?.ok_or_else(|| Refusal::internal("an agent just written is not there"))?;
         Ok(agent(reader, cell, &row)?)
     };
     Ok(match then {
-        Then::Created(id) => Answer::CreateAgent(v1::CreateAgentResponse { agent: Some(read(id)?) }),
+        Then::Created(id) => Answer::CreateAgent(v1::CreateAgentResponse { agent: Some(read(id)?), receipt }),
         Then::BatchCreated(ids) => {
             let agents = ids.iter().map(read).collect::<Result<_, _>>()?;
-            Answer::BatchCreateAgents(v1::BatchCreateAgentsResponse { agents })
+            Answer::BatchCreateAgents(v1::BatchCreateAgentsResponse { agents, receipt })
         }
-        Then::Updated(id) => Answer::UpdateAgent(v1::UpdateAgentResponse { agent: Some(read(id)?) }),
-        Then::Deleted => deleted(),
+        Then::Updated(id) => Answer::UpdateAgent(v1::UpdateAgentResponse { agent: Some(read(id)?), receipt }),
+        Then::Deleted => Answer::DeleteAgent(v1::DeleteAgentResponse { receipt }),
         Then::Certificate | Then::Proposal { .. } | Then::Revoked(_) | Then::Imported { .. } => {
             return Err(Refusal::internal("not a change of agents"));
         }
     })
-}
-
-/// The answer to a deletion.
-pub(crate) fn deleted() -> Answer {
-    Answer::DeleteAgent(v1::DeleteAgentResponse {})
 }

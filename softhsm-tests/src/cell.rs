@@ -212,14 +212,22 @@ impl Cell {
     /// # Panics
     /// There are none.
     pub fn credentials(&self, serving: &Serving, name: &str) -> Credentials {
+        self.credentials_at(&serving.server, name)
+    }
+
+    /// The credentials of a controller, for the service at "https://localhost:PORT".
+    ///
+    /// # Panics
+    /// There are none.
+    pub fn credentials_at(&self, server: &str, name: &str) -> Credentials {
         let dir = self.home.path().join("config/rootcellar/controllers").join(name);
         let file = dir.join("client.toml");
         let text = fs::read_to_string(&file).expect("the credentials say where the service is");
         let others = text.lines().filter(|line| !line.starts_with("server"));
-        let server = format!("server = \"{}\"", serving.server);
-        let lines: Vec<&str> = std::iter::once(server.as_str()).chain(others).collect();
+        let line = format!("server = \"{server}\"");
+        let lines: Vec<&str> = std::iter::once(line.as_str()).chain(others).collect();
         fs::write(&file, lines.join("\n") + "\n").expect("the credentials can be written");
-        Credentials::new(dir, &serving.server, self.clock())
+        Credentials::new(dir, server, self.clock())
     }
 }
 

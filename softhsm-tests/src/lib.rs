@@ -10,6 +10,7 @@
 
 mod cell;
 mod credentials;
+pub mod door;
 mod faults;
 pub mod judges;
 pub mod kryoptic;

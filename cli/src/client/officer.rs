@@ -7,10 +7,12 @@ use ceremony::officer::{OfficerKey, ProposalTerms, propose};
 use clap::Args;
 use client::Client;
 use ledger::bundle::Log;
+use ledger::entry;
+use ledger::entry::entry::Kind;
 use ledger::note::Note;
 use proto::v1::{GetStatusRequest, SubmitProposalRequest, SubmitProposalResponse};
 
-use super::{charters, fetch_charters, fetch_trust, local, own};
+use super::{charters, fetch_charters, fetch_trust, local, own, recorded};
 use crate::commands::officer::load;
 use crate::error::Failure;
 use crate::files::{self, PUBLIC};
@@ -119,16 +121,19 @@ impl Desk {
             files::replace(path, note.to_string().as_bytes(), PUBLIC)?;
             return Ok(Outcome::Written(path.clone()));
         }
-        self.submit(note.to_string()).await
+        self.submit(session, note.to_string()).await
     }
 
-    /// Hands a signed proposal in.
+    /// Hands a signed proposal in, and has the log prove that it holds this proposal.
     ///
     /// # Errors
-    /// The service refuses.
-    pub(crate) async fn submit(&self, proposal: String) -> Result<Outcome, Failure> {
+    /// The service refuses, or what it says it recorded is not in the log.
+    pub(crate) async fn submit(&self, session: &Session, proposal: String) -> Result<Outcome, Failure> {
+        let act = Kind::Act(entry::Act { note: proposal.clone().into_bytes() });
         let request = SubmitProposalRequest { proposal };
         let response = self.client.admin().submit_proposal(request).await?.into_inner();
+        let receipt = response.receipt.as_ref().ok_or_else(|| Failure::incomplete("receipt"))?;
+        recorded::demand(session, &self.trust, receipt, &[act]).await?;
         Ok(Outcome::Done(Box::new(response)))
     }
 

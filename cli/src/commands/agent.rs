@@ -8,8 +8,8 @@ use proto::v1::{
 use serde::Serialize;
 
 use super::view;
-use crate::client::As;
 use crate::client::caller::Caller;
+use crate::client::{As, recorded, request_id};
 use crate::error::Failure;
 use crate::output::{Page, Show};
 use crate::session::Session;
@@ -125,19 +125,28 @@ pub(super) fn run(session: &Session, args: &Agent) -> Result<(), Failure> {
             Agent::Create(args) => {
                 let caller = Caller::connect(session, &args.who).await?;
                 let agent = Some(args.traits.of(&args.agent));
-                let request = CreateAgentBody { agent, request_id: String::new() };
-                say(session, caller.client.agents().create_agent(request).await?.into_inner().agent)
+                let request = CreateAgentBody { agent, request_id: request_id()? };
+                let answer = caller.client.agents().create_agent(request.clone()).await?.into_inner();
+                recorded::of_request(&caller, answer.receipt, &request).await?;
+                say(session, answer.agent)
             }
             Agent::Update(args) => {
                 let request = args.request()?;
                 let caller = Caller::connect(session, &args.who).await?;
-                say(session, caller.client.agents().update_agent(request).await?.into_inner().agent)
+                let answer = caller.client.agents().update_agent(request.clone()).await?.into_inner();
+                recorded::of_request(&caller, answer.receipt, &request).await?;
+                say(session, answer.agent)
             }
             Agent::Delete(args) => {
                 let caller = Caller::connect(session, &args.who).await?;
-                let request = DeleteAgentBody { name: name(&args.agent), ..DeleteAgentBody::default() };
-                caller.client.agents().delete_agent(request).await?;
-                session.output().say(&Deleted { deleted: name(&args.agent) })
+                let request = DeleteAgentBody {
+                    name: name(&args.agent),
+                    request_id: request_id()?,
+                    ..DeleteAgentBody::default()
+                };
+                let answer = caller.client.agents().delete_agent(request.clone()).await?.into_inner();
+                recorded::of_request(&caller, answer.receipt, &request).await?;
+                session.output().say(&Deleted { deleted: request.name })
             }
         }
     })
@@ -220,6 +229,6 @@ impl Update {
         }
         let agent = v1::Agent { disabled: self.disable, ..self.traits.of(&self.agent) };
         let update_mask = Some(prost_types::FieldMask { paths });
-        Ok(UpdateAgentBody { agent: Some(agent), update_mask, request_id: String::new() })
+        Ok(UpdateAgentBody { agent: Some(agent), update_mask, request_id: request_id()? })
     }
 }

@@ -49,7 +49,7 @@ async fn submit(session: &Session, args: &Submit) -> Result<(), Failure> {
         _ => None,
     };
     let desk = Desk::open(session).await?;
-    let outcome = desk.submit(text).await?;
+    let outcome = desk.submit(session, text).await?;
     match enrolment {
         Some(enrolment) => enrolment.end(session, &desk, outcome),
         None => say(session, act.name(), outcome),

@@ -26,8 +26,8 @@ pub(super) fn create(
     let fields = v1::CreateAgentBody { request_id: String::new(), ..create.clone() };
     let once = Once::new("CreateAgent", request_id, &fields);
     let spec = new_spec(create.agent.as_ref(), "agent")?;
-    if once.before(&desk.reader, caller.who)?.is_some() {
-        return replayed(desk, caller, &[spec.id.as_str()], Then::Created(spec.id.to_string()));
+    if let Some(index) = once.before(&desk.reader, caller.who)? {
+        return replayed(desk, caller, &[spec.id.as_str()], Then::Created(spec.id.to_string()), index);
     }
     let entry = creation(desk, caller, &once, &spec, 1)?;
     Ok(Plan::Record { entries: vec![entry], then: Then::Created(spec.id.to_string()) })
@@ -48,8 +48,8 @@ pub(super) fn batch_create(
         batch.agents.iter().map(|agent| new_spec(Some(agent), "agents")).collect::<Result<_, _>>()?;
     let mut ids: Vec<&str> = specs.iter().map(|spec| spec.id.as_str()).collect();
     let then = Then::BatchCreated(ids.iter().map(ToString::to_string).collect());
-    if once.before(&desk.reader, caller.who)?.is_some() {
-        return replayed(desk, caller, &ids, then);
+    if let Some(index) = once.before(&desk.reader, caller.who)? {
+        return replayed(desk, caller, &ids, then, index);
     }
     ids.sort_unstable();
     if ids.windows(2).any(|pair| pair[0] == pair[1]) {
@@ -71,8 +71,8 @@ pub(super) fn update(
     let fields = v1::UpdateAgentBody { request_id: String::new(), ..update.clone() };
     let once = Once::new("UpdateAgent", request_id, &fields);
     let (row, id) = owned(desk, caller.who, &agent.name)?;
-    if once.before(&desk.reader, caller.who)?.is_some() {
-        return replayed(desk, caller, &[&id], Then::Updated(id.clone()));
+    if let Some(index) = once.before(&desk.reader, caller.who)? {
+        return replayed(desk, caller, &[&id], Then::Updated(id.clone()), index);
     }
     current_etag(&agent.etag, &row)?;
     let record = updated(&row.record, agent, update.update_mask.as_ref()).map_err(|other| {
@@ -100,8 +100,8 @@ pub(super) fn delete(
 ) -> Result<Plan, Refusal> {
     let fields = v1::DeleteAgentBody { request_id: String::new(), ..delete.clone() };
     let once = Once::new("DeleteAgent", request_id, &fields);
-    if once.before(&desk.reader, caller.who)?.is_some() {
-        return Ok(Plan::Answer(Box::new(answers::deleted())));
+    if let Some(index) = once.before(&desk.reader, caller.who)? {
+        return replayed(desk, caller, &[], Then::Deleted, index);
     }
     let (row, _) = owned(desk, caller.who, &delete.name)?;
     current_etag(&delete.etag, &row)?;
@@ -134,8 +134,14 @@ fn creation(
     Ok(issue::created(desk, caller, once, spec, &authorised))
 }
 
-/// The answer to a request that was carried out before: the agents as they are now, where they are still the caller's.
-fn replayed(desk: &Desk<'_>, caller: &Signer<'_>, ids: &[&str], then: Then) -> Result<Plan, Refusal> {
+/// The answer to a request that was carried out before, as entry `index`: the agents as they are now, where they are still the caller's.
+fn replayed(
+    desk: &Desk<'_>,
+    caller: &Signer<'_>,
+    ids: &[&str],
+    then: Then,
+    index: u64,
+) -> Result<Plan, Refusal> {
     for id in ids {
         let row = desk.reader.agent(id)?;
         if row.is_none_or(|row| steps::authorise::owner(caller.who, &row).is_err()) {
@@ -144,7 +150,8 @@ fn replayed(desk: &Desk<'_>, caller: &Signer<'_>, ids: &[&str], then: Then) -> R
             ));
         }
     }
-    let answer = answers::after(&desk.reader, &desk.settings.cell, &then)?;
+    let receipt = Some(desk.receipt(index)?);
+    let answer = answers::after(&desk.reader, &desk.settings.cell, &then, receipt)?;
     Ok(Plan::Answer(Box::new(answer)))
 }
 

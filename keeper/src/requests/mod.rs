@@ -192,6 +192,13 @@ impl Desk<'_> {
         Reference { origin: self.settings.origin.clone(), index }
     }
 
+    /// The receipt of an entry of this log.
+    fn receipt(&self, index: u64) -> Result<proto::v1::Receipt, Refusal> {
+        let leaf = self.reader.leaf(index)?;
+        let leaf = leaf.ok_or_else(|| Refusal::internal("a request's entry is not there"))?;
+        Ok(steps::release::receipt(&self.settings.origin, index, leaf))
+    }
+
     /// Steps 4 to 6, and what step 7 records.
     fn certificate(
         &mut self,

@@ -13,7 +13,6 @@ use crate::callers::Who;
 use crate::convert;
 use crate::journal::{CertificateRow, Scope};
 use crate::refusal::Refusal;
-use crate::steps::release::receipt;
 use crate::steps::{self, Authorised};
 
 /// Least time between two revocations of everything by one controller, in milliseconds.
@@ -163,11 +162,9 @@ fn missing() -> Refusal {
 fn replayed(desk: &Desk<'_>, index: u64) -> Result<Plan, Refusal> {
     let body =
         desk.reader.entry(index)?.ok_or_else(|| Refusal::internal("a request's entry is not there"))?;
-    let leaf = ledger::leaf_hash(&body);
     match entry::decode(&body).map_err(Refusal::internal)?.kind {
         Some(Kind::Revocation(revocation)) => {
-            let receipt = receipt(&desk.settings.origin, index, leaf);
-            Ok(Plan::Answer(Box::new(answered(revocation.revoked, Some(receipt)))))
+            Ok(Plan::Answer(Box::new(answered(revocation.revoked, Some(desk.receipt(index)?)))))
         }
         _ => Err(Refusal::internal("a request's entry is no revocation")),
     }

@@ -152,7 +152,7 @@ impl Sequencer {
                 }))
             }
             (None, Then::Revoked(revoked)) => Ok(requests::revoked(*revoked, receipt())),
-            (None, then) => answers::after(&self.journal.reader(), &self.settings.cell, then),
+            (None, then) => answers::after(&self.journal.reader(), &self.settings.cell, then, receipt()),
         };
         outbox.replies.push((reply, answer));
         Ok(())

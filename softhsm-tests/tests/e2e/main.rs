@@ -44,6 +44,7 @@ mod parallel;
 mod pins;
 mod proofs;
 mod proposals;
+mod proven;
 mod python;
 mod recovery;
 mod renewal;

@@ -3,20 +3,23 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use audit::Trust;
 use audit::ceremony::Evidence;
 use ceremony::directory::{self, Directory};
 use clap::Args;
 use keeper::bundles;
 use keeper::{FoundingError, Import as Notes, Journal, JournalError};
 use ledger::bundle::Bundle;
-use ledger::charter::Charter;
+use ledger::charter::{Charter, Charters};
+use ledger::entry;
+use ledger::entry::entry::Kind;
 use ledger::note::Note;
 use proto::v1::{ImportCeremonyRequest, ImportCeremonyResponse};
 use serde::Serialize;
 
 use super::charters;
 use crate::client::officer::Desk;
-use crate::client::own;
+use crate::client::{own, recorded};
 use crate::error::{Exit, Failure};
 use crate::files;
 use crate::output::{Page, Show};
@@ -118,10 +121,14 @@ fn hand_in(session: &Session, found: &Found) -> Result<Report, Failure> {
             answer => answer?.into_inner(),
         };
         let receipt = answer.receipt.ok_or_else(|| Failure::incomplete("receipt"))?;
+        let after = found.followed(trust.charters(), &desk.bundle_note)?;
+        recorded::demand(session, &after, &receipt, &kinds(&notes)).await?;
         Ok(Report { founded: false, log: receipt.origin, entry: Some(receipt.index) })
     });
     match handed {
-        Err(failure) if failure.exit() == Exit::TryLater => into_journal(session, found),
+        Err(failure) if failure.exit() == Exit::TryLater && failure.reason() != recorded::NOT_PROVED => {
+            into_journal(session, found)
+        }
         handed => handed,
     }
 }
@@ -160,6 +167,16 @@ pub(in crate::commands) fn bundle(session: &Session, bundle: Note) -> Result<(),
     own::keep(session, None, found.bundle.as_ref())
 }
 
+/// The entries that hold these notes.
+fn kinds(notes: &Notes<'_>) -> Vec<Kind> {
+    let bytes = |note: &Note| note.to_string().into_bytes();
+    let charter = notes.charter.map(|note| Kind::Charter(entry::Charter { note: bytes(note) }));
+    let transcript = notes.transcript.map(<[u8]>::to_vec);
+    let ceremony = transcript.map(|transcript| Kind::Ceremony(entry::Ceremony { transcript }));
+    let bundle = notes.bundle.map(|note| Kind::Bundle(entry::Bundle { note: bytes(note) }));
+    [charter, ceremony, bundle].into_iter().flatten().collect()
+}
+
 impl Found {
     fn notes<'a>(&'a self, transcript: Option<&'a str>) -> Notes<'a> {
         Notes {
@@ -167,6 +184,16 @@ impl Found {
             transcript: transcript.map(str::as_bytes),
             bundle: self.bundle.as_ref(),
         }
+    }
+
+    /// Whom one believes once all of it is in force.
+    fn followed(&self, before: &Charters, bundle: &str) -> Result<Trust, Failure> {
+        let mut charters = before.clone();
+        let charter = self.charter.as_ref().map(ToString::to_string);
+        charters.follow(charter.as_deref()).map_err(|error| Failure::unverified("the charter", error))?;
+        let bundle = self.bundle.as_ref().map_or_else(|| bundle.to_owned(), ToString::to_string);
+        Trust::open(charters, bundle.as_bytes())
+            .map_err(|error| Failure::unverified("the trust bundle", error))
     }
 
     fn lacks_bundle(&self) -> bool {

@@ -7,9 +7,9 @@ use proto::v1::revoke_certificate_body::Target;
 use proto::v1::{IssuedSince, RevokeCertificateBody};
 use serde::Serialize;
 
-use crate::client::As;
 use crate::client::caller::Caller;
 use crate::client::officer::{Desk, Outcome, Signing};
+use crate::client::{As, recorded, request_id};
 use crate::commands::proposal;
 use crate::error::Failure;
 use crate::output::{Page, Show};
@@ -104,11 +104,11 @@ async fn by_controller(session: &Session, args: &Revoke, target: RevocationTarge
     let request = RevokeCertificateBody {
         target: Some(target),
         reason: args.reason.code().into(),
-        request_id: String::new(),
+        request_id: request_id()?,
     };
-    let response = caller.client.issuance().revoke_certificate(request).await?.into_inner();
-    let entry = response.receipt.map(|receipt| receipt.index);
-    session.output().say(&Revoked { revoked: response.revoked, entry })
+    let response = caller.client.issuance().revoke_certificate(request.clone()).await?.into_inner();
+    let entry = recorded::of_request(&caller, response.receipt, &request).await?.index;
+    session.output().say(&Revoked { revoked: response.revoked, entry: Some(entry) })
 }
 
 async fn by_officer(session: &Session, args: &Revoke, target: RevocationTarget) -> Result<(), Failure> {

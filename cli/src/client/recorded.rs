@@ -1,0 +1,151 @@
+//! What the service says it recorded, held against the log: nobody's word that an entry is there is taken, the keeper's neither.
+
+use std::time::Duration;
+
+use audit::{ProvenEntry, Trust};
+use client::Client;
+use ledger::entry::entry::Kind;
+use ledger::proof::Proof;
+use ledger::{entry, leaf_hash};
+use prost::Message;
+use proto::v1::{GetCheckpointRequest, GetInclusionProofRequest, LedgerEntry, ListEntriesRequest, Receipt};
+use sha2::{Digest as _, Sha256};
+
+use super::caller::Caller;
+use super::local;
+use crate::error::{Exit, Failure};
+use crate::session::Session;
+
+/// What may follow an import's first entry: a charter, a ceremony with its certificates and its custody, a bundle.
+const FOLLOWING: i32 = 500;
+/// A keeper that starts again, as it does for a new issuing key, is asked again so often.
+const TRIES: (Duration, u32) = (Duration::from_millis(250), 20);
+/// How long the proof of one act is waited for altogether.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// What does not verify then.
+const WHAT: &str = "what the service says it recorded";
+/// Reason where an entry is there by the service's word alone.
+pub(crate) const NOT_PROVED: &str = "NOT_PROVED";
+
+/// A proof as text, with the entry beside it, and what it proves.
+pub(crate) type Recorded = (String, ProvenEntry);
+
+/// Asks the keeper for the entries from `receipt` on that hold these kinds, and for proofs that the log holds them, and checks both.
+///
+/// # Errors
+/// An entry is another than was handed in, or its proof does not verify; or none is to be had yet: then the message says which entry is
+/// there by the service's word alone.
+pub(crate) async fn demand(
+    session: &Session,
+    trust: &Trust,
+    receipt: &Receipt,
+    kinds: &[Kind],
+) -> Result<(), Failure> {
+    let (pause, tries) = TRIES;
+    let asked = async {
+        for _ in 1..tries {
+            match once(session, trust, receipt, kinds).await {
+                Err(failure) if failure.exit() == Exit::TryLater => tokio::time::sleep(pause).await,
+                done => return done,
+            }
+        }
+        once(session, trust, receipt, kinds).await
+    };
+    let late = |_| Failure::new(NOT_PROVED, "no proof came").ending(Exit::TryLater);
+    match tokio::time::timeout(PATIENCE, asked).await.unwrap_or_else(|elapsed| Err(late(elapsed))) {
+        Err(failure) => Err(not_proved(receipt, failure)),
+        done => done,
+    }
+}
+
+/// Has the service prove that the log holds an entry which came from exactly this request of the caller's.
+///
+/// # Errors
+/// As [`demand`].
+pub(crate) async fn of_request(
+    caller: &Caller,
+    receipt: Option<Receipt>,
+    body: &impl Message,
+) -> Result<ProvenEntry, Failure> {
+    let receipt = receipt.ok_or_else(|| Failure::incomplete("receipt"))?;
+    let recorded = of(&caller.client, &caller.credentials.trust, &receipt).await;
+    let (_, proven) = recorded.map_err(|failure| not_proved(&receipt, failure))?;
+    let signature = proven.entry.actor.as_ref().and_then(|actor| actor.signature.as_ref());
+    if signature.is_none_or(|signature| signature.request_sha256 != *Sha256::digest(body.encode_to_vec())) {
+        let said = format!("entry {} came from another request", receipt.index);
+        return Err(Failure::unverified(WHAT, said).mended_by("rootcellar ledger verify"));
+    }
+    Ok(proven)
+}
+
+fn not_proved(receipt: &Receipt, failure: Failure) -> Failure {
+    if failure.exit() != Exit::TryLater {
+        return failure;
+    }
+    let message = format!(
+        "recorded as entry {} of {}, by the service's word alone: its proof is not to be had yet: {failure}",
+        receipt.index, receipt.origin
+    );
+    Failure::new(NOT_PROVED, message).ending(Exit::TryLater).mended_by("rootcellar ledger verify")
+}
+
+async fn once(session: &Session, trust: &Trust, receipt: &Receipt, kinds: &[Kind]) -> Result<(), Failure> {
+    let client = local::connect(session).await?;
+    let most = if kinds.len() > 1 { FOLLOWING } else { 1 };
+    let entries = entries(&client, receipt, most).await?;
+    for kind in kinds {
+        let of_this = |found: &&LedgerEntry| {
+            entry::decode(&found.entry).is_ok_and(|entry| entry.kind.as_ref() == Some(kind))
+        };
+        let found = entries.iter().find(of_this).ok_or_else(|| {
+            let said = format!("from entry {} on, the log holds not what was handed in", receipt.index);
+            Failure::unverified(WHAT, said).mended_by("rootcellar ledger verify")
+        })?;
+        prove(&client, trust, &receipt.origin, found).await?;
+    }
+    Ok(())
+}
+
+/// Fetches the entry of a receipt and its proof, and checks that the log holds it.
+///
+/// # Errors
+/// The service does not answer, or what it says does not verify.
+pub(crate) async fn of(client: &Client, trust: &Trust, receipt: &Receipt) -> Result<Recorded, Failure> {
+    let entries = entries(client, receipt, 1).await?;
+    let first = entries.first().ok_or_else(|| Failure::incomplete("entry of that index"))?;
+    prove(client, trust, &receipt.origin, first).await
+}
+
+/// The receipt's entry, and those after it.
+async fn entries(client: &Client, receipt: &Receipt, most: i32) -> Result<Vec<LedgerEntry>, Failure> {
+    let request = ListEntriesRequest { start_index: receipt.index, page_size: most };
+    let entries = client.ledger().list_entries(request).await?.into_inner().entries;
+    let first = entries.first().filter(|first| first.index == receipt.index);
+    let first = first.ok_or_else(|| Failure::incomplete("entry of that index"))?;
+    if leaf_hash(&first.entry).as_bytes() != receipt.leaf_hash.as_slice() {
+        return Err(Failure::unverified("the entry", "its hash is not the receipt's"));
+    }
+    Ok(entries)
+}
+
+async fn prove(
+    client: &Client,
+    trust: &Trust,
+    origin: &str,
+    found: &LedgerEntry,
+) -> Result<Recorded, Failure> {
+    let mut ledger = client.ledger();
+    // A checkpoint is made at most once a second, and on demand: the proof needs one that covers the entry.
+    ledger.get_checkpoint(GetCheckpointRequest { min_size: found.index.saturating_add(1) }).await?;
+    let request = GetInclusionProofRequest { index: found.index };
+    let text = ledger.get_inclusion_proof(request).await?.into_inner().proof;
+    let unverified = |error: &dyn std::fmt::Display| Failure::unverified("the proof", error);
+    let mut proof = Proof::parse(text.as_bytes()).map_err(|error| unverified(&error))?;
+    proof.extra = Some(found.entry.clone());
+    let text = proof.to_string();
+    let proven = trust.prove_entry(text.as_bytes()).map_err(|error| unverified(&error))?;
+    if proven.index != found.index || proven.checkpoint.origin != *origin {
+        return Err(unverified(&"it is of another entry than the receipt"));
+    }
+    Ok((text, proven))
+}

@@ -1,0 +1,150 @@
+//! What the service says it recorded, the command line has the log prove.
+
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use ledger::entry::entry::Kind;
+use ledger::{entry, leaf_hash};
+use proto::door::{Ask, Refused, answer, ask};
+use proto::v1::{
+    Agent, ImportCeremonyResponse, LedgerEntry, Reason, Receipt, RevokeCertificateResponse,
+    SubmitProposalResponse, UpdateAgentResponse,
+};
+use rootcellar_softhsm_tests::door::{Role, relay, take_the_place};
+use rootcellar_softhsm_tests::newest_log;
+
+use crate::support::{Holder, House, issuance_of};
+
+fn receipt(house: &House, found: &LedgerEntry) -> Receipt {
+    let bundle = std::fs::read_to_string(house.cell.officer_dir().join("bundle.note")).unwrap();
+    let origin = newest_log(&bundle);
+    Receipt { origin, index: found.index, leaf_hash: leaf_hash(&found.entry).as_bytes().to_vec() }
+}
+
+/// The newest entry that holds a note with this in it.
+async fn newest(house: &House, text: &str) -> LedgerEntry {
+    let holds = |found: &LedgerEntry| match entry::decode(&found.entry).unwrap().kind {
+        Some(Kind::Act(act)) => String::from_utf8(act.note).unwrap().contains(text),
+        Some(Kind::Bundle(bundle)) => String::from_utf8(bundle.note).unwrap().contains(text),
+        _ => false,
+    };
+    house.entries().await.into_iter().rfind(holds).unwrap()
+}
+
+/// Has someone take the keeper's place who records nothing, and says that he did.
+fn answers(house: &House, receipt: Receipt) {
+    let lie = move |ask: &Ask| match &ask.ask {
+        Some(ask::Ask::SubmitProposal(_)) => Some(answer::Answer::SubmitProposal(SubmitProposalResponse {
+            receipt: Some(receipt.clone()),
+            ..SubmitProposalResponse::default()
+        })),
+        Some(ask::Ask::ImportCeremony(_)) => Some(answer::Answer::ImportCeremony(ImportCeremonyResponse {
+            receipt: Some(receipt.clone()),
+            switches: false,
+        })),
+        _ => None,
+    };
+    take_the_place(&house.serving.socket, Arc::new(lie));
+}
+
+#[tokio::test]
+async fn a_freeze_that_was_not_recorded_is_not_said_to_be_done() {
+    let house = House::new();
+    house.cell.run(&["freeze"]).ok();
+    house.cell.run(&["thaw"]).ok();
+    // An act of the same officer with the same words is in the log, and its receipt is true.
+    let before = newest(&house, "act: freeze").await;
+    answers(&house, receipt(&house, &before));
+    let count = house.entries().await.len();
+    let said = house.cell.run(&["freeze"]).fails(1);
+    assert!(said.contains("what the service says it recorded does not verify"), "{said}");
+    assert!(said.contains("rootcellar ledger verify"), "{said}");
+    assert_eq!(house.entries().await.len(), count, "nothing was recorded");
+    house.cell.run(&["ledger", "verify"]).ok();
+}
+
+#[tokio::test]
+async fn a_receipt_of_an_entry_that_is_not_there_is_no_freeze() {
+    let house = House::new();
+    let receipt =
+        Receipt { index: 4711, leaf_hash: vec![7; 32], ..receipt(&house, &house.entries().await[0]) };
+    answers(&house, receipt);
+    let said = house.cell.run(&["freeze"]).fails(1);
+    assert!(said.contains("the service's answer has no entry of that index"), "{said}");
+}
+
+#[tokio::test]
+async fn a_bundle_that_was_not_recorded_is_not_in_force() {
+    let house = House::new();
+    let in_force = newest(&house, "rootcellar/v1 bundle").await;
+    house.cell.run(&["issuer", "list"]).ok();
+    let own = std::fs::read(house.cell.officer_dir().join("bundle.note")).unwrap();
+    let keys = house.cell.run(&["officer", "show", "--output", "json"]).json();
+    let officer = keys["officer"].as_str().unwrap();
+    let plan = ["ceremony", "plan", "charter", "--quorum", "1", "--officer", officer, "--out", "charter-2"];
+    house.cell.run(&plan).ok();
+    house.cell.run(&["ceremony", "approve", "--yes", "charter-2"]).ok();
+    answers(&house, receipt(&house, &in_force));
+    let said = house.cell.run(&["ceremony", "import", "charter-2"]).fails(1);
+    assert!(said.contains("what the service says it recorded does not verify"), "{said}");
+    let kept = std::fs::read(house.cell.officer_dir().join("bundle.note")).unwrap();
+    assert_eq!(kept, own, "the officer's own copy stays");
+}
+
+#[tokio::test]
+async fn a_freeze_whose_proof_cannot_be_had_is_said_to_be_there_by_word_alone() {
+    let house = House::new();
+    let lie = |ask: &Ask| match &ask.ask {
+        Some(ask::Ask::GetCheckpoint(_)) => Some(answer::Answer::Refused(Refused {
+            reason: Reason::TokenUnavailable.into(),
+            message: "the token does not answer".into(),
+            ..Refused::default()
+        })),
+        _ => None,
+    };
+    take_the_place(&house.serving.socket, Arc::new(lie));
+    let said = house.cell.run(&["freeze"]).fails(75);
+    assert!(said.contains("by the service's word alone: its proof is not to be had yet"), "{said}");
+    assert!(said.contains("the token does not answer"), "{said}");
+    assert!(house.cell.run(&["status"]).ok().contains("frozen"), "it is recorded all the same");
+}
+
+#[tokio::test]
+async fn a_front_that_says_done_and_asks_nobody_is_found_out() {
+    let (mut house, client) = House::with_build().await;
+    let holder = Holder::ask(&client, "build/a", |_| {}).await;
+    let before = house.entries().await;
+    let revoked = receipt(&house, before.iter().rfind(|found| issuance_of(found).is_some()).unwrap());
+    assert_eq!(house.stop().await, 0);
+    let mut cell = house.cell;
+    let (near, front_end) = UnixStream::pair().unwrap();
+    let (keeper_end, far) = UnixStream::pair().unwrap();
+    let keeper = Role::start(&mut cell, "keeper", &far);
+    let lie = move |ask: &Ask| match &ask.ask {
+        Some(ask::Ask::Signed(signed)) if signed.method.ends_with("/RevokeCertificate") => {
+            let receipt = Some(revoked.clone());
+            Some(answer::Answer::RevokeCertificate(RevokeCertificateResponse { revoked: 1, receipt }))
+        }
+        Some(ask::Ask::Signed(signed)) if signed.method.ends_with("/UpdateAgent") => {
+            let agent = Some(Agent { name: "agents/build/a".into(), disabled: true, ..Agent::default() });
+            let receipt = Some(revoked.clone());
+            Some(answer::Answer::UpdateAgent(UpdateAgentResponse { agent, receipt }))
+        }
+        _ => None,
+    };
+    relay(near, &keeper_end, Arc::new(lie));
+    let front = Role::start(&mut cell, "front", &front_end);
+    let port = front.ready["mtls"].as_str().unwrap().rsplit(':').next().unwrap();
+    cell.credentials_at(&format!("https://localhost:{port}"), "build");
+    for done in [
+        ["cert", "revoke", "--agent", "build/a", "--reason", "key-compromise", "--controller", "build"]
+            .as_slice(),
+        &["agent", "update", "build/a", "--disable"],
+    ] {
+        let said = cell.run(done).fails(1);
+        assert!(said.contains("what the service says it recorded does not verify"), "{done:?}: {said}");
+        assert!(said.contains("came from another request"), "{done:?}: {said}");
+    }
+    drop(holder);
+    assert_eq!((front.stop(), keeper.stop()), (0, 0));
+}
