@@ -10,6 +10,7 @@ pub(crate) mod officer;
 pub(crate) mod own;
 pub(crate) mod pending;
 pub(crate) mod recorded;
+pub(crate) mod stopped;
 
 use clap::Args;
 use client::Client;

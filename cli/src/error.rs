@@ -145,6 +145,16 @@ impl From<TokenError> for Failure {
     }
 }
 
+impl From<keeper::Refusal> for Failure {
+    /// A refusal of the keeper's rules, with no service between.
+    fn from(refusal: keeper::Refusal) -> Self {
+        let reason = refusal.reason().as_str_name().trim_start_matches("REASON_").to_owned();
+        let remedy = remedy::of(&reason).map(str::to_owned);
+        let message = format!("{refusal} ({reason})");
+        Self { exit: Exit::Failed, reason: reason.into(), message, remedy, reported: false }
+    }
+}
+
 impl From<tonic::Status> for Failure {
     /// A refusal of the service: its reason (`google.rpc.ErrorInfo`), and what helps against it.
     fn from(status: tonic::Status) -> Self {

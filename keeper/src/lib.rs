@@ -37,6 +37,7 @@ mod signed;
 mod start;
 mod status;
 mod steps;
+mod stopping;
 mod time;
 mod trust;
 mod workers;
@@ -58,6 +59,7 @@ pub use rollback::Kept;
 pub use sequencer::Ended;
 pub use start::{Config, Doors, Keeper, StartError, Stopper, Surroundings};
 pub use steps::sign::encoded as certificate_signature;
+pub use stopping::{StopError, Stopped};
 
 /// Milliseconds since 1970-01-01T00:00:00Z. Passed in, so that a test decides the time.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;

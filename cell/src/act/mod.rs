@@ -185,6 +185,11 @@ impl Act {
         }
     }
 
+    /// Whether it only stops something, and sets nothing going.
+    pub fn stops(&self) -> bool {
+        matches!(self, Self::Freeze | Self::RenewalsStop | Self::RenewalsStopConfirm)
+    }
+
     /// Whether any one officer can do the act of this name, whatever the quorum.
     pub fn is_for_one(name: &str) -> bool {
         ALONE.contains(&name)

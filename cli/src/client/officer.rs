@@ -1,5 +1,6 @@
 //! An officer at the local socket: writes an act, signs it, hands it in.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use cell::Act;
@@ -7,9 +8,10 @@ use ceremony::officer::{OfficerKey, ProposalTerms, propose};
 use clap::Args;
 use client::Client;
 use ledger::bundle::Log;
+use ledger::charter::Charter;
 use ledger::entry;
 use ledger::entry::entry::Kind;
-use ledger::note::Note;
+use ledger::note::{KeyName, Note};
 use proto::v1::{GetStatusRequest, SubmitProposalRequest, SubmitProposalResponse};
 
 use super::{charters, fetch_charters, fetch_trust, local, own, recorded};
@@ -66,6 +68,13 @@ pub(crate) enum Outcome {
     Written(PathBuf),
     /// It was carried out.
     Done(Box<SubmitProposalResponse>),
+    /// The journal has it, and the service starts by it.
+    InJournal {
+        /// Origin of the log.
+        log: String,
+        /// Index of the entry.
+        entry: u64,
+    },
 }
 
 impl Desk {
@@ -110,18 +119,10 @@ impl Desk {
         act: &Act,
         signing: &Signing,
     ) -> Result<Outcome, Failure> {
-        if signing.dry_run {
-            let note = self.write(session, act, signing, &[])?;
-            session.output().text("proposal", note.text())?;
-            return Ok(Outcome::Shown);
+        match signed(session, act, signing, (self.trust.charter(), &self.log.origin))? {
+            ControlFlow::Break(outcome) => Ok(outcome),
+            ControlFlow::Continue(note) => self.submit(session, note).await,
         }
-        let (_, key) = load(session, signing.officer_key.as_ref())?;
-        let note = self.write(session, act, signing, &[&key])?;
-        if let Some(path) = &signing.proposal_out {
-            files::replace(path, note.to_string().as_bytes(), PUBLIC)?;
-            return Ok(Outcome::Written(path.clone()));
-        }
-        self.submit(session, note.to_string()).await
     }
 
     /// Hands a signed proposal in, and has the log prove that it holds this proposal.
@@ -136,25 +137,43 @@ impl Desk {
         recorded::demand(session, &self.trust, receipt, &[act]).await?;
         Ok(Outcome::Done(Box::new(response)))
     }
+}
 
-    fn write(
-        &self,
-        session: &Session,
-        act: &Act,
-        signing: &Signing,
-        signers: &[&OfficerKey],
-    ) -> Result<Note, Failure> {
-        let mut nonce = [0; 16];
-        getrandom::fill(&mut nonce).map_err(|error| Failure::new("RANDOM", error))?;
-        let terms = ProposalTerms {
-            charter: self.trust.charter(),
-            log: &self.log.origin,
-            nonce,
-            expires_unix: session.now_secs() + i64::from(signing.expires.secs()),
-        };
-        let note = propose(act.name(), &act.fields(), &terms, signers);
-        note.map_err(|error| Failure::new("PROPOSAL", error).mended_by("the same with --officer-key FILE"))
+/// Writes an act for the log of this name under this charter, signs it, and gives the note that is to be handed in; or what was asked
+/// for instead.
+///
+/// # Errors
+/// The officer's key cannot be used, or a file cannot be written.
+pub(crate) fn signed(
+    session: &Session,
+    act: &Act,
+    signing: &Signing,
+    whose: (&Charter, &KeyName),
+) -> Result<ControlFlow<Outcome, String>, Failure> {
+    if signing.dry_run {
+        session.output().text("proposal", write(session, act, signing, whose, &[])?.text())?;
+        return Ok(ControlFlow::Break(Outcome::Shown));
     }
+    let (_, key) = load(session, signing.officer_key.as_ref())?;
+    let note = write(session, act, signing, whose, &[&key])?.to_string();
+    let Some(path) = &signing.proposal_out else { return Ok(ControlFlow::Continue(note)) };
+    files::replace(path, note.as_bytes(), PUBLIC)?;
+    Ok(ControlFlow::Break(Outcome::Written(path.clone())))
+}
+
+fn write(
+    session: &Session,
+    act: &Act,
+    signing: &Signing,
+    (charter, log): (&Charter, &KeyName),
+    signers: &[&OfficerKey],
+) -> Result<Note, Failure> {
+    let mut nonce = [0; 16];
+    getrandom::fill(&mut nonce).map_err(|error| Failure::new("RANDOM", error))?;
+    let expires_unix = session.now_secs() + i64::from(signing.expires.secs());
+    let terms = ProposalTerms { charter, log, nonce, expires_unix };
+    let note = propose(act.name(), &act.fields(), &terms, signers);
+    note.map_err(|error| Failure::new("PROPOSAL", error).mended_by("the same with --officer-key FILE"))
 }
 
 impl Signing {

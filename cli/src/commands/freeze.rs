@@ -5,6 +5,7 @@ use clap::Args;
 
 use super::proposal;
 use crate::client::officer::{Desk, Signing};
+use crate::client::stopped;
 use crate::error::Failure;
 use crate::session::Session;
 
@@ -14,7 +15,9 @@ use crate::session::Session;
 Examples:
   rootcellar freeze                        # what a controller could do with a stolen key ends here
   rootcellar freeze --renewals             # also no renewals, for 15 minutes; one officer alone, once a day
-  rootcellar freeze --renewals --confirm   # no renewals until a thaw; needs the quorum")]
+  rootcellar freeze --renewals --confirm   # no renewals until a thaw; needs the quorum
+
+Where the service does not answer, the journal takes the word for it: whenever the service starts again, it starts frozen.")]
 pub(crate) struct Freeze {
     /// Stop renewals instead, for 15 minutes
     #[arg(long)]
@@ -47,10 +50,15 @@ pub(super) fn thaw(session: &Session, args: &Thaw) -> Result<(), Failure> {
     carry_out(session, &Act::Thaw, &args.signing)
 }
 
+/// A service that does not answer starts stopped: its journal takes the word for it. A thaw waits for the service.
 fn carry_out(session: &Session, act: &Act, signing: &Signing) -> Result<(), Failure> {
-    session.block_on(async {
+    let asked = session.block_on(async {
         let desk = Desk::open(session).await?;
-        let outcome = desk.act(session, act, signing).await?;
-        proposal::say(session, act.name(), outcome)
-    })
+        desk.act(session, act, signing).await
+    });
+    let outcome = match asked {
+        Err(failure) if act.stops() && stopped::answers_not(&failure) => stopped::stop(session, act, signing),
+        asked => asked,
+    };
+    proposal::say(session, act.name(), outcome?)
 }

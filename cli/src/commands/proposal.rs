@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::controller::{Enrolment, place};
 use crate::client::officer::{Desk, Outcome};
+use crate::client::stopped;
 use crate::error::Failure;
 use crate::files;
 use crate::output::{Page, Show};
@@ -33,10 +34,10 @@ pub(crate) struct Submit {
 
 pub(super) fn run(session: &Session, args: &Proposal) -> Result<(), Failure> {
     let Proposal::Submit(args) = args;
-    session.block_on(submit(session, args))
+    submit(session, args)
 }
 
-async fn submit(session: &Session, args: &Submit) -> Result<(), Failure> {
+fn submit(session: &Session, args: &Submit) -> Result<(), Failure> {
     let text = files::read_text(&args.file)?;
     let malformed = |error: &dyn std::fmt::Display| Failure::malformed(&args.file, error);
     let note = Note::parse(text.as_bytes()).map_err(|error| malformed(&error))?;
@@ -48,11 +49,17 @@ async fn submit(session: &Session, args: &Submit) -> Result<(), Failure> {
         }
         _ => None,
     };
-    let desk = Desk::open(session).await?;
-    let outcome = desk.submit(session, text).await?;
-    match enrolment {
-        Some(enrolment) => enrolment.end(session, &desk, outcome),
-        None => say(session, act.name(), outcome),
+    let asked = session.block_on(async {
+        let desk = Desk::open(session).await?;
+        let outcome = desk.submit(session, text.clone()).await?;
+        Ok((desk, outcome))
+    });
+    match (asked, enrolment) {
+        (Err(failure), _) if act.stops() && stopped::answers_not(&failure) => {
+            say(session, act.name(), stopped::submit(session, &text)?)
+        }
+        (asked, Some(enrolment)) => asked.and_then(|(desk, outcome)| enrolment.end(session, &desk, outcome)),
+        (asked, None) => say(session, act.name(), asked?.1),
     }
 }
 
@@ -63,8 +70,9 @@ pub(super) fn say(session: &Session, act: &'static str, outcome: Outcome) -> Res
         Outcome::Written(proposal) => signed(session, proposal, None),
         Outcome::Done(response) => {
             let receipt = response.receipt.ok_or_else(|| Failure::incomplete("receipt"))?;
-            session.output().say(&Done { act, log: receipt.origin, entry: receipt.index })
+            session.output().say(&Done { act, log: receipt.origin, entry: receipt.index, waits: false })
         }
+        Outcome::InJournal { log, entry } => session.output().say(&Done { act, log, entry, waits: true }),
     }
 }
 
@@ -98,11 +106,16 @@ struct Done {
     act: &'static str,
     log: String,
     entry: u64,
+    /// The service does not run: it starts by this entry.
+    waits: bool,
 }
 
 impl Show for Done {
     fn show(&self, page: &mut Page) {
         page.field("done", self.act);
         page.field("recorded", format!("entry {} of {}", self.entry, self.log));
+        if self.waits {
+            page.line("The service does not run. Its journal has it, and it starts so.");
+        }
     }
 }

@@ -12,6 +12,7 @@ use proto::v1::{Reason, SubmitProposalRequest};
 use super::renew::CONTROLLER_TTL_SECS;
 use super::{Desk, Plan, Then, revoke};
 use crate::charters;
+use crate::journal::Reader;
 use crate::refusal::Refusal;
 use crate::steps::{self, Issuing, Order};
 
@@ -19,17 +20,8 @@ use crate::steps::{self, Issuing, Order};
 const ALONE_REST_MS: i64 = 86_400_000;
 
 pub(super) fn plan(desk: &mut Desk<'_>, submit: &SubmitProposalRequest) -> Result<Plan, Refusal> {
-    let note = Note::parse(submit.proposal.as_bytes()).map_err(ProposalError::from)?;
-    let charter: Charter = charters::in_force(&desk.reader)?;
-    let log: KeyName = desk.settings.origin.parse().map_err(Refusal::internal)?;
     let cell = desk.settings.cell.to_string();
-    let approved =
-        proposal::open(&note, &charter, &cell, &log, desk.now_ms.div_euclid(1000), Act::is_for_one)?;
-    fresh(desk, &approved)?;
-    let proposal = approved.proposal();
-    let act = Act::parse(&proposal.act_name, &proposal.act_fields).map_err(|error| {
-        Refusal::new(Reason::ProposalMalformed, format!("the act: {error}")).on("proposal")
-    })?;
+    let (note, act) = approved(&desk.reader, (&cell, &desk.settings.origin), desk.now_ms, &submit.proposal)?;
     match desk.clock {
         Err(wrong) if act != Act::ClockConfirm => return Err(wrong.into()),
         _ => {}
@@ -47,9 +39,31 @@ pub(super) fn plan(desk: &mut Desk<'_>, submit: &SubmitProposalRequest) -> Resul
     Ok(Plan::Record { entries, then: Then::Proposal { revoked, clock } })
 }
 
+/// The act of a proposal for the log of this cell and origin, which enough officers signed, and which was not carried out before.
+///
+/// # Errors
+/// It is none.
+pub(crate) fn approved(
+    reader: &Reader<'_>,
+    (cell, origin): (&str, &str),
+    now_ms: i64,
+    proposal: &str,
+) -> Result<(Note, Act), Refusal> {
+    let note = Note::parse(proposal.as_bytes()).map_err(ProposalError::from)?;
+    let charter: Charter = charters::in_force(reader)?;
+    let log: KeyName = origin.parse().map_err(Refusal::internal)?;
+    let approved = proposal::open(&note, &charter, cell, &log, now_ms.div_euclid(1000), Act::is_for_one)?;
+    fresh(reader, &approved)?;
+    let proposal = approved.proposal();
+    let act = Act::parse(&proposal.act_name, &proposal.act_fields).map_err(|error| {
+        Refusal::new(Reason::ProposalMalformed, format!("the act: {error}")).on("proposal")
+    })?;
+    Ok((note, act))
+}
+
 /// Each proposal is carried out once: its nonce is remembered for as long as the ledger is.
-fn fresh(desk: &Desk<'_>, approved: &Approved) -> Result<(), Refusal> {
-    match desk.reader.proposal(&approved.proposal().nonce)? {
+fn fresh(reader: &Reader<'_>, approved: &Approved) -> Result<(), Refusal> {
+    match reader.proposal(&approved.proposal().nonce)? {
         None => Ok(()),
         Some(index) => Err(Refusal::new(
             Reason::ProposalReplayed,
@@ -119,7 +133,7 @@ fn carry_out(desk: &mut Desk<'_>, act: &Act) -> Result<Option<Entry>, Refusal> {
             Reason::NotServed,
             "a running log needs no new epoch: `rootcellar ledger open-epoch` opens one where the log went back",
         )),
-        Act::RenewalsStop => not_alone_again(desk).map(|()| None),
+        Act::RenewalsStop => not_alone_again(&desk.reader, desk.now_ms).map(|()| None),
         Act::Freeze
         | Act::Thaw
         | Act::RenewalsStopConfirm
@@ -129,9 +143,12 @@ fn carry_out(desk: &mut Desk<'_>, act: &Act) -> Result<Option<Entry>, Refusal> {
 }
 
 /// One officer alone stops renewals once a day: again and again it would be a stop without end that no quorum wanted.
-fn not_alone_again(desk: &Desk<'_>) -> Result<(), Refusal> {
-    let before = desk.reader.freeze()?.alone_ms;
-    if before.is_none_or(|before| desk.now_ms.saturating_sub(before) >= ALONE_REST_MS) {
+///
+/// # Errors
+/// One has.
+pub(crate) fn not_alone_again(reader: &Reader<'_>, now_ms: i64) -> Result<(), Refusal> {
+    let before = reader.freeze()?.alone_ms;
+    if before.is_none_or(|before| now_ms.saturating_sub(before) >= ALONE_REST_MS) {
         return Ok(());
     }
     Err(Refusal::new(

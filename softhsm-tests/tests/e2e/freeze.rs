@@ -128,3 +128,55 @@ async fn one_officer_stops_renewals_once_a_day() {
     renew(&agent).await.expect("renewals go on");
     house.cell.run(&["ledger", "verify"]).ok();
 }
+
+#[tokio::test]
+async fn a_cell_is_frozen_while_nothing_serves_it() {
+    let (mut house, client) = House::with_build().await;
+    still_issues(&client).await;
+    assert_eq!(house.stop().await, 0);
+    let said = house.cell.run(&["freeze"]).ok();
+    assert!(said.contains("starts so"), "{said}");
+    // What only stops goes in; what sets going waits for the service, and so does a stop that this officer alone may not repeat.
+    let said = house.cell.run(&["thaw"]).fails(75);
+    assert!(said.contains("does not run"), "{said}");
+    house.cell.run(&["freeze", "--renewals"]).ok();
+    let said = house.cell.run(&["freeze", "--renewals"]).fails(1);
+    assert!(said.contains("STOPPED_BEFORE"), "{said}");
+    let frozen = house.cell.path("more.note");
+    let (file, frozen) = (frozen.to_str().unwrap(), &frozen);
+    house.cell.run(&["freeze", "--proposal-out", file]).ok();
+    let hand_in = ["proposal", "submit", file];
+    house.cell.run(&hand_in).ok();
+    let said = house.cell.run(&hand_in).fails(1);
+    assert!(said.contains("PROPOSAL_REPLAYED"), "{said}");
+    // Somebody else's word stops nothing.
+    let forged = std::fs::read_to_string(frozen).unwrap().replace("expires_unix=1", "expires_unix=2");
+    std::fs::write(frozen, forged).unwrap();
+    let said = house.cell.run(&hand_in).fails(1);
+    assert!(said.contains("PROPOSAL_"), "{said}");
+
+    let house = House::of(house.cell);
+    let client = house.credentials().client().await;
+    assert!(status(&house).await.frozen);
+    refused(ask(&client, request("build/new", csr())).await, Code::FailedPrecondition, "FROZEN");
+    house.cell.run(&["ledger", "verify"]).ok();
+    let mut officer = Officer::of(&house.cell);
+    submit(&house.local().await, &officer.propose(&Act::Thaw)).await.expect("the quorum thaws");
+    still_issues(&client).await;
+}
+
+#[tokio::test]
+async fn a_cell_is_frozen_whose_token_is_gone() {
+    let (mut house, _) = House::with_build().await;
+    assert_eq!(house.stop().await, 0);
+    let tokens = house.cell.data_dir().join("token");
+    let away = house.cell.path("away");
+    std::fs::rename(&tokens, &away).unwrap();
+    let House { serving, cell } = house;
+    drop(serving);
+    assert!(cell.try_serve().is_err(), "without its token it does not start");
+    cell.run(&["freeze"]).ok();
+    std::fs::rename(&away, &tokens).unwrap();
+    let house = House::of(cell);
+    assert!(status(&house).await.frozen);
+}
