@@ -5,7 +5,7 @@ ALL := --locked --workspace --all-features
 # A TPM in software, its resource manager and the bus between the two, and the PKCS#11 module before them.
 TPM := swtpm tpm2-abrmd libtss2-tcti-swtpm0 libtss2-tcti-tabrmd0 dbus-daemon dbus-bin libtpm2-pkcs11-1
 
-.PHONY: help demo test tokens token-table torture bench ci fmt clippy doc build proto generate deny advisories house-rules clean
+.PHONY: help demo test tokens token-table torture bench bench-ab ci fmt clippy doc build proto generate deny advisories house-rules clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -44,6 +44,10 @@ bench: ## What it costs: a table, target/bench/summary.json and charts; some 6 m
 	@scripts/need softhsm2
 	cargo build $(ALL) --release --lib --bin rootcellar --bin rootcellar-bench
 	target/release/rootcellar-bench
+
+bench-ab: ## OLD=<commit> side by side with what is checked out: each ratio with its 95 % interval; some 6 minutes after two builds
+	@scripts/need softhsm2
+	@scripts/bench-ab "$(OLD)"
 
 ci: fmt clippy doc test demo proto deny house-rules ## Everything that must pass before a change lands
 

@@ -42,7 +42,12 @@ impl Drop for Running {
 impl Served {
     /// Founds a cell with SoftHSM2 and serves it.
     pub(crate) fn found() -> Self {
-        let cell = Cell::empty(&binary());
+        Self::found_with(&built("rootcellar"))
+    }
+
+    /// The same with another build of the program.
+    pub(crate) fn found_with(program: &Path) -> Self {
+        let cell = Cell::empty(&program.display().to_string());
         cell.configure(BUSY);
         Self::founded(cell, false)
     }

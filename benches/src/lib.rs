@@ -3,10 +3,12 @@
 //! - `load`: the load generator; `main.rs` is the program around it
 //! - `steps`: the steps of an issuance that need no token, each by itself; `benches/steps.rs` shows them by criterion
 //! - `run`: all of `make bench`, by a `plan`; `measures` has one file for each measure, `cells` what they measure on, `fill` full journals
+//! - `ab`: `make bench-ab`, two commits side by side
 //! - `keys`, `summary`, `charts`: what it gives, and what it must reach
 //!
 //! Does not: fail where a figure misses what it must reach. Machines differ; the table says so.
 
+pub mod ab;
 mod cells;
 mod charts;
 mod cpu;

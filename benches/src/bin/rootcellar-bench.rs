@@ -1,10 +1,11 @@
 //! `make bench`: measures everything on throw-away cells, prints a table, writes `summary.json` and charts.
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use rootcellar_benches::{Failed, Plan, Summary, checkpoint, run, token};
+use rootcellar_benches::{Failed, Plan, Summary, ab, checkpoint, run, token};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Measure everything on throw-away cells
@@ -22,6 +23,7 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Part {
+    Ab(ab::Ask),
     /// The token alone, in the environment of its module
     #[command(hide = true)]
     Token(token::Ask),
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
     let outcome = match &args.part {
         Some(Part::Token(ask)) => token::answer(ask).map(|answer| answer.to_string()),
         Some(Part::Checkpoint(ask)) => checkpoint::answer(ask).map(|()| String::new()),
+        Some(Part::Ab(ask)) => compared(ask, &args.out),
         None => measured(args).map(|summary| summary.to_string()),
     };
     match outcome {
@@ -47,6 +50,14 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Two commits side by side: the table; the figures are in `ab.json`.
+fn compared(ask: &ab::Ask, out: &Path) -> Result<String, Failed> {
+    let compared = ab::compare(ask)?;
+    fs::create_dir_all(out)?;
+    fs::write(out.join("ab.json"), format!("{:#}\n", compared.json()))?;
+    Ok(compared.to_string())
 }
 
 #[tokio::main]
