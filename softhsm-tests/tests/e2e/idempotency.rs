@@ -1,6 +1,6 @@
 //! The same request many times is one request.
 
-use proto::v1::{Agent, CreateAgentBody};
+use proto::v1::{Agent, BatchCreateAgentsBody, CreateAgentBody, DeleteAgentBody, GetAgentRequest};
 use rcgen::KeyPair;
 use tokio::task::JoinSet;
 use tonic::Code;
@@ -65,4 +65,37 @@ async fn agents_too() {
     refused(other, Code::AlreadyExists, "REQUEST_ID_REUSED");
     assert_eq!(house.entries().await.len(), before);
     still_issues(&client).await;
+}
+
+/// What was carried out before is answered as it is now, to whom it is now.
+#[tokio::test]
+async fn an_agent_that_is_anothers_now() {
+    let house = House::new();
+    let grant = "agents=shared/*;roles=logger,scanner";
+    let (client, other) =
+        (house.controller("build", grant).client().await, house.controller("other", grant).client().await);
+    let agent = |role: &str| {
+        Some(Agent { name: "agents/shared/x".into(), roles: vec![role.into()], ..Agent::default() })
+    };
+    let create = CreateAgentBody { agent: agent("logger"), request_id: "once".into() };
+    let batch = BatchCreateAgentsBody {
+        agents: vec![Agent { name: "agents/shared/y".into(), ..Agent::default() }],
+        request_id: "both".into(),
+    };
+    inner(client.agents().create_agent(create.clone()).await);
+    inner(client.agents().batch_create_agents(batch.clone()).await);
+    for name in ["agents/shared/x", "agents/shared/y"] {
+        let delete = DeleteAgentBody { name: name.into(), ..DeleteAgentBody::default() };
+        inner(client.agents().delete_agent(delete).await);
+        let theirs = Agent { name: name.into(), roles: vec!["scanner".into()], ..Agent::default() };
+        let theirs = CreateAgentBody { agent: Some(theirs), request_id: String::new() };
+        inner(other.agents().create_agent(theirs).await);
+    }
+    let before = house.entries().await.len();
+    let told = refused(client.agents().create_agent(create).await, Code::NotFound, "NOT_FOUND");
+    assert!(told.message().contains("carried out before"), "{}", told.message());
+    refused(client.agents().batch_create_agents(batch).await, Code::NotFound, "NOT_FOUND");
+    let get = GetAgentRequest { name: "agents/shared/x".into() };
+    assert_eq!(inner(other.agents().get_agent(get).await).agent.unwrap().roles, ["scanner"]);
+    assert_eq!(house.entries().await.len(), before, "and nothing was done");
 }

@@ -1,6 +1,6 @@
 //! Lines of certificates: only the newest renews, and a controller's line ends.
 
-use proto::v1::{Agent, GetControllerRequest, RenewCertificateBody, UpdateAgentBody};
+use proto::v1::{Agent, GetControllerRequest, IssueCertificateBody, RenewCertificateBody, UpdateAgentBody};
 use rcgen::KeyPair;
 use rootcellar_softhsm_tests::Cell;
 use rootcellar_softhsm_tests::judges::openssl_text;
@@ -149,4 +149,34 @@ async fn an_agents_share() {
     still_issues(&client).await;
     let other = Holder::ask(&client, "build/b", |_| {}).await.client(&house).await;
     inner(other.issuance().renew_certificate(renewal(csr())).await);
+}
+
+/// Who steals a short-lived key has a short-lived key.
+#[tokio::test]
+async fn no_longer_than_the_controller_asked_for() {
+    let (house, client) = House::with_build().await;
+    let brief = |request: &mut IssueCertificateBody| {
+        request.lifetime = Some(prost_types::Duration { seconds: 60, nanos: 0 });
+    };
+    let mut holder = Holder::ask(&client, "build/a", brief).await;
+    for _ in 0..3 {
+        let agent = holder.client(&house).await;
+        for seconds in [61, 3600, 79_433] {
+            let lifetime = Some(prost_types::Duration { seconds, nanos: 0 });
+            let longer = RenewCertificateBody { lifetime, ..renewal(csr()) };
+            let told = agent.issuance().renew_certificate(longer).await;
+            let told = refused(told, Code::PermissionDenied, "GRANT_DOES_NOT_COVER");
+            assert!(told.message().contains("at most 60 s"), "{}", told.message());
+        }
+        let key = KeyPair::generate().unwrap();
+        let next =
+            inner(agent.issuance().renew_certificate(renewal(csr_of(&key))).await).certificate.unwrap();
+        let tbs = certs::TbsFields::parse(certs::summary::tbs_of(&next.chain[0]).unwrap()).unwrap();
+        assert!(tbs.not_after - tbs.not_before < 66, "{} s", tbs.not_after - tbs.not_before);
+        holder = Holder { key, certificate: next };
+    }
+    // The controller's word is what makes it longer.
+    let longer = Holder::ask(&client, "build/a", |_| {}).await;
+    inner(longer.client(&house).await.issuance().renew_certificate(renewal(csr())).await);
+    house.cell.run(&["ledger", "verify"]).ok();
 }

@@ -254,19 +254,30 @@ async fn nothing_beside_the_entries_is_believed() {
     }
 }
 
+/// What is written while the service runs, and the word by which it is found: a table, and the list that callers are handed next.
+const MEANWHILE: [(&str, &str); 2] = [
+    ("UPDATE granted SET body = replace(CAST(body AS TEXT), 'build/*', 'other/*')", "granted"),
+    ("UPDATE crl_input SET tbs = x'00'", "CRL"),
+];
+
 #[tokio::test]
 async fn what_is_written_while_it_runs_is_found() {
-    let house = House::new();
-    let client = house.controller("build", GRANT).client().await;
-    issue(&client, "build/a").await;
-    let journal = Connection::open(house.cell.data_dir().join("journal.sqlite")).unwrap();
-    let widened = "UPDATE granted SET body = replace(CAST(body AS TEXT), 'build/*', 'other/*')";
-    journal.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
-    assert!(journal.execute(widened, []).unwrap() > 0);
-    eventually("it is found", async || house.serving.log().contains("journal-damaged").then_some(())).await;
-    assert!(house.serving.log().contains("granted"));
-    refused(ask(&client, request("build/b", csr())).await, Code::Internal, "INTERNAL");
-    assert!(house.cell.run(&["status"]).fails(75).contains("damaged"));
+    for (written, said) in MEANWHILE {
+        let house = House::new();
+        let client = house.controller("build", GRANT).client().await;
+        issue(&client, "build/a").await;
+        inner(client.issuance().get_crl(GetCrlRequest::default()).await);
+        let journal = Connection::open(house.cell.data_dir().join("journal.sqlite")).unwrap();
+        journal.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
+        assert!(journal.execute(written, []).unwrap() > 0);
+        eventually("it is found", async || house.serving.log().contains("journal-damaged").then_some(()))
+            .await;
+        assert!(house.serving.log().contains(said), "{written}");
+        refused(ask(&client, request("build/b", csr())).await, Code::Internal, "INTERNAL");
+        assert!(house.cell.run(&["status"]).fails(75).contains("damaged"));
+        let doctor = house.cell.run(&["doctor"]).stdout;
+        assert!(doctor.contains("journal restore"), "the way out: {doctor}");
+    }
 }
 
 /// Changes what the token keeps beside keys, as who has the PIN does.

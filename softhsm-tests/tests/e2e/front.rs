@@ -1,0 +1,335 @@
+//! Code in the front, at its end of the door: it has seen the certificates of all callers, and has none of their keys.
+
+use std::sync::Arc;
+
+use client::Signer;
+use ledger::entry::entry::Kind;
+use ledger::entry::{self, ActorKind, Profile};
+use prost::Message;
+use proto::door::{Serve, Signed, answer, ask, caller};
+use proto::v1::{
+    Agent, BatchCreateAgentsBody, CreateAgentBody, DeleteAgentBody, IssueCertificateBody, LedgerEntry,
+    Reason, RenewCertificateBody, RequestSignature, RevokeCertificateBody, UpdateAgentBody,
+    revoke_certificate_body::Target,
+};
+use rcgen::{KeyPair, PublicKeyData as _};
+use rootcellar_softhsm_tests::Cell;
+use rootcellar_softhsm_tests::door::{Door, Role, front, presented};
+
+use crate::support::{Holder, House, chain_pem, csr, csr_of, issuance_of, issue, request};
+
+/// A front in other hands, and a caller whose certificate it has seen.
+pub(crate) struct Taken {
+    // Ended before its cell goes.
+    keeper: Role,
+    pub(crate) door: Door,
+    /// The controller "build".
+    pub(crate) build: Seen,
+    /// The controller "other".
+    other: Seen,
+    /// The agent "build/a".
+    agent: Seen,
+    pub(crate) cell: Cell,
+}
+
+/// A caller: what it presents, and what only it can do.
+pub(crate) struct Seen {
+    certificate: Vec<u8>,
+    signer: Arc<Signer>,
+}
+
+impl Seen {
+    pub(crate) fn presents(&self) -> Option<caller::Caller> {
+        presented(&self.certificate)
+    }
+
+    pub(crate) async fn signs(&self, method: &str, body: Vec<u8>) -> Signed {
+        let method = format!("/rootcellar.v1.{method}");
+        let (signature, _) = self.signer.sign(&method, &body).await.unwrap();
+        Signed { method, body, signature: Some(signature) }
+    }
+}
+
+/// Takes the front of a cell that has served.
+pub(crate) async fn take(house: House) -> Taken {
+    let client = house.credentials().client().await;
+    let holder = Holder::ask(&client, "build/a", |_| {}).await;
+    let agent = Seen {
+        certificate: holder.certificate.chain[0].clone(),
+        signer: house.signer(&holder.chain_pem(), &holder.key.serialize_pem()),
+    };
+    let controller = |credentials: rootcellar_softhsm_tests::Credentials| {
+        let chain = credentials.read("chain.pem");
+        let certificate = pem::parse_many(&chain).unwrap().swap_remove(0).into_contents();
+        Seen { certificate, signer: house.signer(&chain, &credentials.read("key.pem")) }
+    };
+    let (build, other) = (
+        controller(house.credentials()),
+        controller(house.controller("other", "agents=other/*;roles=logger")),
+    );
+    let mut house = house;
+    assert_eq!(house.stop().await, 0);
+    let mut cell = house.cell;
+    let (keeper, door) = Role::keeper(&mut cell);
+    Taken { keeper, door, build, other, agent, cell }
+}
+
+impl Taken {
+    /// A reason, or that it was granted.
+    pub(crate) fn reason(
+        &mut self,
+        by: Option<caller::Caller>,
+        ask: ask::Ask,
+    ) -> Result<Reason, Box<answer::Answer>> {
+        match self.door.ask(by, ask) {
+            answer::Answer::Refused(refused) => Ok(refused.reason()),
+            granted => Err(Box::new(granted)),
+        }
+    }
+
+    #[track_caller]
+    fn refuses(&mut self, by: Option<&caller::Caller>, signed: Signed, reason: Reason) {
+        let method = signed.method.clone();
+        assert_eq!(self.reason(by.cloned(), ask::Ask::Signed(signed)), Ok(reason), "{method}");
+    }
+
+    /// Refused for its signature, or before that for its body.
+    #[track_caller]
+    fn refuses_unread(&mut self, by: Option<&caller::Caller>, signed: Signed) {
+        let reason = self.reason(by.cloned(), ask::Ask::Signed(signed));
+        assert!(matches!(reason, Ok(Reason::SignatureInvalid | Reason::RequestMalformed)), "{reason:?}");
+    }
+
+    /// The keeper as it is again behind a front of ours.
+    pub(crate) fn back(mut self) -> House {
+        assert!(self.keeper.runs(), "the keeper lives");
+        drop(self.door);
+        assert_eq!(self.keeper.stop(), 0);
+        House::of(self.cell)
+    }
+}
+
+/// The entries that came from callers.
+fn of_callers(entries: &[LedgerEntry]) -> usize {
+    let actors = entries.iter().map(|found| entry::decode(&found.entry).unwrap().actor.unwrap());
+    actors.filter(|actor| actor.kind() == ActorKind::Caller).count()
+}
+
+fn agent(id: &str) -> Agent {
+    Agent { name: format!("agents/{id}"), ..Agent::default() }
+}
+
+/// One good request of each method, as the named caller would make it.
+fn requests() -> Vec<(&'static str, Vec<u8>)> {
+    let request_id = || "a-front".to_owned();
+    let issue = IssueCertificateBody { request_id: request_id(), ..request("build/b", csr()) };
+    let revoke = RevokeCertificateBody {
+        target: Some(Target::Agent("agents/build/a".into())),
+        reason: 1,
+        request_id: request_id(),
+    };
+    let batch = BatchCreateAgentsBody { agents: vec![agent("build/b")], request_id: request_id() };
+    let renew = RenewCertificateBody { csr: csr(), request_id: request_id(), ..Default::default() };
+    let create = CreateAgentBody { agent: Some(agent("build/b")), request_id: request_id() };
+    let update =
+        UpdateAgentBody { agent: Some(agent("build/a")), request_id: request_id(), ..Default::default() };
+    let delete =
+        DeleteAgentBody { name: "agents/build/a".into(), request_id: request_id(), ..Default::default() };
+    vec![
+        ("IssuanceService/IssueCertificate", issue.encode_to_vec()),
+        ("IssuanceService/RenewCertificate", renew.encode_to_vec()),
+        ("IssuanceService/RevokeCertificate", revoke.encode_to_vec()),
+        ("AgentService/CreateAgent", create.encode_to_vec()),
+        ("AgentService/BatchCreateAgents", batch.encode_to_vec()),
+        ("AgentService/UpdateAgent", update.encode_to_vec()),
+        ("AgentService/DeleteAgent", delete.encode_to_vec()),
+    ]
+}
+
+#[tokio::test]
+async fn it_acts_for_no_caller() {
+    let (house, _client) = House::with_build().await;
+    let mut taken = take(house).await;
+    let (build, other, of_agent) = (taken.build.presents(), taken.other.presents(), taken.agent.presents());
+    let invalid = Reason::SignatureInvalid;
+    for (method, body) in requests() {
+        let full = format!("/rootcellar.v1.{method}");
+        let signed = |signature: Option<RequestSignature>| Signed {
+            method: full.clone(),
+            body: body.clone(),
+            signature,
+        };
+        // Without a signature, with one of nothing, with its own key's, with another caller's.
+        for nothing in [None, Some(RequestSignature { size: 1, ..RequestSignature::default() })] {
+            taken.refuses(build.as_ref(), signed(nothing), invalid);
+        }
+        let of_other = taken.other.signs(method, body.clone()).await;
+        taken.refuses(build.as_ref(), of_other.clone(), invalid);
+        let of_the_agent = taken.agent.signs(method, body.clone()).await;
+        taken.refuses(build.as_ref(), of_the_agent, invalid);
+        // A caller's own, carried to another caller, another body, another method.
+        taken.refuses(of_agent.as_ref(), of_other.clone(), invalid);
+        let mut longer = of_other.clone();
+        longer.body.extend_from_slice(&[0x0a, 0]);
+        taken.refuses_unread(other.as_ref(), longer);
+        let elsewhere = if method.ends_with("DeleteAgent") { "CreateAgent" } else { "DeleteAgent" };
+        let elsewhere = format!("/rootcellar.v1.AgentService/{elsewhere}");
+        taken.refuses_unread(other.as_ref(), Signed { method: elsewhere, ..of_other.clone() });
+        // Its own place among those that were signed together, and its time, are signed.
+        let genuine = of_other.signature.clone().unwrap();
+        for changed in [
+            RequestSignature { time_unix_ms: genuine.time_unix_ms + 1, ..genuine.clone() },
+            RequestSignature { size: 2, path: vec![vec![0; 32]], ..genuine.clone() },
+            RequestSignature { size: 0, ..genuine.clone() },
+            RequestSignature { size: 257, ..genuine.clone() },
+            RequestSignature { index: 1, ..genuine.clone() },
+            RequestSignature { path: vec![vec![0; 32]; 9], ..genuine.clone() },
+            RequestSignature { path: vec![vec![0; 31]], size: 2, ..genuine.clone() },
+            RequestSignature { signature: genuine.signature[1..].to_vec(), ..genuine.clone() },
+        ] {
+            taken.refuses(other.as_ref(), Signed { signature: Some(changed), ..of_other.clone() }, invalid);
+        }
+        // In its own name, or with a certificate that nobody was given.
+        assert!(taken.reason(front(), ask::Ask::Signed(of_other.clone())).is_ok());
+        let Some(caller::Caller::Presented(mut strange)) = build.clone() else { panic!("presented") };
+        strange.certificate_sha256 = vec![7; 32];
+        let strange = Some(caller::Caller::Presented(strange));
+        let of_build = taken.build.signs(method, body.clone()).await;
+        assert_eq!(taken.reason(strange, ask::Ask::Signed(of_build)), Ok(Reason::CallerUnknown));
+    }
+    let house = taken.back();
+    let entries = house.entries().await;
+    assert_eq!(of_callers(&entries), 2, "the agent and its certificate, asked for before");
+    house.cell.run(&["ledger", "verify"]).ok();
+}
+
+#[tokio::test]
+async fn what_was_signed_is_carried_out_once_and_for_ten_minutes() {
+    let (house, _client) = House::with_build().await;
+    let mut taken = take(house).await;
+    let build = taken.build.presents();
+    let key = KeyPair::generate().unwrap();
+    let body = IssueCertificateBody { request_id: "once".into(), ..request("build/b", csr_of(&key)) };
+    let signed = taken.build.signs("IssuanceService/IssueCertificate", body.encode_to_vec()).await;
+    let mut certificates = Vec::new();
+    for _ in 0..3 {
+        match taken.door.ask(build.clone(), ask::Ask::Signed(signed.clone())) {
+            answer::Answer::Certificate(certificate) => certificates.push(certificate),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(certificates.windows(2).all(|pair| pair[0] == pair[1]), "one certificate");
+    // Kept for later, it is worth nothing; nor is one from a clock that is ahead.
+    for (signed_at, used_at) in [(0, 301_000), (700_000, 301_000)] {
+        let other = IssueCertificateBody { request_id: format!("at-{signed_at}"), ..body.clone() };
+        taken.cell.set_clock(signed_at);
+        let other = taken.build.signs("IssuanceService/IssueCertificate", other.encode_to_vec()).await;
+        taken.cell.set_clock(used_at);
+        taken.refuses(build.as_ref(), other, Reason::SignatureExpired);
+    }
+    let house = taken.back();
+    let of_b = |found: &&LedgerEntry| issuance_of(found).is_some_and(|of| of.subject == "/agent/build/b");
+    assert_eq!(house.entries().await.iter().filter(of_b).count(), 1);
+    house.cell.run(&["ledger", "verify"]).ok();
+}
+
+/// What a caller signed says one thing to every reader: no field that one of them does not know, none that stands twice. Sizes that
+/// only the front chose once, such as that of a hash, are nobody's to choose.
+#[tokio::test]
+async fn a_body_that_could_be_read_in_two_ways_is_refused() {
+    let (house, _client) = House::with_build().await;
+    let mut taken = take(house).await;
+    let build = taken.build.presents();
+    for (method, body) in requests() {
+        let first = body.clone();
+        // A field 1000 of so many octets; the first field once more.
+        let unknown = |octets: usize| {
+            let mut more = body.clone();
+            prost::encoding::bytes::encode(1000, &vec![7_u8; octets], &mut more);
+            more
+        };
+        let twice = [first.as_slice(), first.as_slice()].concat();
+        let wrong_wire = [body.as_slice(), &[0x08, 1]].concat();
+        let mut bodies = vec![unknown(0), unknown(5_000), unknown(66_000), wrong_wire, vec![0xff; 40]];
+        // Agents may be several.
+        if !method.ends_with("BatchCreateAgents") {
+            bodies.push(twice);
+        }
+        for body in bodies {
+            let signed = taken.build.signs(method, body).await;
+            taken.refuses(build.as_ref(), signed, Reason::RequestMalformed);
+        }
+        let unnamed = Signed { method: "/rootcellar.v1.AdminService/Anything".into(), ..Signed::default() };
+        assert!(taken.reason(build.clone(), ask::Ask::Signed(unnamed)).is_ok());
+    }
+    let house = taken.back();
+    for found in house.entries().await {
+        // RFC 6234: a digest has 32 octets, and it is the keeper who makes it.
+        if let Some(issuance) = issuance_of(&found).filter(|issuance| issuance.profile() == Profile::Agent) {
+            assert_eq!(issuance.csr_sha256.len(), 32);
+        }
+    }
+    house.cell.run(&["ledger", "verify"]).ok();
+}
+
+#[tokio::test]
+async fn it_takes_few_service_certificates_with_it_and_none_that_lasts() {
+    let (house, _client) = House::with_build().await;
+    let mut taken = take(house).await;
+    let serve = |key: &KeyPair| ask::Ask::Serve(Serve { public_key: key.subject_public_key_info() });
+    let mut given: Vec<Vec<u8>> = Vec::new();
+    let refused = loop {
+        let key = KeyPair::generate().unwrap();
+        match taken.door.ask(front(), serve(&key)) {
+            answer::Answer::Certificate(certificate) => {
+                // The same key again is the same certificate.
+                match taken.door.ask(front(), serve(&key)) {
+                    answer::Answer::Certificate(again) => assert_eq!(again, certificate),
+                    other => panic!("{other:?}"),
+                }
+                given.push(certificate.chain[0].clone());
+            }
+            answer::Answer::Refused(refused) => break refused,
+            other => panic!("{other:?}"),
+        }
+        assert!(given.len() <= 12, "so many in an hour");
+    };
+    assert_eq!(refused.reason(), Reason::BudgetExhausted);
+    assert!(given.len() >= 10, "{}", given.len());
+    // A caller gets none.
+    let key = KeyPair::generate().unwrap();
+    assert_eq!(taken.reason(taken.build.presents(), serve(&key)), Ok(Reason::CallerNotAllowed));
+    let house = taken.back();
+    let listed = house.cell.run(&["ledger", "verify"]).ok();
+    assert!(!listed.is_empty());
+    let client = house.credentials().client().await;
+    issue(&client, "build/next").await;
+    let revoked: Vec<u64> = house
+        .entries()
+        .await
+        .iter()
+        .filter_map(|found| match entry::decode(&found.entry).unwrap().kind {
+            Some(Kind::Revocation(revocation)) => revocation.target,
+            _ => None,
+        })
+        .filter_map(|target| match target {
+            entry::revocation::Target::Certificate(reference) => Some(reference.index),
+            _ => None,
+        })
+        .collect();
+    let entries = house.entries().await;
+    let service: Vec<u64> = entries
+        .iter()
+        .filter(|found| issuance_of(found).is_some_and(|of| of.profile() == Profile::Service))
+        .map(|found| found.index)
+        .collect();
+    let (newest, older) = service.split_last().unwrap();
+    assert!(older.iter().all(|index| revoked.contains(index)), "{older:?} and {revoked:?}");
+    assert!(!revoked.contains(newest));
+    for der in given {
+        let tbs = certs::TbsFields::parse(certs::summary::tbs_of(&der).unwrap()).unwrap();
+        // RFC 5280 §4.1.2.5: both ends belong to it.
+        assert!(tbs.not_after - tbs.not_before < 86_400 + 61, "a day");
+        assert!(!chain_pem(&[der]).is_empty());
+    }
+}
