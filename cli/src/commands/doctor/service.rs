@@ -64,10 +64,15 @@ impl Service {
         let ready = |bundle: &Bundle| {
             bundle.issuers().iter().filter(|line| line.state == IssuerState::Prepared).count()
         };
+        let (custody, grants, agents) = match more(&client, &status).await {
+            // Of a service that says why it does not issue, that is what counts: a damaged journal answers little else.
+            Err(_) if !status.reasons.is_empty() => Default::default(),
+            more => more?,
+        };
         Ok(Some(Self {
-            custody: custody(&client, status.custody_index).await?,
-            grants: grants(&client).await?,
-            agents: agents(&client).await?,
+            custody,
+            grants,
+            agents,
             root_not_after,
             roots,
             prepared_issuers: consistent.as_ref().map(ready).unwrap_or_default(),
@@ -99,6 +104,14 @@ impl Service {
         let known = custody.keys.iter().filter(|key| key.purpose != UNKNOWN);
         Some(known.map(|key| HEXLOWER.encode(&key.spki_sha256)).collect())
     }
+}
+
+type More = (Option<(Custody, i64)>, Vec<Grant>, usize);
+
+/// The newest custody manifest with its time, the grants, and how many agents there are.
+async fn more(client: &Client, status: &GetStatusResponse) -> Result<More, Failure> {
+    let custody = custody(client, status.custody_index).await?;
+    Ok((custody, grants(client).await?, agents(client).await?))
 }
 
 /// The trust bundle, once it is verified and the newest checkpoint follows from the one that was seen last.
