@@ -2,6 +2,9 @@
 .DEFAULT_GOAL := help
 # The same packages and features everywhere: what one recipe builds, the next one uses.
 ALL := --locked --workspace --all-features
+# gRPC for programs in Python and in Go.
+CLIENTS := python3 python3-cryptography python3-grpcio python3-grpc-tools python3-pkg-resources golang-go \
+	golang-google-grpc-dev golang-google-protobuf-dev golang-github-golang-protobuf-1-5-dev protobuf-compiler protoc-gen-go-1-5 protoc-gen-go-grpc
 # A TPM in software, its resource manager and the bus between the two, and the PKCS#11 module before them.
 TPM := swtpm tpm2-abrmd libtss2-tcti-swtpm0 libtss2-tcti-tabrmd0 dbus-daemon dbus-bin libtpm2-pkcs11-1
 
@@ -16,14 +19,14 @@ demo: ## The main job, end to end, in a throw-away directory
 	@scripts/demo
 
 test: ## Every test; installs what they need
-	@scripts/need softhsm2 opensc openssl gcc libc6-dev python3 python3-cryptography python3-grpcio python3-grpc-tools python3-pkg-resources $(TPM)
+	@scripts/need softhsm2 opensc openssl gcc libc6-dev $(CLIENTS) $(TPM)
 	@scripts/cargo-tool cargo-nextest nextest
 	cargo build $(ALL) --lib --bins
 	cargo nextest run $(ALL)
 	cargo test $(ALL) --doc
 
 tokens: ## The end-to-end tests on SoftHSM2, on a TPM and on Kryoptic; builds the last, some five minutes
-	@scripts/need softhsm2 opensc openssl gcc libc6-dev perl libclang-dev python3 python3-cryptography python3-grpcio python3-grpc-tools python3-pkg-resources $(TPM)
+	@scripts/need softhsm2 opensc openssl gcc libc6-dev perl libclang-dev $(CLIENTS) $(TPM)
 	@scripts/cargo-tool cargo-nextest nextest
 	cargo build --locked --release --manifest-path softhsm-tests/kryoptic/Cargo.toml --target-dir target/kryoptic
 	cargo build $(ALL) --lib --bins
