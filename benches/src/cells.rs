@@ -122,6 +122,20 @@ impl Served {
         }
     }
 
+    /// Runs a command as the operator and officer of this cell.
+    ///
+    /// # Errors
+    /// It failed.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Result<(), Failed> {
+        let outcome = self.cell.run(arguments);
+        if outcome.code == 0 { Ok(()) } else { Err(outcome.stderr.into()) }
+    }
+
+    /// Status line and body of a page of the port for operations.
+    pub(crate) fn ops_get(&self, path: &str) -> (String, String) {
+        self.serving.0.ops_get(path)
+    }
+
     /// CPU time of a process of the service ("keeper", "front").
     ///
     /// # Errors

@@ -125,8 +125,11 @@ pub const GROUPS: &[(&str, &[Key])] = &[
             key("rss_mib_at_1e6", AtMost(80.0)),
             key("start_ms_at_1e6", AtMost(300.0)),
             key("journal_mib_at_1e6", Nothing),
+            key("backup_us", Nothing),
+            key("restore_us", Nothing),
         ],
     ),
+    ("an officer, while one controller asks for all it can", &[key("freeze_ms", AtMost(1000.0))]),
     ("callers who only watch", &[key("watch_kib", Nothing)]),
     (
         "revocation",

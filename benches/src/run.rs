@@ -10,7 +10,9 @@ use tempfile::TempDir;
 use crate::Failed;
 use crate::cells::{Served, is_in_memory};
 use crate::charts;
-use crate::measures::{crl, disk, door, echo, growth, levels, record, slow_token, steps, token, watch};
+use crate::measures::{
+    crl, disk, door, echo, freeze, growth, levels, record, restore, slow_token, steps, token, watch,
+};
 use crate::plan::Plan;
 use crate::summary::Summary;
 
@@ -54,7 +56,9 @@ pub async fn run(plan: Plan, out: &Path) -> Result<Summary, Failed> {
     echo::measure(&plan, &served, &mut summary).await?;
     tell("by callers in flight");
     levels::measure(&plan, &served, &mut summary).await?;
-    served.stop()?;
+    tell("a freeze under load, a copy and a restore");
+    freeze::measure(&plan, &served, &mut summary).await?;
+    restore::measure(served, &mut summary)?;
     tell("who only watch");
     watch::measure(&plan, &mut summary).await?;
 
