@@ -7,6 +7,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use std::{fs, thread};
 
 use prost::Message;
@@ -21,6 +22,12 @@ use crate::cell::Cell;
 
 /// An answer in the keeper's place; none where the keeper is to answer itself.
 pub type Lie = Arc<dyn Fn(&Ask) -> Option<answer::Answer> + Send + Sync>;
+
+/// What becomes of an answer of the keeper's on its way.
+pub type Twist = Arc<dyn Fn(Answer) -> Answer + Send + Sync>;
+
+/// How long the other end of a door may take an ask.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// A process of the service whose supervisor is the test.
 pub struct Role {
@@ -118,6 +125,25 @@ impl Door {
         Self { reading, writing: door, asked: 0 }
     }
 
+    /// A door at the keeper's own socket, of a program on its machine.
+    ///
+    /// # Panics
+    /// No keeper listens there.
+    pub fn local(socket: &Path) -> Self {
+        Self::over(UnixStream::connect(socket).expect("the keeper listens"))
+    }
+
+    /// Sends an ask where the keeper takes it at once; `false` where it reads no more, or has closed the door.
+    ///
+    /// # Panics
+    /// The system refuses a time to wait.
+    pub fn try_send(&mut self, caller: Option<caller::Caller>, ask: ask::Ask) -> bool {
+        self.asked += 1;
+        let ask = Ask { id: self.asked, caller: Some(Caller { caller }), timeout_ms: 10_000, ask: Some(ask) };
+        self.writing.set_write_timeout(Some(PATIENCE)).expect("a time to wait");
+        self.writing.write_all(&ask.encode_length_delimited_to_vec()).is_ok()
+    }
+
     /// Sends an ask and returns its id.
     ///
     /// # Panics
@@ -185,17 +211,18 @@ pub fn take_the_place(socket: &Path, lie: Lie) {
     thread::spawn(move || {
         for client in listener.incoming().flatten() {
             if let Ok(keeper) = UnixStream::connect(&real) {
-                relay(client, &keeper, Arc::clone(&lie));
+                relay(client, &keeper, Arc::clone(&lie), Arc::new(|answer| answer));
             }
         }
     });
 }
 
-/// Stands between one who asks and the keeper, on threads of its own: answers as `lie` says, and passes everything else on.
+/// Stands between one who asks and the keeper, on threads of its own: answers as `lie` says, passes everything else on, and what comes back
+/// as `twist` makes it.
 ///
 /// # Panics
 /// The system has no more descriptors.
-pub fn relay(client: UnixStream, keeper: &UnixStream, lie: Lie) {
+pub fn relay(client: UnixStream, keeper: &UnixStream, lie: Lie, twist: Twist) {
     let shared = |stream: &UnixStream| stream.try_clone().expect("a descriptor");
     let back = Arc::new(Mutex::new(shared(&client)));
     let (answers, mut asks) = (shared(keeper), shared(keeper));
@@ -209,7 +236,8 @@ pub fn relay(client: UnixStream, keeper: &UnixStream, lie: Lie) {
     thread::spawn(move || {
         let mut reader = BufReader::new(&answers);
         while let Some(message) = read(&mut reader) {
-            if put(&to_client, &message).is_err() {
+            let answer = twist(Answer::decode(&*message).expect("an answer"));
+            if put(&to_client, &answer.encode_to_vec()).is_err() {
                 break;
             }
         }

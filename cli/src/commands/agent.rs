@@ -1,7 +1,10 @@
 //! `rootcellar agent`: who may get a certificate, and as what.
 
+use audit::ProvenEntry;
 use cell::{AgentId, DnsName, Role, Tag};
 use clap::{Args, Subcommand, ValueEnum};
+use ledger::entry::AgentRecord;
+use ledger::entry::entry::Kind;
 use proto::v1::{
     self, CreateAgentBody, DeleteAgentBody, GetAgentRequest, ListAgentsRequest, UpdateAgentBody,
 };
@@ -127,15 +130,15 @@ pub(super) fn run(session: &Session, args: &Agent) -> Result<(), Failure> {
                 let agent = Some(args.traits.of(&args.agent));
                 let request = CreateAgentBody { agent, request_id: request_id()? };
                 let answer = caller.client.agents().create_agent(request.clone()).await?.into_inner();
-                recorded::of_request(&caller, answer.receipt, &request).await?;
-                say(session, answer.agent)
+                let proven = recorded::of_request(&caller, answer.receipt, &request).await?;
+                say(session, Some(as_recorded(answer.agent, proven)?))
             }
             Agent::Update(args) => {
                 let request = args.request()?;
                 let caller = Caller::connect(session, &args.who).await?;
                 let answer = caller.client.agents().update_agent(request.clone()).await?.into_inner();
-                recorded::of_request(&caller, answer.receipt, &request).await?;
-                say(session, answer.agent)
+                let proven = recorded::of_request(&caller, answer.receipt, &request).await?;
+                say(session, Some(as_recorded(answer.agent, proven)?))
             }
             Agent::Delete(args) => {
                 let caller = Caller::connect(session, &args.who).await?;
@@ -163,6 +166,20 @@ async fn list(session: &Session, caller: Caller) -> Result<(), Failure> {
             return session.output().say(&all);
         }
     }
+}
+
+/// What the answer says of an agent, but for what its entry says: that is shown as it is recorded.
+fn as_recorded(answered: Option<v1::Agent>, proven: ProvenEntry) -> Result<v1::Agent, Failure> {
+    let answered = answered.ok_or_else(|| Failure::incomplete("agent"))?;
+    let recorded = match proven.entry.kind {
+        Some(Kind::AgentChange(change)) => change.agent,
+        _ => None,
+    };
+    let recorded = recorded.filter(|agent| answered.name == format!("agents/{}", agent.id));
+    let AgentRecord { roles, tags, dns_names, owner, disabled, .. } =
+        recorded.ok_or_else(|| Failure::unverified("the answer", "its entry is of another agent"))?;
+    let owner = format!("controllers/{owner}");
+    Ok(v1::Agent { roles, tags, dns_names, owner, disabled, ..answered })
 }
 
 fn say(session: &Session, agent: Option<v1::Agent>) -> Result<(), Failure> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ledger::entry::entry::Kind;
 use ledger::{entry, leaf_hash};
-use proto::door::{Ask, Refused, answer, ask};
+use proto::door::{Answer, Ask, Refused, answer, ask};
 use proto::v1::{
     Agent, ImportCeremonyResponse, LedgerEntry, Reason, Receipt, RevokeCertificateResponse,
     SubmitProposalResponse, UpdateAgentResponse,
@@ -132,7 +132,7 @@ async fn a_front_that_says_done_and_asks_nobody_is_found_out() {
         }
         _ => None,
     };
-    relay(near, &keeper_end, Arc::new(lie));
+    relay(near, &keeper_end, Arc::new(lie), Arc::new(|answer| answer));
     let front = Role::start(&mut cell, "front", &front_end);
     let port = front.ready["mtls"].as_str().unwrap().rsplit(':').next().unwrap();
     cell.credentials_at(&format!("https://localhost:{port}"), "build");
@@ -146,5 +146,43 @@ async fn a_front_that_says_done_and_asks_nobody_is_found_out() {
         assert!(said.contains("came from another request"), "{done:?}: {said}");
     }
     drop(holder);
+    assert_eq!((front.stop(), keeper.stop()), (0, 0));
+}
+
+#[tokio::test]
+async fn what_is_shown_is_what_was_recorded() {
+    let (mut house, client) = House::with_build().await;
+    Holder::ask(&client, "build/a", |_| {}).await;
+    assert_eq!(house.stop().await, 0);
+    let mut cell = house.cell;
+    let (near, front_end) = UnixStream::pair().unwrap();
+    let (keeper_end, far) = UnixStream::pair().unwrap();
+    let keeper = Role::start(&mut cell, "keeper", &far);
+    // The request is carried out, and its answer says more.
+    let twist = |mut answer: Answer| {
+        match &mut answer.answer {
+            Some(answer::Answer::RevokeCertificate(revoked)) => revoked.revoked = 4711,
+            Some(answer::Answer::UpdateAgent(updated)) => {
+                let agent = updated.agent.as_mut().unwrap();
+                agent.disabled = true;
+                agent.roles = vec!["admin".into()];
+            }
+            _ => {}
+        }
+        answer
+    };
+    relay(near, &keeper_end, Arc::new(|_| None), Arc::new(twist));
+    let front = Role::start(&mut cell, "front", &front_end);
+    let port = front.ready["mtls"].as_str().unwrap().rsplit(':').next().unwrap();
+    cell.credentials_at(&format!("https://localhost:{port}"), "build");
+    let updated =
+        ["agent", "update", "build/a", "--tag", "blue", "--controller", "build", "--output", "json"];
+    let updated = cell.run(&updated).json();
+    assert_eq!(updated["roles"].as_array().unwrap(), &["logger"], "{updated}");
+    assert_eq!((&updated["disabled"], &updated["tags"][0]), (&false.into(), &"blue".into()), "{updated}");
+    let revoke =
+        ["cert", "revoke", "--agent", "build/a", "--reason", "key-compromise", "--controller", "build"];
+    let revoked = cell.run(&[&revoke[..], &["--output", "json"]].concat()).json();
+    assert_eq!(revoked["revoked"], 1, "{revoked}");
     assert_eq!((front.stop(), keeper.stop()), (0, 0));
 }

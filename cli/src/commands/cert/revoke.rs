@@ -3,6 +3,8 @@
 use cell::{Act, AgentId, ControllerName, RevocationReason, RevocationTarget, Serial};
 use clap::Args;
 use jiff::Timestamp;
+use ledger::entry::Revocation;
+use ledger::entry::entry::Kind;
 use proto::v1::revoke_certificate_body::Target;
 use proto::v1::{IssuedSince, RevokeCertificateBody};
 use serde::Serialize;
@@ -107,8 +109,11 @@ async fn by_controller(session: &Session, args: &Revoke, target: RevocationTarge
         request_id: request_id()?,
     };
     let response = caller.client.issuance().revoke_certificate(request.clone()).await?.into_inner();
-    let entry = recorded::of_request(&caller, response.receipt, &request).await?.index;
-    session.output().say(&Revoked { revoked: response.revoked, entry: Some(entry) })
+    let proven = recorded::of_request(&caller, response.receipt, &request).await?;
+    let Some(Kind::Revocation(Revocation { revoked, .. })) = proven.entry.kind else {
+        return Err(Failure::unverified("the answer", "its entry is no revocation"));
+    };
+    session.output().say(&Revoked { revoked, entry: Some(proven.index) })
 }
 
 async fn by_officer(session: &Session, args: &Revoke, target: RevocationTarget) -> Result<(), Failure> {
