@@ -10,16 +10,18 @@ use ledger::charter::Charter;
 
 use super::officer::{Outcome, Signing, signed};
 use super::own;
-use super::recorded::NOT_PROVED;
-use crate::error::{Exit, Failure};
+use crate::error::Failure;
 use crate::session::Session;
 
 /// How often, and how many times, a journal is asked for that a keeper holds while it tries to start.
 const TRIES: (Duration, u32) = (Duration::from_millis(100), 100);
 
+/// Reasons where no service answers. One that answers, if only that it cannot now, is left to its say.
+const SILENT: [&str; 3] = ["NOT_RUNNING", "CONNECTION_LOST", "KEEPER_UNAVAILABLE"];
+
 /// Whether a command failed because no service answers, so that the journal itself takes its place.
 pub(crate) fn answers_not(failure: &Failure) -> bool {
-    failure.exit() == Exit::TryLater && failure.reason() != NOT_PROVED
+    SILENT.contains(&failure.reason())
 }
 
 /// Does something with a journal that a keeper which tries to start may hold now and then: it is waited for.

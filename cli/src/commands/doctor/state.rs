@@ -54,9 +54,7 @@ pub(super) fn readiness(service: &Service) -> Vec<Finding> {
             "certificates of the part of the log that was lost may still live, and nobody can revoke them";
         found.push(
             Finding::warning("epoch.lost-certificates", finding, format!("until {}", rfc3339(until.seconds)))
-                .mended_by(
-                    "wait; or retire their issuer: rootcellar issuer activate, then rootcellar issuer retire",
-                ),
+                .mended_by("wait; where it cannot wait, have the root revoke their issuer: rootcellar ceremony plan root-crl"),
         );
     }
     if status.token_recoveries > 0 {
