@@ -3,7 +3,7 @@
 //! A request comes through the `door`, is decided on and recorded by the `sequencer` (steps 3 to 7), signed and verified by the
 //! `workers` (8, 9) and released by the sequencer (10). What only reads is answered by `reads`.
 //!
-//! Does not: speak to a network, parse a CSR, or take a byte to sign from anyone.
+//! Does not: speak to a network, or take a byte to sign from anyone.
 
 mod answers;
 mod asks;

@@ -33,7 +33,7 @@ pub(crate) enum Step {
     Sign,
     /// Step 9.
     Verify,
-    /// Step 10: a batch's commit to the kernel.
+    /// Step 10: a batch's commit of signatures alone, to the disk.
     Store,
 }
 

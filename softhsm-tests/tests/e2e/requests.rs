@@ -1,11 +1,15 @@
 //! Requests that are refused for themselves: their fields, their identities, their idempotency keys, their deadlines.
 
+use std::sync::Arc;
+
+use client::Signer;
 use ledger::entry::entry::Kind;
 use proto::v1::{
     Agent, BatchCreateAgentsBody, CreateAgentBody, GetCertificateRequest, GetConsistencyProofRequest,
     IssueCertificateBody, ListAgentsRequest, ListCertificatesRequest, UpdateAgentBody,
 };
 use rcgen::{KeyPair, PublicKeyData as _};
+use rootcellar_softhsm_tests::newest_log;
 use sha2::{Digest as _, Sha256};
 use tonic::{Code, Request, Status};
 use tonic_prost::ProstCodec;
@@ -265,4 +269,26 @@ async fn deadline_that_cannot_be_met() {
     for waited in waiting {
         waited.await.unwrap().expect("those before it are granted");
     }
+}
+
+/// A caller whose clock is wrong is told so, by a number.
+#[tokio::test]
+async fn signed_at_another_time() {
+    let (house, client) = House::with_build().await;
+    let credentials = house.credentials();
+    let log = newest_log(&credentials.read("bundle.note"));
+    for apart_ms in [-301_000, 302_000] {
+        let clock = house.cell.clock();
+        let signer = Signer::new(
+            &credentials.read("chain.pem"),
+            &credentials.read("key.pem"),
+            &log,
+            Arc::new(move || clock() + apart_ms),
+        );
+        let wrong = client.clone().signing(signer.unwrap());
+        let told =
+            refused(ask(&wrong, request("build/a", csr())).await, Code::Unauthenticated, "SIGNATURE_EXPIRED");
+        assert!(told.message().contains("set the clock"), "{}", told.message());
+    }
+    still_issues(&client).await;
 }
