@@ -61,7 +61,7 @@ impl Attendant {
             let ordered = select! {
                 send(self.blocks, block.take().unwrap_or_default()) -> sent => sent.map(|()| false).ok(),
                 recv(self.orders) -> order => order.map(|()| true).ok(),
-                default(RECHECK_EVERY) => Some(false),
+                default(RECHECK_EVERY.saturating_sub(checked.elapsed())) => Some(false),
             };
             match ordered {
                 Some(true) => self.calling(|| self.observe(session))?,

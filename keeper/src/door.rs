@@ -31,12 +31,13 @@ const ASK_MAX: usize = 1 << 20;
 /// Longest encoding of a length (protobuf's varint).
 const VARINT_MAX: usize = 10;
 
-/// Where asks go. Callers of the network have one lane, officers and programs on this machine and the front itself another, which is taken
-/// first: no caller can fill it.
+/// Where asks go. Officers and programs on this machine have a lane that is taken first, the front itself one that is next, callers of
+/// the network the last: no caller can fill another's, and whoever has taken the front cannot fill the officers'.
 #[derive(Clone)]
 pub(crate) struct Routes {
+    pub(crate) local: Lane,
+    pub(crate) front: Lane,
     pub(crate) callers: Lane,
-    pub(crate) first: Lane,
     pub(crate) open: OpenDoors,
     pub(crate) dir: PathBuf,
     pub(crate) origin: String,
@@ -75,7 +76,8 @@ impl Routes {
             OtherEnd::Front => Some(Journal::reading_connection(&self.dir)?),
             OtherEnd::Local { .. } => None,
         };
-        let out = Arc::new(Out::new(door));
+        // A thread that reads for everybody on this machine waits for none of them.
+        let out = Arc::new(Out::new(door, matches!(end, OtherEnd::Front)));
         self.open.opened(&out);
         let (writing, routes) = (Arc::clone(&out), self.clone());
         thread::spawn(move || writing.write());
@@ -123,8 +125,9 @@ impl Routes {
 
     fn lane(&self, by: &Asker) -> &Lane {
         match by {
+            Asker::Local(_) => &self.local,
+            Asker::Front => &self.front,
             Asker::Presented(_) => &self.callers,
-            Asker::Front | Asker::Local(_) => &self.first,
         }
     }
 }

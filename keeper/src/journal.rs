@@ -290,6 +290,18 @@ impl Journal {
         Ok(())
     }
 
+    /// Lets the bodies of the requests go that led to these entries: their hashes stay in them.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(crate) fn let_requests_go(&self, entries: &[u64]) -> Result<(), JournalError> {
+        let mut forget = self.connection.prepare_cached("DELETE FROM signed_request WHERE idx = ?1")?;
+        for index in entries {
+            forget.execute([index])?;
+        }
+        Ok(())
+    }
+
     /// Keeps the exact input of a CRL beside its entry, in the same batch.
     ///
     /// # Errors

@@ -57,12 +57,13 @@ type Answered = Result<Answer, Refusal>;
 /// Certificates, each with the token of a page that starts with it, and the token of what follows them.
 type Rows = (Vec<(u64, CertificateRow)>, Option<u64>);
 
-/// The readers' queues. Callers of the network have theirs, those on this machine and the front itself another, with a thread of its own:
-/// whether the keeper answers is not asked behind the pages of a list.
+/// The readers' queues. Callers of the network, the front itself and those on this machine have one each, with threads of its own: an
+/// officer does not ask behind the front, and whether the keeper answers is not asked behind the pages of a list.
 #[derive(Clone)]
 pub(crate) struct Readers {
     pub(crate) callers: Sender<ReadAsk>,
-    pub(crate) first: Sender<ReadAsk>,
+    pub(crate) front: Sender<ReadAsk>,
+    pub(crate) local: Sender<ReadAsk>,
 }
 
 impl Readers {
@@ -71,24 +72,26 @@ impl Readers {
     /// # Errors
     /// A connection cannot be opened.
     pub(crate) fn start(reads: &Arc<Reads>) -> Result<Self, JournalError> {
-        let [(callers, of_callers), (first, of_first)] = [(); 2].map(|()| crossbeam_channel::bounded(QUEUE));
-        for queue in std::iter::repeat_n(of_callers, READERS).chain([of_first]) {
+        let [(callers, of_callers), (front, of_front), (local, of_local)] =
+            [(); 3].map(|()| crossbeam_channel::bounded(QUEUE));
+        for queue in std::iter::repeat_n(of_callers, READERS).chain([of_front, of_local]) {
             let (reads, connection) = (Arc::clone(reads), Journal::reading_connection(&reads.dir)?);
             thread::spawn(move || {
                 let reader = Reader::owning(connection);
                 for (asked, reply) in queue {
-                    reads.serve(&reader, &asked, &reply);
+                    reads.take(&reader, asked, reply);
                 }
             });
         }
-        Ok(Self { callers, first })
+        Ok(Self { callers, front, local })
     }
 
     /// Hands on a read that waited for a checkpoint.
     pub(crate) fn read(&self, asked: Asked<Read>, reply: Reply) {
         let queue = match asked.by {
             Asker::Presented(_) => &self.callers,
-            Asker::Front | Asker::Local(_) => &self.first,
+            Asker::Front => &self.front,
+            Asker::Local(_) => &self.local,
         };
         if let Err(TrySendError::Full((_, reply))) = queue.try_send((asked, reply)) {
             reply.send(Err(Refusal::queue_full()));
@@ -97,6 +100,21 @@ impl Readers {
 }
 
 impl Reads {
+    /// Serves an ask; one that takes as long as the journal is large has a thread of its own.
+    fn take(self: &Arc<Self>, reader: &Reader<'_>, asked: Asked<Read>, reply: Reply) {
+        match (&asked.what, &asked.by) {
+            // Of others it is refused at once.
+            (Read::Backup, Asker::Local(_)) => {
+                let reads = Arc::clone(self);
+                thread::spawn(move || match Journal::reading_connection(&reads.dir) {
+                    Ok(connection) => reads.serve(&Reader::owning(connection), &asked, &reply),
+                    Err(error) => reply.send_in_turn(Err(error.into())),
+                });
+            }
+            _ => self.serve(reader, &asked, &reply),
+        }
+    }
+
     fn serve(&self, reader: &Reader<'_>, asked: &Asked<Read>, reply: &Reply) {
         // Nobody waits for it any more: it would hold up those behind it.
         if !reply.is_late_after(Duration::ZERO, Instant::now()) {
@@ -136,7 +154,6 @@ impl Reads {
         if !matches!(who.kind(), Kind::Local(uid) if own.contains(uid)) {
             return Err(Refusal::not_allowed(who.path()));
         }
-        // The other reader goes on reading meanwhile.
         let Ok(_alone) = self.backup.try_lock() else { return Err(Refusal::queue_full()) };
         let (path, tree_size) = back_up(&self.dir)?;
         Ok(Answer::BackupJournal(v1::BackupJournalResponse { path: path.display().to_string(), tree_size }))

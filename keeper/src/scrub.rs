@@ -1,5 +1,5 @@
 //! Looks for damage, and for what someone else wrote, before it is acted on: reads the whole journal again and again, a page at a time, as a
-//! start does at once ([`Pass`]).
+//! start does at once ([`Pass`]). What need not be kept any more it tells the sequencer.
 //!
 //! Does not: mend, or look at what no checkpoint covers yet.
 
@@ -32,7 +32,7 @@ pub(crate) fn start(
         let reader = Reader::owning(connection);
         loop {
             let rested = crossbeam_channel::after(REST);
-            match pass(&reader, attributes_oid) {
+            match pass(&reader, attributes_oid, &done) {
                 Ok(()) => {}
                 Err(damage) if damage.is_damage() => {
                     tracing::error!(alarm = "journal-damaged", cause = damage.to_string(), "the journal");
@@ -53,9 +53,17 @@ pub(crate) fn start(
 ///
 /// # Errors
 /// It is not what it must be, or cannot be read.
-fn pass(reader: &Reader<'_>, attributes_oid: ObjectIdentifier) -> Result<(), JournalError> {
+fn pass(
+    reader: &Reader<'_>,
+    attributes_oid: ObjectIdentifier,
+    sequencer: &Sender<Command>,
+) -> Result<(), JournalError> {
     let mut pass = Pass::begin(reader, attributes_oid, None)?;
     while pass.advance(reader)? > 0 {
+        let ended = pass.take_ended();
+        if !ended.is_empty() {
+            let _ = sequencer.send(Command::Ended(ended));
+        }
         let _ = crossbeam_channel::after(EVERY).recv();
     }
     // The tables are compared as of one moment.

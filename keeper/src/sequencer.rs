@@ -89,8 +89,10 @@ pub(crate) struct Sequencer {
     pub(crate) turns: Arc<AtomicU64>,
     /// A session of its own, for a certificate that is alone.
     pub(crate) own: Worker,
-    /// Of officers and programs on this machine, and of the front itself: taken before callers' asks.
-    pub(crate) first: Receiver<Command>,
+    /// Of officers and programs on this machine: taken first.
+    pub(crate) local: Receiver<Command>,
+    /// Of the front itself: taken before callers' asks.
+    pub(crate) front: Receiver<Command>,
     pub(crate) asks: Receiver<Command>,
     pub(crate) done: Receiver<Command>,
     pub(crate) jobs: Sender<Job>,
@@ -208,14 +210,16 @@ impl Sequencer {
         if self.held.is_empty() {
             let first = select! {
                 recv(self.done) -> command => command.ok(),
-                recv(self.first) -> command => command.ok(),
+                recv(self.local) -> command => command.ok(),
+                recv(self.front) -> command => command.ok(),
                 recv(asks) -> command => command.ok(),
                 default(TICK) => None,
             };
             batch.extend(first);
         }
         batch.extend(self.done.try_iter().take(BATCH));
-        batch.extend(self.first.try_iter().take(BATCH));
+        batch.extend(self.local.try_iter().take(BATCH));
+        batch.extend(self.front.try_iter().take(BATCH));
         batch.append(&mut self.held);
         let room = BATCH.saturating_sub(batch.len()).min(PENDING_MAX.saturating_sub(self.pending.len()));
         batch.extend(asks.try_iter().take(room));
@@ -244,6 +248,7 @@ impl Sequencer {
                 tracing::error!(alarm = "no-crl", cause, "no CRL could be made: trying again");
                 self.crls.ended(false, Instant::now());
             }
+            Command::Ended(certificates) => self.journal.let_requests_go(&certificates)?,
             Command::Damaged(cause) => {
                 tracing::error!(
                     alarm = "journal-damaged",
@@ -263,7 +268,7 @@ impl Sequencer {
 
     /// Whether nobody waits to be taken.
     fn is_idle(&self) -> bool {
-        self.held.is_empty() && self.first.is_empty() && self.asks.is_empty()
+        self.held.is_empty() && self.local.is_empty() && self.front.is_empty() && self.asks.is_empty()
     }
 
     fn own_entry(&self, kind: Kind) -> Entry {

@@ -19,12 +19,14 @@ use crate::refusal::Refusal;
 const ANSWER_MAX: usize = 64 << 20;
 /// Octets that wait for one door before it counts as dead: a front that reads at all takes them in a moment.
 const HELD_MAX: usize = 2 * ANSWER_MAX;
-/// Octets that wait before those who only read wait too.
+/// Octets that wait before those who only read wait too, or before a door that nobody waits for counts as dead.
 const HELD_FULL: usize = 4 << 20;
 
 /// One door's way out. Shared by all who answer through it.
 pub(super) struct Out {
     socket: UnixStream,
+    /// Whether those who read for it wait until it has taken what they read before.
+    waited_for: bool,
     held: Mutex<Held>,
     /// There is something to write that the socket did not take at once, or the door is dead.
     work: Condvar,
@@ -41,8 +43,8 @@ struct Held {
 }
 
 impl Out {
-    pub(super) fn new(socket: UnixStream) -> Self {
-        Self { socket, held: Mutex::default(), work: Condvar::new(), room: Condvar::new() }
+    pub(super) fn new(socket: UnixStream, waited_for: bool) -> Self {
+        Self { socket, waited_for, held: Mutex::default(), work: Condvar::new(), room: Condvar::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {
@@ -55,10 +57,11 @@ impl Out {
         if held.dead {
             return;
         }
+        let is_unread = !self.waited_for && held.octets.len() > HELD_FULL;
         // Encoding into a Vec cannot run out of room.
         let _ = sendable(answer).encode_length_delimited(&mut held.octets);
-        if held.octets.len() > HELD_MAX {
-            tracing::error!("the front does not read its answers: its door is closed");
+        if is_unread || held.octets.len() > HELD_MAX {
+            tracing::error!("the other end of a door does not read its answers: it is closed");
             self.end(held);
         }
     }
@@ -82,8 +85,11 @@ impl Out {
         }
     }
 
-    /// Waits until less than [`HELD_FULL`] is held.
+    /// Waits until less than [`HELD_FULL`] is held, where this is waited for.
     fn wait_for_room(&self) {
+        if !self.waited_for {
+            return;
+        }
         let full = |held: &mut Held| held.octets.len() > HELD_FULL && !held.dead;
         drop(self.room.wait_while(self.lock(), full).unwrap_or_else(PoisonError::into_inner));
     }
@@ -225,7 +231,7 @@ mod tests {
     #[test]
     fn answers_come_whole_and_in_order_however_full_the_socket_is() {
         let (near, mut far) = UnixStream::pair().unwrap();
-        let out = Arc::new(Out::new(near));
+        let out = Arc::new(Out::new(near, true));
         let mut wanted = Vec::new();
         let writer = thread::spawn({
             let out = Arc::clone(&out);
@@ -248,12 +254,28 @@ mod tests {
     #[test]
     fn a_front_that_does_not_read_loses_its_door_and_holds_up_nobody() {
         let (near, _far) = UnixStream::pair().unwrap();
-        let out = Out::new(near);
+        let out = Out::new(near, true);
         for id in 0..3 {
             out.push(answer(id, ANSWER_MAX - 64));
             out.flush();
         }
         assert!(out.lock().dead && out.lock().octets.is_empty());
         out.wait_for_room();
+    }
+
+    #[test]
+    fn one_on_this_machine_that_does_not_read_is_not_waited_for() {
+        let (near, _far) = UnixStream::pair().unwrap();
+        let out = Arc::new(Out::new(near, false));
+        let reply = |id| Reply { id, out: Arc::clone(&out), deadline: None };
+        let page = || {
+            Ok(answer::Answer::GetCharter(GetCharterResponse {
+                charter: "x".repeat(1 << 20),
+                ..Default::default()
+            }))
+        };
+        // Were it waited for, this test would not end.
+        (0..10).for_each(|id| reply(id).send_in_turn(page()));
+        assert!(out.lock().dead, "its door is closed");
     }
 }

@@ -9,8 +9,8 @@
 mod bulk;
 
 use audit::entries::{Audit, Item, OutOfOrder, Report, Taken};
-use certs::ObjectIdentifier;
 use certs::compose::join;
+use certs::{ObjectIdentifier, TbsFields};
 use ledger::entry::Entry;
 use ledger::entry::entry::Kind;
 use ledger::tree::{TILE_WIDTH, TileStore as _, TreeHead};
@@ -25,6 +25,9 @@ use bulk::{Beside, Bulk};
 /// Entries that are read at a time: a tile's worth.
 const PAGE: u64 = TILE_WIDTH as u64;
 
+/// How long the request behind a certificate is kept after its end, in seconds: a day, for auditors who read the log that often.
+const REQUESTS_KEPT_SECS: i64 = 86_400;
+
 /// A pass over the journal.
 pub(crate) struct Pass {
     audit: Audit,
@@ -35,6 +38,8 @@ pub(crate) struct Pass {
     origin: String,
     /// Time of the newest entry when it began, in milliseconds since 1970.
     newest_ms: i64,
+    /// Entries of certificates that ended long ago, with a request beside them still.
+    ended: Vec<u64>,
 }
 
 /// A journal that is as its entries say. Only [`Pass::finish`] makes one.
@@ -64,7 +69,21 @@ impl Pass {
         fresh.set_prepared_statement_cache_capacity(64);
         fresh.execute_batch(projection::SCHEMA)?;
         fresh.execute_batch("BEGIN")?;
-        Ok(Self { audit, fresh, bulk: Bulk::default(), cell, origin, newest_ms: newest_ms(reader)? })
+        Ok(Self {
+            audit,
+            fresh,
+            bulk: Bulk::default(),
+            cell,
+            origin,
+            newest_ms: newest_ms(reader)?,
+            ended: Vec::new(),
+        })
+    }
+
+    /// The entries that it came by since it was asked last whose request needs to be kept no more: that of a certificate which ended long
+    /// ago. What created or changed an agent stays.
+    pub(crate) fn take_ended(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.ended)
     }
 
     /// Reads the entries that follow and that the newest checkpoint covers, a page of them: how many those were.
@@ -148,6 +167,9 @@ impl Pass {
                     "the request beside entry {index} is not the one that was signed"
                 )));
             }
+            if self.ended_long_ago(entry) {
+                self.ended.push(index);
+            }
         }
         let Some((signature, sha256)) = signature else { return Ok(()) };
         let (tbs, signer) = match &entry.kind {
@@ -158,6 +180,12 @@ impl Pass {
             _ => return Err(corrupt(format!("entry {index} is nothing that is signed"))),
         };
         self.demand_hash(index, tbs, signer, signature, sha256)
+    }
+
+    fn ended_long_ago(&self, entry: &Entry) -> bool {
+        let Some(Kind::Issuance(issuance)) = &entry.kind else { return false };
+        let not_after = TbsFields::parse(&issuance.tbs).map(|fields| fields.not_after);
+        not_after.is_ok_and(|end| end < self.newest_ms.div_euclid(1000) - REQUESTS_KEPT_SECS)
     }
 
     /// A signature that lies beside an entry completes what has this hash.

@@ -42,6 +42,8 @@ pub(crate) enum Command {
     CrlSigned(VerifiedCrl),
     /// A CRL came to nothing before it was recorded, or the token refuses these very bytes.
     CrlFailed(String),
+    /// Entries of certificates that ended long ago: the requests that they came from are kept no more.
+    Ended(Vec<u64>),
     /// The journal is damaged: what is recorded is not what the tree says.
     Damaged(String),
     /// A custody manifest, but for what it differs in.

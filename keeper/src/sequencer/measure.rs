@@ -38,7 +38,7 @@ impl Sequencer {
         let now_secs = now_ms.div_euclid(1000);
         let (issuer_secs, root_secs) = self.standing.secs_left(now_secs);
         Ok(self.metrics.text(&Moment {
-            queue: self.first.len() + self.asks.len(),
+            queue: self.local.len() + self.front.len() + self.asks.len(),
             pending: self.pending.len(),
             entries: (self.journal.edge().size(), self.checkpoints.size()),
             checkpoint_age: self.checkpoints.behind_for(self.journal.edge(), Instant::now()),

@@ -33,7 +33,7 @@ use crate::{entropy, local, scrub};
 /// Requests of callers that wait for the sequencer; one more is answered QUEUE_FULL.
 const QUEUE: usize = 8192;
 /// The same of officers, programs on this machine and the front itself.
-const FIRST_QUEUE: usize = 256;
+const SHORT_QUEUE: usize = 256;
 /// How often the write-ahead log is moved into the database.
 const WAL_EVERY: Duration = Duration::from_secs(1);
 
@@ -103,7 +103,8 @@ impl Checked {
         let listens = standing.listens.clone();
         let routes = Routes {
             callers: Lane { sequencer: queues.asks.0, readers: readers.callers.clone() },
-            first: Lane { sequencer: queues.first.0, readers: readers.first.clone() },
+            front: Lane { sequencer: queues.front.0, readers: readers.front.clone() },
+            local: Lane { sequencer: queues.local.0, readers: readers.local.clone() },
             open: doors.clone(),
             dir: config.data_dir.clone(),
             origin: settings.origin.clone(),
@@ -131,7 +132,8 @@ impl Checked {
             turns: Arc::clone(&turns),
             own,
             held: Vec::new(),
-            first: queues.first.1,
+            local: queues.local.1,
+            front: queues.front.1,
             asks: queues.asks.1,
             done: queues.done.1,
             jobs: queues.jobs.0,
@@ -156,7 +158,8 @@ type Queue<T> = (Sender<T>, Receiver<T>);
 
 struct Queues {
     /// Of those whom no caller may hold up.
-    first: Queue<Command>,
+    local: Queue<Command>,
+    front: Queue<Command>,
     asks: Queue<Command>,
     done: Queue<Command>,
     jobs: Queue<Job>,
@@ -167,7 +170,8 @@ impl Queues {
     /// and the workers could block both.
     fn new() -> Self {
         Self {
-            first: crossbeam_channel::bounded(FIRST_QUEUE),
+            local: crossbeam_channel::bounded(SHORT_QUEUE),
+            front: crossbeam_channel::bounded(SHORT_QUEUE),
             asks: crossbeam_channel::bounded(QUEUE),
             done: crossbeam_channel::unbounded(),
             jobs: crossbeam_channel::unbounded(),

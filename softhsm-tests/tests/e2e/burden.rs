@@ -4,12 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use proto::door::ask;
 use proto::v1::{
-    Agent, DeleteAgentBody, ListEntriesRequest, RevokeCertificateBody, UpdateAgentBody,
-    revoke_certificate_body::Target,
+    Agent, DeleteAgentBody, GetCharterRequest, GetStatusRequest, GetTrustBundleRequest, ListEntriesRequest,
+    RevokeCertificateBody, UpdateAgentBody, revoke_certificate_body::Target,
 };
+use rootcellar_softhsm_tests::door::{Door, front};
 use tokio::task::JoinSet;
 use tonic::{Code, Request};
+
+use crate::front::take;
 
 use crate::support::{Holder, House, ask, csr, csr_of, inner, issue, refused, request};
 
@@ -162,4 +166,39 @@ async fn a_thief_spends_its_share_and_its_owner_ends_it() {
     let delete = DeleteAgentBody { name: "agents/build/stolen".into(), ..DeleteAgentBody::default() };
     inner(client.agents().delete_agent(delete).await);
     house.cell.run(&["ledger", "verify"]).ok();
+}
+
+/// Code in the front fills what it may fill, and reads no answer. A program on this machine does the same at the keeper's own socket.
+#[tokio::test]
+async fn an_officer_waits_for_nobody_who_asks_and_does_not_read() {
+    let (house, _client) = House::with_build().await;
+    let mut taken = take(house).await;
+    let socket = taken.cell.data_dir().join("officer.sock");
+    let list = || ask::Ask::ListEntries(ListEntriesRequest { start_index: 0, page_size: 500 });
+    // More than its lanes, and the socket of its answers, hold: until the keeper reads no more from it.
+    let asks = [
+        (front(), ask::Ask::GetTrustBundle(GetTrustBundleRequest {})),
+        (front(), ask::Ask::GetStatus(GetStatusRequest {})),
+        (taken.build.presents(), list()),
+    ];
+    let mut asked = 0;
+    while asked < 50_000 && asks.iter().all(|(by, ask)| taken.door.try_send(by.clone(), ask.clone())) {
+        asked += 1;
+    }
+    assert!(asked < 50_000, "the keeper takes no more of one that reads nothing");
+    let silent: Vec<Door> = (0..8)
+        .map(|_| {
+            let mut door = Door::local(&socket);
+            // Its door is closed at last.
+            while door.try_send(None, ask::Ask::GetCharter(GetCharterRequest {}))
+                && door.try_send(None, list())
+            {}
+            door
+        })
+        .collect();
+    let began = Instant::now();
+    taken.cell.run(&["freeze"]).ok();
+    assert!(taken.cell.run(&["status"]).ok().contains("frozen"));
+    assert!(began.elapsed() < BOUND, "{:?}", began.elapsed());
+    drop(silent);
 }

@@ -126,6 +126,10 @@ async fn one_officer_stops_renewals_once_a_day() {
         .await
         .expect("a thaw");
     renew(&agent).await.expect("renewals go on");
+    // What one officer alone did is not forgotten by that.
+    let again =
+        submit(&local, &officer.propose_until(&Act::RenewalsStop, crate::officer::now_secs() + 3600)).await;
+    refused(again, Code::FailedPrecondition, "STOPPED_BEFORE");
     house.cell.run(&["ledger", "verify"]).ok();
 }
 

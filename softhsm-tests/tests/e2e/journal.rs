@@ -2,11 +2,13 @@
 
 use std::fs;
 
-use proto::v1::GetCrlRequest;
+use proto::v1::{GetCrlRequest, IssueCertificateBody};
 use rcgen::KeyPair;
+use rusqlite::Connection;
 use tonic::Code;
 
 use crate::support::{House, ask, csr, csr_of, eventually, inner, issue, refused, request, still_issues};
+use crate::wire;
 
 /// Copies the journal to a file of this name below the cell's directory.
 fn backup(house: &House, name: &str) -> String {
@@ -164,7 +166,7 @@ async fn damaged_page() {
     let house = House::of(house.cell);
     let client = house.credentials().client().await;
     let index = certificate.receipt.as_ref().unwrap().index;
-    let journal = rusqlite::Connection::open(&file).unwrap();
+    let journal = Connection::open(&file).unwrap();
     journal.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
     journal.execute("UPDATE entry SET body = zeroblob(length(body)) WHERE idx = ?1", [index]).unwrap();
     let get = proto::v1::GetCertificateRequest { name: certificate.name };
@@ -197,4 +199,43 @@ async fn only_from_this_machine() {
     let (_house, client) = House::with_build().await;
     let answer = client.admin().backup_journal(proto::v1::BackupJournalRequest {}).await;
     refused(answer, Code::PermissionDenied, "CALLER_NOT_ALLOWED");
+}
+
+/// What a caller signed is kept while its certificate lives, and a day longer.
+#[tokio::test]
+async fn requests_of_ended_certificates_are_let_go() {
+    let (mut house, client) = House::with_build().await;
+    // The agent comes first: its request stays.
+    issue(&client, "build/a").await;
+    let mut brief = request("build/a", csr());
+    brief.lifetime = Some(prost_types::Duration { seconds: 60, nanos: 0 });
+    let ended = ask(&client, brief).await.unwrap().receipt.unwrap().index;
+    let kept = |house: &House| -> Vec<u64> {
+        let journal = Connection::open(house.cell.data_dir().join("journal.sqlite")).unwrap();
+        let mut rows = journal.prepare("SELECT idx FROM signed_request ORDER BY idx").unwrap();
+        rows.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+    };
+    // By the cell's clock, which is not this program's.
+    let later = async |house: &mut House, secs: i64| {
+        house.cell.set_clock(secs * 1000);
+        house.restart().await;
+        let (chain, key) = (house.credentials().read("chain.pem"), house.credentials().read("key.pem"));
+        let mut wire = wire::Caller::connect(house, &chain, &key, secs).await.unwrap();
+        let request_id = format!("after-{secs}");
+        let request = IssueCertificateBody { request_id, ..request("build/a", csr()) };
+        inner(wire.issue(&request, None).await).certificate.unwrap().receipt.unwrap().index
+    };
+    let lives = later(&mut house, 86_000).await;
+    house.cell.run(&["ledger", "verify"]).ok();
+    assert!(kept(&house).contains(&ended), "not a day ago");
+    later(&mut house, 86_600).await;
+    eventually("it is let go", async || (!kept(&house).contains(&ended)).then_some(())).await;
+    assert!(kept(&house).contains(&lives) && kept(&house).contains(&(ended - 2)), "{:?}", kept(&house));
+    // Nobody misses it: auditor, start, restore.
+    house.cell.run(&["ledger", "verify"]).ok();
+    let copy = backup(&house, "copy.sqlite");
+    house.restart().await;
+    house.cell.run(&["ledger", "verify"]).ok();
+    assert_eq!(house.stop().await, 0);
+    house.cell.run(&["journal", "restore", "--with-loss", &copy]).ok();
 }

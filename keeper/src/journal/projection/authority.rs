@@ -90,16 +90,20 @@ impl State<'_> {
                 "INSERT INTO freeze (one, frozen) VALUES (1, 1) ON CONFLICT DO UPDATE SET frozen = 1",
                 [],
             ),
-            cell::Act::Thaw => self.run("DELETE FROM freeze", []),
+            // When one officer alone stopped renewals last is not forgotten by that.
+            cell::Act::Thaw => self.run("UPDATE freeze SET frozen = 0, stopped_until_ms = 0", []),
             cell::Act::RenewalsStop => self.stop_renewals(
                 self.record.time_unix_ms.saturating_add(RENEWALS_STOP_MS),
                 Some(self.record.time_unix_ms),
             ),
             cell::Act::RenewalsStopConfirm => self.stop_renewals(i64::MAX, None),
             cell::Act::EpochOpen { epoch, lost, certificates, revoked, .. } => {
+                // A retired issuer signs nothing more; what it signed is believed until it ends.
                 let live_until = match certificates {
-                    cell::LostCertificates::Retired(_) => None,
-                    cell::LostCertificates::Until(time) => Some(time.as_second()),
+                    cell::LostCertificates::Retired(_) => {
+                        self.record.time_unix_ms.div_euclid(1000) + LIFETIME_MAX_SECS
+                    }
+                    cell::LostCertificates::Until(time) => time.as_second(),
                 };
                 self.run(
                     "INSERT INTO epoch (number, idx, origin, lost_size, live_until) VALUES (?1, ?2, ?3, ?4, ?5)",
