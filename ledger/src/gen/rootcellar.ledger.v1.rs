@@ -76,7 +76,7 @@ pub struct Actor {
     /// What vouches for it.
     #[prost(enumeration = "ActorKind", tag = "1")]
     pub kind: i32,
-    /// SPIFFE path of the caller ("/controller/build"); "/service/keeper" for the service itself; empty for officers, whose
+    /// SPIFFE path of the caller ("/controller/build"); "/service/ca" for the service itself; empty for officers, whose
     /// names stand in the approvals.
     #[prost(string, tag = "2")]
     pub identity: ::prost::alloc::string::String,
@@ -432,7 +432,7 @@ pub struct Abandonment {
     /// The entry of the certificate.
     #[prost(message, optional, tag = "1")]
     pub certificate: ::core::option::Option<Reference>,
-    /// Why ("EXPIRED_BEFORE_SIGNED").
+    /// Why ("RESTARTED").
     #[prost(string, tag = "2")]
     pub reason: ::prost::alloc::string::String,
 }
