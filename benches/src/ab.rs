@@ -73,13 +73,15 @@ pub struct Compared(Vec<Row>);
 /// # Errors
 /// A program of a side failed, or refused a request.
 pub fn compare(ask: &Ask) -> Result<Compared, Failed> {
+    // The programs run in the cells' directories.
+    let (old, new) = (ask.old.canonicalize()?, ask.new.canonicalize()?);
     let keys = CPU.map(|key| (key, true)).into_iter().chain(SHAPES.iter().map(|shape| (shape.key, false)));
     let mut rows: Vec<Row> =
         keys.map(|(key, is_cost)| Row { key, is_cost, old: Vec::new(), new: Vec::new() }).collect();
     for round in 0..ask.rounds {
         let sides = if round % 2 == 0 { [true, false] } else { [false, true] };
         for is_old in sides {
-            let figures = side(if is_old { &ask.old } else { &ask.new }, ask.seconds)?;
+            let figures = side(if is_old { &old } else { &new }, ask.seconds)?;
             for (row, figure) in rows.iter_mut().zip(figures) {
                 if is_old { &mut row.old } else { &mut row.new }.push(figure);
             }

@@ -38,10 +38,7 @@ impl Load {
     /// # Errors
     /// The connections', or a stream's that broke. A refused request is counted, and is no error here.
     pub async fn run(&self, dir: &Path, prefix: &str) -> Result<Figures, Failed> {
-        let mut clients = Vec::new();
-        for _ in 0..self.connections.max(1) {
-            clients.push(connected(dir).await?);
-        }
+        let clients = connect::all_connected(dir, self.connections.max(1)).await?;
         let numbers = 0..self.in_flight.max(1);
         let requests: Vec<_> = numbers.map(|number| request(prefix, number)).collect::<Result<_, _>>()?;
         let started = Instant::now();

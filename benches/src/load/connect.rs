@@ -30,10 +30,23 @@ pub async fn channel(dir: &Path) -> Result<Channel, Failed> {
 /// # Errors
 /// As [`channel`], and the key's.
 pub async fn connected(dir: &Path) -> Result<Client, Failed> {
+    Ok(Client::over(channel(dir).await?).signing(signer(dir)?))
+}
+
+/// So many connections that sign together, as one controller's do.
+pub(super) async fn all_connected(dir: &Path, count: usize) -> Result<Vec<Client>, Failed> {
+    let signer = signer(dir)?;
+    let mut clients = Vec::new();
+    for _ in 0..count {
+        clients.push(Client::over(channel(dir).await?).signing(Arc::clone(&signer)));
+    }
+    Ok(clients)
+}
+
+fn signer(dir: &Path) -> Result<Arc<Signer>, Failed> {
     let read = |name: &str| std::fs::read_to_string(dir.join(name));
     let log = newest_log(&read("bundle.note")?);
-    let signer = Signer::new(&read("chain.pem")?, &read("key.pem")?, &log, Arc::new(now_ms))?;
-    Ok(Client::over(channel(dir).await?).signing(signer))
+    Ok(Signer::new(&read("chain.pem")?, &read("key.pem")?, &log, Arc::new(now_ms))?)
 }
 
 #[expect(clippy::disallowed_methods, reason = "the service is asked at the true time")]
