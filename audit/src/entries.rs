@@ -28,6 +28,7 @@ use ledger::{Hash, leaf_hash};
 
 pub use callers::CallerFlaw;
 pub use flaw::{Finding, Flaw, OutOfOrder};
+pub use issuances::PENDING_MS;
 pub use requests::RequestFlaw;
 
 use crate::RequestVerifier;
@@ -39,8 +40,6 @@ use issuers::Issuers;
 use requests::Bodies;
 use revocations::Revocations;
 
-/// How long before the newest entry a certificate must have ended to be of no interest, in seconds.
-const KNOWN_SLACK_SECS: i64 = 3600;
 /// Findings kept; of further ones only the number.
 const FINDINGS_MAX: usize = 10_000;
 
@@ -90,6 +89,8 @@ pub struct Audit {
     known: u64,
     /// and certificates that had ended by this second since 1970 are then of no interest.
     known_secs: i64,
+    /// Time of the newest of them, in milliseconds since 1970.
+    known_ms: i64,
     newest_ms: i64,
 }
 
@@ -130,6 +131,7 @@ impl Audit {
             remembered,
             known: 0,
             known_secs: i64::MIN,
+            known_ms: i64::MIN,
             newest_ms: i64::MIN,
         }
     }
@@ -145,10 +147,10 @@ impl Audit {
     }
 
     /// Of entries below `size`, which a checkpoint by the log's key covers, judges only what officers sign. For the keeper, which recorded
-    /// them; the newest of all entries is of `newest_ms`.
-    pub fn known_below(&mut self, size: u64, newest_ms: i64) {
+    /// them. Certificates that had ended by `ended_secs`, a second since 1970, are of no interest to any entry above.
+    pub fn known_below(&mut self, size: u64, ended_secs: i64) {
         self.known = size;
-        self.known_secs = newest_ms.div_euclid(1000).saturating_sub(KNOWN_SLACK_SECS);
+        self.known_secs = ended_secs;
     }
 
     /// Entries read so far, which is the index of the next.
@@ -187,6 +189,11 @@ impl Audit {
     /// The algorithm with which the CA signs whose public key has this SHA-256.
     pub fn algorithm(&self, spki_sha256: &[u8]) -> Option<SignatureAlgorithm> {
         self.issuers.algorithm(spki_sha256, self.authority.anchors())
+    }
+
+    /// Whether the issuer whose public key has this SHA-256 signed these bytes.
+    pub fn signed_by(&self, spki_sha256: &[u8], tbs: &[u8], signature: &[u8]) -> bool {
+        self.issuers.issuer(spki_sha256).is_ok_and(|issuer| issuer.verify(tbs, signature).is_ok())
     }
 
     /// The controller that owns an agent, as of the entries read so far.
@@ -243,9 +250,13 @@ impl Audit {
             Err(flaw) => return flaws.push(flaw),
         };
         let is_known = index < self.known;
-        if let (By::Caller(caller), false) = (by, is_known) {
-            flaws.extend(self.judge_caller(index, entry, &caller).err().map(Flaw::from));
-            flaws.extend(self.judge_request(index, entry, &caller, request).err().map(Flaw::from));
+        match by {
+            By::Caller(caller) if is_known => self.remember_request(index, entry, &caller),
+            By::Caller(caller) => {
+                flaws.extend(self.judge_caller(index, entry, &caller).err().map(Flaw::from));
+                flaws.extend(self.judge_request(index, entry, &caller, request).err().map(Flaw::from));
+            }
+            By::Officers | By::Service => {}
         }
         let kind = match (entry.kind.as_ref(), by) {
             (Some(Kind::Charter(charter)), By::Officers) => {
@@ -315,6 +326,9 @@ impl Audit {
         *self.report.kinds.entry(kind).or_default() += 1;
         if !self.authority.is_of_cell(&entry.cell) {
             flaws.push(Flaw::OtherCell);
+        }
+        if is_known {
+            self.known_ms = self.known_ms.max(entry.time_unix_ms);
         }
         self.requests.recorded(entry.time_unix_ms);
         self.newest_ms = self.newest_ms.max(entry.time_unix_ms);

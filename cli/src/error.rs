@@ -71,6 +71,12 @@ impl Failure {
         self
     }
 
+    /// Says what was done all the same.
+    pub(crate) fn and_also(mut self, done: impl AsRef<str>) -> Self {
+        self.message = format!("{}; {}", self.message, done.as_ref());
+        self
+    }
+
     /// How the command ends.
     pub(crate) fn ending(mut self, exit: Exit) -> Self {
         self.exit = exit;

@@ -22,6 +22,11 @@ pub(crate) struct Lifetime {
 pub(crate) struct NotALifetime;
 
 impl Lifetime {
+    /// A length of so many seconds, at least 1.
+    pub(crate) const fn from_secs(secs: u32) -> Self {
+        Self { secs }
+    }
+
     /// In seconds, at least 1.
     pub(crate) fn secs(self) -> u32 {
         self.secs

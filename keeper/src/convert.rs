@@ -33,7 +33,8 @@ pub(crate) fn controller_name(name: &str) -> Result<ControllerName, Refusal> {
 
 pub(crate) fn certificate_index(name: &str) -> Result<u64, Refusal> {
     let index = name.strip_prefix(CERTIFICATES).and_then(|index| index.parse().ok());
-    let index = index.filter(|index| *index <= INDEX_MAX);
+    // One name for one certificate: no sign, no leading zeros.
+    let index = index.filter(|index| *index <= INDEX_MAX && certificate_name(*index) == name);
     index.ok_or_else(|| Refusal::malformed("name", "write certificates/INDEX"))
 }
 

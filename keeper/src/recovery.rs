@@ -4,16 +4,15 @@
 //! certificate leaves once its signature is durable, so one without a signature was given to nobody; who asked for it asks again with the
 //! same request_id.
 
+use audit::entries::PENDING_MS;
+use ledger::entry;
+
 use crate::journal::{CertificateRow, Durability, Journal, JournalError};
 use crate::requests::Settings;
 use crate::sequencer::{abandonment, own_entry};
 
 /// Why they are abandoned, as the ledger says it.
 const REASON: &str = "RESTARTED";
-/// How long before a custody manifest a certificate may have been recorded and be pending, in milliseconds: a call into the token that lasts
-/// ten seconds ends the process, and every start records a manifest after it has abandoned what was pending.
-const PENDING_MS: i64 = 60_000;
-
 /// Abandons every pending certificate: how many there were.
 ///
 /// # Errors
@@ -27,8 +26,8 @@ pub(crate) fn recover(
     if pending.is_empty() {
         return Ok(0);
     }
-    let manifest_ms = journal.reader().newest_custody_ms()?.unwrap_or(i64::MIN);
-    pending.iter().try_for_each(|row| can_be_pending(row, manifest_ms))?;
+    let covered_ms = covered_ms(journal)?;
+    pending.iter().try_for_each(|row| can_be_pending(row, covered_ms))?;
     tracing::warn!(abandoned = pending.len(), "certificates that the last run recorded and did not sign");
     journal.begin(Durability::Disk)?;
     for row in &pending {
@@ -38,9 +37,20 @@ pub(crate) fn recover(
     Ok(pending.len())
 }
 
+/// Time of the newest entry that a checkpoint covers, in milliseconds since 1970: what is above it, somebody may have written.
+fn covered_ms(journal: &Journal) -> Result<i64, JournalError> {
+    let reader = journal.reader();
+    let Some(newest) = reader.checkpoint()?.and_then(|(size, _)| size.checked_sub(1)) else {
+        return Ok(i64::MIN);
+    };
+    let body = reader.entry(newest)?.unwrap_or_default();
+    let entry = entry::decode(&body).map_err(|error| JournalError::Corrupt(error.to_string()))?;
+    Ok(entry.time_unix_ms)
+}
+
 /// Abandoning a certificate makes the one before it the newest of its line: that must not follow from a signature that someone removed.
-fn can_be_pending(row: &CertificateRow, manifest_ms: i64) -> Result<(), JournalError> {
-    if row.recorded_ms >= manifest_ms.saturating_sub(PENDING_MS) {
+fn can_be_pending(row: &CertificateRow, covered_ms: i64) -> Result<(), JournalError> {
+    if row.recorded_ms >= covered_ms.saturating_sub(PENDING_MS) {
         return Ok(());
     }
     let index = row.index;
@@ -52,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_certificate_from_before_the_newest_manifest_cannot_be_pending() {
+    fn a_certificate_from_long_before_the_newest_checkpoint_cannot_be_pending() {
         let row = |recorded_ms| CertificateRow { recorded_ms, ..CertificateRow::default() };
         can_be_pending(&row(5_000_000), i64::MIN).unwrap();
         can_be_pending(&row(5_000_000), 5_000_000 + PENDING_MS).unwrap();

@@ -4,13 +4,14 @@
 //! Does not: see a snapshot of the whole machine, token and all. That only witnesses see, and receipts that others hold (DESIGN §7).
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cell::LogOrigin;
 use data_encoding::HEXLOWER;
-use hsm_config::{TokenError, TokenInfo, TokenSession};
+use hsm_config::{TokenError, TokenInfo, TokenSession, durable};
 use ledger::checkpoint::Checkpoint;
 use ledger::note::{KeyName, VerifierKey};
 use ledger::tree::root_at;
@@ -149,34 +150,57 @@ pub(crate) fn check(
         };
         ours_kept += 1;
         if !is_known(&kept, journal, trust)? {
-            remember_lost(dir, note)?;
+            remember_lost(dir, note, &trust.log.keys)?;
             return Err(StartError::WentBack { kept: kept.size, have: journal.edge().size() });
         }
     }
     if ours_kept == 0 && kept_one(token, journal)? {
         let (_, note) = journal.reader().checkpoint()?.unwrap_or_default();
-        remember_lost(dir, note.as_bytes())?;
+        remember_lost(dir, note.as_bytes(), &trust.log.keys)?;
         return Err(StartError::KeepsNone { token: token.label.clone() });
     }
     // A copy was restored that ends before what somebody knew then.
-    let told = fs::read(dir.join(LOST_FILE)).ok();
-    if let Some(known) = told.and_then(|note| ours(&note, &trust.log.keys))
-        && !is_known(&known, journal, trust)?
-    {
+    let Some(known) = lost(dir, &trust.log.keys)? else { return Ok(()) };
+    if !is_known(&known, journal, trust)? {
         return Err(StartError::WentBack { kept: known.size, have: journal.edge().size() });
     }
     // The newer journal was put back: there is nothing to open an epoch for.
-    let _ = fs::remove_file(dir.join(LOST_FILE));
+    let path = dir.join(LOST_FILE);
+    durable::remove(&path).map_err(|source| JournalError::File { path, source })?;
     Ok(())
 }
 
-/// Leaves a checkpoint for the officers who open a new epoch, and for the next start.
+/// The checkpoint that was left; none where none was.
+///
+/// # Errors
+/// The disk's; or the file holds no checkpoint of this log: what is lost nobody can tell then, and no start may take it for nothing.
+fn lost(dir: &Path, log_keys: &[VerifierKey]) -> Result<Option<Checkpoint>, JournalError> {
+    let path = dir.join(LOST_FILE);
+    match fs::read(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(JournalError::File { path, source }),
+        Ok(note) => match ours(&note, log_keys) {
+            Some(known) => Ok(Some(known)),
+            None => Err(JournalError::Corrupt(format!(
+                "{} holds no checkpoint of this log, which says how much of it is lost",
+                path.display()
+            ))),
+        },
+    }
+}
+
+/// Leaves a checkpoint for the officers who open a new epoch, and for the next start. One that goes further stays.
 ///
 /// # Errors
 /// The disk's.
-pub(crate) fn remember_lost(dir: &Path, note: &[u8]) -> Result<(), JournalError> {
+pub(crate) fn remember_lost(dir: &Path, note: &[u8], log_keys: &[VerifierKey]) -> Result<(), JournalError> {
+    let size = ours(note, log_keys).map_or(0, |checkpoint| checkpoint.size);
+    // One that cannot be read is replaced.
+    if lost(dir, log_keys).ok().flatten().is_some_and(|known| known.size >= size) {
+        return Ok(());
+    }
     let path = dir.join(LOST_FILE);
-    fs::write(&path, note).map_err(|source| JournalError::File { path, source })
+    durable::replace(&path, note, 0o600).map_err(|source| JournalError::File { path, source })
 }
 
 /// Whether the newest custody manifest of this epoch says that this token keeps a checkpoint.

@@ -36,7 +36,7 @@ pub(crate) fn start(
                 Ok(()) => {}
                 Err(damage) if damage.is_damage() => {
                     tracing::error!(alarm = "journal-damaged", cause = damage.to_string(), "the journal");
-                    let _ = done.send(Command::Damaged(damage.to_string()));
+                    let _ = done.send(Command::Damaged(damage.into()));
                     return;
                 }
                 Err(error) => {

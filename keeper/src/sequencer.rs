@@ -46,8 +46,8 @@ use crate::workers::{Job, Pulse, Worker};
 
 use outbox::Outbox;
 
-pub(crate) use command::Command;
 pub use command::Ended;
+pub(crate) use command::{Command, Damage};
 pub(crate) use own::{abandonment, own_entry};
 
 /// Most commands in one batch.
@@ -101,7 +101,7 @@ pub(crate) struct Sequencer {
     pub(crate) pending: HashMap<u64, Vec<Waiter>>,
     pub(crate) doors: OpenDoors,
     /// Why nothing more is recorded.
-    pub(crate) damaged: Option<String>,
+    pub(crate) damaged: Option<Damage>,
     /// Another issuer takes over: nothing more is begun, and this process ends.
     pub(crate) switching: bool,
     pub(crate) stopping: bool,
@@ -249,14 +249,15 @@ impl Sequencer {
                 self.crls.ended(false, Instant::now());
             }
             Command::Ended(certificates) => self.journal.let_requests_go(&certificates)?,
-            Command::Damaged(cause) => {
+            Command::Damaged(damage) => {
                 tracing::error!(
                     alarm = "journal-damaged",
-                    cause,
-                    "nothing more is recorded: restore a backup"
+                    cause = damage.cause,
+                    "nothing more is recorded: {}",
+                    damage.remedy()
                 );
                 self.metrics.alarm("journal_damaged");
-                self.damaged = Some(cause);
+                self.damaged = Some(damage);
             }
             Command::Observed(observed) => self.record_manifest(*observed)?,
             Command::Unhealthy(failed) => self.entropy.fail(failed),

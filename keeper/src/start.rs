@@ -26,6 +26,7 @@ use crate::requests::Settings;
 use crate::rollback::Kept;
 use crate::sequencer::{Command, Ended};
 use crate::status::Listens;
+use crate::stopping::{self, NotTaken, TakeError};
 use crate::trust::Trust;
 use crate::workers::Pulse;
 use crate::{Clock, Probe, Random, recovery, rollback};
@@ -74,6 +75,9 @@ pub enum StartError {
     /// The operator's: the keeper's own socket cannot be made.
     #[error(transparent)]
     Socket(#[from] SocketError),
+    /// The officers': what they stopped is not to go on.
+    #[error(transparent)]
+    NotTaken(#[from] NotTaken),
     /// The operator's: the configuration is for another cell.
     #[error(
         "the journal belongs to the cell {journal}, the configuration says {configured}: set `cell = \"{journal}\"`"
@@ -114,6 +118,15 @@ pub enum StartError {
         "the cell is not founded to its end ({0}): remove the data directory and run `rootcellar init` again"
     )]
     Unfounded(&'static str),
+}
+
+impl From<TakeError> for StartError {
+    fn from(error: TakeError) -> Self {
+        match error {
+            TakeError::Journal(error) => error.into(),
+            TakeError::NotTaken(not_taken) => not_taken.into(),
+        }
+    }
 }
 
 /// What a keeper is given of the world, so that a test decides it.
@@ -206,6 +219,7 @@ impl Keeper {
         }
         let settings = settings(&config, &journal);
         metrics.abandoned(recovery::recover(&mut journal, &settings, (clock)())?);
+        stopping::take(&mut journal, &config.data_dir, (clock)())?;
         let checkpoints = checkpoint(&mut journal, &custody, &trust)?;
         let newest = journal.reader().checkpoint()?.map(|(_, note)| note);
         rollback::keep_at_start(&session, &kept, journal.cell(), &trust.charter_sha256, newest.as_deref());

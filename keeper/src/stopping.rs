@@ -1,78 +1,172 @@
-//! What officers stop while no keeper answers: their word goes into the journal itself, and the next keeper starts by it.
+//! What officers stop while no keeper records it: their word lies beside the journal, and no keeper starts but by it.
+//!
+//! It lies there as a file, and is no part of the journal: a damaged journal, a missing one and a restored copy lose no freeze.
 
-use std::path::Path;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
 
 use cell::Act;
+use hsm_config::durable;
+use ledger::charter::Charter;
 use ledger::entry::entry::Kind;
 use ledger::entry::{self, Actor, ActorKind, Entry, VERSION};
+use ledger::note::{KeyName, Note};
+use ledger::proposal::{self, ProposalError};
+use proto::v1::Reason;
 
 use crate::journal::{Durability, Journal, JournalError};
 use crate::refusal::Refusal;
-use crate::time::ClockWrong;
-use crate::{requests, time};
+use crate::requests;
 
-/// The journal of a keeper that does not run, held so that none starts meanwhile.
-#[derive(Debug)]
-pub struct Stopped(Journal);
+/// Directory of what was laid, in the data directory. A file is named after its act: a newer word takes the place of an older one.
+const STOPS: &str = "stops";
 
-/// What was to stop goes on, as far as anything does without a keeper.
+/// Nothing was laid, and nothing stops.
 #[derive(Debug, thiserror::Error)]
-pub enum StopError {
-    /// The disk's.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// The officers': the proposal is none for this log, or was carried out before.
+pub enum LayError {
+    /// The officers': the proposal is none for this log, or not approved.
     #[error(transparent)]
     Refused(#[from] Refusal),
     /// It sets something going: a running keeper alone carries it out.
     #[error("`{0}` is carried out by a running service alone")]
     NoStop(&'static str),
-    /// Nothing is recorded of a time that the log has behind it.
-    #[error(transparent)]
-    Clock(#[from] ClockWrong),
+    /// The disk's.
+    #[error("{path}: {source}", path = .path.display())]
+    File {
+        /// What could not be written.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
 }
 
-impl Stopped {
-    /// Opens the journal in `dir`.
-    ///
-    /// # Errors
-    /// [`JournalError::Locked`] while a keeper holds it; or the disk's.
-    pub fn open(dir: &Path) -> Result<Self, JournalError> {
-        Journal::open(dir).map(Self)
-    }
+/// What lies beside the journal and cannot be taken into it. No keeper starts: what officers stopped is not to go on.
+#[derive(Debug, thiserror::Error)]
+#[error("officers stopped the cell, and their word in {path} cannot be recorded: {why}", path = .path.display())]
+pub struct NotTaken {
+    /// The file.
+    pub path: PathBuf,
+    /// Why not.
+    pub why: String,
+}
 
-    /// Origin of the log whose next entry is made here.
-    pub fn origin(&self) -> &str {
-        self.0.origin()
+/// Lays an act that stops something beside the journal in `dir`, once officers of this charter have signed it for the log of this cell.
+/// Durable when this returns. Gives the file.
+///
+/// # Errors
+/// [`LayError`].
+pub fn lay(
+    dir: &Path,
+    (charter, cell, log): (&Charter, &str, &KeyName),
+    proposal: &str,
+    now_ms: i64,
+) -> Result<PathBuf, LayError> {
+    let note = Note::parse(proposal.as_bytes()).map_err(|error| Refusal::from(ProposalError::from(error)))?;
+    let approved = proposal::open(&note, charter, cell, log, now_ms.div_euclid(1000), Act::is_for_one);
+    let approved = approved.map_err(Refusal::from)?;
+    let act = requests::act_of(approved.proposal())?;
+    if !act.stops() {
+        return Err(LayError::NoStop(act.name()));
     }
+    let stops = dir.join(STOPS);
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| LayError::File { path, source }
+    };
+    match fs::DirBuilder::new().mode(0o700).create(&stops) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(failed(&stops)(error)),
+        _ => durable::sync_dir(dir).map_err(failed(dir))?,
+    }
+    let path = stops.join(format!("{}.note", act.name()));
+    durable::replace(&path, note.to_string().as_bytes(), 0o600).map_err(failed(&path))?;
+    Ok(path)
+}
 
-    /// Records an act that stops something, judged as a running keeper judges it. Durable when this returns. Gives the entry's index.
-    ///
-    /// # Errors
-    /// [`StopError`].
-    pub fn stop(&mut self, proposal: &str, now_ms: i64) -> Result<u64, StopError> {
-        let journal = &mut self.0;
-        time::not_before(journal.newest_ms()?, now_ms)?;
-        let (cell, origin) = (journal.cell().to_owned(), journal.origin().to_owned());
+/// Records what lies beside the journal, before anything is served by it: how many acts those were.
+///
+/// # Errors
+/// The disk's; or a [`NotTaken`].
+pub(crate) fn take(journal: &mut Journal, dir: &Path, now_ms: i64) -> Result<usize, TakeError> {
+    let (cell, origin) = (journal.cell().to_owned(), journal.origin().to_owned());
+    let mut taken = 0;
+    for path in laid(dir)? {
+        let not_taken = |why: &dyn std::fmt::Display| NotTaken { path: path.clone(), why: why.to_string() };
+        let text = fs::read_to_string(&path).map_err(|error| not_taken(&error))?;
         let reader = journal.reader();
-        let (note, act) = requests::approved(&reader, (&cell, &origin), now_ms, proposal)?;
+        let (note, act) = match requests::approved(&reader, (&cell, &origin), now_ms, &text) {
+            Ok(approved) => approved,
+            // A keeper recorded it before it could remove the file.
+            Err(refusal) if refusal.reason() == Reason::ProposalReplayed => {
+                fs::remove_file(&path).map_err(|error| not_taken(&error))?;
+                continue;
+            }
+            Err(refusal) => return Err(not_taken(&refusal).into()),
+        };
+        let again = act == Act::RenewalsStop && requests::not_alone_again(&reader, now_ms).is_err();
         if !act.stops() {
-            return Err(StopError::NoStop(act.name()));
+            return Err(not_taken(&"it sets something going").into());
         }
-        if act == Act::RenewalsStop {
-            requests::not_alone_again(&reader, now_ms)?;
+        if again {
+            tracing::warn!("one officer stopped renewals already today: the second time is passed over");
+        } else {
+            journal.begin(Durability::Disk)?;
+            journal.append(&Entry {
+                version: VERSION,
+                cell: cell.clone(),
+                time_unix_ms: now_ms,
+                actor: Some(Actor { kind: ActorKind::Officers.into(), ..Actor::default() }),
+                kind: Some(Kind::Act(entry::Act { note: note.to_string().into_bytes() })),
+                ..Entry::default()
+            })?;
+            journal.commit()?;
+            tracing::warn!(act = act.name(), "officers stopped it while no service recorded their word");
+            taken += 1;
         }
-        journal.begin(Durability::Disk)?;
-        let appended = journal.append(&Entry {
-            version: VERSION,
-            cell,
-            time_unix_ms: now_ms,
-            actor: Some(Actor { kind: ActorKind::Officers.into(), ..Actor::default() }),
-            kind: Some(Kind::Act(entry::Act { note: note.to_string().into_bytes() })),
-            ..Entry::default()
-        })?;
-        journal.commit()?;
-        journal.settle()?;
-        Ok(appended.index)
+        fs::remove_file(&path).map_err(|error| not_taken(&error))?;
     }
+    Ok(taken)
+}
+
+/// Removes what lies beside the journal: officers have thawed the cell since.
+pub(crate) fn clear(dir: &Path) {
+    let removed = laid(dir).and_then(|paths| {
+        paths.into_iter().try_for_each(|path| {
+            durable::remove(&path).map(drop).map_err(|source| JournalError::File { path, source })
+        })
+    });
+    if let Err(error) = removed {
+        tracing::warn!(
+            cause = error.to_string(),
+            "what was laid beside the journal stays, and stops the next start"
+        );
+    }
+}
+
+/// Why no keeper starts.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TakeError {
+    /// The disk's.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// What was laid cannot be recorded.
+    #[error(transparent)]
+    NotTaken(#[from] NotTaken),
+}
+
+/// The files, in order of their names.
+fn laid(dir: &Path) -> Result<Vec<PathBuf>, JournalError> {
+    let stops = dir.join(STOPS);
+    let failed = |source| JournalError::File { path: stops.clone(), source };
+    let entries = match fs::read_dir(&stops) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(failed)?,
+    };
+    let mut paths: Vec<PathBuf> =
+        entries.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>().map_err(failed)?;
+    // One that was not written to its end is replaced by the next of its name.
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "note"));
+    paths.sort_unstable();
+    Ok(paths)
 }

@@ -84,6 +84,7 @@ pub(super) struct Requests {
 struct Led {
     index: u64,
     request_sha256: Vec<u8>,
+    signed_ms: i64,
 }
 
 impl Requests {
@@ -100,9 +101,11 @@ impl Requests {
     fn remember(&mut self, entry: &Entry, caller: &Caller<'_>, index: u64) {
         let key = (caller.identity.to_owned(), entry.request_id.clone());
         let request_sha256 = caller.signature.request_sha256.clone();
-        self.last.insert(key.clone(), Led { index, request_sha256 });
+        let signed_ms = caller.signature.time_unix_ms;
+        self.last.insert(key.clone(), Led { index, request_sha256, signed_ms });
         self.order.push_back((entry.time_unix_ms, index, key));
-        while self.order.front().is_some_and(|(time, ..)| time + REMEMBERED_MS < self.newest_ms) {
+        while self.order.front().is_some_and(|(time, ..)| time.saturating_add(REMEMBERED_MS) < self.newest_ms)
+        {
             let Some((_, old, key)) = self.order.pop_front() else { return };
             // One that was asked again is remembered for longer.
             if self.last.get(&key).is_some_and(|led| led.index == old) {
@@ -131,6 +134,13 @@ pub(super) fn said(entry: &Entry) -> Result<By<'_>, Flaw> {
 }
 
 impl Audit {
+    /// Takes over whose request an entry came from that need not be judged: it is not carried out again above.
+    pub(super) fn remember_request(&mut self, index: u64, entry: &Entry, caller: &Caller<'_>) {
+        if entry.time_unix_ms.div_euclid(1000) >= self.known_secs {
+            self.requests.remember(entry, caller, index);
+        }
+    }
+
     /// Judges an entry's caller: that it held a certificate that was valid then, and signed the request with its key.
     ///
     /// # Errors
@@ -184,10 +194,11 @@ impl Audit {
         let again = self.requests.last.get(&key).is_some_and(|led| {
             // Several entries of one request follow one another.
             let same = led.index + 1 == index && led.request_sha256 == caller.signature.request_sha256;
-            let over = self
-                .certificates
-                .get(led.index)
-                .is_some_and(|certificate| certificate.abandoned || certificate.not_after < signed_secs);
+            // What was signed once is one request, however far its caller's clock is ahead.
+            let anew = led.signed_ms != caller.signature.time_unix_ms;
+            let over = self.certificates.get(led.index).is_some_and(|certificate| {
+                certificate.abandoned || (anew && certificate.not_after < signed_secs)
+            });
             !same && !over
         });
         self.requests.remember(entry, caller, index);

@@ -44,7 +44,7 @@ pub(super) struct Certificate {
     /// Its last second, since 1970.
     pub(super) not_after: i64,
     /// When it was recorded, in milliseconds since 1970.
-    recorded_ms: i64,
+    pub(super) recorded_ms: i64,
     /// The one before it of the same subject.
     previous: Option<u64>,
     pub(super) revoked: bool,

@@ -147,15 +147,13 @@ impl Controllers {
         if !follows {
             return Err(Flaw::OtherAgent);
         }
-        if change.change() == Change::Deleted {
+        if change.change() == Change::Deleted || before.is_some_and(|before| agents::narrows(before, record))
+        {
             // What goes needs no room in the grant: only who may say so.
             return if grant.speaks_for(&spec.id) { Ok(()) } else { Err(Flaw::Unapproved) };
         }
         grant.covers(&spec, 0)?;
-        if before.is_none_or(|before| !agents::narrows(before, record)) {
-            stops.frozen()?;
-        }
-        Ok(())
+        stops.frozen()
     }
 
     /// Takes a change over.

@@ -17,6 +17,9 @@ const CONTROLLER_SECS: u32 = 7 * 86_400;
 const SERVICE_SECS: u32 = 86_400;
 /// How long a controller renews on one officers' act, in seconds: 90 days.
 const LINE_SECS: i64 = 90 * 86_400;
+/// How long before the newest entry that a checkpoint covers a certificate may have been recorded and be pending, in milliseconds: a call
+/// into the token that lasts ten seconds ends the process, and no request waits longer than a minute to be recorded and a minute to be signed.
+pub const PENDING_MS: i64 = 120_000;
 /// The rule that the signature is the issuer's; nothing to look at where there is none.
 const SIGNATURE: &str = "signature";
 
@@ -56,10 +59,12 @@ impl Audit {
     pub(super) fn take_issuance(&mut self, index: u64, entry: &Entry, issuance: &Issuance, signature: &[u8]) {
         let Ok(fields) = TbsFields::parse(&issuance.tbs) else { return };
         let begins_secs = issuance.renews.is_none().then_some(issuance.lifetime_seconds);
-        if index < self.known && fields.not_after < self.known_secs {
+        // One without a signature may be given up yet.
+        let is_signed = !signature.is_empty();
+        if index < self.known && is_signed && fields.not_after < self.known_secs {
             return self.certificates.pass_over(index, &issuance.subject, begins_secs);
         }
-        let der = (!signature.is_empty()).then(|| self.issuers.join(issuance, signature).ok()).flatten();
+        let der = is_signed.then(|| self.issuers.join(issuance, signature).ok()).flatten();
         let identity = entry.actor.as_ref().map_or("", |actor| actor.identity.as_str());
         let controller = match (identity.strip_prefix("/controller/"), identity.strip_prefix("/agent/")) {
             _ if issuance.grant.is_empty() => None,
@@ -175,8 +180,17 @@ impl Audit {
     /// One is given up that nobody was given: it was recorded, is not signed, and was not given up before.
     pub(super) fn abandonment(&mut self, certificate: Option<&Reference>) -> Result<(), Flaw> {
         let index = certificate.map(|reference| reference.index).ok_or(Flaw::Reference)?;
+        // What a checkpoint covers and is much older than the newest that one covers was not pending: its signature was removed.
+        let pending_ms = self.known_ms.saturating_sub(PENDING_MS);
+        let can_be_pending = |recorded_ms: i64| self.known == 0 || recorded_ms >= pending_ms;
         let unheld = match self.certificates.get(index) {
-            Some(certificate) if certificate.sha256.is_none() && !certificate.abandoned => Ok(()),
+            Some(certificate)
+                if certificate.sha256.is_none()
+                    && !certificate.abandoned
+                    && can_be_pending(certificate.recorded_ms) =>
+            {
+                Ok(())
+            }
             _ => Err(Flaw::Abandoned),
         };
         self.certificates.abandon(index);

@@ -170,8 +170,11 @@ impl Audit {
             }
             (Some(Asked::Serial(serial)), Some(Target::Certificate(reference))) => {
                 let serial = serial.parse::<cell::Serial>().ok();
-                serial.and_then(|serial| self.certificates.with_serial(serial.as_bytes()))
-                    == Some(reference.index)
+                match serial.and_then(|serial| self.certificates.with_serial(serial.as_bytes())) {
+                    Some(index) => index == reference.index,
+                    // One that ended long ago is not kept here: nothing is revoked by that.
+                    None => self.certificates.get(reference.index).is_none() && revocation.revoked == 0,
+                }
             }
             (Some(Asked::Agent(name)), Some(Target::Agent(id))) => *name == format!("{AGENTS}{id}"),
             (Some(Asked::IssuedSince(asked)), Some(Target::IssuedSince(issued))) => {

@@ -68,13 +68,8 @@ pub(crate) enum Outcome {
     Written(PathBuf),
     /// It was carried out.
     Done(Box<SubmitProposalResponse>),
-    /// The journal has it, and the service starts by it.
-    InJournal {
-        /// Origin of the log.
-        log: String,
-        /// Index of the entry.
-        entry: u64,
-    },
+    /// It lies beside the journal, in this file, and no service starts but by it.
+    Laid(PathBuf),
 }
 
 impl Desk {
@@ -176,7 +171,15 @@ fn write(
     note.map_err(|error| Failure::new("PROPOSAL", error).mended_by("the same with --officer-key FILE"))
 }
 
+/// How long an act may wait that is laid beside the journal: as long as any proposal is good.
+const LAID: Lifetime = Lifetime::from_secs(7 * 86_400);
+
 impl Signing {
+    /// The same for an act that may have to wait.
+    pub(crate) fn for_long(&self) -> Self {
+        Self { expires: LAID, ..self.clone() }
+    }
+
     /// Whether the act is only shown.
     pub(crate) fn is_dry_run(&self) -> bool {
         self.dry_run

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ceremony::directory::{self, Directory, Locked};
 use ledger::bundle::{Bundle, Contents};
-use ledger::charter::{Charters, Terms};
+use ledger::charter::{Charter, Charters, Terms};
 use ledger::note::Note;
 
 use super::officer::{BUNDLE, CHARTER};
@@ -21,6 +21,21 @@ use crate::session::Session;
 pub(crate) fn chain(officer: &Path) -> Result<Option<Charters>, Failure> {
     let path = officer.join(CHARTER);
     if path.exists() { charters(&files::read(&path)?).map(Some) } else { Ok(None) }
+}
+
+/// The officer's own copy of the trust bundle.
+///
+/// # Errors
+/// There is none, or it is not the charter's.
+pub(crate) fn bundle(session: &Session, charter: &Charter) -> Result<Bundle, Failure> {
+    let officer = session.places()?.officer().to_owned();
+    let note = files::note(&Directory::at(&officer), BUNDLE)?;
+    let note = note.ok_or_else(|| {
+        Failure::new("NO_BUNDLE", format!("{} is not there", officer.join(BUNDLE).display()))
+            .mended_by(format!("rootcellar ca bundle --note --out {}", officer.join(BUNDLE).display()))
+    })?;
+    Bundle::open(&note, charter)
+        .map_err(|error| Failure::unverified("the officer's copy of the trust bundle", error))
 }
 
 /// Keeps what was taken over: the charter behind those that it follows, and the trust bundle under the last of them, unless it is

@@ -5,12 +5,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use cell::Act;
-use keeper::{JournalError, StartError, StopError, Stopped};
+use keeper::LayError;
+use ledger::bundle::Bundle;
 use ledger::charter::Charter;
+use ledger::note::KeyName;
 
 use super::officer::{Outcome, Signing, signed};
 use super::own;
-use crate::error::Failure;
+use super::recorded::NOT_PROVED;
+use crate::error::{Exit, Failure};
 use crate::session::Session;
 
 /// How often, and how many times, a journal is asked for that a keeper holds while it tries to start.
@@ -22,6 +25,15 @@ const SILENT: [&str; 3] = ["NOT_RUNNING", "CONNECTION_LOST", "KEEPER_UNAVAILABLE
 /// Whether a command failed because no service answers, so that the journal itself takes its place.
 pub(crate) fn answers_not(failure: &Failure) -> bool {
     SILENT.contains(&failure.reason())
+}
+
+/// Whether a service that runs did not record a stop, and may not for as long as it runs. What officers did wrong is theirs to mend.
+pub(crate) fn records_not(failure: &Failure) -> bool {
+    match failure.reason() {
+        NOT_PROVED => false,
+        "INTERNAL" | "NOT_VERIFIED" => true,
+        _ => failure.exit() == Exit::TryLater,
+    }
 }
 
 /// Does something with a journal that a keeper which tries to start may hold now and then: it is waited for.
@@ -48,34 +60,39 @@ pub(crate) fn wait_for<T, E: Into<Failure>>(
         .mended_by("stop the service, and try again"))
 }
 
-/// Has the journal of a service that does not run take an act that stops something: whenever it starts again, it starts by it.
+/// Lays an act that stops something beside the journal of a service that does not record it: no service starts but by it.
 ///
 /// # Errors
-/// The officer has no charter here, the key cannot be used, or the act is refused.
-pub(crate) fn stop(session: &Session, act: &Act, signing: &Signing) -> Result<Outcome, Failure> {
-    let mut journal = wait_for(session, Stopped::open, |error| matches!(error, JournalError::Locked(_)))?;
+/// The officer has no charter or bundle here, the key cannot be used, or the act is refused.
+pub(crate) fn lay(session: &Session, act: &Act, signing: &Signing) -> Result<Outcome, Failure> {
     let charter = charter(session)?;
-    // An origin that somebody wrote into the file gets a stop of a log that is not there: it widens nothing, and the start refuses it.
-    let origin =
-        journal.origin().parse().map_err(|error| Failure::unverified("the journal's origin", error))?;
-    match signed(session, act, signing, (&charter, &origin))? {
+    let bundle = own::bundle(session, &charter)?;
+    let log = newest_log(&bundle)?;
+    match signed(session, act, &signing.for_long(), (&charter, log))? {
         ControlFlow::Break(outcome) => Ok(outcome),
-        ControlFlow::Continue(note) => hand_in(session, &mut journal, &note),
+        ControlFlow::Continue(note) => put(session, (&charter, log), &note),
     }
 }
 
-/// As [`stop`], of an act that is signed already.
+/// The same with an act that is signed already.
 ///
 /// # Errors
-/// As [`stop`].
-pub(crate) fn submit(session: &Session, proposal: &str) -> Result<Outcome, Failure> {
-    let mut journal = wait_for(session, Stopped::open, |error| matches!(error, JournalError::Locked(_)))?;
-    hand_in(session, &mut journal, proposal)
+/// As [`lay`].
+pub(crate) fn lay_signed(session: &Session, proposal: &str) -> Result<Outcome, Failure> {
+    let charter = charter(session)?;
+    let bundle = own::bundle(session, &charter)?;
+    put(session, (&charter, newest_log(&bundle)?), proposal)
 }
 
-fn hand_in(session: &Session, journal: &mut Stopped, proposal: &str) -> Result<Outcome, Failure> {
-    let entry = journal.stop(proposal, session.now_ms())?;
-    Ok(Outcome::InJournal { log: journal.origin().to_owned(), entry })
+fn put(session: &Session, (charter, log): (&Charter, &KeyName), proposal: &str) -> Result<Outcome, Failure> {
+    let dir = session.config()?.data_dir().to_owned();
+    let whose = (charter, charter.cell(), log);
+    Ok(Outcome::Laid(keeper::lay(&dir, whose, proposal, session.now_ms())?))
+}
+
+fn newest_log(bundle: &Bundle) -> Result<&KeyName, Failure> {
+    let log = bundle.logs().first().map(|log| &log.origin);
+    log.ok_or_else(|| Failure::unverified("the officer's copy of the trust bundle", "it names no log"))
 }
 
 fn charter(session: &Session) -> Result<Charter, Failure> {
@@ -87,19 +104,12 @@ fn charter(session: &Session) -> Result<Charter, Failure> {
     Ok(chain.in_force().clone())
 }
 
-impl From<JournalError> for Failure {
-    fn from(error: JournalError) -> Self {
-        StartError::from(error).into()
-    }
-}
-
-impl From<StopError> for Failure {
-    fn from(error: StopError) -> Self {
+impl From<LayError> for Failure {
+    fn from(error: LayError) -> Self {
         match error {
-            StopError::Refused(refusal) => refusal.into(),
-            StopError::NoStop(_) => Self::new("NOT_RUNNING", error).mended_by("rootcellar serve"),
-            StopError::Journal(error) => error.into(),
-            StopError::Clock(_) => Self::new("CLOCK_WRONG", error).mended_by("set the clock, and try again"),
+            LayError::Refused(refusal) => refusal.into(),
+            LayError::NoStop(_) => Self::new("NOT_RUNNING", error).mended_by("rootcellar serve"),
+            LayError::File { .. } => Self::new("FILE", error),
         }
     }
 }

@@ -17,7 +17,7 @@ Examples:
   rootcellar freeze --renewals             # also no renewals, for 15 minutes; one officer alone, once a day
   rootcellar freeze --renewals --confirm   # no renewals until a thaw; needs the quorum
 
-Where the service does not answer, the journal takes the word for it: whenever the service starts again, it starts frozen.")]
+Where the service does not answer, the officer's word is laid beside its journal: whenever it starts again, it starts frozen.")]
 pub(crate) struct Freeze {
     /// Stop renewals instead, for 15 minutes
     #[arg(long)]
@@ -50,14 +50,14 @@ pub(super) fn thaw(session: &Session, args: &Thaw) -> Result<(), Failure> {
     carry_out(session, &Act::Thaw, &args.signing)
 }
 
-/// A service that does not answer starts stopped: its journal takes the word for it. A thaw waits for the service.
+/// What stops and is not recorded lies beside the journal: no service starts but by it. A thaw waits for the service.
 fn carry_out(session: &Session, act: &Act, signing: &Signing) -> Result<(), Failure> {
     let asked = session.block_on(async {
         let desk = Desk::open(session).await?;
         desk.act(session, act, signing).await
     });
     let outcome = match asked {
-        Err(failure) if act.stops() && stopped::answers_not(&failure) => stopped::stop(session, act, signing),
+        Err(failure) if act.stops() => proposal::laid(failure, || stopped::lay(session, act, signing)),
         asked => asked,
     };
     proposal::say(session, act.name(), outcome?)

@@ -88,6 +88,7 @@ impl From<StartError> for Failure {
             StartError::Socket(_) => Self::new("SOCKET", error)
                 .ending(Exit::Configuration)
                 .mended_by("set `socket` below [service] to a path in a directory that this user can write"),
+            StartError::NotTaken(_) => Self::new("STOPPED", error).mended_by("rootcellar freeze"),
             StartError::WrongCell { .. } => Self::new("WRONG_CELL", error).ending(Exit::Configuration),
             StartError::Journal(JournalError::Missing(_)) => {
                 Self::new("JOURNAL", error).mended_by("rootcellar init")

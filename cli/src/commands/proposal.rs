@@ -55,11 +55,35 @@ fn submit(session: &Session, args: &Submit) -> Result<(), Failure> {
         Ok((desk, outcome))
     });
     match (asked, enrolment) {
-        (Err(failure), _) if act.stops() && stopped::answers_not(&failure) => {
-            say(session, act.name(), stopped::submit(session, &text)?)
+        (Err(failure), _) if act.stops() => {
+            say(session, act.name(), laid(failure, || stopped::lay_signed(session, &text))?)
         }
         (asked, Some(enrolment)) => asked.and_then(|(desk, outcome)| enrolment.end(session, &desk, outcome)),
         (asked, None) => say(session, act.name(), asked?.1),
+    }
+}
+
+/// An act that stops something and failed: laid beside the journal where no service answers. Where one does that cannot record it, it is laid
+/// there for the next start, and failed all the same.
+///
+/// # Errors
+/// The failure; or it could not be laid either.
+pub(super) fn laid(
+    failure: Failure,
+    lay: impl FnOnce() -> Result<Outcome, Failure>,
+) -> Result<Outcome, Failure> {
+    if stopped::answers_not(&failure) {
+        return lay();
+    }
+    if !stopped::records_not(&failure) {
+        return Err(failure);
+    }
+    match lay()? {
+        Outcome::Laid(file) => Err(failure.and_also(format!(
+            "the officer's word lies in {}: the service stops so once it is started again",
+            file.display()
+        ))),
+        _ => Err(failure),
     }
 }
 
@@ -70,9 +94,9 @@ pub(super) fn say(session: &Session, act: &'static str, outcome: Outcome) -> Res
         Outcome::Written(proposal) => signed(session, proposal, None),
         Outcome::Done(response) => {
             let receipt = response.receipt.ok_or_else(|| Failure::incomplete("receipt"))?;
-            session.output().say(&Done { act, log: receipt.origin, entry: receipt.index, waits: false })
+            session.output().say(&Done { act, log: receipt.origin, entry: receipt.index })
         }
-        Outcome::InJournal { log, entry } => session.output().say(&Done { act, log, entry, waits: true }),
+        Outcome::Laid(file) => session.output().say(&Laid { act, laid: file }),
     }
 }
 
@@ -106,16 +130,26 @@ struct Done {
     act: &'static str,
     log: String,
     entry: u64,
-    /// The service does not run: it starts by this entry.
-    waits: bool,
 }
 
 impl Show for Done {
     fn show(&self, page: &mut Page) {
         page.field("done", self.act);
         page.field("recorded", format!("entry {} of {}", self.entry, self.log));
-        if self.waits {
-            page.line("The service does not run. Its journal has it, and it starts so.");
-        }
+    }
+}
+
+#[derive(Serialize)]
+struct Laid {
+    act: &'static str,
+    /// The file beside the journal.
+    laid: PathBuf,
+}
+
+impl Show for Laid {
+    fn show(&self, page: &mut Page) {
+        page.field("done", self.act);
+        page.field("laid beside the journal", self.laid.display());
+        page.line("The service does not run. Whenever it starts, it starts so.");
     }
 }

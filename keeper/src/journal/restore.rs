@@ -82,6 +82,9 @@ pub enum RestoreError {
     OtherCheckpoint,
 }
 
+/// How the name of a directory begins in which a copy is replayed.
+const UNFINISHED: &str = "restoring-";
+
 /// How to restore.
 #[derive(Debug)]
 pub struct Terms<'a> {
@@ -102,7 +105,8 @@ pub struct Terms<'a> {
 pub fn restore(from: &Path, dir: &Path, terms: &Terms<'_>) -> Result<Restored, RestoreError> {
     let held = lock(dir)?;
     let charter = terms.known.charter.ok_or(RestoreError::NoCharter)?;
-    let new = tempfile::Builder::new().prefix("restore").tempdir_in(dir).map_err(failed(dir))?;
+    remove_unfinished(dir).map_err(failed(dir))?;
+    let new = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(dir).map_err(failed(dir))?;
     let copy = open(from, new.path())?;
     let made = new.path().join("made");
     fs::create_dir(&made).map_err(failed(&made))?;
@@ -114,7 +118,8 @@ pub fn restore(from: &Path, dir: &Path, terms: &Terms<'_>) -> Result<Restored, R
         return Err(RestoreError::OtherCharter);
     }
     let sound = Pass::begin(&reader, terms.attributes_oid, Some(charter))?.finish(&reader)?;
-    let known = beyond(&journal, terms)?;
+    let trust = trust(&journal)?;
+    let known = beyond(&journal, &trust, terms)?;
     if let Some((known, _)) = known.as_ref().filter(|_| !terms.with_loss) {
         return Err(RestoreError::Older { entries: sound.head.size, known: *known });
     }
@@ -129,21 +134,38 @@ pub fn restore(from: &Path, dir: &Path, terms: &Terms<'_>) -> Result<Restored, R
     };
     journal.settle()?;
     drop(journal);
+    let made = made.join(FILE_NAME);
+    File::open(&made).and_then(|file| file.sync_all()).map_err(failed(&made))?;
+    // Before the copy is in place: a start in between refuses, and does not serve what is behind.
+    if let Some((_, note)) = &known {
+        rollback::remember_lost(dir, note, &trust.log.keys)?;
+    }
     let there = dir.join(FILE_NAME);
     let replaced = there.exists().then(|| free_name(dir));
     if let Some(replaced) = &replaced {
         set_aside(&there, replaced)?;
     }
-    let made = made.join(FILE_NAME);
-    File::open(&made).and_then(|file| file.sync_all()).map_err(failed(&made))?;
-    // Before the copy is in place: a start in between refuses, and does not serve what is behind.
-    if let Some((_, note)) = &known {
-        rollback::remember_lost(dir, note)?;
+    if let Err(error) = fs::rename(&made, &there) {
+        // There is a journal as there was before.
+        if let Some(replaced) = &replaced {
+            fs::rename(replaced, &there).map_err(failed(replaced))?;
+        }
+        return Err(failed(&made)(error).into());
     }
-    fs::rename(&made, &there).map_err(failed(&made))?;
     durable::sync_dir(dir).map_err(failed(dir))?;
     drop(held);
     Ok(Restored { replaced, ..restored })
+}
+
+/// Removes what a restore left that did not come to its end: whole copies of the ledger. The journal's lock is held.
+fn remove_unfinished(dir: &Path) -> std::io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) && entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Opens a copy of the copy: the file itself stays as it is.
@@ -238,12 +260,20 @@ fn append(
     }
 }
 
-/// The checkpoint furthest beyond the journal, of those that are known: how many entries it covers, and its note.
-fn beyond(journal: &Journal, terms: &Terms<'_>) -> Result<Option<(u64, Vec<u8>)>, RestoreError> {
-    let trust = Trust::read(journal).map_err(|error| match error {
+/// Whom the journal's own officers say to believe.
+fn trust(journal: &Journal) -> Result<Trust, JournalError> {
+    Trust::read(journal).map_err(|error| match error {
         StartError::Journal(error) => error,
         other => JournalError::Corrupt(other.to_string()),
-    })?;
+    })
+}
+
+/// The checkpoint furthest beyond the journal, of those that are known: how many entries it covers, and its note.
+fn beyond(
+    journal: &Journal,
+    trust: &Trust,
+    terms: &Terms<'_>,
+) -> Result<Option<(u64, Vec<u8>)>, RestoreError> {
     let mut furthest: Option<(u64, Vec<u8>)> = None;
     if terms.checkpoint.is_some_and(|note| rollback::ours(note, &trust.log.keys).is_none()) {
         return Err(RestoreError::OtherCheckpoint);
@@ -251,7 +281,7 @@ fn beyond(journal: &Journal, terms: &Terms<'_>) -> Result<Option<(u64, Vec<u8>)>
     for note in terms.known.checkpoints.iter().map(Vec::as_slice).chain(terms.checkpoint) {
         let Some(checkpoint) = rollback::ours(note, &trust.log.keys) else { continue };
         let is_newer = furthest.as_ref().is_none_or(|(size, _)| *size < checkpoint.size);
-        if is_newer && !rollback::is_known(&checkpoint, journal, &trust)? {
+        if is_newer && !rollback::is_known(&checkpoint, journal, trust)? {
             furthest = Some((checkpoint.size, note.to_owned()));
         }
     }

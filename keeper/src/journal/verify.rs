@@ -25,6 +25,8 @@ use bulk::{Beside, Bulk};
 /// Entries that are read at a time: a tile's worth.
 const PAGE: u64 = TILE_WIDTH as u64;
 
+/// What a clock may be wrong by, in seconds.
+const ENDED_SLACK_SECS: i64 = 3600;
 /// How long the request behind a certificate is kept after its end, in seconds: a day, for auditors who read the log that often.
 const REQUESTS_KEPT_SECS: i64 = 86_400;
 
@@ -38,6 +40,8 @@ pub(crate) struct Pass {
     origin: String,
     /// Time of the newest entry when it began, in milliseconds since 1970.
     newest_ms: i64,
+    /// Certificates that had ended by this second are of no interest to what no checkpoint covers.
+    ended_secs: i64,
     /// Entries of certificates that ended long ago, with a request beside them still.
     ended: Vec<u64>,
 }
@@ -76,6 +80,7 @@ impl Pass {
             cell,
             origin,
             newest_ms: newest_ms(reader)?,
+            ended_secs: ended_secs(reader)?,
             ended: Vec::new(),
         })
     }
@@ -96,7 +101,7 @@ impl Pass {
             Some((size, _)) => size,
             None => reader.epoch_index()?.unwrap_or(0),
         };
-        self.audit.known_below(covered, self.newest_ms);
+        self.audit.known_below(covered, self.ended_secs);
         self.page(reader, covered)
     }
 
@@ -250,6 +255,9 @@ impl Pass {
             };
             if let Some((signature, sha256)) = reader.signature(index)? {
                 self.demand_hash(index, &tbs, &crl.issuer_spki_sha256, &signature, &sha256)?;
+                if !self.audit.signed_by(&crl.issuer_spki_sha256, &tbs, &signature) {
+                    return Err(damaged());
+                }
             }
         }
         match reader.signed_crl_without_input()? {
@@ -273,6 +281,27 @@ impl Pass {
             Err(corrupt("its tree is not the one that its checkpoint signs"))
         }
     }
+}
+
+/// The second before which a certificate must have ended to be of no interest to any entry that no checkpoint covers: not presented by its
+/// caller, not ended by it, not on its list. Every entry of the future is one of those.
+fn ended_secs(reader: &Reader<'_>) -> Result<i64, JournalError> {
+    let size = reader.size()?;
+    let covered = reader.checkpoint()?.map_or(0, |(covered, _)| covered.min(size));
+    // The next list has what ended since the newest one was made.
+    let mut earliest = reader.newest_list_secs(covered)?.unwrap_or(i64::MAX);
+    let mut at = covered.min(size.saturating_sub(1));
+    while at < size {
+        let page = reader.leaves(at, PAGE)?;
+        for (index, _, body) in &page {
+            let time_unix_ms =
+                entry::decode(body).map_err(|error| corrupt(format!("entry {index}: {error}")))?.time_unix_ms;
+            earliest = earliest.min(time_unix_ms.div_euclid(1000));
+        }
+        let Some((last, ..)) = page.last() else { break };
+        at = last + 1;
+    }
+    Ok(if earliest == i64::MAX { i64::MIN } else { earliest.saturating_sub(ENDED_SLACK_SECS) })
 }
 
 /// Time of the newest entry, in milliseconds since 1970.

@@ -49,7 +49,9 @@ pub(super) fn batch_create(
     let mut ids: Vec<&str> = specs.iter().map(|spec| spec.id.as_str()).collect();
     let then = Then::BatchCreated(ids.iter().map(ToString::to_string).collect());
     if let Some(index) = once.before(&desk.reader, caller.who)? {
-        return replayed(desk, caller, &ids, then, index);
+        // The last of its entries is remembered, the receipt is of the first.
+        let first = index.saturating_sub(ids.len().saturating_sub(1) as u64);
+        return replayed(desk, caller, &ids, then, first);
     }
     ids.sort_unstable();
     if ids.windows(2).any(|pair| pair[0] == pair[1]) {
@@ -80,13 +82,18 @@ pub(super) fn update(
         Refusal::malformed("update_mask", format!("`{other}` cannot be changed; {known} can"))
     })?;
     let spec = convert::record_spec(&record)?;
-    let authorised = steps::authorise::agent(&desk.reader, caller.who, &spec, 0)?;
-    if narrows(&row.record, &record) {
+    let authorised = if narrows(&row.record, &record) {
+        // What is left may be more than a grant gives by now: that is no reason to leave all of it.
+        let authorised =
+            steps::authorise::agent(&desk.reader, caller.who, &AgentSpec::bare(spec.id.clone()), 0)?;
         authorised.within_reserve(&desk.reader, desk.now_ms)?;
+        authorised
     } else {
+        let authorised = steps::authorise::agent(&desk.reader, caller.who, &spec, 0)?;
         steps::admit::not_frozen(&desk.reader)?;
         authorised.within_budget(&desk.reader, desk.now_ms, 1)?;
-    }
+        authorised
+    };
     let record = convert::spec_record(&spec, &row.record.owner, record.disabled, row.record.revision + 1);
     let entry = changed(desk, caller, &once, Change::Updated, record, &authorised);
     Ok(Plan::Record { entries: vec![entry], then: Then::Updated(id) })

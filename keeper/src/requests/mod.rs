@@ -11,7 +11,7 @@ mod revoke;
 mod serve;
 
 pub(crate) use import::{Signed, in_force};
-pub(crate) use proposal::{approved, not_alone_again};
+pub(crate) use proposal::{act_of, approved, not_alone_again};
 pub(crate) use renew::LINE_MS;
 pub(crate) use revoke::answered as revoked;
 
@@ -24,7 +24,7 @@ use cell::{DnsNames, TrustDomain};
 use certs::{Blocklist, Issuer};
 use const_oid::ObjectIdentifier;
 use ledger::entry::entry::Kind;
-use ledger::entry::{Actor, Entry, Issuance, Reference, VERSION};
+use ledger::entry::{self, Actor, Entry, Issuance, Reference, VERSION};
 use ledger::request::SLACK_MS;
 use prost::Message;
 use proto::door::answer;
@@ -96,6 +96,8 @@ pub(crate) enum Then {
         revoked: u64,
         /// Whether officers confirmed the clock.
         clock: bool,
+        /// Whether they thawed the cell.
+        thaws: bool,
     },
     /// The agent created.
     Created(String),
@@ -141,13 +143,14 @@ pub(crate) fn plan(desk: &mut Desk<'_>, by: &Asker, change: &Change) -> Result<P
 /// A request that its caller signed, for this certificate and not long ago.
 fn signed(desk: &mut Desk<'_>, who: &Who, signed: &SignedRequest) -> Result<Plan, Refusal> {
     let caller = Signer::of(who, signed)?;
-    let apart_ms = desk.now_ms - signed.signature().time_unix_ms;
-    if apart_ms.abs() > SLACK_MS {
+    // A caller may write any number.
+    let apart_ms = desk.now_ms.saturating_sub(signed.signature().time_unix_ms);
+    if apart_ms.saturating_abs() > SLACK_MS {
         return Err(Refusal::new(
             Reason::SignatureExpired,
             format!(
                 "the request's time is {} s {} the service's clock, and may be {} s from it: set the clock, or sign anew",
-                apart_ms.abs() / 1000,
+                apart_ms.saturating_abs() / 1000,
                 if apart_ms > 0 { "before" } else { "after" },
                 SLACK_MS / 1000
             ),
@@ -257,21 +260,20 @@ impl<'a> Once<'a> {
     }
 
     /// The plan where the same request led to a certificate that still stands. A certificate that was abandoned is made anew. One that has
-    /// expired is, too, where the request was signed after its end: one signed before is the same request, sent again.
+    /// expired is, too, where the request was signed anew after its end: what was signed once is the same request, sent again.
     fn certificate_before(&self, desk: &Desk<'_>, caller: &Signer<'_>) -> Result<Option<Plan>, Refusal> {
-        let asked_secs = caller.signed.signature().time_unix_ms.div_euclid(1000);
-        let is_over = |row: &CertificateRow| row.not_after < asked_secs;
         let row = match self.before(&desk.reader, caller.who) {
             Ok(Some(index)) => desk.reader.certificate(index)?,
             Ok(None) => None,
             Err(reused) => {
                 let row = desk.reader.request(caller.who.path(), self.id)?.map(|(_, index)| index);
                 let row = row.map(|index| desk.reader.certificate(index)).transpose()?.flatten();
-                return if row.is_some_and(|row| is_over(&row)) { Ok(None) } else { Err(reused) };
+                let is_over = row.map(|row| caller.signed_after(desk, &row)).transpose()?.unwrap_or(false);
+                return if is_over { Ok(None) } else { Err(reused) };
             }
         };
-        let stands = row.filter(|row| !row.abandoned && !is_over(row));
-        Ok(stands.map(|row| Plan::Await(row.index)))
+        let Some(row) = row.filter(|row| !row.abandoned) else { return Ok(None) };
+        Ok(if caller.signed_after(desk, &row)? { None } else { Some(Plan::Await(row.index)) })
     }
 }
 
@@ -294,6 +296,19 @@ impl<'a> Signer<'a> {
     /// The certificate that it presents.
     fn certificate(&self) -> Result<&CertificateRow, Refusal> {
         self.who.certificate().ok_or_else(|| Refusal::not_allowed(self.who.path()))
+    }
+
+    /// Whether the request was signed after this certificate had ended, and is not the one that led to it: by a clock that is ahead, that
+    /// was signed after it, too.
+    fn signed_after(&self, desk: &Desk<'_>, row: &CertificateRow) -> Result<bool, Refusal> {
+        let signed_ms = self.signed.signature().time_unix_ms;
+        if row.not_after >= signed_ms.div_euclid(1000) {
+            return Ok(false);
+        }
+        let body = desk.reader.entry(row.index)?.unwrap_or_default();
+        let entry = entry::decode(&body).map_err(Refusal::internal)?;
+        let before = entry.actor.and_then(|actor| actor.signature);
+        Ok(before.is_none_or(|before| before.time_unix_ms != signed_ms))
     }
 
     /// As the ledger records it.

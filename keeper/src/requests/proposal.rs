@@ -36,7 +36,8 @@ pub(super) fn plan(desk: &mut Desk<'_>, submit: &SubmitProposalRequest) -> Resul
         entries.push(certificate);
     }
     let clock = act == Act::ClockConfirm;
-    Ok(Plan::Record { entries, then: Then::Proposal { revoked, clock } })
+    let thaws = act == Act::Thaw;
+    Ok(Plan::Record { entries, then: Then::Proposal { revoked, clock, thaws } })
 }
 
 /// The act of a proposal for the log of this cell and origin, which enough officers signed, and which was not carried out before.
@@ -54,11 +55,17 @@ pub(crate) fn approved(
     let log: KeyName = origin.parse().map_err(Refusal::internal)?;
     let approved = proposal::open(&note, &charter, cell, &log, now_ms.div_euclid(1000), Act::is_for_one)?;
     fresh(reader, &approved)?;
-    let proposal = approved.proposal();
-    let act = Act::parse(&proposal.act_name, &proposal.act_fields).map_err(|error| {
-        Refusal::new(Reason::ProposalMalformed, format!("the act: {error}")).on("proposal")
-    })?;
+    let act = act_of(approved.proposal())?;
     Ok((note, act))
+}
+
+/// The act that a proposal names.
+///
+/// # Errors
+/// It names none.
+pub(crate) fn act_of(proposal: &proposal::Proposal) -> Result<Act, Refusal> {
+    Act::parse(&proposal.act_name, &proposal.act_fields)
+        .map_err(|error| Refusal::new(Reason::ProposalMalformed, format!("the act: {error}")).on("proposal"))
 }
 
 /// Each proposal is carried out once: its nonce is remembered for as long as the ledger is.

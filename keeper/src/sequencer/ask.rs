@@ -64,8 +64,9 @@ impl Sequencer {
         };
         let planned = if self.switching {
             Err((switching(), String::new()))
-        } else if self.damaged.is_some() {
-            let message = "the journal is damaged: nothing more is recorded until a backup is restored";
+        } else if let Some(damage) = &self.damaged {
+            let message =
+                format!("the journal is damaged, and nothing more is recorded: {}", damage.remedy());
             Err((Refusal::new(Reason::Internal, message), String::new()))
         } else if late {
             Err((too_late(), String::new()))
@@ -125,6 +126,7 @@ impl Sequencer {
                 _ => {}
             }
         }
+        outbox.thawed |= matches!(then, Then::Proposal { thaws: true, .. });
         if let Then::Proposal { clock: true, .. } = then {
             self.time.confirm();
         }

@@ -44,8 +44,8 @@ pub(crate) enum Command {
     CrlFailed(String),
     /// Entries of certificates that ended long ago: the requests that they came from are kept no more.
     Ended(Vec<u64>),
-    /// The journal is damaged: what is recorded is not what the tree says.
-    Damaged(String),
+    /// The journal is damaged.
+    Damaged(Damage),
     /// A custody manifest, but for what it differs in.
     Observed(Box<Custody>),
     /// A source of random numbers failed its health tests: nothing is issued any more.
@@ -68,6 +68,28 @@ impl Command {
             Self::Change(_, reply) | Self::Own(_, reply) | Self::Cover(_, reply) => Some(reply),
             _ => None,
         }
+    }
+}
+
+/// What is wrong with the journal.
+#[derive(Clone, Debug)]
+pub(crate) struct Damage {
+    /// In a sentence.
+    pub(crate) cause: String,
+    /// Whether its tables alone are not as its entries say: they can be made anew.
+    pub(crate) of_tables: bool,
+}
+
+impl Damage {
+    /// What helps, in words.
+    pub(crate) fn remedy(&self) -> &'static str {
+        if self.of_tables { "stop the service and make the tables anew" } else { "restore a backup" }
+    }
+}
+
+impl From<JournalError> for Damage {
+    fn from(error: JournalError) -> Self {
+        Self { of_tables: matches!(error, JournalError::NotAsRecorded(_)), cause: error.to_string() }
     }
 }
 

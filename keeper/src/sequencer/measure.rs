@@ -14,15 +14,20 @@ impl Sequencer {
         let answer = self.standing.answer(&self.journal, &self.checkpoints, &self.crls, self.pending.len());
         let mut status = match (answer, &self.damaged) {
             // What is damaged may be what is asked for.
-            (Err(error), Some(_)) if error.is_damage() => GetStatusResponse::default(),
+            (Err(error), Some(_)) if error.is_damage() => GetStatusResponse {
+                cell: self.journal.cell().to_owned(),
+                origin: self.journal.origin().to_owned(),
+                ..GetStatusResponse::default()
+            },
             (answer, _) => answer?,
         };
         if let Err(wrong) = self.time.now_ms() {
             hinder(&mut status, Obstacle::ClockWrong, wrong.to_string());
         }
         if let Some(damage) = &self.damaged {
-            let why = format!("the journal is damaged, restore a backup: {damage}");
-            hinder(&mut status, Obstacle::JournalDamaged, why);
+            let why = format!("the journal is damaged, {}: {}", damage.remedy(), damage.cause);
+            let what = if damage.of_tables { Obstacle::TablesDiffer } else { Obstacle::JournalDamaged };
+            hinder(&mut status, what, why);
         }
         if let Some(failed) = self.entropy.failed() {
             hinder(&mut status, Obstacle::EntropyFailed, failed.to_string());

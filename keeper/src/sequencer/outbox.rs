@@ -10,6 +10,7 @@ use crate::reads::{self, ReadAsk};
 use crate::refusal::Refusal;
 use crate::steps::Recorded;
 use crate::steps::crl::{ComposedCrl, RecordedCrl};
+use crate::stopping;
 use crate::workers::Job;
 
 /// What leaves once the batch is durable, and not before.
@@ -24,6 +25,8 @@ pub(super) struct Outbox {
     pub(super) reads: Vec<ReadAsk>,
     /// Signed: whoever watches is told its number.
     pub(super) crl_signed: Option<u64>,
+    /// Officers thawed the cell: what was laid beside the journal before is over.
+    pub(super) thawed: bool,
     /// There is a new trust bundle: whoever watches is given it.
     pub(super) bundle: bool,
 }
@@ -50,6 +53,9 @@ impl Sequencer {
         }
         if let Some(number) = outbox.crl_signed {
             self.doors.tell(&answer::Answer::CrlChanged(CrlChanged { number }));
+        }
+        if outbox.thawed {
+            stopping::clear(self.journal.dir());
         }
         if outbox.bundle {
             match reads::bundle(&self.journal.reader()) {

@@ -2388,10 +2388,12 @@ pub enum Obstacle {
     IssuerNotValid = 1,
     /// The clock is not to be trusted.
     ClockWrong = 2,
-    /// The journal is not what it was.
+    /// The journal is not what it was: a backup mends it.
     JournalDamaged = 3,
     /// A source of random numbers failed its tests.
     EntropyFailed = 4,
+    /// The journal's tables are not as its entries say: made anew from the entries, they are.
+    TablesDiffer = 5,
 }
 impl Obstacle {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -2405,6 +2407,7 @@ impl Obstacle {
             Self::ClockWrong => "OBSTACLE_CLOCK_WRONG",
             Self::JournalDamaged => "OBSTACLE_JOURNAL_DAMAGED",
             Self::EntropyFailed => "OBSTACLE_ENTROPY_FAILED",
+            Self::TablesDiffer => "OBSTACLE_TABLES_DIFFER",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -2415,6 +2418,7 @@ impl Obstacle {
             "OBSTACLE_CLOCK_WRONG" => Some(Self::ClockWrong),
             "OBSTACLE_JOURNAL_DAMAGED" => Some(Self::JournalDamaged),
             "OBSTACLE_ENTROPY_FAILED" => Some(Self::EntropyFailed),
+            "OBSTACLE_TABLES_DIFFER" => Some(Self::TablesDiffer),
             _ => None,
         }
     }

@@ -10,7 +10,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
 use crate::officer::{Officer, submit};
-use crate::support::{Holder, House, ask, csr, inner, refused, request, still_issues};
+use crate::support::{Holder, House, ask, csr, eventually, inner, refused, request, still_issues};
 
 async fn renew(agent: &Client) -> Result<(), Status> {
     let renewal = RenewCertificateBody { csr: csr(), ..RenewCertificateBody::default() };
@@ -136,37 +136,58 @@ async fn one_officer_stops_renewals_once_a_day() {
 #[tokio::test]
 async fn a_cell_is_frozen_while_nothing_serves_it() {
     let (mut house, client) = House::with_build().await;
-    still_issues(&client).await;
+    let holder = Holder::ask(&client, "build/a", |_| {}).await;
     assert_eq!(house.stop().await, 0);
     let said = house.cell.run(&["freeze"]).ok();
-    assert!(said.contains("starts so"), "{said}");
-    // What only stops goes in; what sets going waits for the service, and so does a stop that this officer alone may not repeat.
+    assert!(said.contains("laid beside the journal") && said.contains("it starts so"), "{said}");
+    // What only stops is laid; what sets going waits for the service.
     let said = house.cell.run(&["thaw"]).fails(75);
     assert!(said.contains("does not run"), "{said}");
     house.cell.run(&["freeze", "--renewals"]).ok();
-    let said = house.cell.run(&["freeze", "--renewals"]).fails(1);
-    assert!(said.contains("STOPPED_BEFORE"), "{said}");
-    let frozen = house.cell.path("more.note");
-    let (file, frozen) = (frozen.to_str().unwrap(), &frozen);
-    house.cell.run(&["freeze", "--proposal-out", file]).ok();
-    let hand_in = ["proposal", "submit", file];
-    house.cell.run(&hand_in).ok();
-    let said = house.cell.run(&hand_in).fails(1);
-    assert!(said.contains("PROPOSAL_REPLAYED"), "{said}");
+    house.cell.run(&["freeze", "--renewals"]).ok();
+    let signed = house.cell.path("confirm.note");
+    let file = signed.to_str().unwrap();
+    house.cell.run(&["freeze", "--renewals", "--confirm", "--proposal-out", file]).ok();
     // Somebody else's word stops nothing.
-    let forged = std::fs::read_to_string(frozen).unwrap().replace("expires_unix=1", "expires_unix=2");
-    std::fs::write(frozen, forged).unwrap();
-    let said = house.cell.run(&hand_in).fails(1);
-    assert!(said.contains("PROPOSAL_"), "{said}");
+    let genuine = std::fs::read_to_string(&signed).unwrap();
+    let forged = genuine.replace("nonce: ", "nonce: 0");
+    assert_ne!(genuine, forged);
+    for (changed, reason) in [(forged, "not a valid nonce"), (flipped(&genuine), "PROPOSAL_")] {
+        std::fs::write(&signed, changed).unwrap();
+        let said = house.cell.run(&["proposal", "submit", file]).fails(1);
+        assert!(said.contains(reason) && !said.contains("REPLAYED"), "{said}");
+    }
+    std::fs::write(&signed, genuine).unwrap();
+    house.cell.run(&["proposal", "submit", file]).ok();
 
-    let house = House::of(house.cell);
+    let mut house = House::of(house.cell);
+    let stops = house.cell.data_dir().join("stops");
+    assert_eq!(std::fs::read_dir(&stops).unwrap().count(), 0, "all was recorded");
     let client = house.credentials().client().await;
     assert!(status(&house).await.frozen);
     refused(ask(&client, request("build/new", csr())).await, Code::FailedPrecondition, "FROZEN");
+    let stopped = renew(&holder.client(&house).await).await;
+    let stopped = refused(stopped, Code::FailedPrecondition, "RENEWALS_STOPPED");
+    assert!(stopped.get_details_retry_info().is_none(), "until a thaw");
     house.cell.run(&["ledger", "verify"]).ok();
+    // Recorded once, whatever lies there again.
+    assert_eq!(house.stop().await, 0);
+    std::fs::copy(&signed, stops.join("renewals.note")).unwrap();
+    let entries = house.cell.run(&["ledger", "rebuild"]).ok();
+    assert!(!entries.contains("differ"), "{entries}");
+    house = House::of(house.cell);
+    assert_eq!(std::fs::read_dir(&stops).unwrap().count(), 0);
     let mut officer = Officer::of(&house.cell);
     submit(&house.local().await, &officer.propose(&Act::Thaw)).await.expect("the quorum thaws");
-    still_issues(&client).await;
+    still_issues(&house.credentials().client().await).await;
+    house.cell.run(&["ledger", "verify"]).ok();
+}
+
+/// The same note with another signature.
+fn flipped(note: &str) -> String {
+    let at = note.rfind("\u{2014} ").unwrap() + note[note.rfind("\u{2014} ").unwrap()..].len() - 8;
+    let other = if &note[at..=at] == "A" { "B" } else { "A" };
+    format!("{}{other}{}", &note[..at], &note[at + 1..])
 }
 
 #[tokio::test]
@@ -178,9 +199,75 @@ async fn a_cell_is_frozen_whose_token_is_gone() {
     std::fs::rename(&tokens, &away).unwrap();
     let House { serving, cell } = house;
     drop(serving);
-    assert!(cell.try_serve().is_err(), "without its token it does not start");
+    cell.try_serve().map(drop).expect_err("without its token it does not start");
     cell.run(&["freeze"]).ok();
     std::fs::rename(&away, &tokens).unwrap();
     let house = House::of(cell);
     assert!(status(&house).await.frozen);
+}
+
+/// A freeze is no part of the journal until it is recorded: whatever becomes of that.
+#[tokio::test]
+async fn a_freeze_outlives_the_journal_that_is_restored() {
+    let (mut house, client) = House::with_build().await;
+    still_issues(&client).await;
+    let copy = house.cell.path("copy.sqlite").display().to_string();
+    house.cell.run(&["journal", "backup", "--out", &copy]).ok();
+    assert_eq!(house.stop().await, 0);
+    let journal = house.cell.data_dir().join("journal.sqlite");
+    for damage in ["missing", "damaged"] {
+        std::fs::remove_file(&journal).unwrap();
+        if damage == "damaged" {
+            std::fs::write(&journal, "no database").unwrap();
+        }
+        house.cell.run(&["freeze"]).ok();
+        house.cell.run(&["journal", "restore", &copy]).ok();
+        house.serving = house.cell.serve();
+        assert!(status(&house).await.frozen, "{damage}");
+        house.cell.run(&["thaw"]).ok();
+        let _ = std::fs::remove_file(&copy);
+        house.cell.run(&["journal", "backup", "--out", &copy]).ok();
+        assert_eq!(house.stop().await, 0);
+    }
+}
+
+/// A service whose journal was written to records nothing more, a freeze neither: it holds once it is started again.
+#[tokio::test]
+async fn a_freeze_of_a_damaged_service_holds_at_its_next_start() {
+    let (mut house, client) = House::with_build().await;
+    still_issues(&client).await;
+    let journal = rusqlite::Connection::open(house.cell.data_dir().join("journal.sqlite")).unwrap();
+    journal.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
+    journal.execute("UPDATE granted SET body = x'00'", []).unwrap();
+    drop(journal);
+    eventually("it is found", async || house.serving.log().contains("journal-damaged").then_some(())).await;
+    let said = house.cell.run(&["freeze"]).fails(1);
+    assert!(said.contains("the service stops so once it is started again"), "{said}");
+    assert!(house.cell.run(&["doctor"]).stdout.contains("ledger rebuild --replace"), "the way out");
+    assert_eq!(house.stop().await, 0);
+    house.cell.run(&["ledger", "rebuild", "--replace"]).ok();
+    house = House::of(house.cell);
+    assert!(status(&house).await.frozen);
+    // What was laid before a thaw is over with it.
+    house.cell.run(&["thaw"]).ok();
+    let stops = house.cell.data_dir().join("stops");
+    std::fs::copy(house.cell.officer_dir().join("charter.note"), stops.join("freeze.note")).unwrap();
+    house.cell.run(&["freeze"]).ok();
+    house.cell.run(&["thaw"]).ok();
+    house.restart().await;
+    assert!(!status(&house).await.frozen);
+}
+
+/// What was laid and cannot be recorded any more starts nothing: officers sign it anew.
+#[tokio::test]
+async fn a_freeze_that_waited_too_long_lets_nothing_start() {
+    let mut house = House::new();
+    assert_eq!(house.stop().await, 0);
+    house.cell.run(&["freeze"]).ok();
+    house.cell.set_clock(8 * 86_400_000);
+    let said = house.cell.try_serve().map(drop).expect_err("it was frozen").fails(1);
+    assert!(said.contains("cannot be recorded") && said.contains("rootcellar freeze"), "{said}");
+    house.cell.run(&["freeze"]).ok();
+    let house = House::of(house.cell);
+    assert!(house.cell.run(&["status"]).ok().contains("frozen"));
 }

@@ -63,4 +63,5 @@ mod tokens;
 mod torture;
 mod tpm;
 mod trust;
+mod uncovered;
 mod wire;

@@ -270,3 +270,37 @@ async fn the_issuer_of_what_is_lost_is_retired() {
     assert!(status.lost_certificates_until.is_some(), "what a retired issuer signed lives on");
     house.cell.run(&["ledger", "verify"]).ok();
 }
+
+/// What says how much of a log is lost is not taken for nothing where it cannot be read, nor for less.
+#[tokio::test]
+async fn a_note_of_what_is_lost_that_says_nothing_starts_nothing() {
+    let (mut house, client) = House::with_build().await;
+    let copy = backup(&house, "old.sqlite").display().to_string();
+    issue(&client, "build/lost").await;
+    assert_eq!(house.stop().await, 0);
+    let newer = house.cell.path("newer.sqlite");
+    fs::copy(house.cell.data_dir().join("journal.sqlite"), newer).unwrap();
+    house.cell.run(&["journal", "restore", &copy, "--with-loss"]).ok();
+    let lost = house.cell.data_dir().join("lost-checkpoint.note");
+    let said = fs::read(&lost).unwrap();
+    for spoiled in ["", "no checkpoint"] {
+        fs::write(&lost, spoiled).unwrap();
+        let told = house.cell.try_serve().map(drop).expect_err("it was lost").fails(1);
+        assert!(told.contains("checkpoint") && told.contains("lost"), "{told}");
+        // The token's own is put in its place.
+        fs::write(&lost, &said).unwrap();
+    }
+    // A restore that names less does not make it less.
+    let before = fs::read(&lost).unwrap();
+    house.cell.run(&["journal", "restore", &copy, "--with-loss"]).ok();
+    assert!(fs::read(&lost).unwrap() == before);
+    let both = ["ledger", "open-epoch", "--retire-issuer", "--crl", &copy];
+    let told = house.cell.run(&both).fails(2);
+    assert!(told.contains("no list is made for it"), "{told}");
+    // What a restore left that was cut short goes with the next.
+    let left = house.cell.data_dir().join("restoring-abc");
+    fs::create_dir(&left).unwrap();
+    fs::write(left.join("copy.sqlite"), "a ledger").unwrap();
+    house.cell.run(&["journal", "restore", &copy, "--with-loss"]).ok();
+    assert!(!left.exists());
+}

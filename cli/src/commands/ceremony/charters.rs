@@ -1,7 +1,7 @@
 //! Which charter a note is signed under: that of the ceremony's own directory where it founds or amends one, else the officer's own copy.
 
 use ceremony::directory::{self, Directory};
-use ledger::bundle::{Bundle, Contents};
+use ledger::bundle::Contents;
 use ledger::charter::{Charter, Terms};
 use ledger::note::Note;
 use ledger::plan::Plan;
@@ -9,7 +9,7 @@ use ledger::proposal::Proposal;
 use ledger::text::Kind;
 use ledger::transcript::Transcript;
 
-use crate::client::officer::{BUNDLE, CHARTER};
+use crate::client::officer::CHARTER;
 use crate::client::own;
 use crate::error::Failure;
 use crate::files;
@@ -42,21 +42,6 @@ fn beside(session: &Session, dir: &Directory) -> Result<Option<(Note, Terms)>, F
             .mended_by("the same with --officer-dir DIR, of an officer of that cell"));
     }
     Ok(own)
-}
-
-/// The officer's own copy of the trust bundle.
-///
-/// # Errors
-/// There is none, or it is not the charter's.
-pub(in crate::commands) fn bundle(session: &Session, charter: &Charter) -> Result<Bundle, Failure> {
-    let officer = session.places()?.officer().to_owned();
-    let note = files::note(&Directory::at(&officer), BUNDLE)?;
-    let note = note.ok_or_else(|| {
-        Failure::new("NO_BUNDLE", format!("{} is not there", officer.join(BUNDLE).display()))
-            .mended_by(format!("rootcellar ca bundle --note --out {}", officer.join(BUNDLE).display()))
-    })?;
-    Bundle::open(&note, charter)
-        .map_err(|error| Failure::unverified("the officer's copy of the trust bundle", error))
 }
 
 /// The charter in force for a ceremony: the officer's own copy, or the one in its directory for a cell that is being founded.

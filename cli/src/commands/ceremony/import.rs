@@ -132,7 +132,7 @@ fn into_journal(session: &Session, found: &Found) -> Result<Report, Failure> {
     if found.lacks_bundle()
         && let Some(charter) = charters::pinned(session)?
     {
-        found.is_whole(&charter, &charters::bundle(session, &charter)?)?;
+        found.is_whole(&charter, &own::bundle(session, &charter)?)?;
     }
     let transcript = found.transcript.as_ref().map(ToString::to_string);
     let notes = found.notes(transcript.as_deref());

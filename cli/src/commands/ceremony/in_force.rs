@@ -28,7 +28,7 @@ impl InForce {
         match served(session) {
             Err(failure) if failure.exit() == Exit::TryLater => {
                 let charter = charters::pinned(session)?.ok_or(failure)?;
-                let bundle = charters::bundle(session, &charter)?;
+                let bundle = own::bundle(session, &charter)?;
                 Ok(Self { charter, bundle, is_served: false })
             }
             known => known,

@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::in_force::InForce;
 use super::{carried_out, charters, describe};
+use crate::client::own;
 use crate::error::Failure;
 use crate::files;
 use crate::session::Session;
@@ -110,7 +111,7 @@ fn follows(
 /// to; else an officer who knows none has nothing to judge it by.
 fn changes(session: &Session, dir: &Directory, contents: &Contents) -> Result<Vec<String>, Failure> {
     let known = charters::pinned(session)?;
-    let Some(before) = known.and_then(|charter| charters::bundle(session, &charter).ok()) else {
+    let Some(before) = known.and_then(|charter| own::bundle(session, &charter).ok()) else {
         if files::note(dir, directory::CHARTER)?.is_some() {
             return Ok(vec![
                 "This officer has no trust bundle to compare it with. Under a new charter the ledger takes none that says something else than the one before."

@@ -23,6 +23,7 @@ use args::{Issuing, NewCharter, Written};
 
 use super::charters;
 use super::execute::Sha256Hex;
+use crate::client::own;
 use crate::config::Config;
 use crate::error::Failure;
 use crate::files;
@@ -42,7 +43,7 @@ pub(super) fn standby(session: &Session, dir: &Path) -> Result<(), Failure> {
     let args = Plan::Issuer(args);
     let config = session.config()?;
     let charter = charters::pinned(session)?.ok_or_else(|| Failure::new("NO_CHARTER", "there is no cell"))?;
-    let bundle = charters::bundle(session, &charter)?;
+    let bundle = own::bundle(session, &charter)?;
     let terms = terms_of(&charter, nonce()?, session.now_secs() + i64::from(args.expires_secs()));
     let plan = plan(session, &config, &bundle, &terms, &args)?;
     let Some(there) = files::note(&Directory::at(dir), directory::PLAN)? else {
@@ -86,7 +87,7 @@ pub(super) fn run(session: &Session, args: &Plan) -> Result<(), Failure> {
         Failure::new("NO_CHARTER", "there is no cell: charter.note is not in the officer's directory")
             .mended_by("rootcellar ceremony plan found --help")
     })?;
-    let bundle = charters::bundle(session, &charter)?;
+    let bundle = own::bundle(session, &charter)?;
     if let Plan::Charter(args) = args {
         let notes = new_charter(&charter, &bundle, args)?;
         return write(session, out, &notes, None);

@@ -56,9 +56,7 @@ pub(super) fn run(session: &Session, args: &Verify) -> Result<(), Failure> {
     let (charter, whose) = charter(session, args, &bytes)?;
     let mut anchors = match &args.anchors {
         Some(path) => files::read_certificates(path)?,
-        None => {
-            charters::bundle(session, &charter).map(|bundle| bundle.anchors().to_vec()).unwrap_or_default()
-        }
+        None => own::bundle(session, &charter).map(|bundle| bundle.anchors().to_vec()).unwrap_or_default(),
     };
     let told = Evidence::roots_told(&bytes);
     let told: Vec<Vec<u8>> = told.into_iter().filter(|root| !anchors.contains(root)).collect();

@@ -96,7 +96,7 @@ impl Enrolment {
                 drop(pending.keep());
                 proposal::signed(session, note, Some(self.dir))
             }
-            (_, Waiting::Memory(_)) | (Outcome::Shown | Outcome::InJournal { .. }, _) => Ok(()),
+            (_, Waiting::Memory(_)) | (Outcome::Shown | Outcome::Laid(_), _) => Ok(()),
         }
     }
 }

@@ -37,6 +37,9 @@ pub(super) fn readiness(service: &Service) -> Vec<Finding> {
                     "entropy.failed",
                     "systemctl restart rootcellar (or rootcellar serve, anew), once the source is looked at (docs/custody.md)",
                 ),
+                Obstacle::TablesDiffer => {
+                    ("journal.tables", "systemctl stop rootcellar, and then rootcellar ledger rebuild --replace")
+                }
                 Obstacle::JournalDamaged => ("journal.damaged", "rootcellar journal restore FILE"),
                 Obstacle::IssuerNotValid => ("issuer.not-valid", "rootcellar issuer activate"),
                 Obstacle::Unspecified => ("service.not-ready", "rootcellar status"),

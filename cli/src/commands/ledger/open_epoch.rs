@@ -83,6 +83,13 @@ fn decide(args: &OpenEpoch, went_back: &WentBack, expires_unix: i64) -> Result<D
         let until = jiff::Timestamp::from_second(expires_unix + LIFETIME_MAX_SECS);
         LostCertificates::Until(until.map_err(|error| Failure::usage(error.to_string()))?)
     };
+    if args.retire_issuer && !args.crl.is_empty() {
+        // Lists are made for the issuer that signs: nobody would read these revocations.
+        return Err(Failure::usage(
+            "the issuer of these revocations would be retired, and no list is made for it",
+        )
+        .mended_by("the same with one of --crl and --retire-issuer"));
+    }
     let mut revoked = Vec::new();
     for path in &args.crl {
         revoked.extend(went_back.unknown_of(&crl(path)?).map_err(failed)?);

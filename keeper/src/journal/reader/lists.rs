@@ -46,6 +46,16 @@ impl Reader<'_> {
         Ok(live.unwrap_or_default())
     }
 
+    /// When the newest signed list below an entry was made, of the issuer that signs now and of each that has lists above: the earliest of
+    /// these, in seconds since 1970.
+    pub(crate) fn newest_list_secs(&self, below: u64) -> Read<Option<i64>> {
+        let sql = "SELECT min(made) FROM (SELECT max(this_update) AS made FROM crl WHERE idx < ?1 \
+                   AND EXISTS (SELECT 1 FROM signature WHERE signature.idx = crl.idx) \
+                   AND issuer IN (SELECT spki_sha256 FROM ca WHERE active = 1 UNION SELECT issuer FROM crl WHERE idx >= ?1) \
+                   GROUP BY issuer)";
+        Ok(self.one(sql, [below], |row| row.get(0))?.flatten())
+    }
+
     /// The newest recorded CRL of an issuer.
     pub fn crl(&self, issuer: &[u8]) -> Read<Option<CrlRow>> {
         self.one(&format!("{CRL} WHERE issuer = ?1 ORDER BY number DESC LIMIT 1"), [issuer], crl_row)
