@@ -9,12 +9,15 @@ use std::time::Duration;
 
 use certs::ObjectIdentifier;
 use crossbeam_channel::Sender;
+use ledger::tree::TILE_WIDTH;
 
 use crate::journal::{Journal, JournalError, Pass, Reader};
 use crate::sequencer::Command;
 
 /// Time between two pages: a thousand entries a second; a million entries in a quarter of an hour.
 const EVERY: Duration = Duration::from_millis(250);
+/// Longest that all pages which are left may take by that: a log that grows faster than a thousand a second is read faster.
+const PASS_MAX: Duration = Duration::from_secs(900);
 /// Least time between the beginnings of two passes: a short log is read so often, not without end.
 const REST: Duration = Duration::from_secs(2);
 
@@ -49,6 +52,12 @@ pub(crate) fn start(
     Ok(())
 }
 
+/// How long to wait for the next page where so many entries are left.
+fn pause(left: u64) -> Duration {
+    let pages = u32::try_from(left / u64::from(TILE_WIDTH)).unwrap_or(u32::MAX).max(1);
+    EVERY.min(PASS_MAX / pages)
+}
+
 /// Reads the whole once.
 ///
 /// # Errors
@@ -64,8 +73,20 @@ fn pass(
         if !ended.is_empty() {
             let _ = sequencer.send(Command::Ended(ended));
         }
-        let _ = crossbeam_channel::after(EVERY).recv();
+        let _ = crossbeam_channel::after(pause(reader.size()?.saturating_sub(pass.size()))).recv();
     }
     // The tables are compared as of one moment.
     reader.within(|reader| pass.finish(reader)).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_log_is_read_as_fast_as_it_must_be() {
+        assert_eq!((pause(0), pause(100_000)), (EVERY, EVERY));
+        let long = pause(50_000_000);
+        assert!(long < Duration::from_millis(5) && long > Duration::ZERO, "{long:?}");
+    }
 }

@@ -16,6 +16,10 @@ use crate::callers;
 use crate::journal::{JournalError, Reader};
 use crate::refusal::Refusal;
 
+/// Longest body of a request, in octets: a CSR of 16 KiB and an agent are below it. It is kept beside the journal.
+const BODY_MAX: usize = 32 * 1024;
+/// Longest body of one that creates up to a hundred agents.
+const BATCH_BODY_MAX: usize = 512 * 1024;
 /// Certificates whose keys are remembered; beyond it all are forgotten and looked up again.
 const KEYS_MAX: usize = 4096;
 
@@ -83,6 +87,11 @@ impl Verifier {
     /// [`Reason::RequestMalformed`], [`Reason::CallerUnknown`] or [`Reason::SignatureInvalid`].
     pub(crate) fn verify(&mut self, presented: &Presented, signed: Signed) -> Result<SignedRequest, Refusal> {
         let Signed { method, body, signature } = signed;
+        let most = if method.ends_with("/BatchCreateAgents") { BATCH_BODY_MAX } else { BODY_MAX };
+        if body.len() > most {
+            let message = format!("{} octets, more than the {most} of any good request", body.len());
+            return Err(Refusal::malformed("body", message));
+        }
         let request = Request::decode(&method, &body).map_err(|no| Refusal::malformed("body", no))?;
         let signature = recorded(method, &body, signature.unwrap_or_default())?;
         let signer = self.signer(&presented.serial)?;
@@ -147,7 +156,7 @@ fn invalid(terms: &Terms<'_>, method: &str) -> Refusal {
         Reason::SignatureInvalid,
         format!(
             "the signature is not by the key of the presented certificate (serial {}) over this body, for the method {method} and the log {}",
-            data_encoding::HEXLOWER.encode(terms.serial),
+            data_encoding::HEXLOWER.encode(terms.serial).trim_start_matches('0'),
             terms.origin
         ),
     )

@@ -25,6 +25,8 @@ use bulk::{Beside, Bulk};
 /// Entries that are read at a time: a tile's worth.
 const PAGE: u64 = TILE_WIDTH as u64;
 
+/// Beyond every index: SQLite's largest number.
+const END: u64 = i64::MAX as u64;
 /// What a clock may be wrong by, in seconds.
 const ENDED_SLACK_SECS: i64 = 3600;
 /// How long the request behind a certificate is kept after its end, in seconds: a day, for auditors who read the log that often.
@@ -83,6 +85,11 @@ impl Pass {
             ended_secs: ended_secs(reader)?,
             ended: Vec::new(),
         })
+    }
+
+    /// Entries read so far.
+    pub(crate) fn size(&self) -> u64 {
+        self.audit.size()
     }
 
     /// The entries that it came by since it was asked last whose request needs to be kept no more: that of a certificate which ended long
@@ -218,6 +225,8 @@ impl Pass {
         self.demand_checkpoint(reader)?;
         while self.page(reader, u64::MAX)? > 0 {}
         let head = self.audit.head();
+        // Nothing lies beside entries that are not there.
+        Beside::read(reader, head.size, END)?.demand_empty()?;
         if reader.meta()? != (self.cell.clone(), self.origin.clone()) {
             return Err(corrupt("its name changed while it was read"));
         }

@@ -935,7 +935,7 @@ pub struct Certificate {
     /// Identity: "spiffe://prod.example/agent/build/logger-1".
     #[prost(string, tag = "2")]
     pub spiffe_id: ::prost::alloc::string::String,
-    /// Serial number, lower-case hexadecimal without leading zeros (RFC 5280 section 4.1.2.2).
+    /// Serial number, lower-case hexadecimal, two digits a byte (RFC 5280 section 4.1.2.2). A signed text has it without its leading zeros.
     #[prost(string, tag = "3")]
     pub serial: ::prost::alloc::string::String,
     /// DER, the certificate first, then its issuers, without the root. Empty while the state is PENDING or ABANDONED.

@@ -250,7 +250,7 @@ async fn a_body_that_could_be_read_in_two_ways_is_refused() {
         };
         let twice = [first.as_slice(), first.as_slice()].concat();
         let wrong_wire = [body.as_slice(), &[0x08, 1]].concat();
-        let mut bodies = vec![unknown(0), unknown(5_000), unknown(66_000), wrong_wire, vec![0xff; 40]];
+        let mut bodies = vec![unknown(0), unknown(5_000), unknown(600_000), wrong_wire, vec![0xff; 40]];
         // Agents may be several.
         if !method.ends_with("BatchCreateAgents") {
             bodies.push(twice);

@@ -210,7 +210,7 @@ async fn no_table_is_believed() {
 }
 
 /// What is written beside the entries, and what a start says.
-const BESIDE: [(&str, &str); 13] = [
+const BESIDE: [(&str, &str); 15] = [
     ("UPDATE charter SET note = replace(note, 'quorum: 1', 'quorum: 2')", "charter"),
     ("UPDATE bundle SET note = replace(note, 'number: 1', 'number: 2')", "bundle"),
     ("UPDATE signature SET certificate_sha256 = zeroblob(32)", "is not the one of its hash"),
@@ -223,6 +223,11 @@ const BESIDE: [(&str, &str); 13] = [
     ("DELETE FROM crl_input", "the CRL beside entry"),
     ("UPDATE signed_request SET body = x'00'", "the request beside entry"),
     ("INSERT INTO signed_request VALUES (0, x'00')", "the request beside entry"),
+    ("INSERT INTO signed_request VALUES (100000, x'00')", "came from no request"),
+    (
+        "INSERT INTO certificate SELECT 100000, x'77', subject, issuer, not_before, not_after, previous, 0, controller, recorded_ms FROM certificate LIMIT 1",
+        "is no certificate",
+    ),
     ("UPDATE meta SET origin = 'cell.internal/log/2'", "log"),
     ("UPDATE checkpoint SET note = replace(note, 'cell.internal', 'cell.external')", "checkpoint"),
     ("DELETE FROM entry WHERE idx = 3", "tile 0"),
