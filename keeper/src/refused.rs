@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use ledger::entry::{KeyClash, Refusal, Refusals};
+use prost::Message as _;
 use proto::v1::Reason;
 
 /// How long they are summed, in milliseconds.
@@ -13,6 +14,10 @@ const KINDS_MAX: usize = 256;
 /// Most keys of two identities in one entry.
 const CLASHES_MAX: usize = 64;
 
+/// Octets of a sum: an entry has 65,535 (`ledger::entry::MAX_LEN`), and what is around the sum takes few. The keys of two identities take half
+/// of them at most.
+const OCTETS_MAX: usize = 60_000;
+
 /// Refusals since the last entry.
 #[derive(Default)]
 pub(crate) struct Refused {
@@ -20,6 +25,7 @@ pub(crate) struct Refused {
     counts: BTreeMap<(String, &'static str), u64>,
     others: u64,
     clashes: Vec<KeyClash>,
+    clashes_untold: u64,
     /// When the sum was taken last.
     last_ms: Option<i64>,
 }
@@ -33,8 +39,8 @@ impl Refused {
         match self.clashes.iter_mut().find(same) {
             Some(known) => known.count += 1,
             None if !full => self.clashes.push(clash.clone()),
-            // It is in the sum of its caller.
-            None => {}
+            // The refusal itself is in the sum of its caller.
+            None => self.clashes_untold = self.clashes_untold.saturating_add(1),
         }
     }
 
@@ -56,14 +62,44 @@ impl Refused {
         let urgent = rested && !self.clashes.is_empty();
         let since_ms = self.since_ms.filter(|since| urgent || now_ms - since >= EVERY_MS)?;
         let next = Self { last_ms: Some(now_ms), ..Self::default() };
-        let Self { counts, others, clashes, .. } = std::mem::replace(self, next);
+        let Self { counts, others, clashes, clashes_untold, .. } = std::mem::replace(self, next);
         tell(&clashes);
-        let refusals = counts
-            .into_iter()
-            .map(|((identity, reason), count)| Refusal { identity, reason: reason.to_owned(), count })
-            .collect();
-        Some(Refusals { since_unix_ms: since_ms, refusals, others, key_clashes: clashes })
+        let sum = Refusals { since_unix_ms: since_ms, others, clashes_untold, ..Refusals::default() };
+        Some(within_an_entry(sum, counts, clashes))
     }
+}
+
+/// The sum as far as an entry holds it, keys of two identities first; what has no place among the refusals is counted.
+fn within_an_entry(
+    mut sum: Refusals,
+    counts: BTreeMap<(String, &'static str), u64>,
+    clashes: Vec<KeyClash>,
+) -> Refusals {
+    let mut left = OCTETS_MAX;
+    // A message in a message: its key and its length take at most four octets at these sizes.
+    let mut takes = |octets: usize, at_least: usize| {
+        let fits = octets + 4 + at_least <= left;
+        if fits {
+            left -= octets + 4;
+        }
+        fits
+    };
+    for clash in clashes {
+        if takes(clash.encoded_len(), OCTETS_MAX / 2) {
+            sum.key_clashes.push(clash);
+        } else {
+            sum.clashes_untold = sum.clashes_untold.saturating_add(clash.count);
+        }
+    }
+    for ((identity, reason), count) in counts {
+        let refusal = Refusal { identity, reason: reason.to_owned(), count };
+        if takes(refusal.encoded_len(), 0) {
+            sum.refusals.push(refusal);
+        } else {
+            sum.others = sum.others.saturating_add(count);
+        }
+    }
+    sum
 }
 
 /// One line for all clashes of a sum: whoever holds a copied key could fill the log with them.
@@ -96,6 +132,34 @@ mod tests {
         assert_eq!(sum.refusals.len(), KINDS_MAX);
         assert_eq!(sum.refusals.iter().map(|refusal| refusal.count).sum::<u64>() + sum.others, 10_000);
         assert_eq!(refused.due(EVERY_MS * 2), None);
+    }
+
+    #[test]
+    fn the_longest_names_and_all_reasons_are_one_entry() {
+        let name = |number: usize| format!("/agent/{}{number:04}", "x".repeat(220));
+        let mut refused = Refused::default();
+        for number in 0..70 {
+            for reason in [
+                Reason::GrantDoesNotCover,
+                Reason::BudgetExhausted,
+                Reason::NotOwner,
+                Reason::CsrMalformed,
+                Reason::Frozen,
+            ] {
+                refused.count(name(number), reason, 0);
+            }
+            for other in 0..3 {
+                let spki_sha256 = vec![u8::try_from(number).unwrap(); 32];
+                let clash =
+                    KeyClash { spki_sha256, holder: name(number), claimant: name(1000 + other), count: 1 };
+                refused.clash(&clash, 0);
+            }
+        }
+        let sum = refused.due(EVERY_MS).unwrap();
+        assert!(sum.encoded_len() < 61_000, "{}", sum.encoded_len());
+        assert_eq!(sum.key_clashes.len() + usize::try_from(sum.clashes_untold).unwrap(), 210);
+        assert!(sum.key_clashes.len() > 50 && sum.refusals.len() > 100);
+        assert_eq!(sum.refusals.iter().map(|refusal| refusal.count).sum::<u64>() + sum.others, 350);
     }
 
     #[test]

@@ -248,7 +248,7 @@ impl<Make: FnMut() -> Result<std::process::Command, Failure>> Process<Make> {
     fn rest(&mut self, status: io::Result<ExitStatus>) -> Result<(), Failure> {
         self.running = None;
         let exit = Exit::of_child(status.as_ref().ok().and_then(ExitStatus::code));
-        if exit == Exit::Pin || exit == Exit::Configuration || !self.was_ready {
+        if ends_the_service(self.role, exit, self.was_ready) {
             return Err(Failure::reported_by_child(exit));
         }
         if self.started.elapsed() >= SETTLED {
@@ -275,8 +275,35 @@ impl<Make: FnMut() -> Result<std::process::Command, Failure>> Process<Make> {
     }
 }
 
+/// Whether a child that ended is not started again. What never was ready has said what is wrong; after that the keeper alone says that a
+/// person must act: code in the front must not end the service for good.
+fn ends_the_service(role: Role, exit: Exit, was_ready: bool) -> bool {
+    !was_ready || (role == Role::Keeper && (exit == Exit::Pin || exit == Exit::Configuration))
+}
+
 impl<Make> Process<Make> {
     fn control(&self) -> Option<&Control> {
         self.running.as_ref().map(|(_, control)| control)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_keeper_alone_says_that_a_person_must_act() {
+        for exit in [Exit::Pin, Exit::Configuration] {
+            assert!(ends_the_service(Role::Keeper, exit, true));
+            assert!(
+                !ends_the_service(Role::Front, exit, true),
+                "it was ready, and may be in other hands by now"
+            );
+            assert!(ends_the_service(Role::Front, exit, false), "it never was ready: it says why");
+        }
+        assert!(
+            !ends_the_service(Role::Keeper, Exit::Failed, true)
+                && !ends_the_service(Role::Front, Exit::Failed, true)
+        );
     }
 }

@@ -259,6 +259,9 @@ pub struct Refusals {
     /// once.
     #[prost(message, repeated, tag = "4")]
     pub key_clashes: ::prost::alloc::vec::Vec<KeyClash>,
+    /// Presentations of keys that had no place among those.
+    #[prost(uint64, tag = "5")]
+    pub clashes_untold: u64,
 }
 /// A public key that was presented for another identity than the one that holds it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -314,6 +317,9 @@ pub struct Custody {
     /// How many differences there are beyond those.
     #[prost(uint32, tag = "7")]
     pub differences_untold: u32,
+    /// How many unknown keys the token has beyond those.
+    #[prost(uint32, tag = "8")]
+    pub keys_untold: u32,
 }
 /// One key as its token describes it.
 #[derive(Clone, PartialEq, ::prost::Message)]

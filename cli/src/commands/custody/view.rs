@@ -23,6 +23,8 @@ pub(in crate::commands) struct Manifest {
     differences: Vec<Difference>,
     /// How many differences there are beyond those.
     differences_untold: u32,
+    /// Unknown keys of the token beyond those.
+    keys_untold: u32,
 }
 
 /// A manifest with its place in the log.
@@ -103,6 +105,7 @@ impl From<&Custody> for Manifest {
             previous: custody.previous.as_ref().map(|previous| previous.index),
             differences: custody.differences.iter().cloned().map(Difference::from).collect(),
             differences_untold: custody.differences_untold,
+            keys_untold: custody.keys_untold,
         }
     }
 }
@@ -215,6 +218,10 @@ impl Show for Manifest {
         for key in &self.keys {
             page.line("");
             key.show(page);
+        }
+        if self.keys_untold > 0 {
+            page.line("");
+            page.line(&format!("and {} more that nobody knows", self.keys_untold));
         }
         page.line("");
         match (self.previous, self.differences.as_slice()) {
