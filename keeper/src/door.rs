@@ -9,6 +9,7 @@ use std::io::{BufReader, ErrorKind};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,8 @@ use crate::signed::Verifier;
 const ASK_MAX: usize = 1 << 20;
 /// Longest encoding of a length (protobuf's varint).
 const VARINT_MAX: usize = 10;
+/// Octets of asks that wait for their answers, of all callers of the network and the front together; one more is answered QUEUE_FULL.
+const WAITING_MAX: usize = 64 << 20;
 
 /// Where asks go. Officers and programs on this machine have a lane that is taken first, the front itself one that is next, callers of
 /// the network the last: no caller can fill another's, and whoever has taken the front cannot fill the officers'.
@@ -39,6 +42,8 @@ pub(crate) struct Routes {
     pub(crate) front: Lane,
     pub(crate) callers: Lane,
     pub(crate) open: OpenDoors,
+    /// Octets of the front's asks that wait.
+    pub(crate) waiting: Waiting,
     pub(crate) dir: PathBuf,
     pub(crate) origin: String,
 }
@@ -94,7 +99,7 @@ impl Routes {
         let mut reader = BufReader::with_capacity(64 * 1024, door);
         loop {
             match read_message(&mut reader) {
-                Ok(Some(ask)) => self.route(ask, end, verifier.as_mut(), out),
+                Ok(Some((ask, octets))) => self.route(ask, octets, end, verifier.as_mut(), out),
                 Ok(None) => return,
                 Err(error) => {
                     tracing::error!(
@@ -108,10 +113,22 @@ impl Routes {
         }
     }
 
-    fn route(&self, ask: Ask, end: &OtherEnd, verifier: Option<&mut Verifier>, out: &Arc<Out>) {
+    fn route(
+        &self,
+        ask: Ask,
+        octets: usize,
+        end: &OtherEnd,
+        verifier: Option<&mut Verifier>,
+        out: &Arc<Out>,
+    ) {
         let time = (ask.timeout_ms > 0).then(|| Duration::from_millis(ask.timeout_ms.into()));
         let deadline = time.map(|time| Instant::now() + time);
-        let reply = Reply { id: ask.id, out: Arc::clone(out), deadline };
+        let weighed = self.weigh(octets, end);
+        let weight = weighed.as_ref().ok().cloned().flatten();
+        let reply = Reply { id: ask.id, out: Arc::clone(out), deadline, _weight: weight };
+        if let Err(refusal) = weighed {
+            return reply.send_in_turn(Err(refusal));
+        }
         let asked = asker(ask.caller, end)
             .and_then(|by| asks::sort(ask.ask, &by, verifier).map(|what| Asked { by, what }));
         let unsent = match asked {
@@ -121,6 +138,17 @@ impl Routes {
         if let Some(reply) = unsent {
             reply.send_in_turn(Err(Refusal::queue_full()));
         }
+    }
+
+    /// What an ask of the front takes until it is answered. Doors on this machine are few, each of one process that waits for its answers.
+    ///
+    /// # Errors
+    /// Too much waits already.
+    fn weigh(&self, octets: usize, end: &OtherEnd) -> Result<Option<Arc<Weight>>, Refusal> {
+        if matches!(end, OtherEnd::Local { .. }) {
+            return Ok(None);
+        }
+        self.waiting.take(octets).map(|weight| Some(Arc::new(weight))).ok_or_else(Refusal::queue_full)
     }
 
     fn lane(&self, by: &Asker) -> &Lane {
@@ -165,8 +193,34 @@ fn asker(said: Option<Caller>, end: &OtherEnd) -> Result<Asker, Refusal> {
     }
 }
 
-/// Reads one message; `None` at a clean end.
-fn read_message(reader: &mut impl std::io::Read) -> std::io::Result<Option<Ask>> {
+/// Octets of the asks that wait.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Waiting(Arc<AtomicUsize>);
+
+/// What an ask that waits takes of the memory that all of them may. Given back when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Weight {
+    octets: usize,
+    waiting: Waiting,
+}
+
+impl Waiting {
+    /// Takes so many; `None` where too many wait already.
+    fn take(&self, octets: usize) -> Option<Weight> {
+        let before = self.0.fetch_add(octets, Ordering::Relaxed);
+        let weight = Weight { octets, waiting: self.clone() };
+        (before.saturating_add(octets) <= WAITING_MAX).then_some(weight)
+    }
+}
+
+impl Drop for Weight {
+    fn drop(&mut self) {
+        self.waiting.0.fetch_sub(self.octets, Ordering::Relaxed);
+    }
+}
+
+/// Reads one message, and how long it was; `None` at a clean end.
+fn read_message(reader: &mut impl std::io::Read) -> std::io::Result<Option<(Ask, usize)>> {
     let mut length = Vec::with_capacity(VARINT_MAX);
     loop {
         let mut octet = [0u8; 1];
@@ -189,5 +243,21 @@ fn read_message(reader: &mut impl std::io::Read) -> std::io::Result<Option<Ask>>
     }
     let mut message = vec![0u8; length];
     reader.read_exact(&mut message)?;
-    Ok(Some(Ask::decode(&*message)?))
+    Ok(Some((Ask::decode(&*message)?, length)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_is_bounded_and_given_back() {
+        let waiting = Waiting::default();
+        let held: Vec<Weight> = std::iter::from_fn(|| waiting.take(ASK_MAX)).take(1000).collect();
+        assert_eq!(held.len(), WAITING_MAX / ASK_MAX);
+        assert!(waiting.take(1).is_none(), "nothing more");
+        drop(held);
+        assert!(waiting.take(WAITING_MAX).is_some(), "all of it again");
+        assert_eq!(waiting.0.load(Ordering::Relaxed), 0);
+    }
 }

@@ -13,6 +13,7 @@ use proto::door::{Answer, answer};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
 
+use super::Weight;
 use crate::refusal::Refusal;
 
 /// Longest answer, in octets: a page is below a mebibyte, and a CRL of a million certificates is below this.
@@ -139,6 +140,8 @@ pub(crate) struct Reply {
     pub(super) out: Arc<Out>,
     /// When the answer is worth nothing any more; `None` for an answer that is always.
     pub(super) deadline: Option<Instant>,
+    /// Until it is answered.
+    pub(super) _weight: Option<Arc<Weight>>,
 }
 
 impl Reply {
@@ -267,7 +270,7 @@ mod tests {
     fn one_on_this_machine_that_does_not_read_is_not_waited_for() {
         let (near, _far) = UnixStream::pair().unwrap();
         let out = Arc::new(Out::new(near, false));
-        let reply = |id| Reply { id, out: Arc::clone(&out), deadline: None };
+        let reply = |id| Reply { id, out: Arc::clone(&out), deadline: None, _weight: None };
         let page = || {
             Ok(answer::Answer::GetCharter(GetCharterResponse {
                 charter: "x".repeat(1 << 20),

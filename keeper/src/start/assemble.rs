@@ -15,7 +15,7 @@ use crate::attendant::Attendant;
 use crate::checkpoints::Checkpoints;
 use crate::crls::{self, Crls};
 use crate::custody::Custody;
-use crate::door::{Lane, OpenDoors, Routes};
+use crate::door::{Lane, OpenDoors, Routes, Waiting};
 use crate::journal::{Journal, JournalError, move_wal};
 use crate::manifest::{self, LoadedModule, Manifests, Observer};
 use crate::metrics::Metrics;
@@ -106,6 +106,7 @@ impl Checked {
             front: Lane { sequencer: queues.front.0, readers: readers.front.clone() },
             local: Lane { sequencer: queues.local.0, readers: readers.local.clone() },
             open: doors.clone(),
+            waiting: Waiting::default(),
             dir: config.data_dir.clone(),
             origin: settings.origin.clone(),
         };
