@@ -91,7 +91,7 @@ fn extensions(issuer: &Issuer, leaf: &Leaf<'_>, oid: ObjectIdentifier) -> Result
         extension(true, &SubjectAltName(alternative_names(leaf)?))?,
         // X509-SVID §4.3: digitalSignature, and no keyCertSign or cRLSign on a leaf.
         extension(true, &KeyUsage(KeyUsages::DigitalSignature.into()))?,
-        extension(false, &ExtendedKeyUsage(purposes(&leaf.profile)))?,
+        extension(false, &ExtendedKeyUsage(PURPOSES.to_vec()))?,
         // X509-SVID §4.1: cA false. Empty, since DER leaves a default out.
         extension(true, &BasicConstraints { ca: false, path_len_constraint: None })?,
         subject_key_identifier(leaf.public_key)?,
@@ -120,10 +120,5 @@ fn alternative_names(leaf: &Leaf<'_>) -> Result<Vec<GeneralName>, der::Error> {
     Ok(names)
 }
 
-/// X509-SVID §4.4: an agent and a service are both ends of mTLS; a controller only calls.
-fn purposes(profile: &LeafProfile) -> Vec<ObjectIdentifier> {
-    match profile {
-        LeafProfile::Controller => vec![ID_KP_CLIENT_AUTH],
-        LeafProfile::Agent { .. } | LeafProfile::Service { .. } => vec![ID_KP_SERVER_AUTH, ID_KP_CLIENT_AUTH],
-    }
-}
+/// X509-SVID §4.4: where the extension is there, it has both, whichever end a caller is.
+const PURPOSES: [ObjectIdentifier; 2] = [ID_KP_SERVER_AUTH, ID_KP_CLIENT_AUTH];

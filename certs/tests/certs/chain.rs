@@ -54,13 +54,15 @@ fn openssl_accepts_the_chain_in_every_algorithm() {
 }
 
 #[test]
-fn openssl_accepts_every_profile_for_its_purpose_only() {
+fn openssl_accepts_a_controller_and_a_service_as_both_ends() {
     let (chain, key) = (Chain::p256(), TestKey::p256().public());
     let controller = chain.leaf(LeafProfile::Controller, "spiffe://cell.example/controller/c", &key);
-    assert!(verify(&chain, &controller, "sslclient", NOW).0);
-    assert!(!verify(&chain, &controller, "sslserver", NOW).0);
     let service = chain.leaf(service(), "spiffe://cell.example/service/front", &key);
-    assert!(verify(&chain, &service, "sslserver", NOW).0);
+    for (leaf, purpose) in [(&controller, "sslclient"), (&controller, "sslserver"), (&service, "sslserver")] {
+        assert!(verify(&chain, leaf, purpose, NOW).0, "{purpose}");
+        // Nothing else.
+        assert!(!verify(&chain, leaf, "codesign", NOW).0 && !verify(&chain, leaf, "smimesign", NOW).0);
+    }
 }
 
 #[test]
@@ -103,7 +105,11 @@ fn openssl_reads_what_a_service_and_a_controller_are_to_have() {
     let names = "URI:spiffe://cell.example/service/front, DNS:localhost, IP Address:127.0.0.1, IP Address:0:0:0:0:0:0:0:1";
     assert!(service.contains(names) && !service.contains("32473"), "{service}");
     let controller = text(&chain.leaf(LeafProfile::Controller, "spiffe://cell.example/controller/c", &key));
-    assert!(!controller.contains("Server Authentication") && !controller.contains("32473"), "{controller}");
+    assert!(
+        controller.contains("TLS Web Server Authentication, TLS Web Client Authentication"),
+        "{controller}"
+    );
+    assert!(!controller.contains("32473"), "{controller}");
 }
 
 #[test]

@@ -31,7 +31,6 @@ fn ours_are_clean_as_what_they_are() {
         (leaf(service.clone(), "spiffe://cell.example/service/x"), issuer, Profile::Service),
         // Paths of other cells: the rest of the shape tells.
         (leaf(agent(), "spiffe://cell.example/ns/x"), issuer, Profile::Agent),
-        (leaf(LeafProfile::Controller, "spiffe://cell.example/ns/x"), issuer, Profile::Controller),
         (leaf(service, "spiffe://cell.example/ns/x"), issuer, Profile::Service),
         (issuer.certificate_der().to_vec(), root, Profile::Issuer),
         (root.certificate_der().to_vec(), root, Profile::Root),
@@ -59,7 +58,7 @@ fn a_kind_that_is_named_is_held_to() {
     let der = chain.leaf(agent(), "spiffe://cell.example/agent/x", &key);
     let as_controller = Given { profile: Some(Profile::Controller), ..given(Some(&chain.issuer)) };
     let examined = examine(&der, &as_controller);
-    assert_eq!(rules(&examined), ["san-names", "extended-key-usage", "attributes"]);
+    assert_eq!(rules(&examined), ["san-names", "attributes"]);
     let later = Given { now: NOW + 3600, ..given(Some(&chain.issuer)) };
     assert_eq!(rules(&examine(&der, &later)), ["validity-now"]);
 }

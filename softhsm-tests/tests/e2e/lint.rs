@@ -30,7 +30,7 @@ async fn what_is_issued_is_clean() {
     assert!(house.cell.run(&["lint", leaf]).ok().contains("its issuer is not known"));
     assert!(house.cell.run(&["lint", root]).ok().contains("root spiffe://cell.internal\nnothing was found"));
     let said = house.cell.run(&["lint", leaf, "--profile", "controller"]).fails(1);
-    assert!(said.contains("findings"), "{said}");
+    assert!(said.contains("finding"), "{said}");
     // An issuer that did not sign it.
     house.cell.run(&["lint", leaf, "--issuer", root]).fails(1);
 }

@@ -79,16 +79,11 @@ fn guess(tbs: &TbsCertificate<'_>, uri: &str) -> Profile {
         return if own { Profile::Root } else { Profile::Issuer };
     }
     let identity = uri.parse().ok().and_then(|id: SpiffeId| Identity::try_from(id.path()).ok());
-    let purposes = tbs.extended_key_usage().ok().flatten().map(|usage| usage.value);
     match identity {
-        Some(Identity::Agent(_)) => Profile::Agent,
         Some(Identity::Controller(_)) => Profile::Controller,
         Some(Identity::Service(_)) => Profile::Service,
-        Some(Identity::Other) | None => match purposes {
-            Some(purposes) if purposes.client_auth && !purposes.server_auth => Profile::Controller,
-            _ if !ip_addresses(&alternative_names(tbs)).is_empty() => Profile::Service,
-            _ => Profile::Agent,
-        },
+        Some(Identity::Other) | None if !ip_addresses(&alternative_names(tbs)).is_empty() => Profile::Service,
+        Some(Identity::Agent(_) | Identity::Other) | None => Profile::Agent,
     }
 }
 

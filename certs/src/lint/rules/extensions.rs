@@ -44,12 +44,12 @@ fn key_usage(c: &Candidate<'_>) -> Result<(), String> {
 }
 
 fn extended_key_usage(c: &Candidate<'_>) -> Result<(), String> {
-    const CLIENT: &[u8] = b"\x30\x0a\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x02";
     const SERVER_AND_CLIENT: &[u8] =
         b"\x30\x14\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x01\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x02";
     match c.expected.profile {
-        Profile::Agent | Profile::Service => c.demand_extension(&EKU, false, SERVER_AND_CLIENT),
-        Profile::Controller => c.demand_extension(&EKU, false, CLIENT),
+        Profile::Agent | Profile::Controller | Profile::Service => {
+            c.demand_extension(&EKU, false, SERVER_AND_CLIENT)
+        }
         Profile::Issuer | Profile::Root => c.demand_no_extension(&EKU),
     }
 }
