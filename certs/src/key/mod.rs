@@ -9,6 +9,7 @@ mod rsa;
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ED25519, ParsedPublicKey};
 use der::{Decode, asn1::BitStringRef};
+use ed25519_dalek::VerifyingKey;
 use sha2::{Digest, Sha256};
 
 use crate::raw;
@@ -122,12 +123,16 @@ fn ec_kind(kind: KeyKind, point: &[u8]) -> Result<KeyKind, KeyError> {
     parsed.map(|_| kind).map_err(|_| KeyError::Malformed)
 }
 
-/// 32 bytes (RFC 8410 §4) that decode to a point.
+/// 32 bytes (RFC 8410 §4) that decode to a point, which is of no small order: of one that is, everybody signs.
 fn ed25519_kind(key: &[u8]) -> Result<KeyKind, KeyError> {
-    if key.len() != 32 {
-        return Err(KeyError::Malformed);
+    let key: &[u8; 32] = key.try_into().map_err(|_| KeyError::Malformed)?;
+    // The verifier of signatures takes it, too.
+    ParsedPublicKey::new(&ED25519, key).map_err(|_| KeyError::Malformed)?;
+    let point = VerifyingKey::from_bytes(key).map_err(|_| KeyError::Malformed)?;
+    if point.is_weak() {
+        return Err(KeyError::Weak("an Ed25519 point of small order"));
     }
-    ParsedPublicKey::new(&ED25519, key).map(|_| KeyKind::Ed25519).map_err(|_| KeyError::Malformed)
+    Ok(KeyKind::Ed25519)
 }
 
 impl PublicKey {
@@ -182,6 +187,37 @@ mod tests {
     fn p256(point: &[u8]) -> Result<KeyKind, KeyError> {
         let spki = element(0x30, &[ID_P256, &element(3, &[&[0], point])]);
         PublicKey::try_from(spki.as_slice()).map(|key| key.kind())
+    }
+
+    /// The points of order 1, 2, 4 and 8 (RFC 7748 §7 and RFC 8032 §5.1.7; the list is that of libsodium and of many tests), each with a
+    /// sign bit set and without, in every encoding that decodes.
+    #[test]
+    fn a_point_of_small_order_is_no_key() {
+        let small = [
+            "0100000000000000000000000000000000000000000000000000000000000000",
+            "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+            "0000000000000000000000000000000000000000000000000000000000000000",
+            "0000000000000000000000000000000000000000000000000000000000000080",
+            "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+            "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+            "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+            "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+            // 1, with the sign of a zero; p and p + 1, which are 0 and 1.
+            "0100000000000000000000000000000000000000000000000000000000000080",
+            "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+            "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        ];
+        for point in small {
+            let key = data_encoding::HEXLOWER.decode(point.as_bytes()).unwrap();
+            let spki = element(0x30, &[ID_ED25519, &element(3, &[&[0], &key])]);
+            let taken = PublicKey::try_from(spki.as_slice()).map(|key| key.kind());
+            assert!(matches!(taken, Err(KeyError::Weak(_) | KeyError::Malformed)), "{point}: {taken:?}");
+        }
+        // RFC 8032 §7.1, test 1.
+        let good = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+        let key = data_encoding::HEXLOWER.decode(good.as_bytes()).unwrap();
+        let spki = element(0x30, &[ID_ED25519, &element(3, &[&[0], &key])]);
+        assert_eq!(PublicKey::try_from(spki.as_slice()).map(|key| key.kind()), Ok(KeyKind::Ed25519));
     }
 
     #[test]
