@@ -75,7 +75,9 @@ impl Crls {
     pub(crate) fn tend(&mut self, now_ms: i64, size: u64, now: Instant) {
         let now_secs = now_ms.div_euclid(1000);
         // One of a time to come was made by a clock that was wrong: verifiers take it for not yet valid.
-        let fresh = |row: &CrlRow| (row.this_update..row.this_update + REFRESH_SECS).contains(&now_secs);
+        let fresh = |row: &CrlRow| {
+            (row.this_update..row.this_update.saturating_add(REFRESH_SECS)).contains(&now_secs)
+        };
         let old = !self.newest.as_ref().is_some_and(fresh);
         let resting = self.rest_until.is_some_and(|until| now < until);
         if self.in_flight.is_some() || resting || !(self.wanted || old) {

@@ -79,7 +79,10 @@ impl WentBack {
             rollback::ours(&note, &log.keys).ok_or_else(|| corrupt(&"its log's key did not sign it"))?;
         let origin: LogOrigin = lost.origin.as_str().parse().map_err(|error: &str| corrupt(&error))?;
         let lost = Tree { size: lost.size, root: *lost.root.as_bytes() };
-        Ok(Self { journal, charter, bundle, lost_file, log, next: origin.next(), lost })
+        // No origin has two logs: the next is above the journal's own, too.
+        let own: LogOrigin = journal.origin().parse().map_err(|error: &str| corrupt(&error))?;
+        let next = if own.epoch > origin.epoch { own.next() } else { origin.next() };
+        Ok(Self { journal, charter, bundle, lost_file, log, next, lost })
     }
 
     /// The officers.
@@ -165,6 +168,8 @@ impl WentBack {
     /// [`EpochError::Signed`], or the journal's.
     pub fn open(mut self, act: &Note, bundle: &Note, now_ms: i64) -> Result<String, EpochError> {
         self.check(act, bundle, now_ms)?;
+        // A clock that is behind does not make the log go back in time.
+        let now_ms = now_ms.max(self.journal.newest_ms()?);
         let origin = self.next.to_string();
         self.journal.begin(Durability::Disk)?;
         let kinds = [

@@ -59,7 +59,7 @@ pub use rollback::Kept;
 pub use sequencer::Ended;
 pub use start::{Config, Doors, Keeper, StartError, Stopper, Surroundings};
 pub use steps::sign::encoded as certificate_signature;
-pub use stopping::{LayError, NotTaken, lay};
+pub use stopping::{LayError, NotTaken, lay, newest_bundle};
 
 /// Milliseconds since 1970-01-01T00:00:00Z. Passed in, so that a test decides the time.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -79,3 +79,11 @@ const HOUR_MS: i64 = 3_600_000;
 /// How long one officer alone stops renewals, in milliseconds: half of what an agent's certificate of the default hour has left when it
 /// renews, so that a stop in error costs no such agent its certificate.
 const RENEWALS_STOP_MS: i64 = 900_000;
+
+/// Holds the journal in `dir` against its entries and signatures, as a start does first. No keeper may run.
+///
+/// # Errors
+/// Why no keeper starts on it.
+pub fn examine(dir: &std::path::Path, attributes_oid: certs::ObjectIdentifier) -> Result<(), JournalError> {
+    Journal::open(dir)?.verify(attributes_oid).map(drop)
+}

@@ -28,6 +28,8 @@ pub(crate) fn recover(
     }
     let covered_ms = covered_ms(journal)?;
     pending.iter().try_for_each(|row| can_be_pending(row, covered_ms))?;
+    // A clock that is behind does not make the log go back in time.
+    let now_ms = now_ms.max(journal.newest_ms()?);
     tracing::warn!(abandoned = pending.len(), "certificates that the last run recorded and did not sign");
     journal.begin(Durability::Disk)?;
     for row in &pending {

@@ -16,7 +16,7 @@ use ledger::checkpoint::Checkpoint;
 use ledger::note::{KeyName, VerifierKey};
 use ledger::tree::root_at;
 
-use crate::journal::{Journal, JournalError};
+use crate::journal::{Durability, Journal, JournalError};
 use crate::start::StartError;
 use crate::trust::Trust;
 
@@ -170,6 +170,33 @@ pub(crate) fn check(
     Ok(())
 }
 
+/// Puts the token's checkpoint in the place of the journal's where that is an older one, or gone: whether it did. What is above the newest is
+/// believed only by signatures of its own, so who can write the journal would rather have an older one there.
+///
+/// # Errors
+/// The disk's.
+pub(crate) fn put_back(kept: &Kept, journal: &mut Journal, trust: &Trust) -> Result<bool, JournalError> {
+    let covered = journal.reader().checkpoint()?.map_or(0, |(size, _)| size);
+    let newer = kept.checkpoints.iter().filter_map(|note| Some((ours(note, &trust.log.keys)?, note)));
+    // It was looked at that the journal has what it covers.
+    let newer =
+        newer.filter(|(checkpoint, _)| checkpoint.origin == trust.log.origin && checkpoint.size > covered);
+    let Some((checkpoint, note)) = newer.max_by_key(|(checkpoint, _)| checkpoint.size) else {
+        return Ok(false);
+    };
+    let Ok(note) = std::str::from_utf8(note) else { return Ok(false) };
+    tracing::warn!(
+        alarm = "checkpoint-put-back",
+        covered,
+        kept = checkpoint.size,
+        "the journal's checkpoint was older than the token's: somebody wrote to it, or the disk lost its end"
+    );
+    journal.begin(Durability::Disk)?;
+    journal.store_checkpoint(checkpoint.size, note)?;
+    journal.commit()?;
+    Ok(true)
+}
+
 /// The checkpoint that was left; none where none was.
 ///
 /// # Errors
@@ -194,13 +221,33 @@ fn lost(dir: &Path, log_keys: &[VerifierKey]) -> Result<Option<Checkpoint>, Jour
 /// # Errors
 /// The disk's.
 pub(crate) fn remember_lost(dir: &Path, note: &[u8], log_keys: &[VerifierKey]) -> Result<(), JournalError> {
-    let size = ours(note, log_keys).map_or(0, |checkpoint| checkpoint.size);
+    let place = ours(note, log_keys).map(|checkpoint| place(&checkpoint));
     // One that cannot be read is replaced.
-    if lost(dir, log_keys).ok().flatten().is_some_and(|known| known.size >= size) {
+    if lost(dir, log_keys).ok().flatten().is_some_and(|known| Some(self::place(&known)) >= place) {
         return Ok(());
     }
     let path = dir.join(LOST_FILE);
     durable::replace(&path, note, 0o600).map_err(|source| JournalError::File { path, source })
+}
+
+/// Removes what was left and is no checkpoint of this log.
+///
+/// # Errors
+/// The disk's.
+pub(crate) fn forget_unreadable(dir: &Path, log_keys: &[VerifierKey]) -> Result<(), JournalError> {
+    match lost(dir, log_keys) {
+        Err(JournalError::Corrupt(_)) => {
+            let path = dir.join(LOST_FILE);
+            durable::remove(&path).map(drop).map_err(|source| JournalError::File { path, source })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// How far a checkpoint goes: a later epoch is further than any tree of one before.
+pub(crate) fn place(checkpoint: &Checkpoint) -> (u32, u64) {
+    let origin = checkpoint.origin.as_str().parse::<LogOrigin>();
+    (origin.map_or(0, |origin| origin.epoch), checkpoint.size)
 }
 
 /// Whether the newest custody manifest of this epoch says that this token keeps a checkpoint.

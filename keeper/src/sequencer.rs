@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use audit::entries::PENDING_MS;
 use certs::Issuer;
 use crossbeam_channel::{Receiver, Sender, select};
 use ledger::entry::Entry;
@@ -32,7 +33,7 @@ use crate::checkpoints::Checkpoints;
 use crate::crls::Crls;
 use crate::door::{OpenDoors, Reply};
 use crate::entropy::Entropy;
-use crate::journal::{Durability, Journal};
+use crate::journal::{Durability, Journal, JournalError};
 use crate::manifest::Manifests;
 use crate::metrics::{Metrics, Step};
 use crate::reads::Readers;
@@ -180,7 +181,8 @@ impl Sequencer {
         }
         self.held.extend(commands);
         if let Some(refusals) = refusals {
-            self.journal.append(&self.own_entry(Kind::Refusals(refusals)))?;
+            let entry = self.own_entry(Kind::Refusals(refusals));
+            self.journal.append(&entry)?;
         }
         if self.journal.edge().size() > size {
             self.time.recorded();
@@ -272,8 +274,9 @@ impl Sequencer {
         self.held.is_empty() && self.local.is_empty() && self.front.is_empty() && self.asks.is_empty()
     }
 
-    fn own_entry(&self, kind: Kind) -> Entry {
-        own_entry(&self.settings, self.time.untrusted_ms(), kind)
+    fn own_entry(&mut self, kind: Kind) -> Entry {
+        let now_ms = self.time.best_ms();
+        own_entry(&self.settings, now_ms, kind)
     }
 
     /// Says once that a source failed: the token's is told by who draws from it, the system's shows in a draw.
@@ -285,7 +288,19 @@ impl Sequencer {
         }
     }
 
+    /// Whether a certificate waits for its signature since long before the newest entry, as where the machine was paused.
+    fn pending_for_long(&self) -> Result<bool, JournalError> {
+        let Some(oldest) = self.pending.keys().min() else { return Ok(false) };
+        let reader = self.journal.reader();
+        let recorded_ms = reader.certificate(*oldest)?.map_or(i64::MAX, |row| row.recorded_ms);
+        Ok(self.journal.newest_ms()?.saturating_sub(recorded_ms) > PENDING_MS / 2)
+    }
+
     fn tend_checkpoint(&mut self) {
+        // A checkpoint over a certificate that hangs in the token would say that it was not pending: it is given up first.
+        if self.pending_for_long().unwrap_or(true) {
+            return;
+        }
         if let Some(text) = self.checkpoints.due(self.journal.edge(), Instant::now(), self.stopping) {
             let _ = self.jobs.send(Job::Checkpoint { size: self.journal.edge().size(), text });
         }

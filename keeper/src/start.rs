@@ -214,6 +214,10 @@ impl Keeper {
         let session = custody.bare_session()?;
         let kept = Kept::read(&session, journal.cell())?;
         rollback::check(&kept, custody.info(), &journal, &trust, &config.data_dir)?;
+        if rollback::put_back(&kept, &mut journal, &trust)? {
+            // What is above it is less than it seemed to be.
+            journal.verify(config.attributes_oid)?;
+        }
         for key in &keys {
             tracing::info!(label = key.label, algorithm = key.key.algorithm().to_string(), "key in custody");
         }

@@ -16,7 +16,7 @@ use ledger::note::{KeyName, Note};
 use ledger::proposal::{self, ProposalError};
 use proto::v1::Reason;
 
-use crate::journal::{Durability, Journal, JournalError};
+use crate::journal::{Durability, Journal, JournalError, Reader};
 use crate::refusal::Refusal;
 use crate::requests;
 
@@ -52,6 +52,13 @@ pub struct NotTaken {
     pub why: String,
 }
 
+impl NotTaken {
+    /// The act after which its file is named.
+    pub fn act(&self) -> Option<&str> {
+        self.path.file_stem()?.to_str()
+    }
+}
+
 /// Lays an act that stops something beside the journal in `dir`, once officers of this charter have signed it for the log of this cell.
 /// Durable when this returns. Gives the file.
 ///
@@ -84,6 +91,12 @@ pub fn lay(
     Ok(path)
 }
 
+/// The newest trust bundle that the journal in `dir` has: unverified, and none where it cannot be read.
+pub fn newest_bundle(dir: &Path) -> Option<String> {
+    let reader = Reader::owning(Journal::reading_connection(dir).ok()?);
+    Some(reader.bundle().ok()??.1)
+}
+
 /// Records what lies beside the journal, before anything is served by it: how many acts those were.
 ///
 /// # Errors
@@ -91,6 +104,8 @@ pub fn lay(
 pub(crate) fn take(journal: &mut Journal, dir: &Path, now_ms: i64) -> Result<usize, TakeError> {
     let (cell, origin) = (journal.cell().to_owned(), journal.origin().to_owned());
     let mut taken = 0;
+    // A clock that is behind does not make the log go back in time.
+    let now_ms = now_ms.max(journal.newest_ms()?);
     for path in laid(dir)? {
         let not_taken = |why: &dyn std::fmt::Display| NotTaken { path: path.clone(), why: why.to_string() };
         let text = fs::read_to_string(&path).map_err(|error| not_taken(&error))?;

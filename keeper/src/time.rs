@@ -50,6 +50,13 @@ impl Time {
         (self.wall)()
     }
 
+    /// The best that is known of the time, for what must be recorded though the clock is wrong: not before the newest entry, and by the time
+    /// since the start where the clock jumped.
+    pub(crate) fn best_ms(&mut self) -> i64 {
+        let by_boot = self.trusted_ms.map_or_else(|| (self.wall)(), |trusted| trusted + (self.boot)());
+        self.now_ms().unwrap_or(by_boot).max(self.floor_ms)
+    }
+
     /// Milliseconds since 1970, where the clock is to be trusted.
     ///
     /// # Errors

@@ -171,8 +171,9 @@ fn write(
     note.map_err(|error| Failure::new("PROPOSAL", error).mended_by("the same with --officer-key FILE"))
 }
 
-/// How long an act may wait that is laid beside the journal: as long as any proposal is good.
-const LAID: Lifetime = Lifetime::from_secs(7 * 86_400);
+/// How long an act may wait that is laid beside the journal: nearly as long as any proposal is good, so that a clock that is set back makes it
+/// none of a time too far ahead.
+const LAID: Lifetime = Lifetime::from_secs(7 * 86_400 - 3_600);
 
 impl Signing {
     /// The same for an act that may have to wait.

@@ -8,7 +8,7 @@ use cell::Act;
 use keeper::LayError;
 use ledger::bundle::Bundle;
 use ledger::charter::Charter;
-use ledger::note::KeyName;
+use ledger::note::{KeyName, Note};
 
 use super::officer::{Outcome, Signing, signed};
 use super::own;
@@ -66,7 +66,7 @@ pub(crate) fn wait_for<T, E: Into<Failure>>(
 /// The officer has no charter or bundle here, the key cannot be used, or the act is refused.
 pub(crate) fn lay(session: &Session, act: &Act, signing: &Signing) -> Result<Outcome, Failure> {
     let charter = charter(session)?;
-    let bundle = own::bundle(session, &charter)?;
+    let bundle = newest_bundle(session, &charter)?;
     let log = newest_log(&bundle)?;
     match signed(session, act, &signing.for_long(), (&charter, log))? {
         ControlFlow::Break(outcome) => Ok(outcome),
@@ -80,7 +80,7 @@ pub(crate) fn lay(session: &Session, act: &Act, signing: &Signing) -> Result<Out
 /// As [`lay`].
 pub(crate) fn lay_signed(session: &Session, proposal: &str) -> Result<Outcome, Failure> {
     let charter = charter(session)?;
-    let bundle = own::bundle(session, &charter)?;
+    let bundle = newest_bundle(session, &charter)?;
     put(session, (&charter, newest_log(&bundle)?), proposal)
 }
 
@@ -88,6 +88,19 @@ fn put(session: &Session, (charter, log): (&Charter, &KeyName), proposal: &str) 
     let dir = session.config()?.data_dir().to_owned();
     let whose = (charter, charter.cell(), log);
     Ok(Outcome::Laid(keeper::lay(&dir, whose, proposal, session.now_ms())?))
+}
+
+/// The officer's copy of the trust bundle, or the journal's where that is newer and the charter vouches for it: another officer may have opened
+/// an epoch of the log since.
+fn newest_bundle(session: &Session, charter: &Charter) -> Result<Bundle, Failure> {
+    let served = keeper::newest_bundle(session.config()?.data_dir())
+        .and_then(|text| Note::parse(text.as_bytes()).ok())
+        .and_then(|note| Bundle::open(&note, charter).ok());
+    match (own::bundle(session, charter), served) {
+        (Ok(own), Some(served)) if served.number() > own.number() => Ok(served),
+        (Err(_), Some(served)) => Ok(served),
+        (own, _) => own,
+    }
 }
 
 fn newest_log(bundle: &Bundle) -> Result<&KeyName, Failure> {

@@ -189,7 +189,9 @@ pub(super) fn known_to_token(session: &Session) -> Option<String> {
     let kept = kept_by_token(session).ok()?;
     let size = |note: &Vec<u8>| std::str::from_utf8(note).ok()?.lines().nth(1)?.parse::<u64>().ok();
     match kept.checkpoints.iter().filter_map(size).max() {
-        Some(size) => Some(format!("it keeps a checkpoint over {size} entries")),
+        Some(size) => Some(format!(
+            "it keeps a checkpoint over {size} entries, at most a minute old when the service ended"
+        )),
         None => kept.charter.map(|_| "it keeps the hash of its charter".to_owned()),
     }
 }
@@ -204,7 +206,7 @@ impl From<RestoreError> for Failure {
             RestoreError::NotCovered { .. } => Self::new("BACKUP", error).mended_by(
                 "rootcellar journal restore FILE, of a copy that `rootcellar journal backup` made",
             ),
-            RestoreError::Older { .. } => Self::new("LOG_WENT_BACK", error)
+            RestoreError::Older { .. } | RestoreError::OtherKey { .. } => Self::new("LOG_WENT_BACK", error)
                 .mended_by("the same with --with-loss, then rootcellar ledger open-epoch"),
             RestoreError::OtherCheckpoint => {
                 Self::new("CHECKPOINT", error).mended_by("the same without --checkpoint, or with another")

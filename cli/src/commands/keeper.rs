@@ -88,7 +88,15 @@ impl From<StartError> for Failure {
             StartError::Socket(_) => Self::new("SOCKET", error)
                 .ending(Exit::Configuration)
                 .mended_by("set `socket` below [service] to a path in a directory that this user can write"),
-            StartError::NotTaken(_) => Self::new("STOPPED", error).mended_by("rootcellar freeze"),
+            StartError::NotTaken(ref laid) => {
+                let remedy = match laid.act() {
+                    Some("freeze") => "rootcellar freeze".to_owned(),
+                    Some("renewals.stop") => "rootcellar freeze --renewals".to_owned(),
+                    Some("renewals.stop-confirm") => "rootcellar freeze --renewals --confirm".to_owned(),
+                    _ => format!("mv {} /var/tmp/", laid.path.display()),
+                };
+                Self::new("STOPPED", error).mended_by(remedy)
+            }
             StartError::WrongCell { .. } => Self::new("WRONG_CELL", error).ending(Exit::Configuration),
             StartError::Journal(JournalError::Missing(_)) => {
                 Self::new("JOURNAL", error).mended_by("rootcellar init")
@@ -108,9 +116,9 @@ impl From<StartError> for Failure {
             StartError::Journal(JournalError::NotAsRecorded(_)) => {
                 Self::new("TABLES_DIFFER", error).mended_by("rootcellar ledger rebuild --replace")
             }
-            StartError::Journal(
-                JournalError::Unproven { .. } | JournalError::Schema | JournalError::Corrupt(_),
-            ) => Self::new("JOURNAL", error).mended_by("rootcellar journal restore FILE"),
+            StartError::Journal(ref damage) if damage.is_damage() => {
+                Self::new("JOURNAL", error).mended_by("rootcellar journal restore FILE")
+            }
             StartError::Journal(_) | StartError::Unfounded(_) => Self::new("JOURNAL", error),
         }
     }

@@ -74,7 +74,7 @@ pub enum JournalError {
 
 impl JournalError {
     /// Whether the journal is not what it must be, and not only out of reach for now.
-    pub(crate) fn is_damage(&self) -> bool {
+    pub fn is_damage(&self) -> bool {
         use rusqlite::Error::{
             FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error,
         };

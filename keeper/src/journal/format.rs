@@ -36,6 +36,11 @@ pub(super) fn check(connection: &Connection) -> Result<(), JournalError> {
     if application != APPLICATION || found != FORMAT {
         return Err(JournalError::Format { found });
     }
+    // A copy is made in the encoding of a new file.
+    let encoding: String = connection.query_row("PRAGMA encoding", [], |row| row.get(0))?;
+    if encoding != "UTF-8" {
+        return Err(JournalError::Schema);
+    }
     let wanted = Connection::open_in_memory()?;
     fill(&wanted)?;
     if schema(connection)? == schema(&wanted)? { Ok(()) } else { Err(JournalError::Schema) }

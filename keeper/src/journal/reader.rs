@@ -301,9 +301,12 @@ impl<'a> Reader<'a> {
         Ok(row)
     }
 
-    /// Entries under the newest checkpoint that is known of an epoch that is over, by its number.
+    /// Entries under the newest checkpoint that is known of an epoch that is over, by its number: all there are where officers passed it over
+    /// for a later one.
     pub fn lost(&self, epoch: u32) -> Read<Option<u64>> {
-        self.one("SELECT lost_size FROM epoch WHERE number = ?1", [u64::from(epoch) + 1], |row| row.get(0))
+        let sql = "SELECT number, lost_size FROM epoch WHERE number > ?1 ORDER BY number LIMIT 1";
+        let next: Option<(u64, u64)> = self.one(sql, [epoch], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(next.map(|(number, lost)| if number > u64::from(epoch) + 1 { u64::MAX } else { lost }))
     }
 
     /// The entry that opened the newest epoch; none in the first.

@@ -7,15 +7,20 @@ use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use cell::LogOrigin;
 use certs::ObjectIdentifier;
 use hsm_config::durable;
+use ledger::bundle::Contents;
+use ledger::checkpoint::Checkpoint;
 use ledger::entry::{self, entry::Kind};
 use ledger::leaf_hash;
+use ledger::note::VerifierKey;
 use rusqlite::Connection;
 use sha2::{Digest as _, Sha256};
 
 use super::rebuild::Signers;
 use super::{Durability, FILE_NAME, Journal, JournalError, Pass, Reader, WAL_NAME, format, lock};
+use crate::charters;
 use crate::rollback::{self, Kept};
 use crate::start::StartError;
 use crate::trust::Trust;
@@ -77,6 +82,15 @@ pub enum RestoreError {
         /// Entries under the newest checkpoint that is known.
         known: u64,
     },
+    /// The operator's: it ends before the log had another key.
+    #[error(
+        "a checkpoint over {known} entries of this cell is known, by a key of the log that the copy does not know: the copy is from before that key was \
+         made, and what came after is lost. Restore a newer copy; where there is none, say that the loss is meant"
+    )]
+    OtherKey {
+        /// Entries that it says it covers.
+        known: u64,
+    },
     /// The operator's: a checkpoint that this log's key did not sign.
     #[error("the checkpoint that was named is not signed by a key of this log")]
     OtherCheckpoint,
@@ -113,7 +127,7 @@ pub fn restore(from: &Path, dir: &Path, terms: &Terms<'_>) -> Result<Restored, R
     fs::set_permissions(&made, Permissions::from_mode(0o700)).map_err(failed(&made))?;
     let (journal, signatures) = replay(&copy, &made)?;
     let reader = journal.reader();
-    let first = crate::charters::chain(&reader)?.first().sha256();
+    let first = charters::chain(&reader)?.first().sha256();
     if first != charter {
         return Err(RestoreError::OtherCharter);
     }
@@ -140,6 +154,8 @@ pub fn restore(from: &Path, dir: &Path, terms: &Terms<'_>) -> Result<Restored, R
     if let Some((_, note)) = &known {
         rollback::remember_lost(dir, note, &trust.log.keys)?;
     }
+    // The copy was held against all that is known: a note that nobody can read says nothing more.
+    rollback::forget_unreadable(dir, &trust.log.keys)?;
     let there = dir.join(FILE_NAME);
     let replaced = there.exists().then(|| free_name(dir));
     if let Some(replaced) = &replaced {
@@ -274,18 +290,36 @@ fn beyond(
     trust: &Trust,
     terms: &Terms<'_>,
 ) -> Result<Option<(u64, Vec<u8>)>, RestoreError> {
-    let mut furthest: Option<(u64, Vec<u8>)> = None;
+    let mut furthest: Option<(Checkpoint, Vec<u8>)> = None;
+    // Keys that the log had once, too: which one a checkpoint is by does not matter here.
+    let bundles = charters::bundles(&journal.reader())?;
+    let keys: Vec<VerifierKey> =
+        bundles.iter().flat_map(Contents::log_keys).map(|(_, key)| key.clone()).collect();
     if terms.checkpoint.is_some_and(|note| rollback::ours(note, &trust.log.keys).is_none()) {
         return Err(RestoreError::OtherCheckpoint);
     }
     for note in terms.known.checkpoints.iter().map(Vec::as_slice).chain(terms.checkpoint) {
-        let Some(checkpoint) = rollback::ours(note, &trust.log.keys) else { continue };
-        let is_newer = furthest.as_ref().is_none_or(|(size, _)| *size < checkpoint.size);
+        let Some(checkpoint) = rollback::ours(note, &keys) else {
+            match claimed(note, journal.cell()) {
+                Some(known) if !terms.with_loss => return Err(RestoreError::OtherKey { known }),
+                _ => continue,
+            }
+        };
+        let place = rollback::place(&checkpoint);
+        let is_newer = furthest.as_ref().is_none_or(|(before, _)| rollback::place(before) < place);
         if is_newer && !rollback::is_known(&checkpoint, journal, trust)? {
-            furthest = Some((checkpoint.size, note.to_owned()));
+            furthest = Some((checkpoint, note.to_owned()));
         }
     }
-    Ok(furthest)
+    Ok(furthest.map(|(checkpoint, note)| (checkpoint.size, note)))
+}
+
+/// How many entries a checkpoint says that it covers of a log of this cell, by a key that the copy does not know.
+fn claimed(note: &[u8], cell: &str) -> Option<u64> {
+    let mut lines = std::str::from_utf8(note).ok()?.lines();
+    let origin: LogOrigin = lines.next()?.parse().ok()?;
+    let size = lines.next()?.parse().ok()?;
+    (origin.cell.as_ref() == cell).then_some(size)
 }
 
 fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> JournalError {

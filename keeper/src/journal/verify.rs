@@ -11,8 +11,8 @@ mod bulk;
 use audit::entries::{Audit, Item, OutOfOrder, Report, Taken};
 use certs::compose::join;
 use certs::{ObjectIdentifier, TbsFields};
-use ledger::entry::Entry;
 use ledger::entry::entry::Kind;
+use ledger::entry::{ActorKind, Entry};
 use ledger::tree::{TILE_WIDTH, TileStore as _, TreeHead};
 use ledger::{Hash, entry};
 use rusqlite::Connection;
@@ -44,6 +44,8 @@ pub(crate) struct Pass {
     newest_ms: i64,
     /// Certificates that had ended by this second are of no interest to what no checkpoint covers.
     ended_secs: i64,
+    /// Whether a keeper has recorded something in this epoch.
+    served: bool,
     /// Entries of certificates that ended long ago, with a request beside them still.
     ended: Vec<u64>,
 }
@@ -83,6 +85,7 @@ impl Pass {
             origin,
             newest_ms: newest_ms(reader)?,
             ended_secs: ended_secs(reader)?,
+            served: false,
             ended: Vec::new(),
         })
     }
@@ -159,6 +162,11 @@ impl Pass {
             }
         }
         let entry = entry.ok_or_else(|| corrupt(format!("entry {index} does not decode")))?;
+        match &entry.kind {
+            Some(Kind::Act(_)) if reader.epoch_index()? == Some(index) => self.served = false,
+            Some(Kind::Custody(_)) => self.served |= is_of_the_service(&entry),
+            _ => {}
+        }
         projection::apply_authority(&self.fresh, index, &entry)?;
         self.beside(index, &entry, signature.as_ref(), request.as_deref())?;
         self.bulk.entry(reader, &self.audit, index, &entry, signature.is_some(), beside)
@@ -225,12 +233,25 @@ impl Pass {
         self.demand_checkpoint(reader)?;
         while self.page(reader, u64::MAX)? > 0 {}
         let head = self.audit.head();
+        // Every keeper has one made before it records anything of its own.
+        if self.served && reader.checkpoint()?.is_none() {
+            return Err(corrupt("its newest checkpoint was removed"));
+        }
         // Nothing lies beside entries that are not there.
         Beside::read(reader, head.size, END)?.demand_empty()?;
         if reader.meta()? != (self.cell.clone(), self.origin.clone()) {
             return Err(corrupt("its name changed while it was read"));
         }
         format::check(reader.raw())?;
+        // What a lookup finds is what stands there: the order of rows, and every index.
+        let sound: String = reader.raw().query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+        if sound != "ok" {
+            return Err(corrupt(format!("the database is not sound: {sound}")));
+        }
+        let tiles: u64 = reader.raw().query_row("SELECT count(*) FROM tile", [], |row| row.get(0))?;
+        if tiles != full_tiles(head.size) {
+            return Err(corrupt("it has tiles that are not full yet"));
+        }
         self.demand_lists(reader)?;
         let mut differing: Vec<&'static str> = self.bulk.differing(reader)?;
         for table in projection::AUTHORITY {
@@ -318,6 +339,16 @@ fn newest_ms(reader: &Reader<'_>) -> Result<i64, JournalError> {
     let Some(last) = reader.size()?.checked_sub(1) else { return Ok(i64::MIN) };
     let body = reader.entry(last)?.unwrap_or_default();
     Ok(entry::decode(&body).map_err(corrupt)?.time_unix_ms)
+}
+
+fn is_of_the_service(entry: &Entry) -> bool {
+    entry.actor.as_ref().is_some_and(|actor| actor.kind() == ActorKind::Service)
+}
+
+/// Full tiles of a tree of so many entries, on all levels (c2sp.org/tlog-tiles).
+fn full_tiles(size: u64) -> u64 {
+    let levels = std::iter::successors(Some(size / PAGE), |tiles| Some(tiles / PAGE));
+    levels.take_while(|tiles| *tiles > 0).sum()
 }
 
 fn corrupt(what: impl ToString) -> JournalError {

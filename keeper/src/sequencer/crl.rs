@@ -15,7 +15,8 @@ impl Sequencer {
             self.crls.ended(false, Instant::now());
             return Ok(());
         }
-        let appended = self.journal.append(&self.own_entry(Kind::Crl(composed.entry().clone())))?;
+        let entry = self.own_entry(Kind::Crl(composed.entry().clone()));
+        let appended = self.journal.append(&entry)?;
         self.journal.store_crl_input(appended.index, composed.tbs())?;
         self.journal.let_unsigned_crls_go(appended.index)?;
         self.crls.recorded(crls::row(&composed, appended.index));

@@ -34,7 +34,8 @@ impl Sequencer {
             );
             self.metrics.alarm("root_token_visible");
         }
-        self.journal.append(&self.own_entry(Kind::Custody(manifest)))?;
+        let entry = self.own_entry(Kind::Custody(manifest));
+        self.journal.append(&entry)?;
         Ok(())
     }
 }

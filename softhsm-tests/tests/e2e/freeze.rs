@@ -268,6 +268,39 @@ async fn a_freeze_that_waited_too_long_lets_nothing_start() {
     let said = house.cell.try_serve().map(drop).expect_err("it was frozen").fails(1);
     assert!(said.contains("cannot be recorded") && said.contains("rootcellar freeze"), "{said}");
     house.cell.run(&["freeze"]).ok();
-    let house = House::of(house.cell);
+    let mut house = House::of(house.cell);
     assert!(house.cell.run(&["status"]).ok().contains("frozen"));
+    // Each is told what takes its place.
+    assert_eq!(house.stop().await, 0);
+    house.cell.run(&["freeze", "--renewals"]).ok();
+    house.cell.set_clock(16 * 86_400_000);
+    let said = house.cell.try_serve().map(drop).expect_err("it was stopped").fails(1);
+    assert!(said.contains("rootcellar freeze --renewals"), "{said}");
+    house.cell.run(&["freeze", "--renewals"]).ok();
+    let strange = house.cell.data_dir().join("stops/other.note");
+    std::fs::write(&strange, "no note").unwrap();
+    let said = house.cell.try_serve().map(drop).expect_err("nobody knows what it is").fails(1);
+    assert!(said.contains("mv ") && said.contains("other.note"), "{said}");
+    std::fs::remove_file(strange).unwrap();
+    House::of(house.cell);
+}
+
+/// An officer whose copy of the trust bundle is from before the log's newest epoch freezes the log that there is.
+#[tokio::test]
+async fn a_freeze_by_an_officer_with_an_old_bundle() {
+    let (mut house, client) = House::with_build().await;
+    let copy = house.cell.path("copy.sqlite").display().to_string();
+    house.cell.run(&["journal", "backup", "--out", &copy]).ok();
+    still_issues(&client).await;
+    assert_eq!(house.stop().await, 0);
+    let own = house.cell.officer_dir().join("bundle.note");
+    let old = std::fs::read(&own).unwrap();
+    house.cell.run(&["journal", "restore", &copy, "--with-loss"]).ok();
+    house.cell.try_serve().map(drop).expect_err("it went back").fails(1);
+    house.cell.run(&["ledger", "open-epoch"]).ok();
+    std::fs::remove_file(&own).unwrap();
+    std::fs::write(&own, old).unwrap();
+    house.cell.run(&["freeze"]).ok();
+    let house = House::of(house.cell);
+    assert!(status(&house).await.frozen);
 }

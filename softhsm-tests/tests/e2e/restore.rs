@@ -304,3 +304,49 @@ async fn a_note_of_what_is_lost_that_says_nothing_starts_nothing() {
     house.cell.run(&["journal", "restore", &copy, "--with-loss"]).ok();
     assert!(!left.exists());
 }
+
+/// A note of what is lost that nobody can read is no way without an end.
+#[tokio::test]
+async fn a_restore_takes_a_note_away_that_nobody_can_read() {
+    let (house, copy) = stopped().await;
+    fs::write(house.cell.data_dir().join("lost-checkpoint.note"), "junk").unwrap();
+    let told = house.cell.try_serve().map(drop).expect_err("it was lost").fails(1);
+    assert!(told.contains("journal restore"), "{told}");
+    house.cell.run(&["journal", "restore", &copy.display().to_string()]).ok();
+    House::of(house.cell).cell.run(&["ledger", "verify"]).ok();
+}
+
+/// Lost, lost again, and found: each way leads on, and no origin has two logs.
+#[tokio::test]
+async fn two_losses_and_what_was_lost_first() {
+    let (mut house, client) = House::with_build().await;
+    let first = backup(&house, "first.sqlite").display().to_string();
+    for _ in 0..20 {
+        issue(&client, "build/a").await;
+    }
+    house.cell.run(&["ledger", "verify"]).ok();
+    assert_eq!(house.stop().await, 0);
+    let next = |house: &mut House, log: &str| {
+        house.cell.run(&["journal", "restore", &first, "--with-loss"]).ok();
+        house.cell.try_serve().map(drop).expect_err("it went back").fails(1);
+        house.cell.run(&["ledger", "open-epoch"]).ok();
+        house.serving = house.cell.serve();
+        house.credentials();
+        house.cell.run(&["issue", "build/b", "--controller", "build"]).ok();
+        let status = house.cell.run(&["status", "--output", "json"]).json();
+        assert_eq!(status["log"]["origin"].as_str().or(status["origin"].as_str()), Some(log), "{status}");
+        house.cell.run(&["ledger", "verify"]).ok();
+    };
+    next(&mut house, "cell.internal/log/2");
+    assert_eq!(house.stop().await, 0);
+    // The second time, a copy of the first log that is shorter than what is known of it: the next is above both.
+    next(&mut house, "cell.internal/log/3");
+    let third = backup(&house, "third.sqlite").display().to_string();
+    assert_eq!(house.stop().await, 0);
+    // Nothing of the third is lost: what came before, officers have said.
+    house.cell.run(&["journal", "restore", &third]).ok();
+    let house = House::of(house.cell);
+    house.credentials();
+    house.cell.run(&["issue", "build/c", "--controller", "build"]).ok();
+    house.cell.run(&["ledger", "verify"]).ok();
+}

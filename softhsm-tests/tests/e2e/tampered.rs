@@ -198,6 +198,10 @@ async fn no_table_is_believed() {
         assert!(changed > 0, "{written}");
         let said = stopped.refused();
         assert!(said.contains("not as its entries say is") && said.contains(table), "{written}: {said}");
+        if table == "granted" {
+            let doctor = stopped.cell.run(&["doctor"]).stdout;
+            assert!(doctor.contains("no service starts") && doctor.contains("rebuild --replace"), "{doctor}");
+        }
         assert!(said.contains("ledger rebuild --replace"), "the way out: {said}");
         stopped.cell.run(&["ledger", "rebuild", "--replace"]).ok();
     }
@@ -252,6 +256,67 @@ async fn nothing_beside_the_entries_is_believed() {
         }
         fs::write(&journal, &good).unwrap();
     }
+}
+
+/// A table whose rows are found by a scan and not by a lookup, and an index that lacks them: written into the file's own pages.
+#[tokio::test]
+async fn what_a_lookup_finds_is_what_stands_there() {
+    let stopped = stopped().await;
+    stopped.cell.run(&["cert", "revoke", "--agent", "build/a", "--reason", "key-compromise"]).fails(75);
+    stopped.cell.run(&["ledger", "rebuild"]).ok();
+    let journal = stopped.cell.data_dir().join("journal.sqlite");
+    let good = fs::read(&journal).unwrap();
+    let put_back = || {
+        for file in ["journal.sqlite-wal", "journal.sqlite-shm"] {
+            let _ = fs::remove_file(stopped.cell.data_dir().join(file));
+        }
+        fs::write(&journal, &good).unwrap();
+    };
+    // sqlite.org/fileformat2.html, §1.6: the array of cell pointers of a leaf begins behind eight octets.
+    for table in ["revoked", "spent", "certificate"] {
+        let connection = stopped.journal();
+        let page: usize = connection
+            .query_row("SELECT rootpage FROM sqlite_schema WHERE name = ?1", [table], |row| row.get(0))
+            .unwrap();
+        let size: usize = connection.query_row("PRAGMA page_size", [], |row| row.get(0)).unwrap();
+        drop(connection);
+        let mut changed = good.clone();
+        let at = (page - 1) * size + 8;
+        let cells = u16::from_be_bytes([changed[at - 5], changed[at - 4]]);
+        if cells < 2 {
+            continue;
+        }
+        changed.swap(at, at + 2);
+        changed.swap(at + 1, at + 3);
+        fs::write(&journal, changed).unwrap();
+        let said = stopped.refused();
+        assert!(said.contains("not sound") || said.contains("malformed"), "{table}: {said}");
+        put_back();
+    }
+    let text: String = stopped
+        .journal()
+        .query_row("SELECT sql FROM sqlite_schema WHERE name = 'certificate_controller'", [], |row| {
+            row.get(0)
+        })
+        .unwrap();
+    let set = |sql: &str| {
+        let connection = stopped.journal();
+        connection.execute_batch("PRAGMA writable_schema = ON").unwrap();
+        connection
+            .execute("UPDATE sqlite_schema SET sql = ?1 WHERE name = 'certificate_controller'", [sql])
+            .unwrap();
+    };
+    set(&format!("{text} WHERE controller = 'nobody'"));
+    stopped.journal().execute_batch("REINDEX certificate_controller").unwrap();
+    set(&text);
+    let said = stopped.refused();
+    assert!(said.contains("not sound"), "{said}");
+    put_back();
+    // A tile that a log so short does not have, and would not be able to write.
+    stopped.journal().execute("INSERT INTO tile VALUES (0, 0, zeroblob(8192), zeroblob(32))", []).unwrap();
+    assert!(stopped.refused().contains("not full yet"));
+    put_back();
+    House::of(stopped.cell).cell.run(&["ledger", "verify"]).ok();
 }
 
 /// What is written while the service runs, the word by which it is found, and what mends it: a table, and the list that callers are handed

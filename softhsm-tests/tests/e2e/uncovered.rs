@@ -9,6 +9,7 @@ use proto::v1::{
     RevokeCertificateBody, UpdateAgentBody, revoke_certificate_body::Target,
 };
 use rcgen::KeyPair;
+use rootcellar_softhsm_tests::door::Role;
 use rootcellar_softhsm_tests::{Cell, newest_log};
 use rusqlite::Connection;
 use tonic::Code;
@@ -172,6 +173,8 @@ async fn a_signature_that_is_removed_gives_nothing_up() {
     let first = Holder::ask(&client, "build/a", |_| {}).await;
     let renewed = Holder::ask(&client, "build/a", |_| {}).await;
     let index = renewed.certificate.receipt.as_ref().unwrap().index;
+    house.cell.run(&["ledger", "verify"]).ok();
+    let early = Checkpoint::of(&house.cell);
     // Ten minutes of others' lives later, which a checkpoint covers.
     house.cell.set_clock(600_000);
     let (chain, key) = (house.credentials().read("chain.pem"), house.credentials().read("key.pem"));
@@ -202,6 +205,15 @@ async fn a_signature_that_is_removed_gives_nothing_up() {
     remove();
     Connection::open(&journal).unwrap().execute("UPDATE settled SET idx = ?1", [index]).unwrap();
     refused("the signature of its certificate was removed");
+    // With an older checkpoint in the newest one's place: the token has a newer one.
+    remove();
+    Connection::open(&journal).unwrap().execute("DELETE FROM settled", []).unwrap();
+    early.put_back(&house.cell);
+    refused("the signature of its certificate was removed");
+    // With none.
+    remove();
+    Connection::open(&journal).unwrap().execute_batch("DELETE FROM settled; DELETE FROM checkpoint").unwrap();
+    refused("its newest checkpoint was removed");
     // With the word of the service that it was given up.
     remove();
     let mut opened = keeper::Journal::open(&house.cell.data_dir()).unwrap();
@@ -332,4 +344,37 @@ async fn an_agent_is_narrowed_and_disabled_where_a_grant_gives_less_by_now() {
     let delete = DeleteAgentBody { name: "agents/build/a".into(), ..DeleteAgentBody::default() };
     inner(client.agents().delete_agent(delete).await);
     house.cell.run(&["ledger", "verify"]).ok();
+}
+
+/// What a restart records of certificates that were pending is not recorded in the past, by whatever clock it starts.
+#[tokio::test]
+async fn a_start_by_a_clock_that_is_behind_records_nothing_of_the_past() {
+    for laid in [false, true] {
+        let (mut house, client) = House::with_build().await;
+        still_issues(&client).await;
+        std::fs::write(house.cell.path("kill"), "8 sign").unwrap();
+        let _ = ask(&client, request("build/a", csr())).await;
+        let _ = std::fs::remove_file(house.cell.path("kill"));
+        rootcellar_softhsm_tests::Serving::signal(
+            house.serving.pid(),
+            rootcellar_softhsm_tests::Signal::KILL,
+        );
+        house.stop_signalled().await;
+        if laid {
+            house.cell.run(&["freeze"]).ok();
+        }
+        house.cell.set_clock(-12 * 3_600_000);
+        let (keeper, door) = Role::keeper(&mut house.cell);
+        let said = house.cell.run(&["status"]).fails(75);
+        assert!(said.contains("before the newest entry"), "{said}");
+        drop(door);
+        assert_eq!(keeper.stop(), 0);
+        house.cell.set_clock(0);
+        house.serving = house.cell.serve();
+        if laid {
+            house.cell.run(&["thaw"]).ok();
+        }
+        still_issues(&house.credentials().client().await).await;
+        house.cell.run(&["ledger", "verify"]).ok();
+    }
 }

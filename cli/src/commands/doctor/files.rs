@@ -4,12 +4,13 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 
 use certs::CertificateSummary;
-use keeper::{Journal, JournalError};
+use keeper::{Journal, JournalError, StartError};
 
 use super::finding::Finding;
 use crate::commands::front;
 use crate::commands::journal::{self, Newest};
 use crate::config::Config;
+use crate::error::Failure;
 use crate::files;
 use crate::output::{duration, rfc3339};
 
@@ -46,14 +47,14 @@ pub(super) fn cell(config: &Config, runs: bool, kept: impl Fn() -> Option<String
             )
             .mended_by("rootcellar journal restore FILE, of a newer copy; where there is none, rootcellar ledger open-epoch"),
         ),
-        Ok(()) if !runs => Some(
+        Ok(()) if !runs => Some(unsound(config).unwrap_or_else(|| {
             Finding::warning(
                 "service.stopped",
                 "the service does not run: what it knows is not looked at",
                 dir,
             )
-            .mended_by("rootcellar serve"),
-        ),
+            .mended_by("rootcellar serve")
+        })),
         Err(JournalError::Locked(_)) if !runs => Some(
             Finding::critical(
                 "service.mute",
@@ -70,6 +71,18 @@ pub(super) fn cell(config: &Config, runs: bool, kept: impl Fn() -> Option<String
         ),
     };
     found.into_iter().collect()
+}
+
+/// Why no service starts on the journal, where none does.
+fn unsound(config: &Config) -> Option<Finding> {
+    let error = keeper::examine(config.data_dir(), config.attributes_oid()).err()?;
+    let failure = Failure::from(StartError::from(error));
+    let found =
+        Finding::critical("journal.unsound", "no service starts on this journal", failure.to_string());
+    Some(match failure.remedy() {
+        Some(remedy) => found.mended_by(remedy),
+        None => found,
+    })
 }
 
 /// The journal's files, and the room they have.
