@@ -181,6 +181,11 @@ impl Audit {
         Ok(Taken { leaf, tiles, entry })
     }
 
+    /// The certificate of an entry was signed since it was read: the SHA-256 of the whole.
+    pub fn complete(&mut self, index: u64, sha256: [u8; 32]) {
+        self.certificates.complete(index, sha256);
+    }
+
     /// The tree of the entries read so far.
     pub fn head(&self) -> TreeHead {
         self.tree.head()

@@ -220,8 +220,10 @@ impl Sequencer {
             batch.extend(first);
         }
         batch.extend(self.done.try_iter().take(BATCH));
-        batch.extend(self.local.try_iter().take(BATCH));
-        batch.extend(self.front.try_iter().take(BATCH));
+        // Of what is held nothing more is taken than a batch: the lanes' ends are what bounds them.
+        let of_held = |held: usize, most: usize| most.saturating_sub(held);
+        batch.extend(self.local.try_iter().take(of_held(self.held.len(), 2 * BATCH)));
+        batch.extend(self.front.try_iter().take(of_held(self.held.len(), BATCH)));
         batch.append(&mut self.held);
         let room = BATCH.saturating_sub(batch.len()).min(PENDING_MAX.saturating_sub(self.pending.len()));
         batch.extend(asks.try_iter().take(room));

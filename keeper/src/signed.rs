@@ -67,6 +67,8 @@ pub(crate) struct Verifier {
 struct Signer {
     /// Its entry.
     index: u64,
+    /// Whether it is a controller's: of agents only renewals are taken.
+    controls: bool,
     key: PublicKey,
 }
 
@@ -92,13 +94,17 @@ impl Verifier {
             let message = format!("{} octets, more than the {most} of any good request", body.len());
             return Err(Refusal::malformed("body", message));
         }
-        let request = Request::decode(&method, &body).map_err(|no| Refusal::malformed("body", no))?;
-        let signature = recorded(method, &body, signature.unwrap_or_default())?;
+        let signature = recorded(method.clone(), &body, signature.unwrap_or_default())?;
         let signer = self.signer(&presented.serial)?;
+        // Before anything of it is read: a large body of one who may not ask so costs the time of all.
+        if !signer.controls && !method.ends_with("/RenewCertificate") {
+            return Err(Refusal::not_allowed("an agent"));
+        }
         let terms =
             Terms { origin: &self.origin, serial: &presented.serial, time_unix_ms: signature.time_unix_ms };
         let verified = self.signatures.verify(&signer.key, &terms, &signature);
         verified.map_err(|BadSignature| invalid(&terms, &signature.method))?;
+        let request = Request::decode(&method, &body).map_err(|no| Refusal::malformed("body", no))?;
         Ok(SignedRequest { request, body, signature, certificate: signer.index })
     }
 
@@ -107,7 +113,8 @@ impl Verifier {
             return Ok(Arc::clone(known));
         }
         let row = self.reader.certificate_by_serial(serial)?.ok_or_else(callers::unknown)?;
-        let signer = Arc::new(Signer { index: row.index, key: self.key(row.index, serial)? });
+        let controls = row.subject.starts_with("/controller/");
+        let signer = Arc::new(Signer { index: row.index, controls, key: self.key(row.index, serial)? });
         if self.keys.len() >= KEYS_MAX {
             self.keys.clear();
         }

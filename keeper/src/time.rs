@@ -82,7 +82,8 @@ impl Time {
             self.trusted_ms = Some(offset);
         }
         self.wrong_since_ms = None;
-        Ok(wall)
+        // A step back that is small enough to be allowed: the log's time stands still for it. What had ended stays ended.
+        Ok(wall.max(self.floor_ms))
     }
 
     /// Entries were recorded just now.

@@ -13,6 +13,8 @@ use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorSet};
 
 use crate::DESCRIPTORS;
 
+/// Most fields of a message and all those in it: a hundred agents with all that they may have are half of it.
+const FIELDS_MAX: usize = 10_000;
 /// Deepest nesting of messages: those of the contract have three levels.
 const DEPTH_MAX: usize = 8;
 
@@ -45,7 +47,8 @@ pub enum NotStrict {
 /// # Errors
 /// [`NotStrict`].
 pub fn decode<M: Message + Default>(name: &'static str, bytes: &[u8]) -> Result<M, NotStrict> {
-    walk(name, &format!("{PACKAGE}{name}"), bytes, DEPTH_MAX)?;
+    let mut left = FIELDS_MAX;
+    walk(name, &format!("{PACKAGE}{name}"), bytes, DEPTH_MAX, &mut left)?;
     M::decode(bytes).map_err(|_| NotStrict::Malformed(name))
 }
 
@@ -108,12 +111,19 @@ impl Field {
     }
 }
 
-fn walk(root: &'static str, message: &str, mut bytes: &[u8], depth: usize) -> Result<(), NotStrict> {
+fn walk(
+    root: &'static str,
+    message: &str,
+    mut bytes: &[u8],
+    depth: usize,
+    left: &mut usize,
+) -> Result<(), NotStrict> {
     let malformed = || NotStrict::Malformed(root);
     let fields = MESSAGES.get(message).filter(|_| depth > 0).ok_or_else(malformed)?;
     let shown = || message.trim_start_matches(PACKAGE).trim_start_matches('.').to_owned();
     let (mut once, mut oneofs) = (Vec::new(), Vec::new());
     while !bytes.is_empty() {
+        *left = left.checked_sub(1).ok_or_else(malformed)?;
         let (number, wire_type) = decode_key(&mut bytes).map_err(|_| malformed())?;
         let field = fields.get(&number).ok_or_else(|| NotStrict::Unknown { message: shown(), number })?;
         if !field.takes(wire_type) {
@@ -128,7 +138,7 @@ fn walk(root: &'static str, message: &str, mut bytes: &[u8], depth: usize) -> Re
         oneofs.extend(field.oneof);
         let value = take(&mut bytes, wire_type).ok_or_else(malformed)?;
         if let Some(inner) = &field.message {
-            walk(root, inner, value, depth - 1)?;
+            walk(root, inner, value, depth - 1, left)?;
         }
     }
     Ok(())

@@ -144,6 +144,13 @@ impl Certificates {
         self.look_at = 2 * self.by_index.len();
     }
 
+    /// One was signed since it was recorded.
+    pub(super) fn complete(&mut self, index: u64, sha256: [u8; 32]) {
+        if let Some(certificate) = self.by_index.get_mut(&index) {
+            certificate.sha256 = Some(sha256);
+        }
+    }
+
     pub(super) fn get(&self, index: u64) -> Option<&Certificate> {
         self.by_index.get(&index)
     }

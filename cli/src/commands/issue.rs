@@ -11,9 +11,9 @@ use serde::Serialize;
 
 use super::agent::Traits;
 use super::view::Moment;
-use crate::client::As;
 use crate::client::caller::Caller;
 use crate::client::pending::{Pair, Pending};
+use crate::client::{As, request_id};
 use crate::error::{Exit, Failure};
 use crate::files::{self, PUBLIC, certificates_pem, suffixed};
 use crate::keys::LeafKey;
@@ -67,12 +67,13 @@ async fn issue(session: &Session, args: &Issue) -> Result<(), Failure> {
     let pair = Pair::with_prefix(&prefix);
     let subject = Subject::new(args, &pair)?;
     let csr = subject.csr()?;
-    let certificate = match ask::ask(&caller, args, csr).await {
+    let named = args.request_id.clone().map_or_else(request_id, Ok)?;
+    let certificate = match ask::ask(&caller, args, &named, csr).await {
         Ok(certificate) => certificate,
         Err(refused) => return Err(subject.refused(refused, args, &caller)),
     };
     let uri = args.agent.spiffe_id(&caller.credentials.identity.cell).to_string();
-    let (proof, proven) = prove::prove(session, &caller, &certificate).await?;
+    let (proof, proven) = prove::prove(session, &caller, &named, &certificate).await?;
     let chain = proven
         .chain
         .held_by(&uri, &subject.public_key())

@@ -231,6 +231,7 @@ impl Pass {
     pub(crate) fn finish(mut self, reader: &Reader<'_>) -> Result<Sound, JournalError> {
         while self.advance(reader)? > 0 {}
         self.demand_checkpoint(reader)?;
+        self.complete(reader)?;
         while self.page(reader, u64::MAX)? > 0 {}
         let head = self.audit.head();
         // Every keeper has one made before it records anything of its own.
@@ -271,6 +272,19 @@ impl Pass {
         }
         let first = findings.swap_remove(0);
         Err(JournalError::Unproven { index: first.index, flaw: Box::new(first.flaw) })
+    }
+
+    /// Takes over the signatures that were stored since their entries were read: who has such a certificate may have asked with it already.
+    fn complete(&mut self, reader: &Reader<'_>) -> Result<(), JournalError> {
+        for index in self.bulk.unsigned() {
+            let Some((signature, sha256)) = reader.signature(index)? else { continue };
+            let body = reader.entry(index)?.unwrap_or_default();
+            if let Some(Kind::Issuance(issuance)) = entry::decode(&body).map_err(corrupt)?.kind {
+                self.demand_hash(index, &issuance.tbs, &issuance.issuer_spki_sha256, &signature, &sha256)?;
+                self.audit.complete(index, sha256);
+            }
+        }
+        Ok(())
     }
 
     /// The lists that are there are those whose hashes their entries have, with their issuers' signatures; the newest signed one of each

@@ -137,7 +137,9 @@ pub(crate) fn plan(desk: &mut Desk<'_>, by: &Asker, change: &Change) -> Result<P
         Change::Proposal(submit) => proposal::plan(desk, submit),
         Change::Import(import) => import::plan(desk, import),
     };
-    planned.map_err(|refusal| (refusal, who.path().to_owned()))
+    // Of what nobody signed nobody is said to have asked.
+    let name = if matches!(change, Change::Signed(Err(_))) { String::new() } else { who.path().to_owned() };
+    planned.map_err(|refusal| (refusal, name))
 }
 
 /// A request that its caller signed, for this certificate and not long ago.

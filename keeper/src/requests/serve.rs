@@ -12,6 +12,7 @@ use proto::v1::Reason;
 use super::{Desk, Plan, Then};
 use crate::HOUR_MS;
 use crate::callers::{self, Who};
+use crate::charters;
 use crate::journal::{CertificateRow, Scope};
 use crate::refusal::Refusal;
 use crate::steps::{Issuing, Order};
@@ -33,6 +34,11 @@ pub(super) fn plan(desk: &mut Desk<'_>, who: &Who, serve: &Serve) -> Result<Plan
         return Ok(Plan::Await(row.index));
     }
     rested(desk)?;
+    let (bundle, _) = charters::bundle(&desk.reader)?;
+    let mut log_keys = bundle.contents().log_keys();
+    if log_keys.any(|(_, key)| audit::note_spki(key) == serve.public_key) {
+        return Err(Refusal::new(Reason::KeyInUse, "this public key is the log's").on("public_key"));
+    }
     let mut entries: Vec<Entry> = match before {
         Some(row) => superseded(desk, who, &row)?.into_iter().collect(),
         None => Vec::new(),

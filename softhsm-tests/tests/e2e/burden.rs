@@ -168,6 +168,47 @@ async fn a_thief_spends_its_share_and_its_owner_ends_it() {
     house.cell.run(&["ledger", "verify"]).ok();
 }
 
+/// Bodies that are cheap to write and dear to read: each is refused before it costs the others their turn.
+#[tokio::test]
+async fn long_bodies_hold_up_nobody() {
+    let (house, _client) = House::with_build().await;
+    let mut taken = take(house).await;
+    let words = |count: usize| vec![String::new(); count];
+    let update = UpdateAgentBody {
+        agent: Some(Agent { name: "agents/build/a".into(), roles: words(8_000), ..Agent::default() }),
+        update_mask: Some(prost_types::FieldMask { paths: vec!["roles".into(); 1_500] }),
+        request_id: "mask".into(),
+    };
+    let few = UpdateAgentBody {
+        agent: Some(Agent { name: "agents/build/a".into(), ..Agent::default() }),
+        update_mask: Some(prost_types::FieldMask { paths: vec!["roles".into(); 2] }),
+        request_id: "twice".into(),
+    };
+    let batch = [0x0a, 0].repeat(125_000);
+    let build = taken.build.presents();
+    for (method, body) in [
+        ("AgentService/UpdateAgent", prost::Message::encode_to_vec(&update)),
+        ("AgentService/UpdateAgent", prost::Message::encode_to_vec(&few)),
+        ("AgentService/BatchCreateAgents", batch.clone()),
+    ] {
+        let signed = taken.build.signs(method, body).await;
+        let began = Instant::now();
+        let refused = taken.reason(build.clone(), ask::Ask::Signed(signed));
+        assert_eq!(refused, Ok(proto::v1::Reason::RequestMalformed), "{method}");
+        assert!(began.elapsed() < BOUND);
+    }
+    // Nothing of it is read where its caller may not ask so, or has not signed it.
+    let by_agent = taken.agent.signs("AgentService/BatchCreateAgents", batch.clone()).await;
+    let agent = taken.agent.presents();
+    assert_eq!(taken.reason(agent, ask::Ask::Signed(by_agent)), Ok(proto::v1::Reason::CallerNotAllowed));
+    let unsigned = proto::door::Signed {
+        method: "/rootcellar.v1.AgentService/BatchCreateAgents".into(),
+        body: batch,
+        ..proto::door::Signed::default()
+    };
+    assert_eq!(taken.reason(build, ask::Ask::Signed(unsigned)), Ok(proto::v1::Reason::SignatureInvalid));
+}
+
 /// Code in the front fills what it may fill, and reads no answer. A program on this machine does the same at the keeper's own socket.
 #[tokio::test]
 async fn an_officer_waits_for_nobody_who_asks_and_does_not_read() {

@@ -186,3 +186,33 @@ async fn what_is_shown_is_what_was_recorded() {
     assert_eq!(revoked["revoked"], 1, "{revoked}");
     assert_eq!((front.stop(), keeper.stop()), (0, 0));
 }
+
+/// A front that has an old certificate for the same CSR hands it out again, and asks nobody.
+#[tokio::test]
+async fn an_old_certificate_is_not_issued_again() {
+    let (mut house, client) = House::with_build().await;
+    std::fs::write(house.cell.path("theirs.csr"), crate::support::csr()).unwrap();
+    let csr = std::fs::read(house.cell.path("theirs.csr")).unwrap();
+    let first = crate::support::ask(&client, crate::support::request("build/a", csr)).await.unwrap();
+    house.cell.run(&["cert", "revoke", "--agent", "build/a", "--reason", "key-compromise"]).ok();
+    assert_eq!(house.stop().await, 0);
+    let mut cell = house.cell;
+    let (near, front_end) = UnixStream::pair().unwrap();
+    let (keeper_end, far) = UnixStream::pair().unwrap();
+    let keeper = Role::start(&mut cell, "keeper", &far);
+    let lie = move |ask: &Ask| match &ask.ask {
+        Some(ask::Ask::Signed(signed)) if signed.method.ends_with("/IssueCertificate") => {
+            Some(answer::Answer::Certificate(first.clone()))
+        }
+        _ => None,
+    };
+    relay(near, &keeper_end, Arc::new(lie), Arc::new(|answer| answer));
+    let front = Role::start(&mut cell, "front", &front_end);
+    let port = front.ready["mtls"].as_str().unwrap().rsplit(':').next().unwrap();
+    cell.credentials_at(&format!("https://localhost:{port}"), "build");
+    let issue = ["issue", "build/a", "--csr", "theirs.csr", "--controller", "build", "--out", "theirs"];
+    let said = cell.run(&issue).fails(1);
+    assert!(said.contains("came from another request"), "{said}");
+    assert!(!cell.path("theirs.chain.pem").exists());
+    assert_eq!((front.stop(), keeper.stop()), (0, 0));
+}

@@ -256,6 +256,11 @@ async fn from_the_fronts_side_of_the_door() {
     let issuer = certs::TbsFields::parse(certs::summary::tbs_of(&own.chain[1]).unwrap()).unwrap();
     let taken_by_it = ask::Ask::Serve(Serve { public_key: issuer.spki });
     assert_eq!(taken.reason(front(), taken_by_it), Ok(Reason::KeyInUse));
+    let bundle = fs::read(taken.cell.officer_dir().join("bundle.note")).unwrap();
+    let logs = Contents::read(&Note::parse(&bundle).unwrap()).unwrap();
+    let (_, log) = logs.log_keys().next().unwrap();
+    let logs_own = ask::Ask::Serve(Serve { public_key: audit::note_spki(log) });
+    assert_eq!(taken.reason(front(), logs_own), Ok(Reason::KeyInUse));
     // I3, I5: what the caller did not sign is not issued, whatever the front says beside it.
     let mut other = signed(&taken.build, "build/x").await;
     other.body = signed(&taken.build, "build/y").await.body;

@@ -378,3 +378,35 @@ async fn a_start_by_a_clock_that_is_behind_records_nothing_of_the_past() {
         house.cell.run(&["ledger", "verify"]).ok();
     }
 }
+
+/// A step back that the clock may take: what had ended stays ended, for keeper and auditor alike, before and after a restart.
+#[tokio::test]
+async fn the_logs_time_does_not_go_back() {
+    let (mut house, client) = House::with_build().await;
+    let brief = |request: &mut IssueCertificateBody| {
+        request.lifetime = Some(prost_types::Duration { seconds: 10, nanos: 0 });
+    };
+    Holder::ask(&client, "build/brief", brief).await;
+    let revoke = async || {
+        let target = Target::Agent("agents/build/brief".into());
+        inner(client.issuance().revoke_certificate(revocation(target)).await).revoked
+    };
+    let before = Checkpoint::of(&house.cell);
+    house.cell.set_clock(12_000);
+    assert_eq!(revoke().await, 0, "it has ended");
+    house.cell.jump_clock(12_000, -45_000);
+    assert_eq!(revoke().await, 0, "and does not live again");
+    still_issues(&client).await;
+    house.cell.run(&["ledger", "verify"]).ok();
+    // Ahead, right, started anew, behind: each within the minute that is allowed.
+    house.cell.jump_clock(12_000, 55_000);
+    still_issues(&client).await;
+    house.cell.jump_clock(12_000, 0);
+    still_issues(&client).await;
+    house.restart().await;
+    house.cell.jump_clock(12_000, -4_000);
+    still_issues(&house.credentials().client().await).await;
+    assert_eq!(house.stop().await, 0);
+    before.put_back(&house.cell);
+    House::of(house.cell).cell.run(&["ledger", "verify"]).ok();
+}

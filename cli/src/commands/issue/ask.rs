@@ -11,12 +11,17 @@ use crate::commands::agent::Traits;
 use crate::error::Failure;
 
 /// Asks; where nothing is said of the agent it is taken as it is, and created bare only where it does not exist.
-pub(super) async fn ask(caller: &Caller, args: &Issue, csr: Vec<u8>) -> Result<v1::Certificate, Failure> {
+pub(super) async fn ask(
+    caller: &Caller,
+    args: &Issue,
+    request_id: &str,
+    csr: Vec<u8>,
+) -> Result<v1::Certificate, Failure> {
     let described = args.traits.any();
-    let first = send(caller, request(args, csr.clone(), described)).await;
+    let first = send(caller, request(args, request_id, csr.clone(), described)).await;
     match first {
         Err(failure) if failure.reason() == "NOT_FOUND" && !described => {
-            send(caller, request(args, csr, true)).await
+            send(caller, request(args, request_id, csr, true)).await
         }
         answered => answered,
     }
@@ -45,12 +50,12 @@ async fn send(caller: &Caller, request: IssueCertificateBody) -> Result<v1::Cert
     answer.certificate.ok_or_else(|| Failure::incomplete("certificate"))
 }
 
-fn request(args: &Issue, csr: Vec<u8>, allow_missing: bool) -> IssueCertificateBody {
+fn request(args: &Issue, request_id: &str, csr: Vec<u8>, allow_missing: bool) -> IssueCertificateBody {
     IssueCertificateBody {
         agent: format!("agents/{}", args.agent),
         csr,
         lifetime: args.ttl.map(|ttl| Duration { seconds: ttl.secs().into(), nanos: 0 }),
-        request_id: args.request_id.clone().unwrap_or_default(),
+        request_id: request_id.to_owned(),
         description: allow_missing.then(|| args.traits.described()),
         allow_missing,
     }

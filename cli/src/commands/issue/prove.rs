@@ -12,11 +12,18 @@ use audit::Proven;
 pub(super) async fn prove(
     session: &Session,
     caller: &Caller,
+    request_id: &str,
     certificate: &v1::Certificate,
 ) -> Result<(String, Proven), Failure> {
     let receipt = certificate.receipt.as_ref().ok_or_else(|| Failure::incomplete("receipt"))?;
     let trust = &caller.credentials.trust;
-    let (text, _) = recorded::of(&caller.client, trust, receipt).await?;
+    let (text, entry) = recorded::of(&caller.client, trust, receipt).await?;
+    // Of the same CSR there may be others, which were revoked since.
+    if entry.entry.request_id != request_id {
+        let said = format!("entry {} came from another request", receipt.index);
+        return Err(Failure::unverified("what the service says it issued", said)
+            .mended_by("rootcellar ledger verify"));
+    }
     let oid = session.config()?.attributes_oid();
     let proven = trust.prove(&certificate.chain, text.as_bytes(), oid);
     Ok((text, proven.map_err(|error| Failure::unverified("the proof", error))?))

@@ -219,6 +219,11 @@ impl Bulk {
         Ok(())
     }
 
+    /// Certificates whose signature was not there when their entry was read.
+    pub(super) fn unsigned(&self) -> Vec<u64> {
+        self.unsigned.iter().copied().collect()
+    }
+
     /// The tables that are not as the entries say. The reader sees one moment, up to which every entry was read.
     pub(super) fn differing(mut self, reader: &Reader<'_>) -> Result<Vec<&'static str>, JournalError> {
         self.demand_lines(reader)?;
