@@ -120,6 +120,8 @@ fn carry(from: &Path, to: &Path) -> std::io::Result<()> {
 fn restore(session: &Session, args: &Restore) -> Result<(), Failure> {
     // Files for their owner alone.
     keeper::harden().map_err(|error| Failure::new("JOURNAL", error))?;
+    // A machine that never had the cell has no directory for it.
+    files::make_private_dir(session.places()?.data())?;
     let (known, token) = known(session, args)?;
     let checkpoint = args.checkpoint.as_ref().map(|path| files::read(path)).transpose()?;
     let terms = RestoreTerms {
@@ -143,7 +145,9 @@ fn known(session: &Session, args: &Restore) -> Result<(Kept, Option<String>), Fa
         let first = charters(&files::read(&path)?)?.first().sha256();
         if known.charter.is_some_and(|kept| kept != first) {
             let what = format!("{} is not the first charter whose hash the token keeps", path.display());
-            return Err(Failure::new("OTHER_CHARTER", what).mended_by("the same with --charter FILE"));
+            return Err(Failure::new("OTHER_CHARTER", what).mended_by(
+                "rootcellar journal restore FILE --charter CHARTER, which an officer has as charter.note",
+            ));
         }
         known.charter = Some(first);
     }
@@ -207,7 +211,9 @@ impl From<RestoreError> for Failure {
                 "rootcellar journal restore FILE, of a copy that `rootcellar journal backup` made",
             ),
             RestoreError::Older { .. } | RestoreError::OtherKey { .. } => Self::new("LOG_WENT_BACK", error)
-                .mended_by("the same with --with-loss, then rootcellar ledger open-epoch"),
+                .mended_by(
+                    "rootcellar journal restore FILE --with-loss, and then rootcellar ledger open-epoch",
+                ),
             RestoreError::OtherCheckpoint => {
                 Self::new("CHECKPOINT", error).mended_by("the same without --checkpoint, or with another")
             }
