@@ -39,10 +39,15 @@ impl Checkpoints {
         self.waiting.push((size, ask));
     }
 
-    /// The text to sign now, where one is due: the `last` one at once.
-    pub(crate) fn due(&mut self, edge: &Edge, now: Instant, last: bool) -> Option<String> {
+    /// Whether one is to be signed now: the `last` one at once.
+    pub(crate) fn is_due(&self, edge: &Edge, now: Instant, last: bool) -> bool {
         let rested = last || self.last.is_none_or(|last| now.duration_since(last) >= EVERY);
-        if self.in_flight || edge.size() <= self.size || (!rested && self.waiting.is_empty()) {
+        !self.in_flight && edge.size() > self.size && (rested || !self.waiting.is_empty())
+    }
+
+    /// The text to sign now, where one is due.
+    pub(crate) fn due(&mut self, edge: &Edge, now: Instant, last: bool) -> Option<String> {
+        if !self.is_due(edge, now, last) {
             return None;
         }
         self.in_flight = true;

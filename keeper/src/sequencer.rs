@@ -299,11 +299,14 @@ impl Sequencer {
     }
 
     fn tend_checkpoint(&mut self) {
+        let now = Instant::now();
         // A checkpoint over a certificate that hangs in the token would say that it was not pending: it is given up first.
-        if self.pending_for_long().unwrap_or(true) {
+        if !self.checkpoints.is_due(self.journal.edge(), now, self.stopping)
+            || self.pending_for_long().unwrap_or(true)
+        {
             return;
         }
-        if let Some(text) = self.checkpoints.due(self.journal.edge(), Instant::now(), self.stopping) {
+        if let Some(text) = self.checkpoints.due(self.journal.edge(), now, self.stopping) {
             let _ = self.jobs.send(Job::Checkpoint { size: self.journal.edge().size(), text });
         }
     }

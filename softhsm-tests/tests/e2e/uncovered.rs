@@ -10,13 +10,13 @@ use proto::v1::{
 };
 use rcgen::KeyPair;
 use rootcellar_softhsm_tests::door::Role;
-use rootcellar_softhsm_tests::{Cell, newest_log};
+use rootcellar_softhsm_tests::{Cell, Serving, Signal, newest_log};
 use rusqlite::Connection;
 use tonic::Code;
 
 use crate::support::{
-    GRANT, Holder, House, ask, csr, csr_of, eventually, inner, issuance_of, issue, refused, request,
-    still_issues,
+    GRANT, Holder, House, abandoned, ask, csr, csr_of, eventually, inner, issuance_of, issue, refused,
+    request, still_issues,
 };
 use crate::wire;
 
@@ -355,10 +355,7 @@ async fn a_start_by_a_clock_that_is_behind_records_nothing_of_the_past() {
         std::fs::write(house.cell.path("kill"), "8 sign").unwrap();
         let _ = ask(&client, request("build/a", csr())).await;
         let _ = std::fs::remove_file(house.cell.path("kill"));
-        rootcellar_softhsm_tests::Serving::signal(
-            house.serving.pid(),
-            rootcellar_softhsm_tests::Signal::KILL,
-        );
+        Serving::signal(house.serving.pid(), Signal::KILL);
         house.stop_signalled().await;
         if laid {
             house.cell.run(&["freeze"]).ok();
@@ -409,4 +406,44 @@ async fn the_logs_time_does_not_go_back() {
     assert_eq!(house.stop().await, 0);
     before.put_back(&house.cell);
     House::of(house.cell).cell.run(&["ledger", "verify"]).ok();
+}
+
+/// A machine that was paused while the token signs: no checkpoint says of what hangs there that it was not pending.
+#[tokio::test]
+async fn what_hangs_in_the_token_of_a_paused_machine_is_given_up() {
+    let (mut house, faults) = House::with_faults();
+    let client = house.build().await;
+    still_issues(&client).await;
+    let (chain, key) = (house.credentials().read("chain.pem"), house.credentials().read("key.pem"));
+    faults.set("delay=6000");
+    let hanging = tokio::spawn(async move { ask(&client, request("build/hangs", csr())).await });
+    let recorded = async |house: &House, agent: &str| {
+        let entries = house.entries().await;
+        let found = entries.iter().rfind(|found| issuance_of(found).is_some_and(|of| of.subject == agent));
+        found.map(|found| found.index)
+    };
+    let index = eventually("it is recorded", async || recorded(&house, "/agent/build/hangs").await).await;
+    faults.set("");
+    // Three minutes of sleep, and others go on.
+    house.cell.set_clock(180_000);
+    let mut wire = wire::Caller::connect(&house, &chain, &key, 180).await.unwrap();
+    let request = IssueCertificateBody { request_id: "after".into(), ..request("build/after", csr()) };
+    inner(wire.issue(&request, None).await);
+    let mut looks = tokio::time::interval(std::time::Duration::from_millis(100));
+    for _ in 0..15 {
+        looks.tick().await;
+        assert!(
+            u64::try_from(Checkpoint::of(&house.cell).0).unwrap() <= index,
+            "a checkpoint over what hangs"
+        );
+    }
+    for role in ["keeper", "front"] {
+        Serving::signal(house.serving.child(role), Signal::KILL);
+    }
+    Serving::signal(house.serving.pid(), Signal::KILL);
+    house.stop_signalled().await;
+    assert!(hanging.await.unwrap().is_err());
+    let house = House::of(house.cell);
+    assert_eq!(abandoned(&house.entries().await), 1);
+    still_issues_by(&house);
 }
