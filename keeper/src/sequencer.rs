@@ -42,6 +42,7 @@ use crate::requests::Settings;
 use crate::rollback::Newest;
 use crate::status::Standing;
 use crate::steps::Recorded;
+use crate::stopping::{self, TakeError};
 use crate::time::Time;
 use crate::workers::{Job, Pulse, Worker};
 
@@ -60,6 +61,8 @@ const TICK: Duration = Duration::from_millis(200);
 /// How long the commands of one batch are carried out before it is committed and others are taken: what an officer waits for behind callers
 /// that cost much.
 const SLICE: Duration = Duration::from_millis(20);
+/// How often it is looked for what officers laid beside the journal.
+const LOOK: Duration = Duration::from_secs(1);
 /// A token that takes longer for a signature is always left to the workers.
 const QUICK: Duration = Duration::from_micros(500);
 
@@ -86,6 +89,8 @@ pub(crate) struct Sequencer {
     pub(crate) standing: Standing,
     pub(crate) metrics: Metrics,
     pub(crate) pulse: Pulse,
+    /// When it was last looked for what lies beside the journal.
+    pub(crate) looked: Instant,
     /// Counts its turns, for whoever looks whether it turns at all.
     pub(crate) turns: Arc<AtomicU64>,
     /// A session of its own, for a certificate that is alone.
@@ -145,6 +150,7 @@ impl Sequencer {
             let report = self.own.work(Job::Certificate(recorded));
             self.batch(vec![report])?;
         }
+        self.tend_stops()?;
         self.tend_checkpoint();
         self.tend_entropy();
         if let (false, None, Ok(now_ms)) = (self.stopping, &self.damaged, self.time.now_ms()) {
@@ -279,6 +285,27 @@ impl Sequencer {
     fn own_entry(&mut self, kind: Kind) -> Entry {
         let now_ms = self.time.best_ms();
         own_entry(&self.settings, now_ms, kind)
+    }
+
+    /// Takes in what officers laid beside the journal while this keeper was on its way: they were told that it holds.
+    fn tend_stops(&mut self) -> Result<(), Ended> {
+        if self.damaged.is_some() || self.looked.elapsed() < LOOK {
+            return Ok(());
+        }
+        self.looked = Instant::now();
+        let (dir, now_ms) = (self.journal.dir().to_owned(), self.time.best_ms());
+        match stopping::take(&mut self.journal, &dir, now_ms) {
+            Ok(_) => Ok(()),
+            Err(TakeError::Journal(error)) => Err(error.into()),
+            Err(TakeError::NotTaken(not_taken)) => {
+                tracing::error!(
+                    alarm = "stop-not-taken",
+                    cause = not_taken.to_string(),
+                    "no start will serve"
+                );
+                Ok(())
+            }
+        }
     }
 
     /// Says once that a source failed: the token's is told by who draws from it, the system's shows in a draw.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use certs::ObjectIdentifier;
 use crossbeam_channel::{Receiver, Sender};
@@ -130,6 +130,7 @@ impl Checked {
             standing,
             metrics,
             pulse: pulse.clone(),
+            looked: Instant::now(),
             turns: Arc::clone(&turns),
             own,
             held: Vec::new(),

@@ -304,3 +304,17 @@ async fn a_freeze_by_an_officer_with_an_old_bundle() {
     let house = House::of(house.cell);
     assert!(status(&house).await.frozen);
 }
+
+/// A freeze that was laid while the keeper was on its way holds as soon as it is there.
+#[tokio::test]
+async fn a_freeze_that_is_laid_while_it_runs_is_taken_in() {
+    let house = House::new();
+    let note = house.cell.path("freeze.note");
+    house.cell.run(&["freeze", "--proposal-out", note.to_str().unwrap()]).ok();
+    let stops = house.cell.data_dir().join("stops");
+    std::fs::create_dir_all(&stops).unwrap();
+    std::fs::rename(&note, stops.join("freeze.note")).unwrap();
+    eventually("it is frozen", async || status(&house).await.frozen.then_some(())).await;
+    assert_eq!(std::fs::read_dir(&stops).unwrap().count(), 0);
+    house.cell.run(&["ledger", "verify"]).ok();
+}
