@@ -353,6 +353,8 @@ impl Audit {
             }
             Act::ClockConfirm => {
                 self.requests.clock_confirmed(entry.time_unix_ms);
+                // What was recorded by a clock that was ahead is no measure of what is pending.
+                self.known_ms = entry.time_unix_ms;
                 Ok(())
             }
             _ => Ok(()),

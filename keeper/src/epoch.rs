@@ -167,9 +167,9 @@ impl WentBack {
     /// # Errors
     /// [`EpochError::Signed`], or the journal's.
     pub fn open(mut self, act: &Note, bundle: &Note, now_ms: i64) -> Result<String, EpochError> {
-        self.check(act, bundle, now_ms)?;
-        // A clock that is behind does not make the log go back in time.
+        // A clock that is behind does not make the log go back in time; what officers signed must be good then.
         let now_ms = now_ms.max(self.journal.newest_ms()?);
+        self.check(act, bundle, now_ms)?;
         let origin = self.next.to_string();
         self.journal.begin(Durability::Disk)?;
         let kinds = [

@@ -142,7 +142,7 @@ pub(crate) fn check(
     if kept.charter.is_some_and(|kept| kept != trust.charter_sha256) {
         return Err(StartError::OtherCharter);
     }
-    let mut ours_kept = 0;
+    let (mut ours_kept, mut furthest) = (0, None);
     for note in &kept.checkpoints {
         let Some(kept) = ours(note, &trust.log.keys) else {
             tracing::warn!("the token keeps a checkpoint of another log key");
@@ -151,8 +151,11 @@ pub(crate) fn check(
         ours_kept += 1;
         if !is_known(&kept, journal, trust)? {
             remember_lost(dir, note, &trust.log.keys)?;
-            return Err(StartError::WentBack { kept: kept.size, have: journal.edge().size() });
+            furthest = furthest.max(Some(place(&kept)));
         }
+    }
+    if let Some((_, kept)) = furthest {
+        return Err(StartError::WentBack { kept, have: journal.edge().size() });
     }
     if ours_kept == 0 && kept_one(token, journal)? {
         let (_, note) = journal.reader().checkpoint()?.unwrap_or_default();

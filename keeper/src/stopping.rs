@@ -104,12 +104,12 @@ pub fn newest_bundle(dir: &Path) -> Option<String> {
 pub(crate) fn take(journal: &mut Journal, dir: &Path, now_ms: i64) -> Result<usize, TakeError> {
     let (cell, origin) = (journal.cell().to_owned(), journal.origin().to_owned());
     let mut taken = 0;
-    // A clock that is behind does not make the log go back in time.
-    let now_ms = now_ms.max(journal.newest_ms()?);
+    let newest_ms = journal.newest_ms()?;
     for path in laid(dir)? {
         let not_taken = |why: &dyn std::fmt::Display| NotTaken { path: path.clone(), why: why.to_string() };
         let text = fs::read_to_string(&path).map_err(|error| not_taken(&error))?;
         let reader = journal.reader();
+        let now_ms = recordable_ms(&text, now_ms, newest_ms);
         let (note, act) = match requests::approved(&reader, (&cell, &origin), now_ms, &text) {
             Ok(approved) => approved,
             // A keeper recorded it before it could remove the file.
@@ -142,6 +142,15 @@ pub(crate) fn take(journal: &mut Journal, dir: &Path, now_ms: i64) -> Result<usi
         fs::remove_file(&path).map_err(|error| not_taken(&error))?;
     }
     Ok(taken)
+}
+
+/// The time at which a laid act is recorded. A clock that is behind does not make the log go back in time, but for a log that is so far ahead
+/// that the act would have ended: then as late as it is good, so that a stop does not wait for the clock.
+fn recordable_ms(text: &str, now_ms: i64, newest_ms: i64) -> i64 {
+    let proposal = Note::parse(text.as_bytes()).ok().and_then(|note| proposal::Proposal::read(&note).ok());
+    let good_ms =
+        proposal.map_or(i64::MAX, |proposal| proposal.expires_unix.saturating_sub(1).saturating_mul(1000));
+    now_ms.max(newest_ms.min(good_ms))
 }
 
 /// Removes what lies beside the journal: officers have thawed the cell since.

@@ -301,12 +301,12 @@ impl<'a> Reader<'a> {
         Ok(row)
     }
 
-    /// Entries under the newest checkpoint that is known of an epoch that is over, by its number: all there are where officers passed it over
-    /// for a later one.
+    /// Entries under the newest checkpoint that is known of an epoch that is over, by its number: all there are where officers have opened more
+    /// than one since, the last of them in knowledge of whatever turned up of it.
     pub fn lost(&self, epoch: u32) -> Read<Option<u64>> {
-        let sql = "SELECT number, lost_size FROM epoch WHERE number > ?1 ORDER BY number LIMIT 1";
-        let next: Option<(u64, u64)> = self.one(sql, [epoch], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        Ok(next.map(|(number, lost)| if number > u64::from(epoch) + 1 { u64::MAX } else { lost }))
+        let sql = "SELECT number, lost_size FROM epoch WHERE number > ?1 ORDER BY number DESC LIMIT 1";
+        let newest: Option<(u64, u64)> = self.one(sql, [epoch], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(newest.map(|(number, lost)| if number > u64::from(epoch) + 1 { u64::MAX } else { lost }))
     }
 
     /// The entry that opened the newest epoch; none in the first.
@@ -356,6 +356,24 @@ impl TileStore for Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::format;
+
+    #[test]
+    fn what_is_lost_of_an_epoch_is_what_officers_last_knew_of_it() {
+        let connection = Connection::open_in_memory().unwrap();
+        format::fill(&connection).unwrap();
+        let reader = Reader::borrowing(&connection);
+        assert_eq!(reader.lost(1).unwrap(), None);
+        let open = |number: u32, lost: u64| {
+            let sql = "INSERT INTO epoch (number, idx, origin, lost_size) VALUES (?1, ?1, ?1, ?2)";
+            connection.execute(sql, (number, lost)).unwrap();
+        };
+        open(2, 20);
+        assert_eq!((reader.lost(1).unwrap(), reader.lost(2).unwrap()), (Some(20), None));
+        // A longer checkpoint of the first turned up after the second was opened.
+        open(3, 45);
+        assert_eq!((reader.lost(1).unwrap(), reader.lost(2).unwrap()), (Some(u64::MAX), Some(45)));
+    }
 
     #[test]
     fn a_certificate_that_was_given_up_does_not_end_its_line() {

@@ -415,6 +415,11 @@ async fn what_hangs_in_the_token_of_a_paused_machine_is_given_up() {
     let client = house.build().await;
     still_issues(&client).await;
     let (chain, key) = (house.credentials().read("chain.pem"), house.credentials().read("key.pem"));
+    // A token that is slow is left to the workers, of whom one hangs and the others go on.
+    faults.set("delay=50");
+    for _ in 0..5 {
+        still_issues(&client).await;
+    }
     faults.set("delay=6000");
     let hanging = tokio::spawn(async move { ask(&client, request("build/hangs", csr())).await });
     let recorded = async |house: &House, agent: &str| {
