@@ -59,7 +59,7 @@ pub use rollback::Kept;
 pub use sequencer::Ended;
 pub use start::{Config, Doors, Keeper, StartError, Stopper, Surroundings};
 pub use steps::sign::encoded as certificate_signature;
-pub use stopping::{LayError, NotTaken, lay, newest_bundle};
+pub use stopping::{LayError, NotTaken, lay, newest_bundle, waiting};
 
 /// Milliseconds since 1970-01-01T00:00:00Z. Passed in, so that a test decides the time.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;

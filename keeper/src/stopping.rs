@@ -97,6 +97,14 @@ pub fn newest_bundle(dir: &Path) -> Option<String> {
     Some(reader.bundle().ok()??.1)
 }
 
+/// The files that lie beside the journal in `dir`, each an act that waits to be recorded.
+///
+/// # Errors
+/// The disk's.
+pub fn waiting(dir: &Path) -> Result<Vec<PathBuf>, JournalError> {
+    laid(dir)
+}
+
 /// Records what lies beside the journal, before anything is served by it: how many acts those were.
 ///
 /// # Errors

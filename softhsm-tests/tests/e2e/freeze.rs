@@ -140,6 +140,7 @@ async fn a_cell_is_frozen_while_nothing_serves_it() {
     assert_eq!(house.stop().await, 0);
     let said = house.cell.run(&["freeze"]).ok();
     assert!(said.contains("laid beside the journal") && said.contains("it starts so"), "{said}");
+    assert!(house.cell.run(&["doctor"]).stdout.contains("[stop.laid]"));
     // What only stops is laid; what sets going waits for the service.
     let said = house.cell.run(&["thaw"]).fails(75);
     assert!(said.contains("does not run"), "{said}");

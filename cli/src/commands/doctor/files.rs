@@ -70,7 +70,17 @@ pub(super) fn cell(config: &Config, runs: bool, kept: impl Fn() -> Option<String
                 .mended_by(format!("chmod 0700 {dir}, where it is open to others")),
         ),
     };
-    found.into_iter().collect()
+    found.into_iter().chain(laid(config)).collect()
+}
+
+/// What officers stopped and no service has recorded.
+fn laid(config: &Config) -> Option<Finding> {
+    let waiting = keeper::waiting(config.data_dir()).ok().filter(|files| !files.is_empty())?;
+    let files: Vec<String> = waiting.iter().map(|file| file.display().to_string()).collect();
+    let finding = "officers stopped the cell, and their word waits for a start that records it";
+    Some(Finding::warning("stop.laid", finding, files.join(", ")).mended_by(
+        "rootcellar serve; where the cell is not to be stopped any more, mv the file away before, or thaw after",
+    ))
 }
 
 /// Why no service starts on the journal, where none does.
