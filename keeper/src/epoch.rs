@@ -13,13 +13,13 @@ use certs::crl::CrlSummary;
 use ledger::bundle::{Bundle, IssuerState, Log};
 use ledger::charter::Charter;
 use ledger::entry::entry::Kind;
-use ledger::entry::{self, Actor, ActorKind, Entry, VERSION};
+use ledger::entry::{self, Entry, VERSION};
 use ledger::note::{KeyName, Note, VerifierKey};
 use ledger::proposal;
 
 use crate::journal::{Durability, Journal, JournalError, LIFETIME_MAX_SECS};
 use crate::rollback::{self, LOST_FILE};
-use crate::{charters, trust};
+use crate::{charters, requests, trust};
 
 /// Why no epoch is opened. Nothing is recorded then.
 #[derive(Debug, thiserror::Error)]
@@ -181,7 +181,7 @@ impl WentBack {
                 version: VERSION,
                 cell: self.journal.cell().to_owned(),
                 time_unix_ms: now_ms,
-                actor: Some(Actor { kind: ActorKind::Officers.into(), ..Actor::default() }),
+                actor: Some(requests::officers()),
                 kind: Some(kind),
                 ..Entry::default()
             };

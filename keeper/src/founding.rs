@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ledger::bundle::{Bundle, Contents};
 use ledger::charter::Charters;
-use ledger::entry::{Actor, ActorKind, Entry, VERSION};
+use ledger::entry::{Entry, VERSION};
 use ledger::note::Note;
 
 use crate::ceremonies::{Import, ImportError, Imported, InForce, certificate_sha256};
@@ -98,7 +98,7 @@ fn record(journal: &mut Journal, entries: Vec<Imported>, now_ms: i64) -> Result<
             version: VERSION,
             cell: journal.cell().to_owned(),
             time_unix_ms: now_ms,
-            actor: Some(Actor { kind: ActorKind::Officers.into(), ..Actor::default() }),
+            actor: Some(requests::officers()),
             kind: Some(imported.kind),
             ..Entry::default()
         };

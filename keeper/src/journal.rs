@@ -158,10 +158,7 @@ impl Journal {
     /// # Errors
     /// The disk's, or the entry is damaged.
     pub(crate) fn newest_ms(&self) -> Result<i64, JournalError> {
-        let Some(last) = self.edge.size().checked_sub(1) else { return Ok(0) };
-        let body = self.reader().entry(last)?.unwrap_or_default();
-        let entry = entry::decode(&body).map_err(|error| JournalError::Corrupt(error.to_string()))?;
-        Ok(entry.time_unix_ms)
+        Ok(self.reader().time_before(self.edge.size())?.unwrap_or(0))
     }
 
     /// The tree with everything appended.

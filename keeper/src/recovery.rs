@@ -5,7 +5,6 @@
 //! same request_id.
 
 use audit::entries::PENDING_MS;
-use ledger::entry;
 
 use crate::journal::{CertificateRow, Durability, Journal, JournalError};
 use crate::requests::Settings;
@@ -42,12 +41,8 @@ pub(crate) fn recover(
 /// Time of the newest entry that a checkpoint covers, in milliseconds since 1970: what is above it, somebody may have written.
 fn covered_ms(journal: &Journal) -> Result<i64, JournalError> {
     let reader = journal.reader();
-    let Some(newest) = reader.checkpoint()?.and_then(|(size, _)| size.checked_sub(1)) else {
-        return Ok(i64::MIN);
-    };
-    let body = reader.entry(newest)?.unwrap_or_default();
-    let entry = entry::decode(&body).map_err(|error| JournalError::Corrupt(error.to_string()))?;
-    Ok(entry.time_unix_ms)
+    let covered = reader.checkpoint()?.map_or(0, |(size, _)| size);
+    Ok(reader.time_before(covered)?.unwrap_or(i64::MIN))
 }
 
 /// Abandoning a certificate makes the one before it the newest of its line: that must not follow from a signature that someone removed.

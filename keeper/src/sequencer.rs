@@ -226,10 +226,10 @@ impl Sequencer {
             batch.extend(first);
         }
         batch.extend(self.done.try_iter().take(BATCH));
-        // Of what is held nothing more is taken than a batch: the lanes' ends are what bounds them.
-        let of_held = |held: usize, most: usize| most.saturating_sub(held);
-        batch.extend(self.local.try_iter().take(of_held(self.held.len(), 2 * BATCH)));
-        batch.extend(self.front.try_iter().take(of_held(self.held.len(), BATCH)));
+        // A lane bounds only what waits in it: what was taken from it before, and is held, leaves less room.
+        let held = self.held.len();
+        batch.extend(self.local.try_iter().take((2 * BATCH).saturating_sub(held)));
+        batch.extend(self.front.try_iter().take(BATCH.saturating_sub(held)));
         batch.append(&mut self.held);
         let room = BATCH.saturating_sub(batch.len()).min(PENDING_MAX.saturating_sub(self.pending.len()));
         batch.extend(asks.try_iter().take(room));

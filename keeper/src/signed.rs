@@ -94,17 +94,18 @@ impl Verifier {
             let message = format!("{} octets, more than the {most} of any good request", body.len());
             return Err(Refusal::malformed("body", message));
         }
-        let signature = recorded(method.clone(), &body, signature.unwrap_or_default())?;
+        let signature = recorded(method, &body, signature.unwrap_or_default())?;
         let signer = self.signer(&presented.serial)?;
         // Before anything of it is read: a large body of one who may not ask so costs the time of all.
-        if !signer.controls && !method.ends_with("/RenewCertificate") {
+        if !signer.controls && !signature.method.ends_with("/RenewCertificate") {
             return Err(Refusal::not_allowed("an agent"));
         }
         let terms =
             Terms { origin: &self.origin, serial: &presented.serial, time_unix_ms: signature.time_unix_ms };
         let verified = self.signatures.verify(&signer.key, &terms, &signature);
         verified.map_err(|BadSignature| invalid(&terms, &signature.method))?;
-        let request = Request::decode(&method, &body).map_err(|no| Refusal::malformed("body", no))?;
+        let request =
+            Request::decode(&signature.method, &body).map_err(|no| Refusal::malformed("body", no))?;
         Ok(SignedRequest { request, body, signature, certificate: signer.index })
     }
 

@@ -11,7 +11,7 @@ use cell::Act;
 use hsm_config::durable;
 use ledger::charter::Charter;
 use ledger::entry::entry::Kind;
-use ledger::entry::{self, Actor, ActorKind, Entry, VERSION};
+use ledger::entry::{self, Entry, VERSION};
 use ledger::note::{KeyName, Note};
 use ledger::proposal::{self, ProposalError};
 use proto::v1::Reason;
@@ -97,14 +97,6 @@ pub fn newest_bundle(dir: &Path) -> Option<String> {
     Some(reader.bundle().ok()??.1)
 }
 
-/// The files that lie beside the journal in `dir`, each an act that waits to be recorded.
-///
-/// # Errors
-/// The disk's.
-pub fn waiting(dir: &Path) -> Result<Vec<PathBuf>, JournalError> {
-    laid(dir)
-}
-
 /// Records what lies beside the journal, before anything is served by it: how many acts those were.
 ///
 /// # Errors
@@ -113,7 +105,7 @@ pub(crate) fn take(journal: &mut Journal, dir: &Path, now_ms: i64) -> Result<usi
     let (cell, origin) = (journal.cell().to_owned(), journal.origin().to_owned());
     let mut taken = 0;
     let newest_ms = journal.newest_ms()?;
-    for path in laid(dir)? {
+    for path in waiting(dir)? {
         let not_taken = |why: &dyn std::fmt::Display| NotTaken { path: path.clone(), why: why.to_string() };
         let text = fs::read_to_string(&path).map_err(|error| not_taken(&error))?;
         let reader = journal.reader();
@@ -139,7 +131,7 @@ pub(crate) fn take(journal: &mut Journal, dir: &Path, now_ms: i64) -> Result<usi
                 version: VERSION,
                 cell: cell.clone(),
                 time_unix_ms: now_ms,
-                actor: Some(Actor { kind: ActorKind::Officers.into(), ..Actor::default() }),
+                actor: Some(requests::officers()),
                 kind: Some(Kind::Act(entry::Act { note: note.to_string().into_bytes() })),
                 ..Entry::default()
             })?;
@@ -163,7 +155,7 @@ fn recordable_ms(text: &str, now_ms: i64, newest_ms: i64) -> i64 {
 
 /// Removes what lies beside the journal: officers have thawed the cell since.
 pub(crate) fn clear(dir: &Path) {
-    let removed = laid(dir).and_then(|paths| {
+    let removed = waiting(dir).and_then(|paths| {
         paths.into_iter().try_for_each(|path| {
             durable::remove(&path).map(drop).map_err(|source| JournalError::File { path, source })
         })
@@ -187,8 +179,11 @@ pub(crate) enum TakeError {
     NotTaken(#[from] NotTaken),
 }
 
-/// The files, in order of their names.
-fn laid(dir: &Path) -> Result<Vec<PathBuf>, JournalError> {
+/// The files that lie beside the journal in `dir`, each an act that waits to be recorded, in order of their names.
+///
+/// # Errors
+/// The disk's.
+pub fn waiting(dir: &Path) -> Result<Vec<PathBuf>, JournalError> {
     let stops = dir.join(STOPS);
     let failed = |source| JournalError::File { path: stops.clone(), source };
     let entries = match fs::read_dir(&stops) {

@@ -1,4 +1,4 @@
-//! What the service says it recorded, held against the log: nobody's word that an entry is there is taken, the keeper's neither.
+//! Checks what the service says it recorded against the log: entry and inclusion proof are fetched and verified, whoever answers.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ const WHAT: &str = "what the service says it recorded";
 /// Reason where an entry is there by the service's word alone.
 pub(crate) const NOT_PROVED: &str = "NOT_PROVED";
 
-/// A proof as text, with the entry beside it, and what it proves.
+/// An inclusion proof as text, with its entry, and what it proves.
 pub(crate) type Recorded = (String, ProvenEntry);
 
 /// Asks the keeper for the entries from `receipt` on that hold these kinds, and for proofs that the log holds them, and checks both.

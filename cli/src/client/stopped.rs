@@ -1,8 +1,6 @@
 //! What a command does to the journal itself where the service does not answer.
 
 use std::ops::ControlFlow;
-use std::path::Path;
-use std::time::Duration;
 
 use cell::Act;
 use keeper::LayError;
@@ -15,9 +13,6 @@ use super::own;
 use super::recorded::NOT_PROVED;
 use crate::error::{Exit, Failure};
 use crate::session::Session;
-
-/// How often, and how many times, a journal is asked for that a keeper holds while it tries to start.
-const TRIES: (Duration, u32) = (Duration::from_millis(100), 100);
 
 /// Reasons where no service answers. One that answers, if only that it cannot now, is left to its say.
 const SILENT: [&str; 3] = ["NOT_RUNNING", "CONNECTION_LOST", "KEEPER_UNAVAILABLE"];
@@ -34,30 +29,6 @@ pub(crate) fn records_not(failure: &Failure) -> bool {
         "INTERNAL" | "NOT_VERIFIED" => true,
         _ => failure.exit() == Exit::TryLater,
     }
-}
-
-/// Does something with a journal that a keeper which tries to start may hold now and then: it is waited for.
-///
-/// # Errors
-/// A keeper holds it for good; or what was done failed.
-pub(crate) fn wait_for<T, E: Into<Failure>>(
-    session: &Session,
-    mut act: impl FnMut(&Path) -> Result<T, E>,
-    is_held: impl Fn(&E) -> bool,
-) -> Result<T, Failure> {
-    let config = session.config()?;
-    let (pause, tries) = TRIES;
-    for _ in 0..tries {
-        match act(config.data_dir()) {
-            Err(error) if is_held(&error) => session.block_on(async {
-                tokio::time::sleep(pause).await;
-                Ok(())
-            })?,
-            done => return done.map_err(Into::into),
-        }
-    }
-    Err(Failure::new("JOURNAL", "a keeper holds the journal, and does not answer")
-        .mended_by("stop the service, and try again"))
 }
 
 /// Lays an act that stops something beside the journal of a service that does not record it: no service starts but by it.

@@ -168,7 +168,7 @@ async fn list(session: &Session, caller: Caller) -> Result<(), Failure> {
     }
 }
 
-/// What the answer says of an agent, but for what its entry says: that is shown as it is recorded.
+/// The agent of an answer, with the fields that its entry has taken from there.
 fn as_recorded(answered: Option<v1::Agent>, proven: ProvenEntry) -> Result<v1::Agent, Failure> {
     let answered = answered.ok_or_else(|| Failure::incomplete("agent"))?;
     let recorded = match proven.entry.kind {

@@ -125,7 +125,7 @@ CREATE TABLE crl (
     UNIQUE (issuer, number)
 );
 -- Epochs of the log after the first, each with what it says of the one before: entries under its newest checkpoint that is known, and until
--- when certificates of the lost ones may live, in seconds since 1970, where their issuer was not retired.
+-- when certificates of the lost ones may live, in seconds since 1970.
 CREATE TABLE epoch (
     number     INTEGER PRIMARY KEY,
     idx        INTEGER NOT NULL,

@@ -98,6 +98,14 @@ impl<'a> Reader<'a> {
         Ok(last.flatten().map_or(0, |last| last + 1))
     }
 
+    /// Time of the entry before `end`, in milliseconds since 1970; none where nothing is.
+    pub(crate) fn time_before(&self, end: u64) -> Read<Option<i64>> {
+        let Some(index) = end.checked_sub(1) else { return Ok(None) };
+        let body = self.entry(index)?.unwrap_or_default();
+        let entry = ledger::entry::decode(&body).map_err(|error| JournalError::Corrupt(error.to_string()))?;
+        Ok(Some(entry.time_unix_ms))
+    }
+
     /// Exact bytes of an entry: those of its leaf in the tree, so that a damaged record is neither signed again nor handed out.
     pub fn entry(&self, index: u64) -> Read<Option<Vec<u8>>> {
         let sql = "SELECT body, leaf_hash FROM entry WHERE idx = ?1";

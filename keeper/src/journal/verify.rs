@@ -83,7 +83,7 @@ impl Pass {
             bulk: Bulk::default(),
             cell,
             origin,
-            newest_ms: newest_ms(reader)?,
+            newest_ms: reader.time_before(reader.size()?)?.unwrap_or(i64::MIN),
             ended_secs: ended_secs(reader)?,
             served: false,
             ended: Vec::new(),
@@ -346,13 +346,6 @@ fn ended_secs(reader: &Reader<'_>) -> Result<i64, JournalError> {
         at = last + 1;
     }
     Ok(if earliest == i64::MAX { i64::MIN } else { earliest.saturating_sub(ENDED_SLACK_SECS) })
-}
-
-/// Time of the newest entry, in milliseconds since 1970.
-fn newest_ms(reader: &Reader<'_>) -> Result<i64, JournalError> {
-    let Some(last) = reader.size()?.checked_sub(1) else { return Ok(i64::MIN) };
-    let body = reader.entry(last)?.unwrap_or_default();
-    Ok(entry::decode(&body).map_err(corrupt)?.time_unix_ms)
 }
 
 fn is_of_the_service(entry: &Entry) -> bool {

@@ -11,7 +11,7 @@ mod revoke;
 mod serve;
 
 pub(crate) use import::{Signed, in_force};
-pub(crate) use proposal::{act_of, approved, not_alone_again};
+pub(crate) use proposal::{act_of, approved, not_alone_again, officers};
 pub(crate) use renew::LINE_MS;
 pub(crate) use revoke::answered as revoked;
 

@@ -85,7 +85,8 @@ fn recorded(desk: &Desk<'_>, note: &Note) -> Entry {
     desk.entry(officers(), Kind::Act(act))
 }
 
-pub(super) fn officers() -> Actor {
+/// Officers, as the ledger records them: their names stand in the approvals.
+pub(crate) fn officers() -> Actor {
     Actor { kind: ActorKind::Officers.into(), ..Actor::default() }
 }
 

@@ -10,8 +10,8 @@ use proto::v1::{
     Agent, ImportCeremonyResponse, LedgerEntry, Reason, Receipt, RevokeCertificateResponse,
     SubmitProposalResponse, UpdateAgentResponse,
 };
-use rootcellar_softhsm_tests::door::{Role, relay, take_the_place};
-use rootcellar_softhsm_tests::newest_log;
+use rootcellar_softhsm_tests::door::{Lie, Role, Twist, relay, take_the_place};
+use rootcellar_softhsm_tests::{Cell, newest_log};
 
 use crate::support::{Holder, House, issuance_of};
 
@@ -109,6 +109,18 @@ async fn a_freeze_whose_proof_cannot_be_had_is_said_to_be_there_by_word_alone() 
     assert!(house.cell.run(&["status"]).ok().contains("frozen"), "it is recorded all the same");
 }
 
+/// Starts both processes of a cell that is stopped, with someone between them; and the credentials of "build" for it.
+fn between(mut cell: Cell, lie: Lie, twist: Twist) -> (Cell, Role, Role) {
+    let (near, front_end) = UnixStream::pair().unwrap();
+    let (keeper_end, far) = UnixStream::pair().unwrap();
+    let keeper = Role::start(&mut cell, "keeper", &far);
+    relay(near, &keeper_end, lie, twist);
+    let front = Role::start(&mut cell, "front", &front_end);
+    let port = front.ready["mtls"].as_str().unwrap().rsplit(':').next().unwrap();
+    cell.credentials_at(&format!("https://localhost:{port}"), "build");
+    (cell, front, keeper)
+}
+
 #[tokio::test]
 async fn a_front_that_says_done_and_asks_nobody_is_found_out() {
     let (mut house, client) = House::with_build().await;
@@ -116,10 +128,6 @@ async fn a_front_that_says_done_and_asks_nobody_is_found_out() {
     let before = house.entries().await;
     let revoked = receipt(&house, before.iter().rfind(|found| issuance_of(found).is_some()).unwrap());
     assert_eq!(house.stop().await, 0);
-    let mut cell = house.cell;
-    let (near, front_end) = UnixStream::pair().unwrap();
-    let (keeper_end, far) = UnixStream::pair().unwrap();
-    let keeper = Role::start(&mut cell, "keeper", &far);
     let lie = move |ask: &Ask| match &ask.ask {
         Some(ask::Ask::Signed(signed)) if signed.method.ends_with("/RevokeCertificate") => {
             let receipt = Some(revoked.clone());
@@ -132,10 +140,7 @@ async fn a_front_that_says_done_and_asks_nobody_is_found_out() {
         }
         _ => None,
     };
-    relay(near, &keeper_end, Arc::new(lie), Arc::new(|answer| answer));
-    let front = Role::start(&mut cell, "front", &front_end);
-    let port = front.ready["mtls"].as_str().unwrap().rsplit(':').next().unwrap();
-    cell.credentials_at(&format!("https://localhost:{port}"), "build");
+    let (cell, front, keeper) = between(house.cell, Arc::new(lie), Arc::new(|answer| answer));
     for done in [
         ["cert", "revoke", "--agent", "build/a", "--reason", "key-compromise", "--controller", "build"]
             .as_slice(),
@@ -154,10 +159,6 @@ async fn what_is_shown_is_what_was_recorded() {
     let (mut house, client) = House::with_build().await;
     Holder::ask(&client, "build/a", |_| {}).await;
     assert_eq!(house.stop().await, 0);
-    let mut cell = house.cell;
-    let (near, front_end) = UnixStream::pair().unwrap();
-    let (keeper_end, far) = UnixStream::pair().unwrap();
-    let keeper = Role::start(&mut cell, "keeper", &far);
     // The request is carried out, and its answer says more.
     let twist = |mut answer: Answer| {
         match &mut answer.answer {
@@ -171,10 +172,7 @@ async fn what_is_shown_is_what_was_recorded() {
         }
         answer
     };
-    relay(near, &keeper_end, Arc::new(|_| None), Arc::new(twist));
-    let front = Role::start(&mut cell, "front", &front_end);
-    let port = front.ready["mtls"].as_str().unwrap().rsplit(':').next().unwrap();
-    cell.credentials_at(&format!("https://localhost:{port}"), "build");
+    let (cell, front, keeper) = between(house.cell, Arc::new(|_| None), Arc::new(twist));
     let updated =
         ["agent", "update", "build/a", "--tag", "blue", "--controller", "build", "--output", "json"];
     let updated = cell.run(&updated).json();
@@ -196,20 +194,13 @@ async fn an_old_certificate_is_not_issued_again() {
     let first = crate::support::ask(&client, crate::support::request("build/a", csr)).await.unwrap();
     house.cell.run(&["cert", "revoke", "--agent", "build/a", "--reason", "key-compromise"]).ok();
     assert_eq!(house.stop().await, 0);
-    let mut cell = house.cell;
-    let (near, front_end) = UnixStream::pair().unwrap();
-    let (keeper_end, far) = UnixStream::pair().unwrap();
-    let keeper = Role::start(&mut cell, "keeper", &far);
     let lie = move |ask: &Ask| match &ask.ask {
         Some(ask::Ask::Signed(signed)) if signed.method.ends_with("/IssueCertificate") => {
             Some(answer::Answer::Certificate(first.clone()))
         }
         _ => None,
     };
-    relay(near, &keeper_end, Arc::new(lie), Arc::new(|answer| answer));
-    let front = Role::start(&mut cell, "front", &front_end);
-    let port = front.ready["mtls"].as_str().unwrap().rsplit(':').next().unwrap();
-    cell.credentials_at(&format!("https://localhost:{port}"), "build");
+    let (cell, front, keeper) = between(house.cell, Arc::new(lie), Arc::new(|answer| answer));
     let issue = ["issue", "build/a", "--csr", "theirs.csr", "--controller", "build", "--out", "theirs"];
     let said = cell.run(&issue).fails(1);
     assert!(said.contains("came from another request"), "{said}");

@@ -1,6 +1,7 @@
 //! `rootcellar ceremony import`: what officers did and signed comes into the ledger.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use audit::Trust;
 use audit::ceremony::Evidence;
@@ -23,6 +24,9 @@ use crate::error::Failure;
 use crate::files;
 use crate::output::{Page, Show};
 use crate::session::Session;
+
+/// How often, and how many times, a journal is asked for that a keeper holds while it tries to start.
+const TRIES: (Duration, u32) = (Duration::from_millis(100), 100);
 
 /// The service's reason where a ceremony was imported before.
 const REPLAYED: &str = "PROPOSAL_REPLAYED";
@@ -127,7 +131,7 @@ fn hand_in(session: &Session, found: &Found) -> Result<Report, Failure> {
     }
 }
 
-/// Where no keeper answers, the journal itself takes the notes.
+/// Where no keeper answers, the journal itself takes the notes. One that tries to start holds it now and then: it is waited for.
 fn into_journal(session: &Session, found: &Found) -> Result<Report, Failure> {
     if found.lacks_bundle()
         && let Some(charter) = charters::pinned(session)?
@@ -136,10 +140,18 @@ fn into_journal(session: &Session, found: &Found) -> Result<Report, Failure> {
     }
     let transcript = found.transcript.as_ref().map(ToString::to_string);
     let notes = found.notes(transcript.as_deref());
-    let held = |error: &FoundingError| matches!(error, FoundingError::Journal(JournalError::Locked(_)));
-    let import = |dir: &Path| keeper::import(dir, &notes, session.now_ms());
-    let (log, entry) = stopped::wait_for(session, import, held)?;
-    Ok(Report { founded: false, log, entry })
+    let (pause, tries) = TRIES;
+    for _ in 0..tries {
+        match keeper::import(session.config()?.data_dir(), &notes, session.now_ms()) {
+            Err(FoundingError::Journal(JournalError::Locked(_))) => session.block_on(async {
+                tokio::time::sleep(pause).await;
+                Ok(())
+            })?,
+            done => return Ok(done.map(|(log, entry)| Report { founded: false, log, entry })?),
+        }
+    }
+    Err(Failure::new("JOURNAL", "a keeper holds the journal, and does not answer")
+        .mended_by("stop the service, and try again"))
 }
 
 /// Brings one trust bundle into the ledger, and keeps the officer's own copy of it.

@@ -221,7 +221,7 @@ impl Show for Manifest {
         }
         if self.keys_untold > 0 {
             page.line("");
-            page.line(&format!("and {} more that nobody knows", self.keys_untold));
+            page.line(&format!("and {} more unknown keys", self.keys_untold));
         }
         page.line("");
         match (self.previous, self.differences.as_slice()) {

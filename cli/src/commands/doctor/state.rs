@@ -53,8 +53,7 @@ pub(super) fn readiness(service: &Service) -> Vec<Finding> {
             .push(Finding::warning("cell.frozen", finding, "rootcellar status").mended_by("rootcellar thaw"));
     }
     if let Some(until) = &status.lost_certificates_until {
-        let finding =
-            "certificates of the part of the log that was lost may still live, and nobody can revoke them";
+        let finding = "certificates of the part of the log that was lost may still live, and the service cannot revoke them";
         found.push(
             Finding::warning("epoch.lost-certificates", finding, format!("until {}", rfc3339(until.seconds)))
                 .mended_by("wait; where it cannot wait, have the root revoke their issuer: rootcellar ceremony plan root-crl"),

@@ -84,7 +84,7 @@ fn decide(args: &OpenEpoch, went_back: &WentBack, expires_unix: i64) -> Result<D
         LostCertificates::Until(until.map_err(|error| Failure::usage(error.to_string()))?)
     };
     if args.retire_issuer && !args.crl.is_empty() {
-        // Lists are made for the issuer that signs: nobody would read these revocations.
+        // CRLs are made for the active issuer alone: these revocations would be on none.
         return Err(Failure::usage(
             "the issuer of these revocations would be retired, and no list is made for it",
         )

@@ -23,11 +23,6 @@ impl Reader<'_> {
         self.one("SELECT idx FROM custody ORDER BY idx DESC LIMIT 1", [], |row| row.get(0))
     }
 
-    /// When the newest manifest was recorded, in milliseconds since 1970.
-    pub fn newest_custody_ms(&self) -> Read<Option<i64>> {
-        self.one("SELECT recorded_ms FROM custody ORDER BY idx DESC LIMIT 1", [], |row| row.get(0))
-    }
-
     fn custody(&self, index: u64) -> Read<Custody> {
         let corrupt = |what: &str| JournalError::Corrupt(format!("entry {index}: {what}"));
         let body = self.entry(index)?.ok_or_else(|| corrupt("not there"))?;
