@@ -13,7 +13,7 @@ use certs::crl::CrlSummary;
 use ledger::bundle::{Bundle, IssuerState, Log};
 use ledger::charter::Charter;
 use ledger::entry::entry::Kind;
-use ledger::entry::{self, Entry, VERSION};
+use ledger::entry::{self, Entry};
 use ledger::note::{KeyName, Note, VerifierKey};
 use ledger::proposal;
 
@@ -177,14 +177,7 @@ impl WentBack {
             Kind::Bundle(entry::Bundle { note: bundle.to_string().into_bytes() }),
         ];
         for kind in kinds {
-            let record = Entry {
-                version: VERSION,
-                cell: self.journal.cell().to_owned(),
-                time_unix_ms: now_ms,
-                actor: Some(requests::officers()),
-                kind: Some(kind),
-                ..Entry::default()
-            };
+            let record = Entry::new(self.journal.cell(), now_ms, requests::officers(), kind);
             self.journal.append(&record)?;
         }
         self.journal.rename(&origin)?;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ledger::bundle::{Bundle, Contents};
 use ledger::charter::Charters;
-use ledger::entry::{Entry, VERSION};
+use ledger::entry::Entry;
 use ledger::note::Note;
 
 use crate::ceremonies::{Import, ImportError, Imported, InForce, certificate_sha256};
@@ -94,14 +94,7 @@ impl Import<'_> {
 fn record(journal: &mut Journal, entries: Vec<Imported>, now_ms: i64) -> Result<(), JournalError> {
     journal.begin(Durability::Disk)?;
     for imported in entries {
-        let entry = Entry {
-            version: VERSION,
-            cell: journal.cell().to_owned(),
-            time_unix_ms: now_ms,
-            actor: Some(requests::officers()),
-            kind: Some(imported.kind),
-            ..Entry::default()
-        };
+        let entry = Entry::new(journal.cell(), now_ms, requests::officers(), imported.kind);
         let appended = journal.append(&entry)?;
         if let Some((signature, certificate)) = imported.signed {
             journal.store_signature(appended.index, &signature, &certificate_sha256(&certificate))?;

@@ -11,7 +11,7 @@ use cell::Act;
 use hsm_config::durable;
 use ledger::charter::Charter;
 use ledger::entry::entry::Kind;
-use ledger::entry::{self, Entry, VERSION};
+use ledger::entry::{self, Entry};
 use ledger::note::{KeyName, Note};
 use ledger::proposal::{self, ProposalError};
 use proto::v1::Reason;
@@ -127,14 +127,8 @@ pub(crate) fn take(journal: &mut Journal, dir: &Path, now_ms: i64) -> Result<usi
             tracing::warn!("one officer stopped renewals already today: the second time is passed over");
         } else {
             journal.begin(Durability::Disk)?;
-            journal.append(&Entry {
-                version: VERSION,
-                cell: cell.clone(),
-                time_unix_ms: now_ms,
-                actor: Some(requests::officers()),
-                kind: Some(Kind::Act(entry::Act { note: note.to_string().into_bytes() })),
-                ..Entry::default()
-            })?;
+            let kind = Kind::Act(entry::Act { note: note.to_string().into_bytes() });
+            journal.append(&Entry::new(&cell, now_ms, requests::officers(), kind))?;
             journal.commit()?;
             tracing::warn!(act = act.name(), "officers stopped it while no service recorded their word");
             taken += 1;

@@ -19,6 +19,20 @@ pub const MAX_LEN: usize = 65_535;
 /// The only version of the format.
 pub const VERSION: u32 = 1;
 
+impl Entry {
+    /// What an actor caused in a cell at this time, in milliseconds since 1970, by no request of a caller's.
+    pub fn new(cell: &str, time_unix_ms: i64, actor: Actor, kind: entry::Kind) -> Self {
+        Self {
+            version: VERSION,
+            cell: cell.to_owned(),
+            time_unix_ms,
+            actor: Some(actor),
+            kind: Some(kind),
+            ..Self::default()
+        }
+    }
+}
+
 /// An entry that is not one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -24,7 +24,7 @@ use cell::{DnsNames, TrustDomain};
 use certs::{Blocklist, Issuer};
 use const_oid::ObjectIdentifier;
 use ledger::entry::entry::Kind;
-use ledger::entry::{self, Actor, Entry, Issuance, Reference, VERSION};
+use ledger::entry::{self, Actor, Entry, Issuance, Reference};
 use ledger::request::SLACK_MS;
 use prost::Message;
 use proto::door::answer;
@@ -174,14 +174,7 @@ fn signed(desk: &mut Desk<'_>, who: &Who, signed: &SignedRequest) -> Result<Plan
 impl Desk<'_> {
     /// An entry of this moment, on the word of officers or of the service.
     fn entry(&self, actor: Actor, kind: Kind) -> Entry {
-        Entry {
-            version: VERSION,
-            cell: self.settings.cell.to_string(),
-            time_unix_ms: self.now_ms,
-            actor: Some(actor),
-            kind: Some(kind),
-            ..Entry::default()
-        }
+        Entry::new(self.settings.cell.as_ref(), self.now_ms, actor, kind)
     }
 
     /// An entry of this moment that a request of this caller's leads to.

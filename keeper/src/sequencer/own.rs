@@ -1,7 +1,7 @@
 //! Entries on the service's own word.
 
 use ledger::entry::entry::Kind;
-use ledger::entry::{Abandonment, Actor, ActorKind, Entry, Reference, VERSION};
+use ledger::entry::{Abandonment, Actor, ActorKind, Entry, Reference};
 
 use crate::requests::Settings;
 
@@ -12,14 +12,7 @@ pub(crate) fn own_entry(settings: &Settings, now_ms: i64, kind: Kind) -> Entry {
         identity: crate::SERVICE_PATH.to_owned(),
         ..Actor::default()
     };
-    Entry {
-        version: VERSION,
-        cell: settings.cell.to_string(),
-        time_unix_ms: now_ms,
-        actor: Some(actor),
-        kind: Some(kind),
-        ..Entry::default()
-    }
+    Entry::new(settings.cell.as_ref(), now_ms, actor, kind)
 }
 
 /// Says that the certificate of an entry was given up.

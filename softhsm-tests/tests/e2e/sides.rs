@@ -10,7 +10,7 @@ use ceremony::officer::publish_bundle;
 use keeper::{Durability, Journal};
 use ledger::bundle::{Bundle, Contents};
 use ledger::entry::entry::Kind;
-use ledger::entry::{self, Actor, ActorKind, Entry, VERSION};
+use ledger::entry::{self, Actor, ActorKind, Entry};
 use ledger::note::Note;
 use prost::Message as _;
 use proto::door::{Serve, Signed, answer, ask};
@@ -156,14 +156,8 @@ async fn from_the_journals_file() {
     let thaw = stranger.propose(&Act::Thaw).into_bytes();
     let bundle = strange_bundle.to_string().into_bytes();
     for kind in [Kind::Bundle(entry::Bundle { note: bundle }), Kind::Act(entry::Act { note: thaw })] {
-        let entry = Entry {
-            version: VERSION,
-            cell: "cell.internal".into(),
-            time_unix_ms: now_secs() * 1000,
-            actor: Some(Actor { kind: ActorKind::Officers.into(), ..Actor::default() }),
-            kind: Some(kind),
-            ..Entry::default()
-        };
+        let officers = Actor { kind: ActorKind::Officers.into(), ..Actor::default() };
+        let entry = Entry::new("cell.internal", now_secs() * 1000, officers, kind);
         let mut opened = Journal::open(&cell.data_dir()).unwrap();
         opened.begin(Durability::Disk).unwrap();
         // Where the file's own rules refuse it, no start has to.

@@ -7,7 +7,7 @@ use certs::compose::{Leaf, LeafProfile, Serial, Validity, leaf};
 use certs::{ATTRIBUTES_OID, Issuer, PublicKey};
 use keeper::{Durability, Journal};
 use ledger::entry::entry::Kind;
-use ledger::entry::{Actor, ActorKind, Entry, Issuance, Profile, VERSION};
+use ledger::entry::{Actor, ActorKind, Entry, Issuance, Profile};
 use proto::v1::GetCrlRequest;
 use rcgen::{KeyPair, PublicKeyData as _};
 use rootcellar_softhsm_tests::Cell;
@@ -88,14 +88,7 @@ impl Stopped {
             lifetime_seconds: 3600,
             ..Issuance::default()
         };
-        Entry {
-            version: VERSION,
-            cell: "cell.internal".into(),
-            time_unix_ms: now_secs() * 1000,
-            actor: Some(actor),
-            kind: Some(Kind::Issuance(issuance)),
-            ..Entry::default()
-        }
+        Entry::new("cell.internal", now_secs() * 1000, actor, Kind::Issuance(issuance))
     }
 }
 
