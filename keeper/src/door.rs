@@ -75,8 +75,7 @@ impl Routes {
     /// # Errors
     /// The socket cannot be shared between two threads, or the journal cannot be opened for reading.
     pub(crate) fn serve(&self, door: UnixStream, end: OtherEnd) -> Result<(), JournalError> {
-        let shared = door.try_clone();
-        let incoming = shared.map_err(|source| JournalError::File { path: "the door".into(), source })?;
+        let incoming = door.try_clone().map_err(JournalError::of_file("the door"))?;
         let connection = match end {
             OtherEnd::Front => Some(Journal::reading_connection(&self.dir)?),
             OtherEnd::Local { .. } => None,

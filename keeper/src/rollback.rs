@@ -169,7 +169,7 @@ pub(crate) fn check(
     }
     // The newer journal was put back: there is nothing to open an epoch for.
     let path = dir.join(LOST_FILE);
-    durable::remove(&path).map_err(|source| JournalError::File { path, source })?;
+    durable::remove(&path).map_err(JournalError::of_file(path))?;
     Ok(())
 }
 
@@ -208,7 +208,7 @@ fn lost(dir: &Path, log_keys: &[VerifierKey]) -> Result<Option<Checkpoint>, Jour
     let path = dir.join(LOST_FILE);
     match fs::read(&path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(JournalError::File { path, source }),
+        Err(error) => Err(JournalError::of_file(path)(error)),
         Ok(note) => match ours(&note, log_keys) {
             Some(known) => Ok(Some(known)),
             None => Err(JournalError::Corrupt(format!(
@@ -230,7 +230,7 @@ pub(crate) fn remember_lost(dir: &Path, note: &[u8], log_keys: &[VerifierKey]) -
         return Ok(());
     }
     let path = dir.join(LOST_FILE);
-    durable::replace(&path, note, 0o600).map_err(|source| JournalError::File { path, source })
+    durable::replace(&path, note, 0o600).map_err(JournalError::of_file(path))
 }
 
 /// Removes what was left and is no checkpoint of this log.
@@ -241,7 +241,7 @@ pub(crate) fn forget_unreadable(dir: &Path, log_keys: &[VerifierKey]) -> Result<
     match lost(dir, log_keys) {
         Err(JournalError::Corrupt(_)) => {
             let path = dir.join(LOST_FILE);
-            durable::remove(&path).map(drop).map_err(|source| JournalError::File { path, source })
+            durable::remove(&path).map(drop).map_err(JournalError::of_file(path))
         }
         _ => Ok(()),
     }

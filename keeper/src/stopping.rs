@@ -150,9 +150,9 @@ fn recordable_ms(text: &str, now_ms: i64, newest_ms: i64) -> i64 {
 /// Removes what lies beside the journal: officers have thawed the cell since.
 pub(crate) fn clear(dir: &Path) {
     let removed = waiting(dir).and_then(|paths| {
-        paths.into_iter().try_for_each(|path| {
-            durable::remove(&path).map(drop).map_err(|source| JournalError::File { path, source })
-        })
+        paths
+            .into_iter()
+            .try_for_each(|path| durable::remove(&path).map(drop).map_err(JournalError::of_file(path)))
     });
     if let Err(error) = removed {
         tracing::warn!(
@@ -179,13 +179,14 @@ pub(crate) enum TakeError {
 /// The disk's.
 pub fn waiting(dir: &Path) -> Result<Vec<PathBuf>, JournalError> {
     let stops = dir.join(STOPS);
-    let failed = |source| JournalError::File { path: stops.clone(), source };
     let entries = match fs::read_dir(&stops) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(failed)?,
+        entries => entries.map_err(JournalError::of_file(&stops))?,
     };
-    let mut paths: Vec<PathBuf> =
-        entries.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>().map_err(failed)?;
+    let mut paths: Vec<PathBuf> = entries
+        .map(|entry| Ok(entry?.path()))
+        .collect::<io::Result<_>>()
+        .map_err(JournalError::of_file(&stops))?;
     // One that was not written to its end is replaced by the next of its name.
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "note"));
     paths.sort_unstable();

@@ -26,28 +26,22 @@ INSERT INTO crl_input SELECT * FROM journal.crl_input WHERE idx < (SELECT size F
 /// The disk's, or no checkpoint covers anything yet.
 pub(crate) fn back_up(dir: &Path) -> Result<(PathBuf, u64), JournalError> {
     let below = dir.join(DIR);
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| JournalError::File { path, source }
-    };
-    fs::create_dir_all(&below).map_err(failed(&below))?;
+    fs::create_dir_all(&below).map_err(JournalError::of_file(&below))?;
     let part = below.join("journal.part");
-    durable::remove(&part).map_err(failed(&part))?;
+    durable::remove(&part).map_err(JournalError::of_file(&part))?;
     let size = copy(&dir.join(FILE_NAME), &part)?;
     let to = below.join(format!("journal-{size}.sqlite"));
-    File::open(&part).and_then(|file| file.sync_all()).map_err(failed(&part))?;
-    fs::rename(&part, &to).map_err(failed(&to))?;
-    durable::sync_dir(&below).map_err(failed(&below))?;
+    File::open(&part).and_then(|file| file.sync_all()).map_err(JournalError::of_file(&part))?;
+    fs::rename(&part, &to).map_err(JournalError::of_file(&to))?;
+    durable::sync_dir(&below).map_err(JournalError::of_file(&below))?;
     Ok((to, size))
 }
 
 /// Copies what the newest checkpoint covers, as of one moment, to a file that is not there: how many entries those are. Writers are not held
 /// up.
 fn copy(from: &Path, to: &Path) -> Result<u64, JournalError> {
-    let path = from.to_str().ok_or_else(|| JournalError::File {
-        path: from.to_owned(),
-        source: std::io::ErrorKind::InvalidInput.into(),
-    })?;
+    let path = from.to_str().ok_or_else(|| std::io::ErrorKind::InvalidInput.into());
+    let path = path.map_err(JournalError::of_file(from))?;
     let copied = Connection::open(to)?;
     format::mark(&copied)?;
     format::fill(&copied)?;

@@ -73,6 +73,12 @@ pub enum JournalError {
 }
 
 impl JournalError {
+    /// What the disk did to a file or directory.
+    pub(crate) fn of_file(path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { path, source }
+    }
+
     /// Whether the journal is not what it must be, and not only out of reach for now.
     pub fn is_damage(&self) -> bool {
         use rusqlite::Error::{

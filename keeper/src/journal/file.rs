@@ -50,15 +50,13 @@ pub(super) fn tune(connection: &Connection) -> Result<(), JournalError> {
 /// # Errors
 /// The directory is open to others, or another process has it.
 pub(super) fn lock(dir: &Path) -> Result<File, JournalError> {
-    let mode =
-        fs::metadata(dir).map_err(|source| JournalError::File { path: dir.to_owned(), source })?.mode()
-            & 0o7777;
+    let mode = fs::metadata(dir).map_err(JournalError::of_file(dir))?.mode() & 0o7777;
     if mode & 0o077 != 0 {
         return Err(JournalError::TooWide { path: dir.to_owned(), mode });
     }
     let path = dir.join(LOCK_NAME);
     let opened = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
-    let file = opened.map_err(|source| JournalError::File { path, source })?;
+    let file = opened.map_err(JournalError::of_file(path))?;
     file.try_lock().map_err(|_| JournalError::Locked(dir.to_owned()))?;
     Ok(file)
 }

@@ -43,7 +43,7 @@ impl Journal {
         }
         for suffix in ["", "-wal", "-shm"] {
             let path = dir.join(format!("{NEW_NAME}{suffix}"));
-            durable::remove(&path).map_err(|source| JournalError::File { path, source })?;
+            durable::remove(&path).map_err(JournalError::of_file(path))?;
         }
         let connection = Connection::open(dir.join(NEW_NAME))?;
         format::mark(&connection)?;
@@ -66,7 +66,7 @@ impl Journal {
             fs::rename(&new, &path)?;
             durable::sync_dir(dir)
         };
-        named().map_err(|source| JournalError::File { path: path.clone(), source })?;
+        named().map_err(JournalError::of_file(&path))?;
         Self::open_locked(dir, lock)
     }
 }

@@ -119,12 +119,13 @@ pub struct Terms<'a> {
 pub fn restore(from: &Path, dir: &Path, terms: &Terms<'_>) -> Result<Restored, RestoreError> {
     let held = lock(dir)?;
     let charter = terms.known.charter.ok_or(RestoreError::NoCharter)?;
-    remove_unfinished(dir).map_err(failed(dir))?;
-    let new = tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(dir).map_err(failed(dir))?;
+    remove_unfinished(dir).map_err(JournalError::of_file(dir))?;
+    let new =
+        tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(dir).map_err(JournalError::of_file(dir))?;
     let copy = open(from, new.path())?;
     let made = new.path().join("made");
-    fs::create_dir(&made).map_err(failed(&made))?;
-    fs::set_permissions(&made, Permissions::from_mode(0o700)).map_err(failed(&made))?;
+    fs::create_dir(&made).map_err(JournalError::of_file(&made))?;
+    fs::set_permissions(&made, Permissions::from_mode(0o700)).map_err(JournalError::of_file(&made))?;
     let (journal, signatures) = replay(&copy, &made)?;
     let reader = journal.reader();
     let first = charters::chain(&reader)?.first().sha256();
@@ -149,7 +150,7 @@ pub fn restore(from: &Path, dir: &Path, terms: &Terms<'_>) -> Result<Restored, R
     journal.settle()?;
     drop(journal);
     let made = made.join(FILE_NAME);
-    File::open(&made).and_then(|file| file.sync_all()).map_err(failed(&made))?;
+    File::open(&made).and_then(|file| file.sync_all()).map_err(JournalError::of_file(&made))?;
     // Before the copy is in place: a start in between refuses, and does not serve what is behind.
     if let Some((_, note)) = &known {
         rollback::remember_lost(dir, note, &trust.log.keys)?;
@@ -164,11 +165,11 @@ pub fn restore(from: &Path, dir: &Path, terms: &Terms<'_>) -> Result<Restored, R
     if let Err(error) = fs::rename(&made, &there) {
         // There is a journal as there was before.
         if let Some(replaced) = &replaced {
-            fs::rename(replaced, &there).map_err(failed(replaced))?;
+            fs::rename(replaced, &there).map_err(JournalError::of_file(replaced))?;
         }
-        return Err(failed(&made)(error).into());
+        return Err(JournalError::of_file(&made)(error).into());
     }
-    durable::sync_dir(dir).map_err(failed(dir))?;
+    durable::sync_dir(dir).map_err(JournalError::of_file(dir))?;
     drop(held);
     Ok(Restored { replaced, ..restored })
 }
@@ -191,8 +192,8 @@ fn open(from: &Path, dir: &Path) -> Result<Connection, JournalError> {
         return Err(JournalError::NotACopy(left));
     }
     let own = dir.join("copy.sqlite");
-    fs::copy(from, &own).map_err(failed(from))?;
-    fs::set_permissions(&own, Permissions::from_mode(0o600)).map_err(failed(from))?;
+    fs::copy(from, &own).map_err(JournalError::of_file(from))?;
+    fs::set_permissions(&own, Permissions::from_mode(0o600)).map_err(JournalError::of_file(from))?;
     let connection = Connection::open(&own)?;
     format::check(&connection)?;
     // sqlite.org/pragma.html#pragma_cell_size_check
@@ -322,11 +323,6 @@ fn claimed(note: &[u8], cell: &str) -> Option<u64> {
     (origin.cell.as_ref() == cell).then_some(size)
 }
 
-fn failed(path: &Path) -> impl FnOnce(std::io::Error) -> JournalError {
-    let path = path.to_owned();
-    move |source| JournalError::File { path, source }
-}
-
 /// A name that no journal set aside before has.
 fn free_name(dir: &Path) -> PathBuf {
     let name = |number: u32| dir.join(format!("journal.replaced-{number}.sqlite"));
@@ -346,10 +342,10 @@ fn set_aside(there: &Path, to: &Path) -> Result<(), JournalError> {
     for (suffix, keep) in [("-wal", !readable), ("-shm", false)] {
         let beside = |path: &Path| PathBuf::from(format!("{}{suffix}", path.display()));
         if keep && beside(there).exists() {
-            fs::rename(beside(there), beside(to)).map_err(failed(to))?;
+            fs::rename(beside(there), beside(to)).map_err(JournalError::of_file(to))?;
         }
     }
-    fs::rename(there, to).map_err(failed(to))?;
+    fs::rename(there, to).map_err(JournalError::of_file(to))?;
     for left in [WAL_NAME, "journal.sqlite-shm"] {
         let _ = fs::remove_file(there.with_file_name(left));
     }
