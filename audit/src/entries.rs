@@ -30,6 +30,7 @@ pub use callers::CallerFlaw;
 pub use flaw::{Finding, Flaw, OutOfOrder};
 pub use issuances::PENDING_MS;
 pub use requests::RequestFlaw;
+pub use revocations::LIFETIME_MAX_SECS;
 
 use crate::RequestVerifier;
 use authority::Authority;

@@ -7,6 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use audit::entries::LIFETIME_MAX_SECS;
 use cell::{Act, LogOrigin, LostCertificates, RepeatedRevocation, Serial, Tree};
 use certs::ObjectIdentifier;
 use certs::crl::CrlSummary;
@@ -17,7 +18,7 @@ use ledger::entry::{self, Entry};
 use ledger::note::{KeyName, Note, VerifierKey};
 use ledger::proposal;
 
-use crate::journal::{Durability, Journal, JournalError, LIFETIME_MAX_SECS};
+use crate::journal::{Durability, Journal, JournalError};
 use crate::rollback::{self, LOST_FILE};
 use crate::{charters, requests, trust};
 

@@ -34,7 +34,6 @@ use memory::Memory;
 pub(crate) use reader::{Presented, Reader};
 pub use rebuild::Rebuilt;
 pub use restore::{RestoreError, Restored, Terms as RestoreTerms, restore};
-pub use revocation::LIFETIME_MAX_SECS;
 pub(crate) use revocation::Scope;
 pub(crate) use rows::{AgentRow, CertificateRow, ControllerRow, CrlRow, Granted, RevokedRow};
 pub(crate) use verify::{Pass, Sound};

@@ -50,8 +50,7 @@ pub use epoch::{Decided, EpochError, WentBack};
 pub use founding::{FoundingError, found, import};
 pub use harden::{harden, raise_descriptors};
 pub use journal::{
-    Durability, Journal, JournalError, LIFETIME_MAX_SECS, Rebuilt, RestoreError, RestoreTerms, Restored,
-    restore,
+    Durability, Journal, JournalError, Rebuilt, RestoreError, RestoreTerms, Restored, restore,
 };
 pub use local::SocketError;
 pub use refusal::Refusal;

@@ -10,8 +10,8 @@ use super::callers::By;
 use super::certificates::Revoked;
 use super::{Audit, Flaw};
 
-/// The longest that any end-entity certificate lives, in seconds.
-const LIFETIME_MAX_SECS: i64 = 7 * 86_400;
+/// The longest that any end-entity certificate lives, in seconds: one that began before has expired.
+pub const LIFETIME_MAX_SECS: i64 = 7 * 86_400;
 
 /// What officers approved and is to follow, and for each issuer what was revoked and the newest CRL.
 #[derive(Default)]

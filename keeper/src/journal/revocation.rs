@@ -1,13 +1,11 @@
 //! Which certificates a revocation covers: asked before it is recorded, and applied by the same words after.
 
+use audit::entries::LIFETIME_MAX_SECS;
 use ledger::entry::revocation::Target;
 use ledger::entry::{Entry, Revocation};
 use rusqlite::{Connection, OptionalExtension, ToSql};
 
 use super::JournalError;
-
-/// The longest that any end-entity certificate lives, in seconds: one that began before has expired.
-pub const LIFETIME_MAX_SECS: i64 = 7 * 86_400;
 
 /// What is left of a set of certificates: those that are not revoked and have not expired.
 const LIVE: &str = "certificate.not_after >= :now AND (:controller IS NULL OR certificate.controller = :controller) \

@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use audit::entries::LIFETIME_MAX_SECS;
 use cell::{Act, LostCertificates};
 use ceremony::directory::{self, Directory, DirectoryError};
 use ceremony::epoch::{self, Decision, DraftError, Epoch};
 use data_encoding::HEXLOWER;
-use keeper::{Decided, EpochError, LIFETIME_MAX_SECS, WentBack};
+use keeper::{Decided, EpochError, WentBack};
 use ledger::note::{Note, VerifierKey};
 use ledger::proposal::Proposal;
 use serde::Serialize;

@@ -1,5 +1,6 @@
 //! What officers and controllers set: charters, bundles, CAs, acts, agents; and the lists and manifests, which are few.
 
+use audit::entries::LIFETIME_MAX_SECS;
 use certs::TbsFields;
 use ledger::entry::{self, entry::Kind};
 use ledger::note::Note;
@@ -7,7 +8,6 @@ use prost::Message;
 
 use super::{Applied, State, corrupt};
 use crate::journal::JournalError;
-use crate::journal::revocation::LIFETIME_MAX_SECS;
 use crate::{RENEWALS_STOP_MS, convert};
 
 impl State<'_> {
