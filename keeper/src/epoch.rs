@@ -138,16 +138,20 @@ impl WentBack {
         Ok(Log { origin, keys })
     }
 
-    /// The revocations on a CRL that somebody still has and that the journal does not know, in order of their serial numbers.
+    /// The revocations on CRLs that somebody still has and that the journal does not know, in order of their serial numbers, each once.
     ///
     /// # Errors
     /// [`EpochError::NotOurCrl`], or the journal's.
-    pub fn unknown_of(&self, crl: &[u8]) -> Result<Vec<RepeatedRevocation>, EpochError> {
+    pub fn unknown_of(&self, crls: &[Vec<u8>]) -> Result<Vec<RepeatedRevocation>, EpochError> {
         let reader = self.journal.reader();
-        let ours = trust::issuers(&reader)?.iter().any(|issuer| issuer.verify_crl(crl).is_ok());
-        let list = CrlSummary::parse(crl).ok().filter(|_| ours).ok_or(EpochError::NotOurCrl)?;
+        let issuers = trust::issuers(&reader)?;
+        let list = |crl: &Vec<u8>| {
+            let ours = issuers.iter().any(|issuer| issuer.verify_crl(crl).is_ok());
+            CrlSummary::parse(crl).ok().filter(|_| ours).ok_or(EpochError::NotOurCrl)
+        };
+        let lists: Vec<CrlSummary> = crls.iter().map(list).collect::<Result<_, _>>()?;
         let mut unknown = Vec::new();
-        for revoked in list.revoked {
+        for revoked in lists.into_iter().flat_map(|list| list.revoked) {
             let row = reader.certificate_by_serial(&revoked.serial)?;
             let known = row.map(|row| reader.revoked(row.index)).transpose()?.flatten();
             if known.is_none() {

@@ -91,12 +91,8 @@ fn decide(args: &OpenEpoch, went_back: &WentBack, expires_unix: i64) -> Result<D
         )
         .mended_by("the same with one of --crl and --retire-issuer"));
     }
-    let mut revoked = Vec::new();
-    for path in &args.crl {
-        revoked.extend(went_back.unknown_of(&crl(path)?).map_err(failed)?);
-    }
-    revoked.sort_by(|one, next| one.serial.as_bytes().cmp(next.serial.as_bytes()));
-    revoked.dedup_by(|one, next| one.serial == next.serial);
+    let crls: Vec<Vec<u8>> = args.crl.iter().map(|path| crl(path)).collect::<Result<_, _>>()?;
+    let revoked = went_back.unknown_of(&crls).map_err(failed)?;
     if revoked.len() > REPEATED_MAX {
         return Err(Failure::usage(format!(
             "{} revocations are to be repeated, and an act takes {REPEATED_MAX}",
