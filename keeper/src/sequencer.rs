@@ -293,9 +293,9 @@ impl Sequencer {
             return Ok(());
         }
         self.looked = Instant::now();
-        let (dir, now_ms) = (self.journal.dir().to_owned(), self.time.best_ms());
-        match stopping::take(&mut self.journal, &dir, now_ms) {
-            Ok(_) => Ok(()),
+        let now_ms = self.time.best_ms();
+        match stopping::take(&mut self.journal, now_ms) {
+            Ok(()) => Ok(()),
             Err(TakeError::Journal(error)) => Err(error.into()),
             Err(TakeError::NotTaken(not_taken)) => {
                 tracing::error!(

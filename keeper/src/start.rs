@@ -223,7 +223,7 @@ impl Keeper {
         }
         let settings = settings(&config, &journal);
         metrics.abandoned(recovery::recover(&mut journal, &settings, (clock)())?);
-        stopping::take(&mut journal, &config.data_dir, (clock)())?;
+        stopping::take(&mut journal, (clock)())?;
         let checkpoints = checkpoint(&mut journal, &custody, &trust)?;
         let newest = journal.reader().checkpoint()?.map(|(_, note)| note);
         rollback::keep_at_start(&session, &kept, journal.cell(), &trust.charter_sha256, newest.as_deref());

@@ -97,20 +97,23 @@ pub fn newest_bundle(dir: &Path) -> Option<String> {
     Some(reader.bundle().ok()??.1)
 }
 
-/// Records what lies beside the journal, before anything is served by it: how many acts those were.
+/// Records what lies beside the journal. Where nothing does, nothing of the journal is read.
 ///
 /// # Errors
 /// The disk's; or a [`NotTaken`].
-pub(crate) fn take(journal: &mut Journal, dir: &Path, now_ms: i64) -> Result<usize, TakeError> {
-    let (cell, origin) = (journal.cell().to_owned(), journal.origin().to_owned());
-    let mut taken = 0;
+pub(crate) fn take(journal: &mut Journal, now_ms: i64) -> Result<(), TakeError> {
+    let paths = waiting(journal.dir())?;
+    if paths.is_empty() {
+        return Ok(());
+    }
     let newest_ms = journal.newest_ms()?;
-    for path in waiting(dir)? {
+    for path in paths {
         let not_taken = |why: &dyn std::fmt::Display| NotTaken { path: path.clone(), why: why.to_string() };
         let text = fs::read_to_string(&path).map_err(|error| not_taken(&error))?;
-        let reader = journal.reader();
         let now_ms = recordable_ms(&text, now_ms, newest_ms);
-        let (note, act) = match requests::approved(&reader, (&cell, &origin), now_ms, &text) {
+        let reader = journal.reader();
+        let whose = (journal.cell(), journal.origin());
+        let (note, act) = match requests::approved(&reader, whose, now_ms, &text) {
             Ok(approved) => approved,
             // A keeper recorded it before it could remove the file.
             Err(refusal) if refusal.reason() == Reason::ProposalReplayed => {
@@ -128,14 +131,14 @@ pub(crate) fn take(journal: &mut Journal, dir: &Path, now_ms: i64) -> Result<usi
         } else {
             journal.begin(Durability::Disk)?;
             let kind = Kind::Act(entry::Act { note: note.to_string().into_bytes() });
-            journal.append(&Entry::new(&cell, now_ms, requests::officers(), kind))?;
+            let entry = Entry::new(journal.cell(), now_ms, requests::officers(), kind);
+            journal.append(&entry)?;
             journal.commit()?;
             tracing::warn!(act = act.name(), "officers stopped it while no service recorded their word");
-            taken += 1;
         }
         fs::remove_file(&path).map_err(|error| not_taken(&error))?;
     }
-    Ok(taken)
+    Ok(())
 }
 
 /// The time at which a laid act is recorded. A clock that is behind does not make the log go back in time, but for a log that is so far ahead
