@@ -9,8 +9,8 @@
 mod bulk;
 
 use audit::entries::{Audit, Item, OutOfOrder, Report, Taken};
+use certs::ObjectIdentifier;
 use certs::compose::join;
-use certs::{ObjectIdentifier, TbsFields};
 use ledger::entry::entry::Kind;
 use ledger::entry::{ActorKind, Entry};
 use ledger::tree::{TILE_WIDTH, TileStore as _, TreeHead};
@@ -169,12 +169,16 @@ impl Pass {
         }
         projection::apply_authority(&self.fresh, index, &entry)?;
         self.beside(index, &entry, signature.as_ref(), request.as_deref())?;
-        self.bulk.entry(reader, &self.audit, index, &entry, signature.is_some(), beside)
+        let end = self.bulk.entry(reader, &self.audit, index, &entry, signature.is_some(), beside)?;
+        if request.is_some() && end.is_some_and(|end| self.ended_long_ago(end)) {
+            self.ended.push(index);
+        }
+        Ok(())
     }
 
     /// What lies beside an entry is what the entry says.
     fn beside(
-        &mut self,
+        &self,
         index: u64,
         entry: &Entry,
         signature: Option<&(Vec<u8>, [u8; 32])>,
@@ -186,9 +190,6 @@ impl Pass {
                 return Err(corrupt(format!(
                     "the request beside entry {index} is not the one that was signed"
                 )));
-            }
-            if self.ended_long_ago(entry) {
-                self.ended.push(index);
             }
         }
         let Some((signature, sha256)) = signature else { return Ok(()) };
@@ -202,10 +203,9 @@ impl Pass {
         self.demand_hash(index, tbs, signer, signature, sha256)
     }
 
-    fn ended_long_ago(&self, entry: &Entry) -> bool {
-        let Some(Kind::Issuance(issuance)) = &entry.kind else { return false };
-        let not_after = TbsFields::parse(&issuance.tbs).map(|fields| fields.not_after);
-        not_after.is_ok_and(|end| end < self.newest_ms.div_euclid(1000) - REQUESTS_KEPT_SECS)
+    /// Of a certificate whose last second since 1970 is this one.
+    fn ended_long_ago(&self, not_after: i64) -> bool {
+        not_after < self.newest_ms.div_euclid(1000) - REQUESTS_KEPT_SECS
     }
 
     /// A signature that lies beside an entry completes what has this hash.

@@ -92,7 +92,8 @@ fn take<T>(queue: &mut VecDeque<T>, is_it: impl FnOnce(&T) -> bool) -> Option<T>
 }
 
 impl Bulk {
-    /// Holds the rows of an entry against it, and takes over what follows from it. `audit` has read the entry.
+    /// Holds the rows of an entry against it, and takes over what follows from it. `audit` has read the entry. Gives the last second since 1970
+    /// of the certificate, where it records one.
     pub(super) fn entry(
         &mut self,
         reader: &Reader<'_>,
@@ -101,14 +102,15 @@ impl Bulk {
         entry: &Entry,
         signed: bool,
         beside: &mut Beside,
-    ) -> Result<(), JournalError> {
+    ) -> Result<Option<i64>, JournalError> {
+        let mut not_after = None;
         match &entry.kind {
             Some(Kind::Issuance(issuance)) => {
                 let row = beside.certificate(index);
                 if !signed {
                     self.unsigned.insert(index);
                 }
-                self.issuance(reader, audit, index, entry, issuance, row)?;
+                not_after = Some(self.issuance(reader, audit, index, entry, issuance, row)?);
             }
             Some(Kind::AgentChange(change)) => self.draw(audit, entry, &change.grant),
             Some(Kind::Abandonment(given_up)) => {
@@ -123,7 +125,8 @@ impl Bulk {
             }
             _ => {}
         }
-        self.request(reader, index, entry)
+        self.request(reader, index, entry)?;
+        Ok(not_after)
     }
 
     fn issuance(
@@ -134,7 +137,7 @@ impl Bulk {
         entry: &Entry,
         issuance: &Issuance,
         row: Option<CertificateRow>,
-    ) -> Result<(), JournalError> {
+    ) -> Result<i64, JournalError> {
         let fields = TbsFields::parse(&issuance.tbs).map_err(corrupt)?;
         let subject = issuance.subject.as_str();
         let before = self.lines.get(subject).copied();
@@ -176,7 +179,7 @@ impl Bulk {
             }
             None => {}
         }
-        Ok(())
+        Ok(fields.not_after)
     }
 
     fn revocation(&mut self, index: u64, entry: &Entry, revocation: &Revocation) {
