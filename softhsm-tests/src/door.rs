@@ -138,10 +138,9 @@ impl Door {
     /// # Panics
     /// The system refuses a time to wait.
     pub fn try_send(&mut self, caller: Option<caller::Caller>, ask: ask::Ask) -> bool {
-        self.asked += 1;
-        let ask = Ask { id: self.asked, caller: Some(Caller { caller }), timeout_ms: 10_000, ask: Some(ask) };
         self.writing.set_write_timeout(Some(PATIENCE)).expect("a time to wait");
-        self.writing.write_all(&ask.encode_length_delimited_to_vec()).is_ok()
+        let ask = self.next(caller, ask);
+        self.writing.write_all(&ask).is_ok()
     }
 
     /// Sends an ask and returns its id.
@@ -149,11 +148,17 @@ impl Door {
     /// # Panics
     /// The door is closed.
     pub fn send(&mut self, caller: Option<caller::Caller>, ask: ask::Ask) -> u64 {
+        let ask = self.next(caller, ask);
+        self.writing.write_all(&ask).expect("the keeper reads");
+        self.asked
+    }
+
+    /// The message of the next ask.
+    fn next(&mut self, caller: Option<caller::Caller>, ask: ask::Ask) -> Vec<u8> {
         self.asked += 1;
         let caller = Some(Caller { caller });
         let ask = Ask { id: self.asked, caller, timeout_ms: 10_000, ask: Some(ask) };
-        self.writing.write_all(&ask.encode_length_delimited_to_vec()).expect("the keeper reads");
-        self.asked
+        ask.encode_length_delimited_to_vec()
     }
 
     /// The next answer; none where the door was closed.
