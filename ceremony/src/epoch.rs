@@ -30,7 +30,7 @@ pub struct Epoch {
 /// What officers decide of the new epoch beside what is lost.
 #[derive(Debug)]
 pub struct Decision<'a> {
-    /// About what is lost.
+    /// About certificates and revocations of the lost entries.
     pub decided: Decided,
     /// Keys of the log that sign nothing under its new origin.
     pub in_doubt: &'a [VerifierKey],

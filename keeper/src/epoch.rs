@@ -39,7 +39,7 @@ pub enum EpochError {
     Signed(String),
 }
 
-/// What officers decide about what is lost.
+/// What officers decide about the lost entries.
 #[derive(Clone, Debug)]
 pub struct Decided {
     /// About certificates that were recorded in it.
@@ -228,7 +228,9 @@ impl WentBack {
                 }
             }
             LostCertificates::Until(time) if time.as_second() < now_secs + LIFETIME_MAX_SECS => {
-                return Err(signed(&"certificates of what is lost may live for longer than it says"));
+                return Err(signed(
+                    &"certificates recorded in the lost entries may live for longer than it says",
+                ));
             }
             LostCertificates::Until(_) => {}
         }

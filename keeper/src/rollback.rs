@@ -203,7 +203,7 @@ pub(crate) fn put_back(kept: &Kept, journal: &mut Journal, trust: &Trust) -> Res
 /// The checkpoint that was left; none where none was.
 ///
 /// # Errors
-/// The disk's; or the file holds no checkpoint of this log: what is lost nobody can tell then, and no start may take it for nothing.
+/// The disk's; or the file holds no checkpoint of this log: how much is lost is unknown then, and a start must refuse.
 fn lost(dir: &Path, log_keys: &[VerifierKey]) -> Result<Option<Checkpoint>, JournalError> {
     let path = dir.join(LOST_FILE);
     match fs::read(&path) {

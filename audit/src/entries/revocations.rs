@@ -20,7 +20,7 @@ pub(super) struct Revocations {
     approved: BTreeMap<u64, (RevocationTarget, RevocationReason)>,
     /// By SHA-256 of the issuer's public key.
     issuers: BTreeMap<[u8; 32], Listed>,
-    /// Serial numbers of what was lost and is revoked again.
+    /// Serial numbers whose revocation was recorded in lost entries and is repeated.
     repeated: BTreeSet<Vec<u8>>,
     /// Entries that officers declared lost: numbers of lists up to this may be known elsewhere.
     lost: u64,

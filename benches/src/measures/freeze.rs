@@ -58,7 +58,7 @@ async fn ask(client: Client, revokes: bool, over: Arc<AtomicBool>) {
     while !over.load(Ordering::Relaxed) {
         if revokes {
             let revocation = RevokeCertificateBody {
-                target: Some(Target::Agent("agents/load/nobody".into())),
+                target: Some(Target::Agent("agents/load/unknown".into())),
                 reason: RevocationReason::CessationOfOperation.into(),
                 ..RevokeCertificateBody::default()
             };

@@ -101,7 +101,7 @@ impl fmt::Display for LostCertificates {
     }
 }
 
-/// A revocation of what is lost, repeated.
+/// A revocation from the lost entries, repeated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepeatedRevocation {
     /// Serial number of the certificate.

@@ -116,9 +116,9 @@ pub enum Act {
         kept: Tree,
         /// The newest checkpoint of the log before that is known: what lies between the two is lost.
         lost: Tree,
-        /// What is done about certificates that were recorded in what is lost: nobody can revoke them.
+        /// How certificates recorded in the lost entries are handled: they cannot be revoked one by one.
         certificates: LostCertificates,
-        /// Revocations that are repeated, by serial number, each once: those of what is lost that someone still knows.
+        /// Revocations from the lost entries that are still known, repeated: in order of serial number, each once.
         revoked: Vec<RepeatedRevocation>,
     },
 }

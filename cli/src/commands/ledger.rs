@@ -53,7 +53,7 @@ pub(crate) struct OpenEpoch {
     /// Repeat the revocations on this CRL that the journal does not know; more than once for several lists
     #[arg(long, value_name = "FILE")]
     crl: Vec<PathBuf>,
-    /// Retire the issuer that signed what is lost; one that was prepared takes its place. Without, its certificates are waited for
+    /// Retire the issuer of the lost certificates; a prepared one takes over. Without this, they are left to expire
     #[arg(long)]
     retire_issuer: bool,
     /// A key of the log that is in doubt (the beginning of its SHA-256): it signs nothing under the new origin

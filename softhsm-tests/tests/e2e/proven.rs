@@ -122,7 +122,7 @@ fn between(mut cell: Cell, lie: Lie, twist: Twist) -> (Cell, Role, Role) {
 }
 
 #[tokio::test]
-async fn a_front_that_says_done_and_asks_nobody_is_found_out() {
+async fn a_front_that_says_done_without_asking_the_keeper_is_found_out() {
     let (mut house, client) = House::with_build().await;
     let holder = Holder::ask(&client, "build/a", |_| {}).await;
     let before = house.entries().await;

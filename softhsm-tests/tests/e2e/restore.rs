@@ -1,4 +1,4 @@
-//! A copy in the journal's place: it says nothing of itself that is believed, and what is lost by it officers say.
+//! A copy in the journal's place: nothing it says of itself is believed, and officers declare what is lost.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -305,7 +305,7 @@ async fn a_note_of_what_is_lost_that_says_nothing_starts_nothing() {
     assert!(!left.exists());
 }
 
-/// A note of what is lost that nobody can read is no way without an end.
+/// An unreadable lost-checkpoint.note has a way out.
 #[tokio::test]
 async fn a_restore_takes_a_note_away_that_nobody_can_read() {
     let (house, copy) = stopped().await;

@@ -73,7 +73,7 @@ fn draft(session: &Session, args: &OpenEpoch, went_back: &WentBack) -> Result<Ep
     })
 }
 
-/// What is done about what is lost.
+/// How certificates and revocations of the lost entries are handled.
 fn decide(args: &OpenEpoch, went_back: &WentBack, expires_unix: i64) -> Result<Decided, Failure> {
     let certificates = if args.retire_issuer {
         let active = went_back.bundle().contents().active_issuer();
@@ -122,7 +122,7 @@ fn in_doubt(args: &OpenEpoch, went_back: &WentBack) -> Result<Vec<VerifierKey>, 
     args.without_log_key.iter().map(named).collect()
 }
 
-/// What a proposal says of what is lost: about certificates, and how many revocations are repeated.
+/// How a proposal handles certificates of the lost entries, and how many revocations it repeats.
 fn decided(proposal: &Note) -> Result<(String, usize), Failure> {
     let malformed = |error: &dyn std::fmt::Display| Failure::new("EPOCH", error.to_string());
     let proposal = Proposal::read(proposal).map_err(|error| malformed(&error))?;
@@ -177,7 +177,7 @@ struct Opened {
     kept: u64,
     /// Entries that the log before is known to have had.
     lost: u64,
-    /// What is done about certificates that were recorded in what is lost.
+    /// How certificates recorded in the lost entries are handled.
     certificates: String,
     /// Revocations repeated.
     revoked: usize,
@@ -190,8 +190,8 @@ impl Show for Opened {
         page.field("before", format!("the log was known to have {}", self.lost));
         page.field("lost certificates", &self.certificates);
         page.field("repeated", format!("{} revocations", self.revoked));
-        page.line("Removals, grants and a freeze of what is lost are undone: repeat those acts.");
-        page.line("Start the service. Certificates that were recorded in what is lost are unknown to it and refused here;");
+        page.line("Removals, grants and freezes recorded in the lost entries are undone: repeat those acts.");
+        page.line("Start the service. It does not know certificates recorded in the lost entries, and refuses them;");
         page.line("elsewhere they are believed until they end. Hand the new trust bundle to those who pin the charter.");
     }
 }
