@@ -231,18 +231,16 @@ pub fn relay(client: UnixStream, keeper: &UnixStream, lie: Lie, twist: Twist) {
     let shared = |stream: &UnixStream| stream.try_clone().expect("a descriptor");
     let back = Arc::new(Mutex::new(shared(&client)));
     let (answers, mut asks) = (shared(keeper), shared(keeper));
-    let put = |to: &Mutex<UnixStream>, message: &[u8]| {
-        let mut framed = Vec::new();
-        prost::encode_length_delimiter(message.len(), &mut framed).expect("a length");
-        framed.extend_from_slice(message);
-        to.lock().unwrap_or_else(PoisonError::into_inner).write_all(&framed)
+    let put = |to: &Mutex<UnixStream>, answer: &Answer| {
+        let message = answer.encode_length_delimited_to_vec();
+        to.lock().unwrap_or_else(PoisonError::into_inner).write_all(&message)
     };
     let to_client = Arc::clone(&back);
     thread::spawn(move || {
         let mut reader = BufReader::new(&answers);
         while let Some(message) = read(&mut reader) {
             let answer = twist(Answer::decode(&*message).expect("an answer"));
-            if put(&to_client, &answer.encode_to_vec()).is_err() {
+            if put(&to_client, &answer).is_err() {
                 break;
             }
         }
@@ -252,7 +250,7 @@ pub fn relay(client: UnixStream, keeper: &UnixStream, lie: Lie, twist: Twist) {
         while let Some(message) = read(&mut reader) {
             let ask = Ask::decode(&*message).expect("an ask");
             let passed = match lie(&ask) {
-                Some(answer) => put(&back, &Answer { id: ask.id, answer: Some(answer) }.encode_to_vec()),
+                Some(answer) => put(&back, &Answer { id: ask.id, answer: Some(answer) }),
                 None => asks.write_all(&ask.encode_length_delimited_to_vec()),
             };
             if passed.is_err() {
