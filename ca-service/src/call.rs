@@ -116,6 +116,8 @@ pub(crate) struct Desk {
     pub(crate) callers: Arc<Callers>,
     /// How much of each caller's may be under way.
     pub(crate) shares: Shares,
+    /// One permit for whoever takes long to look at a key: a core at most goes to it.
+    pub(crate) long_looks: Arc<Semaphore>,
     /// What is counted.
     pub(crate) metrics: Metrics,
 }

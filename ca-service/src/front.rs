@@ -12,7 +12,7 @@ use cell::TrustDomain;
 use rustls::ServerConfig;
 use tokio::{
     net::TcpListener,
-    sync::{mpsc, watch},
+    sync::{Semaphore, mpsc, watch},
     task::JoinSet,
 };
 
@@ -168,6 +168,7 @@ impl Front {
             limits: Arc::clone(&limits),
             callers: Arc::new(Callers::new(&limits)),
             shares: Shares::new(&limits),
+            long_looks: Arc::new(Semaphore::new(1)),
             metrics: Metrics::new(),
         };
         let routes = services::routes(&desk, health_service, limits.message_bytes)?;

@@ -4,7 +4,7 @@ use std::{io, os::unix::net::UnixStream, path::Path, sync::Arc};
 
 use tokio::{
     io::{DuplexStream, duplex},
-    sync::watch,
+    sync::{Semaphore, watch},
 };
 
 use crate::{
@@ -32,6 +32,7 @@ pub async fn connect(socket: &Path, clock: Clock) -> io::Result<DuplexStream> {
         limits: Arc::clone(&limits),
         callers: Arc::clone(&callers),
         shares: Shares::new(&limits),
+        long_looks: Arc::new(Semaphore::new(1)),
         metrics: metrics.clone(),
     };
     let (_, health) = tonic_health::server::health_reporter();

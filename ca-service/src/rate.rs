@@ -24,6 +24,9 @@ use crate::{Limits, status::refused, steps::Caller};
 /// Callers whose bucket is remembered. 16,384: some 2 MiB.
 const CALLERS: usize = 16_384;
 
+/// As many requests does a long look at a key cost: half an agent's second, and of a controller's second as much as a core can do.
+const LONG_LOOK: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
+
 /// A bucket for all.
 pub(crate) struct Rate(RateLimiter<NotKeyed, InMemoryState, Ticks>);
 
@@ -43,14 +46,16 @@ impl Rate {
 
 /// A bucket for each caller.
 pub(crate) struct Callers {
-    controllers: RateLimiter<Arc<str>, Table, Ticks>,
-    others: RateLimiter<Arc<str>, Table, Ticks>,
+    controllers: (Buckets, NonZeroU32),
+    others: (Buckets, NonZeroU32),
 }
+
+type Buckets = RateLimiter<Arc<str>, Table, Ticks>;
 
 impl Callers {
     /// As the limits say.
     pub(crate) fn new(limits: &Limits) -> Self {
-        let of = |rate| RateLimiter::new(Quota::per_second(rate), Table::default(), Ticks);
+        let of = |rate| (RateLimiter::new(Quota::per_second(rate), Table::default(), Ticks), rate);
         Self { controllers: of(limits.requests_per_controller), others: of(limits.requests_per_agent) }
     }
 
@@ -59,7 +64,11 @@ impl Callers {
     /// # Errors
     /// `RATE_LIMITED`, with the time until the next is taken.
     pub(crate) fn admit(&self, caller: &Caller) -> Result<(), Refused> {
-        self.check(caller).map_err(|(wait, rate)| {
+        self.take(caller, NonZeroU32::MIN)
+    }
+
+    fn take(&self, caller: &Caller, requests: NonZeroU32) -> Result<(), Refused> {
+        self.check(caller, requests).map_err(|(wait, rate)| {
             let message =
                 format!("you ask more than {rate} times in a second: ask again later, and less often");
             let retry_after_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).saturating_add(1);
@@ -72,7 +81,7 @@ impl Callers {
     /// # Errors
     /// `RATE_LIMITED`: that is not before the deadline.
     pub(crate) async fn admit_by(&self, deadline: Instant, caller: &Caller) -> Result<(), Refused> {
-        while let Err((wait, _)) = self.check(caller) {
+        while let Err((wait, _)) = self.check(caller, NonZeroU32::MIN) {
             if Instant::now() + wait >= deadline {
                 return self.admit(caller);
             }
@@ -81,11 +90,21 @@ impl Callers {
         Ok(())
     }
 
-    fn check(&self, caller: &Caller) -> Result<(), (Duration, NonZeroU32)> {
-        let limiter = if caller.is_agent() { &self.others } else { &self.controllers };
-        limiter
-            .check_key(caller.name())
-            .map_err(|early| (early.wait_time_from(Ticks.now()), early.quota().burst_size()))
+    /// What a long look at a key costs this caller, beyond its request.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED`, with the time until the next is taken.
+    pub(crate) fn charge(&self, caller: &Caller) -> Result<(), Refused> {
+        self.take(caller, LONG_LOOK)
+    }
+
+    /// # Errors
+    /// The time until so many are taken, and how many are in a second.
+    fn check(&self, caller: &Caller, requests: NonZeroU32) -> Result<(), (Duration, NonZeroU32)> {
+        let (limiter, rate) = if caller.is_agent() { &self.others } else { &self.controllers };
+        // A bucket that is smaller than that is emptied.
+        let taken = limiter.check_key_n(caller.name(), requests.min(*rate)).unwrap_or(Ok(()));
+        taken.map_err(|early| (early.wait_time_from(Ticks.now()), *rate))
     }
 }
 
@@ -176,12 +195,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_long_look_costs_as_much_as_many_requests() {
+        let (callers, caller) = (Callers::new(&limits(15)), Caller::local(0));
+        callers.charge(&caller).unwrap();
+        for _ in 0..5 {
+            callers.admit(&caller).unwrap();
+        }
+        assert_eq!(callers.admit(&caller).unwrap_err().reason(), Reason::RateLimited);
+        assert_eq!(callers.charge(&caller).unwrap_err().reason(), Reason::RateLimited);
+        let small = Callers::new(&limits(2));
+        small.charge(&caller).unwrap();
+        assert!(small.admit(&caller).is_err(), "a bucket smaller than the cost is emptied");
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn the_table_is_bounded() {
         let callers = Callers::new(&limits(1));
         for uid in 0..3 * u32::try_from(CALLERS).unwrap() {
             callers.admit(&Caller::local(uid)).unwrap();
         }
-        assert!(callers.controllers.into_state_store().0.lock().unwrap().len() <= CALLERS);
+        assert!(callers.controllers.0.into_state_store().0.lock().unwrap().len() <= CALLERS);
     }
 
     #[tokio::test(start_paused = true)]

@@ -26,7 +26,6 @@ use tokio::{
 };
 use tonic::{Status, Streaming};
 
-use super::issuance::issue;
 use crate::{
     call::{Call, Desk, too_late},
     connection::stopped,
@@ -161,7 +160,7 @@ async fn certificate(desk: Desk, call: Call, item: Item) -> Result<proto::v1::Ce
     // Whoever asks too fast waits here, and is read no further while as many items wait as may.
     desk.callers.admit_by(deadline, &call.connection.caller).await?;
     let request = item.request.ok_or_else(|| malformed("request", "`request` is missing"))?;
-    desk.certificate(&Call { deadline, ..call }, issue(request)).await
+    desk.issue(&Call { deadline, ..call }, request).await
 }
 
 /// From now, within the limits of any request, and never beyond the stream's.

@@ -9,45 +9,69 @@ use proto::{
         BatchIssueCertificatesRequest, BatchIssueCertificatesResponse, Certificate, GetCertificateRequest,
         GetCertificateResponse, GetCrlRequest, GetCrlResponse, IssueCertificateBody, IssueCertificateRequest,
         IssueCertificateResponse, ListCertificatesRequest, ListCertificatesResponse, Reason,
-        RenewCertificateBody, RenewCertificateRequest, RenewCertificateResponse, RevokeCertificateRequest,
-        RevokeCertificateResponse, issuance_service_server::IssuanceService,
+        RenewCertificateBody, RenewCertificateRequest, RenewCertificateResponse, RequestSignature,
+        RevokeCertificateRequest, RevokeCertificateResponse, issuance_service_server::IssuanceService,
     },
 };
+use tokio::task::spawn_blocking;
 use tokio_stream::Stream;
-use tonic::{Extensions, Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::batch;
 use crate::{
     call::{Call, Desk, other_answer, pick, signed},
     status::{refused, status},
-    steps::check_csr,
+    steps::{check_csr, demand_hard_to_factor, takes_long},
 };
 
 /// See `rootcellar.v1.IssuanceService`.
 pub(super) struct Issuance(pub(super) Desk);
 
-impl Issuance {
-    async fn certificate(
-        &self,
-        extensions: &Extensions,
-        ask: Result<Ask, Refused>,
-    ) -> Result<Certificate, Refused> {
-        self.0.certificate(&Call::of(extensions)?, ask).await
-    }
-}
-
 impl Desk {
-    /// Steps 3 to 10, for what step 2 left.
+    /// A new certificate.
     ///
     /// # Errors
-    /// Step 2's, or as [`Self::ask`].
-    pub(super) async fn certificate(
+    /// The caller's fault, with the field; or as [`Self::ask`].
+    pub(super) async fn issue(
         &self,
         call: &Call,
-        ask: Result<Ask, Refused>,
+        request: IssueCertificateRequest,
     ) -> Result<Certificate, Refused> {
+        let IssueCertificateRequest { body, signature } = request;
+        self.check_csr(call, &read::<IssueCertificateBody>(&body)?.csr).await?;
+        self.certificate(call, "/rootcellar.v1.IssuanceService/IssueCertificate", body, signature).await
+    }
+
+    async fn renew(&self, call: &Call, request: RenewCertificateRequest) -> Result<Certificate, Refused> {
+        let RenewCertificateRequest { body, signature } = request;
+        self.check_csr(call, &read::<RenewCertificateBody>(&body)?.csr).await?;
+        self.certificate(call, "/rootcellar.v1.IssuanceService/RenewCertificate", body, signature).await
+    }
+
+    /// Step 2. What takes long costs the caller as many requests as it takes the time of, and is done for one at a time, beside what else is
+    /// served.
+    async fn check_csr(&self, call: &Call, csr: &[u8]) -> Result<(), Refused> {
+        let request = check_csr(csr)?;
+        if takes_long(&request) {
+            self.callers.charge(&call.connection.caller)?;
+            let turn = self.long_looks.acquire().await;
+            let looked = spawn_blocking(move || demand_hard_to_factor(&request)).await;
+            drop(turn);
+            looked.map_err(|_panicked| refused(Reason::Internal, "a key could not be looked at"))??;
+        }
         (self.probe)("2 check the CSR");
-        let answer = self.ask(call, ask?).await?;
+        Ok(())
+    }
+
+    /// Steps 3 to 10: what is passed on are the signed bytes, whatever was found in them.
+    async fn certificate(
+        &self,
+        call: &Call,
+        method: &str,
+        body: Vec<u8>,
+        signature: Option<RequestSignature>,
+    ) -> Result<Certificate, Refused> {
+        let answer = self.ask(call, signed(method, body, signature)).await?;
         (self.probe)("10 release, in the front");
         pick!(Certificate)(answer).ok_or_else(other_answer)
     }
@@ -63,7 +87,8 @@ impl IssuanceService for Issuance {
         request: Request<IssueCertificateRequest>,
     ) -> Result<Response<IssueCertificateResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let certificate = self.certificate(&extensions, issue(request)).await.map_err(status)?;
+        let call = Call::of(&extensions).map_err(status)?;
+        let certificate = self.0.issue(&call, request).await.map_err(status)?;
         Ok(Response::new(IssueCertificateResponse { certificate: Some(certificate) }))
     }
 
@@ -72,7 +97,8 @@ impl IssuanceService for Issuance {
         request: Request<RenewCertificateRequest>,
     ) -> Result<Response<RenewCertificateResponse>, Status> {
         let (_, extensions, request) = request.into_parts();
-        let certificate = self.certificate(&extensions, renew(request)).await.map_err(status)?;
+        let call = Call::of(&extensions).map_err(status)?;
+        let certificate = self.0.renew(&call, request).await.map_err(status)?;
         Ok(Response::new(RenewCertificateResponse { certificate: Some(certificate) }))
     }
 
@@ -112,22 +138,6 @@ impl IssuanceService for Issuance {
     async fn get_crl(&self, request: Request<GetCrlRequest>) -> Result<Response<GetCrlResponse>, Status> {
         self.0.scan(request, Ask::GetCrl, pick!(GetCrl)).await
     }
-}
-
-/// Step 2: what is passed on are the signed bytes, whatever was found in them.
-///
-/// # Errors
-/// The caller's fault, with the field.
-pub(super) fn issue(request: IssueCertificateRequest) -> Result<Ask, Refused> {
-    let IssueCertificateRequest { body, signature } = request;
-    check_csr(&read::<IssueCertificateBody>(&body)?.csr)?;
-    Ok(signed("/rootcellar.v1.IssuanceService/IssueCertificate", body, signature))
-}
-
-fn renew(request: RenewCertificateRequest) -> Result<Ask, Refused> {
-    let RenewCertificateRequest { body, signature } = request;
-    check_csr(&read::<RenewCertificateBody>(&body)?.csr)?;
-    Ok(signed("/rootcellar.v1.IssuanceService/RenewCertificate", body, signature))
 }
 
 fn read<M: Message + Default>(body: &[u8]) -> Result<M, Refused> {

@@ -3,22 +3,38 @@
 //! Does not: hand anything on. The keeper reads the CSR itself, from the bytes that the caller signed; possession of the key is the one thing
 //! that it takes from here.
 
-use certs::csr::{self, CsrError};
+use certs::{
+    KeyKind,
+    csr::{self, CsrError, VerifiedCsr},
+};
 use proto::{door::Refused, v1::Reason};
 
 use crate::status::refused;
 
-/// Checks a request, DER or PEM: size, form, key, proof of possession, extensions.
+/// Checks a request, DER or PEM: size, form, key, proof of possession, extensions. What takes long remains: [`demand_hard_to_factor`].
 ///
 /// # Errors
 /// The caller's fault, with the field `csr`.
-pub(crate) fn check_csr(bytes: &[u8]) -> Result<(), Refused> {
+pub(crate) fn check_csr(bytes: &[u8]) -> Result<VerifiedCsr, Refused> {
     if bytes.is_empty() {
         let message = "`csr` is empty: send a PKCS#10 request, DER or PEM";
         return Err(Refused { field: "csr".into(), ..refused(Reason::RequestMalformed, message) });
     }
     let checked = csr::from_pem_or_der(bytes).and_then(|der| csr::check(&der));
-    checked.and_then(|request| request.demand_extensions()).map_err(refusal)
+    checked.and_then(|request| request.demand_extensions().map(|()| request)).map_err(refusal)
+}
+
+/// Whether the key of this request takes long to look at.
+pub(crate) fn takes_long(request: &VerifiedCsr) -> bool {
+    matches!(request.public_key().kind(), KeyKind::Rsa { .. })
+}
+
+/// Looks long at an RSA key: it cannot be factored by who sees no more of it than its certificate.
+///
+/// # Errors
+/// The caller's fault, with the field `csr`.
+pub(crate) fn demand_hard_to_factor(request: &VerifiedCsr) -> Result<(), Refused> {
+    request.public_key().demand_hard_to_factor().map_err(|weak| refusal(weak.into()))
 }
 
 fn refusal(error: CsrError) -> Refused {

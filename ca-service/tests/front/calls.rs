@@ -76,6 +76,33 @@ async fn a_csr_that_is_not_one_never_reaches_the_keeper() {
     front.stop().await;
 }
 
+/// Requests that OpenSSL verifies: their keys are a prime of 2048 bits and a product with 31337, whose private halves follow from the public
+/// ones; and the key of RFC 8032 §7.1, test 1.
+#[tokio::test]
+async fn a_key_whose_private_half_everybody_can_know_never_reaches_the_keeper() {
+    let house = House::new();
+    let mut front = house.start().await;
+    let client = front.connect(&house, &house.pki.caller("/controller/build")).await;
+    let seed = "302e020100300506032b657004220420\
+                9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
+    let pkcs8 = data_encoding::HEXLOWER.decode(seed.as_bytes()).unwrap();
+    let printed = KeyPair::try_from(pkcs8).unwrap();
+    let printed = CertificateParams::default().serialize_request(&printed).unwrap();
+    let cases = [
+        (include_str!("csr/prime-modulus.pem").to_owned(), "a prime or a power of one"),
+        (include_str!("csr/factor-31337.pem").to_owned(), "a factor below 2^20"),
+        (printed.pem().unwrap(), "a list of known weak keys"),
+    ];
+    for (csr, why) in cases {
+        let body = IssueCertificateBody { csr: csr.into_bytes(), ..IssueCertificateBody::default() };
+        let told = client.issuance().issue_certificate(body).await.unwrap_err();
+        assert_eq!(reason(&told), (Code::InvalidArgument, "KEY_WEAK".into()));
+        assert!(told.message().contains(why), "{}", told.message());
+    }
+    assert!(front.asks.try_recv().is_err());
+    front.stop().await;
+}
+
 #[tokio::test]
 async fn one_caller_has_its_share_of_what_is_under_way_and_no_more() {
     let limits = Limits { in_flight_per_caller: 2, scans_per_caller: 1, ..Limits::default() };

@@ -15,7 +15,7 @@ use x509_cert::{ext::Extension, request::CertReqInfo};
 
 use crate::{
     algorithm::Scheme,
-    key::{KeyError, PublicKey},
+    key::{Blocklist, KeyError, PublicKey},
     raw,
 };
 
@@ -68,7 +68,11 @@ pub fn check(der: &[u8]) -> Result<VerifiedCsr, CsrError> {
 /// # Errors
 /// See [`CsrError`].
 pub fn check_of_ca(der: &[u8]) -> Result<VerifiedCsr, CsrError> {
-    verified(der, |spki| PublicKey::try_from(spki))
+    verified(der, |spki| {
+        let key = PublicKey::try_from(spki)?;
+        Blocklist::published().check(&key)?;
+        key.demand_hard_to_factor().map(|()| key)
+    })
 }
 
 /// The same for the request by which a CA key proves that it was there when a plan was about to destroy it ([`crate::compose::farewell`]): one
@@ -77,7 +81,8 @@ pub fn check_of_ca(der: &[u8]) -> Result<VerifiedCsr, CsrError> {
 /// # Errors
 /// See [`CsrError`].
 pub fn check_farewell(der: &[u8], plan_sha256: &[u8; 32]) -> Result<VerifiedCsr, CsrError> {
-    let farewell = check_of_ca(der)?;
+    // However weak it is, it may go.
+    let farewell = verified(der, |spki| PublicKey::try_from(spki))?;
     let expected = crate::compose::farewell(plan_sha256, &farewell.public_key);
     if expected.ok().as_deref() == Some(raw::signed(der)?.tbs) {
         Ok(farewell)

@@ -1,6 +1,7 @@
 //! Keys that are known to be weak one by one: from a broken generator, or published.
 
 use std::str::FromStr;
+use std::sync::LazyLock;
 
 use data_encoding::HEXLOWER_PERMISSIVE;
 
@@ -8,6 +9,10 @@ use super::{KeyError, PublicKey};
 
 /// The most keys of a list: 32 MiB of memory. All Debian weak keys of the sizes in use are a fifth of it.
 const MAX_KEYS: usize = 1 << 20;
+
+/// Keys whose private half everybody can read. Our own file: a test reads it.
+static PUBLISHED: LazyLock<Blocklist> =
+    LazyLock::new(|| include_str!("published.txt").parse().unwrap_or_default());
 
 /// A list of known weak keys, by the SHA-256 of their SubjectPublicKeyInfo.
 ///
@@ -58,13 +63,18 @@ impl FromStr for Blocklist {
 }
 
 impl Blocklist {
+    /// The keys that standards print as examples.
+    pub fn published() -> &'static Self {
+        &PUBLISHED
+    }
+
     /// Whether this key is not on the list.
     ///
     /// # Errors
     /// [`KeyError::Weak`] when it is.
     pub fn check(&self, key: &PublicKey) -> Result<(), KeyError> {
         match self.hashes.binary_search(&key.spki_sha256()) {
-            Ok(_) => Err(KeyError::Weak("it is on the list of known weak keys")),
+            Ok(_) => Err(KeyError::Weak("it is on a list of known weak keys")),
             Err(_) => Ok(()),
         }
     }
@@ -93,6 +103,11 @@ mod tests {
         assert_eq!(list.len(), 2, "one of them is there twice");
         assert_eq!("".parse(), Ok(Blocklist::default()));
         assert!(Blocklist::default().is_empty());
+    }
+
+    #[test]
+    fn the_list_of_published_keys_is_read() {
+        assert_eq!(Blocklist::published().len(), 55);
     }
 
     #[test]

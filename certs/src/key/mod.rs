@@ -1,6 +1,7 @@
 //! Public keys: which kinds are taken, that each is what it says, and that none is weak in a way a look at it shows.
 //!
-//! A `PublicKey` has passed all of that; keys that are known to be weak one by one are a `Blocklist`'s matter.
+//! A `PublicKey` has passed all of that; keys that are known to be weak one by one are a `Blocklist`'s matter, and what costs more than a look is
+//! asked for apart ([`PublicKey::demand_hard_to_factor`]).
 //! Does not: compare keys with each other (shared primes), which needs all of them.
 
 mod blocklist;
@@ -136,14 +137,29 @@ fn ed25519_kind(key: &[u8]) -> Result<KeyKind, KeyError> {
 }
 
 impl PublicKey {
-    /// As `try_from`, for the key of one who is no CA: ML-DSA is not taken, since few TLS peers would take it from an agent.
+    /// As `try_from`, for the key of one who is no CA: ML-DSA is not taken, since few TLS peers would take it from an agent. One whose private
+    /// half is published is not taken either.
     ///
     /// # Errors
     /// See [`KeyError`].
     pub fn of_holder(spki_der: &[u8]) -> Result<Self, KeyError> {
-        match Self::try_from(spki_der)? {
-            Self { kind: KeyKind::MlDsa65, .. } => Err(KeyError::Unsupported),
-            key => Ok(key),
+        let key = Self::try_from(spki_der)?;
+        if key.kind == KeyKind::MlDsa65 {
+            return Err(KeyError::Unsupported);
+        }
+        Blocklist::published().check(&key)?;
+        Ok(key)
+    }
+
+    /// Looks at an RSA modulus for as long as a private key's operation takes: some ten milliseconds for 3072 bits. Of other kinds there is
+    /// nothing to see.
+    ///
+    /// # Errors
+    /// [`KeyError::Weak`].
+    pub fn demand_hard_to_factor(&self) -> Result<(), KeyError> {
+        match self.kind {
+            KeyKind::Rsa { .. } => rsa::demand_hard_to_factor(self.key_bytes()),
+            _ => Ok(()),
         }
     }
 
@@ -243,7 +259,9 @@ mod tests {
         assert_eq!(PublicKey::of_holder(&spki(1952)), Err(KeyError::Unsupported));
         let point = data_encoding::HEXLOWER.decode(P256_G.as_bytes()).unwrap();
         let p256 = element(0x30, &[ID_P256, &element(3, &[&[0], &point])]);
-        assert_eq!(PublicKey::of_holder(&p256).map(|key| key.kind()), Ok(KeyKind::P256));
+        assert_eq!(PublicKey::try_from(p256.as_slice()).map(|key| key.kind()), Ok(KeyKind::P256));
+        let published = Err(KeyError::Weak("it is on a list of known weak keys"));
+        assert_eq!(PublicKey::of_holder(&p256), published, "the generator: the private key is 1");
     }
 
     #[test]

@@ -10,17 +10,18 @@ use super::{KeyError, KeyKind, factors};
 /// Moduli that are taken, in bits, both inclusive: below is broken (NIST SP 800-131A), above costs our time.
 const BITS: RangeInclusive<usize> = 2048..=4096;
 
+/// RFC 8017 §A.1.1.
+#[derive(Sequence)]
+struct RsaPublicKey<'a> {
+    modulus: UintRef<'a>,
+    exponent: UintRef<'a>,
+}
+
 /// RSAPublicKey (RFC 8017 §A.1.1): modulus within [`BITS`] and not weak, exponent odd, at least 65537 and below 2^32.
 ///
 /// Costs about as much as the verification of one signature: the front's look at a request and the keeper's at the key
 /// can both afford it.
 pub(super) fn kind(key: &[u8]) -> Result<KeyKind, KeyError> {
-    #[derive(Sequence)]
-    struct RsaPublicKey<'a> {
-        modulus: UintRef<'a>,
-        exponent: UintRef<'a>,
-    }
-
     let key = RsaPublicKey::from_der(key).map_err(|_| KeyError::Malformed)?;
     let modulus = BigUint::from_bytes_be(key.modulus.as_bytes());
     let bits = usize::try_from(modulus.bits()).map_err(|_| KeyError::Malformed)?;
@@ -33,6 +34,20 @@ pub(super) fn kind(key: &[u8]) -> Result<KeyKind, KeyError> {
     demand_exponent(key.exponent.as_bytes())?;
     demand_modulus(&modulus)?;
     Ok(KeyKind::Rsa { bits })
+}
+
+/// What takes some ten times as long as [`kind`]: the modulus is the product of several large primes (NIST SP 800-89 §5.3.3), as far as that
+/// can be seen without them.
+pub(super) fn demand_hard_to_factor(key: &[u8]) -> Result<(), KeyError> {
+    let key = RsaPublicKey::from_der(key).map_err(|_| KeyError::Malformed)?;
+    let modulus = BigUint::from_bytes_be(key.modulus.as_bytes());
+    if factors::has_medium_factor(&modulus) {
+        return Err(KeyError::Weak("an RSA modulus with a factor below 2^20"));
+    }
+    if factors::is_prime_power(&modulus) {
+        return Err(KeyError::Weak("an RSA modulus that is a prime or a power of one"));
+    }
+    Ok(())
 }
 
 /// NIST SP 800-56B §6.2 and FIPS 186-5 §A.1.1: odd, above 2^16; the upper bound is that of common verifiers.
@@ -150,6 +165,46 @@ mod tests {
             assert_eq!(weakness(&(other * factor)), "an RSA modulus with a factor below 752", "{factor}");
         }
         assert!(of(&(modulus(2100) * 757_u32)).is_ok(), "the first prime beyond the bound");
+    }
+
+    /// The first probable primes from these numbers upwards; by the base 3, which the tested code does not use.
+    fn prime(from: BigUint) -> BigUint {
+        let mut candidate = from | BigUint::from(1_u32);
+        let is_prime = |n: &BigUint| {
+            (3_u32..2000).step_by(2).all(|factor| n % factor != BigUint::ZERO)
+                && BigUint::from(3_u32).modpow(&(n - 1_u32), n) == BigUint::from(1_u32)
+        };
+        while !is_prime(&candidate) {
+            candidate += 2_u32;
+        }
+        candidate
+    }
+
+    fn hard(modulus: &BigUint) -> Result<(), KeyError> {
+        let key = raw::element(0x30, &[&raw::element(2, &[&contents(modulus)]), &raw::element(2, &[F4])]);
+        let spki = raw::element(0x30, &[ID_RSA, &raw::element(3, &[&[0], &key])]);
+        PublicKey::try_from(spki.as_slice()).unwrap().demand_hard_to_factor()
+    }
+
+    #[test]
+    fn factors_below_two_to_the_twentieth_are_found() {
+        let why = "an RSA modulus with a factor below 2^20";
+        let (p, q) = (prime(modulus(1100)), prime(modulus(1060)));
+        // 1048573 is the last prime below 2^20, 1048583 the first above.
+        for factor in [757_u32, 31_337, 1_048_573] {
+            assert_eq!(hard(&(&p * &q * factor)), Err(KeyError::Weak(why)), "{factor}");
+        }
+        assert_eq!(hard(&(&p * &q * 1_048_583_u32)), Ok(()));
+    }
+
+    #[test]
+    fn a_prime_and_its_powers_are_found() {
+        let why = "an RSA modulus that is a prime or a power of one";
+        assert_eq!(hard(&prime(modulus(2048))), Err(KeyError::Weak(why)));
+        let third = prime(modulus(700));
+        assert_eq!(hard(&third.pow(3)), Err(KeyError::Weak(why)));
+        assert_eq!(hard(&prime(modulus(60)).pow(37)), Err(KeyError::Weak(why)));
+        assert_eq!(hard(&(prime(modulus(1100)) * prime(modulus(1060)))), Ok(()));
     }
 
     #[test]

@@ -95,7 +95,7 @@ fn a_key_on_the_list_of_weak_keys_is_known() {
     let hash = data_encoding::HEXLOWER.encode(&csr.public_key().spki_sha256());
     let list: Blocklist = format!("# made by a broken generator\n{hash}\n").parse().unwrap();
     let Err(error) = list.check(csr.public_key()) else { panic!("not found") };
-    assert_eq!(error.to_string(), "the public key is weak: it is on the list of known weak keys");
+    assert_eq!(error.to_string(), "the public key is weak: it is on a list of known weak keys");
     let other = check(&p256_with(&[])).unwrap();
     assert_eq!(list.check(other.public_key()), Ok(()));
     assert_eq!(Blocklist::default().check(csr.public_key()), Ok(()));
@@ -267,4 +267,26 @@ fn an_error_names_the_field_and_prints_no_control_character() {
     assert_eq!(error.field(), "csr");
     let text = error.to_string();
     assert!(text.len() < 400 && text.chars().all(|c| c.is_ascii() && !c.is_control()), "{text}");
+}
+
+/// What Microsoft's tools call the attribute with the wishes is read as the standard's: cA, which nobody gets, is refused by name.
+#[test]
+fn wishes_under_microsofts_name_are_wishes() {
+    use rcgen::{Attribute, CertificateParams, KeyPair};
+
+    const CERT_EXTENSIONS: &[u64] = &[1, 3, 6, 1, 4, 1, 311, 2, 1, 14];
+    const EXTENSION_REQUEST: &[u64] = &[1, 2, 840, 113_549, 1, 9, 14];
+    // SET { SEQUENCE { SEQUENCE { basicConstraints, critical, SEQUENCE { cA TRUE } } } }
+    let ca = b"\x31\x13\x30\x11\x30\x0f\x06\x03\x55\x1d\x13\x01\x01\xff\x04\x05\x30\x03\x01\x01\xff";
+    let request = |oids: &[&'static [u64]]| {
+        let attributes = oids.iter().map(|oid| Attribute { oid, values: ca.to_vec() }).collect();
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::default();
+        params.serialize_request_with_attributes(&key, attributes).unwrap().der().to_vec()
+    };
+    for oid in [CERT_EXTENSIONS, EXTENSION_REQUEST] {
+        let asked = check(&request(&[oid])).unwrap().demand_extensions();
+        assert_eq!(asked, Err(CsrError::ExtensionTooWide("basicConstraints")), "{oid:?}");
+    }
+    assert_eq!(refused(&request(&[CERT_EXTENSIONS, EXTENSION_REQUEST])), CsrError::Malformed);
 }
