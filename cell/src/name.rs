@@ -99,6 +99,9 @@ fn check_dns(text: &str) -> Result<(), Problem> {
         if label.starts_with('-') || label.ends_with('-') {
             return Err(Problem::Edge('-'));
         }
+        if label.starts_with(A_LABEL) && !is_a_label(label) {
+            return Err(Problem::Form("a host name (what follows xn-- encodes no label)"));
+        }
     }
     let last = text.rsplit('.').next().unwrap_or_default();
     // RFC 1123 §2.1: the highest-level label is alphabetic, which tells a name from a dotted address.
@@ -106,6 +109,15 @@ fn check_dns(text: &str) -> Result<(), Problem> {
         return Err(Problem::Form("a host name (its last label is a number)"));
     }
     Ok(())
+}
+
+/// How labels of other alphabets begin (RFC 5890 §2.3.2.5).
+const A_LABEL: &str = "xn--";
+
+/// Whether it encodes a label of another alphabet, and is what that one is encoded as: a name has one form.
+fn is_a_label(label: &str) -> bool {
+    let (decoded, sound) = idna::domain_to_unicode(label);
+    sound.is_ok() && idna::domain_to_ascii_strict(&decoded).is_ok_and(|encoded| encoded == label)
 }
 
 impl DnsName {
@@ -156,12 +168,32 @@ mod tests {
 
     #[test]
     fn dns_names_follow_rfc_1123() {
-        for good in ["localhost", "a.b", "3com.example", "xn--bcher-kva.example", "a-b.c"] {
+        for good in
+            ["localhost", "a.b", "3com.example", "xn--bcher-kva.example", "a-b.c", "xn--p1ai", "r3---sn.a"]
+        {
             assert!(parse::<DnsName>(good).is_ok(), "{good}");
         }
         for bad in [
-            "", ".", "a.", ".a", "a..b", "-a.b", "a-.b", "A.b", "*.a", "a_b.c", "10.0.0.1", "1", "a.1",
+            "",
+            ".",
+            "a.",
+            ".a",
+            "a..b",
+            "-a.b",
+            "a-.b",
+            "A.b",
+            "*.a",
+            "a_b.c",
+            "10.0.0.1",
+            "1",
+            "a.1",
             "ä.de",
+            // Punycode (RFC 3492) that overflows, that is cut off, of nothing, of plain letters, of a capital letter.
+            "xn--99999999.svc.example",
+            "xn--a.example",
+            "xn--.example",
+            "xn--abc-.example",
+            "xn--bcher-Kva.a",
         ] {
             assert!(parse::<DnsName>(bad).is_err(), "{bad}");
         }

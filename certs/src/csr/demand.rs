@@ -28,6 +28,9 @@ use super::{Csr, CsrError};
 /// The most characters of a name that an error repeats: it travels in a header of bounded length.
 const MAX_SHOWN_CHARS: usize = 256;
 
+/// szOID_CERT_EXTENSIONS: as Microsoft's tools name the same attribute (MS-WCCE §2.2.2.7.7.1).
+const CERT_EXTENSIONS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.311.2.1.14");
+
 /// A subject alternative name that a request asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RequestedName {
@@ -79,12 +82,13 @@ fn ip_address(bytes: &[u8]) -> RequestedName {
     }
 }
 
-/// The names and the other extensions of the extensionRequest attribute; none without it.
+/// The names and the other extensions of the extensionRequest attribute, or of Microsoft's; none without one.
 ///
 /// # Errors
 /// [`CsrError::Malformed`]: two such attributes or values (RFC 2985 §5.4.2: one), an extension twice (RFC 5280 §4.2).
 pub(super) fn read(attributes: &Attributes) -> Result<(Vec<RequestedName>, Vec<Extension>), CsrError> {
-    let mut values = attributes.iter().filter(|a| a.oid == ExtensionReq::OID).flat_map(|a| a.values.iter());
+    let asks = |oid| [ExtensionReq::OID, CERT_EXTENSIONS].contains(&oid);
+    let mut values = attributes.iter().filter(|a| asks(a.oid)).flat_map(|a| a.values.iter());
     let Some(value) = values.next() else { return Ok((Vec::new(), Vec::new())) };
     let ExtensionReq(extensions) = value.decode_as().map_err(|_| CsrError::Malformed)?;
     let twice = |i: usize| extensions[..i].iter().any(|e| e.extn_id == extensions[i].extn_id);
