@@ -12,6 +12,8 @@ use rustls::{
     server::{VerifierBuilderError, WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 
+use crate::verifier::CallersVerifier;
+
 /// A bundle whose anchors can be used.
 #[derive(Debug)]
 pub(crate) struct Bundle {
@@ -46,7 +48,7 @@ impl TryFrom<TrustBundle> for Bundle {
         let provider = Arc::new(aws_lc_rs::default_provider());
         // A client certificate is required: the builder's default, said here because everything rests on it.
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(&roots), provider).build()?;
-        Ok(Self { wire, roots, verifier })
+        Ok(Self { wire, roots, verifier: Arc::new(CallersVerifier(verifier)) })
     }
 }
 

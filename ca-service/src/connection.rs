@@ -100,8 +100,10 @@ impl App {
     }
 
     fn admit(&self, caller: &Caller) -> Result<(), Refused> {
-        caller.at((self.clock)())?;
-        self.callers.admit(caller)
+        match caller.at((self.clock)()) {
+            Ok(_) => self.callers.admit(caller),
+            Err(expired) => self.callers.admit_expired().and(Err(expired)),
+        }
     }
 
     /// One request: its caller is valid still, its deadline known, its answer logged.

@@ -19,14 +19,17 @@ use crate::{
     http1::{self, Answer},
     listener::accept_all,
     metrics::{Limit, Metrics},
-    places::Places,
+    room::Room,
 };
 
-/// Connections at a time; one more is closed at once. 256: each ends with its answer.
+/// Connections at a time; for one more, the oldest is closed. 256: each ends with its answer.
 pub(crate) const CONNECTIONS: usize = 256;
 
 /// The same from one address, or one IPv6 network.
 const CONNECTIONS_OF_ONE: usize = 32;
+
+/// The time that each has before it may be closed for another. 1 s: a list of some thousand certificates over a common line.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Time for a request and its answer. 60 s: a list of a hundred thousand certificates over a slow line.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -52,13 +55,16 @@ pub(crate) struct Site {
 pub(crate) async fn serve(listener: TcpListener, site: Arc<Site>, stop: watch::Receiver<bool>) {
     let metrics = site.metrics.clone();
     let full = || metrics.closed(Limit::CrlConnections);
-    let places = Places::new(CONNECTIONS, CONNECTIONS_OF_ONE);
-    accept_all(listener, CONNECTIONS, full, stop, move |stream| {
-        let place = stream.peer_addr().ok().and_then(|peer| places.take_from(peer.ip()));
+    let room = Room::new(CONNECTIONS, CONNECTIONS_OF_ONE, PATIENCE);
+    // Those who make room for others are beyond it for a moment.
+    accept_all(listener, 2 * CONNECTIONS, full, stop, move |stream| {
+        let guest = stream.peer_addr().ok().and_then(|peer| room.enter(peer.ip()));
         let site = Arc::clone(&site);
         async move {
-            let Some(_place) = place else { return site.metrics.closed(Limit::CrlConnections) };
-            http1::serve(stream, TIMEOUT, |request| std::future::ready(site.answer(&request))).await;
+            let answer = |request| std::future::ready(site.answer(&request));
+            if !http1::serve_guest(stream, TIMEOUT, guest, answer).await {
+                site.metrics.closed(Limit::CrlConnections);
+            }
         }
     })
     .await;

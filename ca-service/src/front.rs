@@ -30,6 +30,7 @@ use crate::{
     own_certificate::{OwnCertificate, Store},
     places::Places,
     rate::{Callers, Rate},
+    room::Lobby,
     scrape::Scrape,
     services,
     shares::Shares,
@@ -113,7 +114,7 @@ const OTHER_DESCRIPTORS: usize = 128;
 /// A front that runs out of descriptors accepts nobody: it says so before.
 fn enough_descriptors(config: &FrontConfig) -> Result<(), FrontError> {
     let FrontConfig { limits, crl_listen, descriptors: limit, .. } = config;
-    let crl = if crl_listen.is_some() { crl_site::CONNECTIONS } else { 0 };
+    let crl = if crl_listen.is_some() { 2 * crl_site::CONNECTIONS } else { 0 };
     let (limit, needed) = (*limit, [limits.connections, crl, OTHER_DESCRIPTORS]);
     let needed = needed.into_iter().fold(0_usize, usize::saturating_add) as u64;
     if needed <= limit { Ok(()) } else { Err(FrontError::TooFewDescriptors { needed, limit }) }
@@ -257,14 +258,10 @@ impl Front {
         let desk = Reception {
             app: Arc::clone(&self.app),
             cell: Arc::clone(&self.cell),
+            lobby: Lobby::new(limits.handshakes, limits.handshakes_per_address, limits.patience),
             handshakes: Rate::new(limits.handshakes_per_second),
             callers: Places::new(limits.connections, limits.connections_per_caller),
         };
-        Mtls {
-            own: Arc::clone(&self.own),
-            bundles,
-            strangers: Places::new(limits.handshakes, limits.handshakes_per_address),
-            desk: Arc::new(desk),
-        }
+        Mtls { own: Arc::clone(&self.own), bundles, desk: Arc::new(desk) }
     }
 }

@@ -12,6 +12,11 @@ use hyper::{
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpStream, time::timeout};
 
+use crate::room::Guest;
+
+/// Time for a request's first octet: who connects to ask asks at once.
+const FIRST_OCTET: Duration = Duration::from_secs(1);
+
 /// Time for a request's head.
 const HEAD_TIME: Duration = Duration::from_secs(5);
 
@@ -24,11 +29,28 @@ const HEADERS: usize = 32;
 /// What is answered; its body is at hand.
 pub(crate) type Answer = Response<Full<Bytes>>;
 
-/// Serves one connection, for so long at most.
-pub(crate) async fn serve<F>(stream: TcpStream, time: Duration, answer: impl Fn(Request<Incoming>) -> F)
+/// Serves one connection, for so long at most, and no longer than its guest may stay: false where it had to go, or did not come in.
+pub(crate) async fn serve_guest<F>(
+    stream: TcpStream,
+    time: Duration,
+    guest: Option<Guest>,
+    answer: impl Fn(Request<Incoming>) -> F,
+) -> bool
 where
     F: Future<Output = Answer>,
 {
+    let Some(guest) = guest else { return false };
+    tokio::select! {
+        () = serve(stream, time, answer) => true,
+        () = guest.sent_away() => false,
+    }
+}
+
+async fn serve<F>(stream: TcpStream, time: Duration, answer: impl Fn(Request<Incoming>) -> F)
+where
+    F: Future<Output = Answer>,
+{
+    let Ok(Ok(())) = timeout(FIRST_OCTET, stream.readable()).await else { return };
     let service = service_fn(|request| {
         let answer = answer(request);
         async move { Ok::<_, Infallible>(answer.await) }

@@ -2,11 +2,11 @@
 //!
 //! - `front`: the life of the whole; `limits`: every bound; `error`: why it cannot start
 //! - `door`, `keeper`: asks go to the keeper, answers come back
-//! - `bundle`, `tls`, `own_certificate`: whom the front believes, and with what it proves itself
+//! - `bundle`, `verifier`, `tls`, `own_certificate`: whom the front believes, and with what it proves itself
 //! - `listener`, `mtls`, `ops`, `connection`, `begun`: sockets and what is served on them; `local`: the same services in another process, over
 //!   the keeper's own socket
 //! - `http1`, `crls`, `crl_site`: plain HTTP, and CRLs over it
-//! - `places`, `rate`, `shares`: who may take how much of it
+//! - `room`: where those wait who are not known yet; `places`, `rate`, `shares`: who may take how much of it
 //! - `steps`: steps 1 and 2 of the issuance cycle; `call`, `services`, `log`, `status`: one request and its answer
 //! - `metrics`, `scrape`: what is counted, and the page of it
 //! - `health`: whether the keeper answers
@@ -36,12 +36,14 @@ mod ops;
 mod own_certificate;
 mod places;
 mod rate;
+mod room;
 mod scrape;
 mod services;
 mod shares;
 mod status;
 mod steps;
 mod tls;
+mod verifier;
 
 pub use error::FrontError;
 pub use front::{Bound, Clock, FrontConfig, Probe, run};

@@ -11,10 +11,15 @@ pub struct Limits {
     /// Connections of one caller; one more is closed once it is known whose it is. 256: a fleet of one controller's clients, and a
     /// sixteenth of the whole.
     pub connections_per_caller: usize,
-    /// Connections whose handshake is not over; one more is closed at once. 256: half a second's handshakes.
+    /// Connections whose handshake is not over; for one more, the one that has been silent longest is closed. 256: half a second's
+    /// handshakes. As many again are for addresses from which a caller came before.
     pub handshakes: usize,
     /// The same from one address, or one IPv6 network (/64). 64: silent ones of one stranger leave most places to others.
     pub handshakes_per_address: usize,
+    /// Silence for which nobody is closed to make room. 250 ms: a round trip around the world.
+    pub patience: Duration,
+    /// Time until the first octet of a connection. 1 s: who connects to speak speaks at once.
+    pub first_octet: Duration,
     /// Handshakes begun in a second, after as many at once; further ones wait within their timeout. 500: each costs a signature
     /// and three verifications, half a millisecond, so that they take no more than a quarter of a core.
     pub handshakes_per_second: NonZeroU32,
@@ -65,6 +70,8 @@ impl Default for Limits {
             connections_per_caller: 256,
             handshakes: 256,
             handshakes_per_address: 64,
+            patience: Duration::from_millis(250),
+            first_octet: Duration::from_secs(1),
             handshakes_per_second: nonzero(500),
             handshake_timeout: Duration::from_secs(5),
             streams_per_connection: 256,

@@ -17,8 +17,9 @@ use crate::{
     listener::accept_all,
     metrics::{Handshake, Limit},
     own_certificate::OwnCertificate,
-    places::{Place, Places},
-    rate::Rate,
+    places::Places,
+    rate::{EXPIRED, Rate},
+    room::{Guest, Lobby},
     steps::{Caller, NotACaller},
     tls::server_config,
 };
@@ -29,8 +30,6 @@ pub(crate) struct Mtls {
     pub(crate) own: Arc<OwnCertificate>,
     /// Whom it believes.
     pub(crate) bundles: watch::Receiver<Option<Arc<Bundle>>>,
-    /// The places of those who are not known yet.
-    pub(crate) strangers: Arc<Places<IpAddr>>,
     /// What each connection needs.
     pub(crate) desk: Arc<Reception>,
 }
@@ -41,6 +40,8 @@ pub(crate) struct Reception {
     pub(crate) app: Arc<App>,
     /// Whose callers are served.
     pub(crate) cell: Arc<TrustDomain>,
+    /// Where those wait who are not known yet.
+    pub(crate) lobby: Arc<Lobby>,
     /// The rate of handshakes.
     pub(crate) handshakes: Rate,
     /// The places of those who are.
@@ -62,8 +63,9 @@ impl Mtls {
             if self.bundles.has_changed().unwrap_or(false) {
                 self.follow(&mut config);
             }
-            let place = stream.peer_addr().ok().and_then(|peer| self.strangers.take_from(peer.ip()));
-            Arc::clone(&self.desk).receive(stream, place, Arc::clone(&config), stopping.clone())
+            let from = stream.peer_addr().ok().map(|peer| peer.ip());
+            let guest = from.and_then(|from| Some((from, self.desk.lobby.enter(from)?)));
+            Arc::clone(&self.desk).receive(stream, guest, Arc::clone(&config), stopping.clone())
         })
         .await;
     }
@@ -83,34 +85,49 @@ impl Reception {
     async fn receive(
         self: Arc<Self>,
         stream: TcpStream,
-        place: Option<Place<IpAddr>>,
+        guest: Option<(IpAddr, Guest)>,
         config: Arc<ServerConfig>,
         stop: watch::Receiver<bool>,
     ) {
-        let Some(place) = place else { return self.app.metrics.closed(Limit::Handshakes) };
+        let Some((from, guest)) = guest else { return self.app.metrics.closed(Limit::Handshakes) };
         let shaken = tokio::select! {
-            shaken = self.shake(config, stream) => shaken,
+            shaken = self.shake(config, stream, guest) => shaken,
             () = stopped(stop.clone()) => return,
         };
-        drop(place);
+        if matches!(shaken, Err(NoHandshake::MadeRoom)) {
+            return self.app.metrics.closed(Limit::Handshakes);
+        }
         self.app.metrics.handshake(Handshake::of(&shaken));
         match shaken {
-            Ok((stream, caller)) => match self.callers.take(Arc::clone(caller.name())) {
-                Some(_place) => Arc::clone(&self.app).serve(stream, caller, stop).await,
-                None => self.app.metrics.closed(Limit::OfOneCaller),
-            },
-            Err(error) => tracing::info!(%error, "handshake refused"),
+            Ok((stream, caller)) => {
+                self.lobby.meet(from);
+                // Who stole a key that has expired takes no place of whom it was stolen from.
+                let expired = caller.at((self.app.clock)()).is_err();
+                let who = if expired { EXPIRED.into() } else { Arc::clone(caller.name()) };
+                match self.callers.take(who) {
+                    Some(_place) => Arc::clone(&self.app).serve(stream, caller, stop).await,
+                    None => self.app.metrics.closed(Limit::OfOneCaller),
+                }
+            }
+            Err(error) => tracing::info!(%from, %error, "handshake refused"),
         }
     }
 
+    /// # Errors
+    /// It did not come to its end, was too slow, or had to make room for another.
     async fn shake(
         &self,
         config: Arc<ServerConfig>,
         stream: TcpStream,
+        guest: Guest,
     ) -> Result<(TlsStream<TcpStream>, Caller), NoHandshake> {
         let _shaking = self.app.metrics.shaking();
-        let shaken = timeout(self.app.limits.handshake_timeout, self.handshake(config, stream));
-        shaken.await.map_err(|_elapsed| NoHandshake::TooLong)?
+        tokio::select! {
+            shaken = timeout(self.app.limits.handshake_timeout, self.handshake(config, stream, &guest)) => {
+                shaken.map_err(|_elapsed| NoHandshake::TooLong)?
+            }
+            () = guest.sent_away() => Err(NoHandshake::MadeRoom),
+        }
     }
 
     /// Step 1 begins here: the stream and the caller come together or not at all.
@@ -118,10 +135,15 @@ impl Reception {
         &self,
         config: Arc<ServerConfig>,
         stream: TcpStream,
+        guest: &Guest,
     ) -> Result<(TlsStream<TcpStream>, Caller), NoHandshake> {
+        let spoke = timeout(self.app.limits.first_octet, stream.readable()).await;
+        spoke.map_err(|_elapsed| NoHandshake::Silent)??;
         // Silence costs no turn: it is taken once the ClientHello is there.
         let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        guest.heard();
         self.handshakes.turn().await;
+        guest.answered();
         let stream = hello.into_stream(config).await?;
         let caller = Caller::from_handshake(stream.get_ref().1, &self.cell)?;
         Ok((stream, caller))
@@ -137,6 +159,10 @@ enum NoHandshake {
     Nobody(#[from] NotACaller),
     #[error("it took too long")]
     TooLong,
+    #[error("it said nothing")]
+    Silent,
+    #[error("it had to make room for another")]
+    MadeRoom,
 }
 
 impl Handshake {
@@ -145,7 +171,7 @@ impl Handshake {
             Ok(_) => Self::Done,
             Err(NoHandshake::Tls(_)) => Self::Tls,
             Err(NoHandshake::Nobody(_)) => Self::Nobody,
-            Err(NoHandshake::TooLong) => Self::Timeout,
+            Err(NoHandshake::TooLong | NoHandshake::Silent | NoHandshake::MadeRoom) => Self::Timeout,
         }
     }
 }

@@ -11,11 +11,15 @@ use crate::{
     health::Health,
     http1::{self, Answer},
     listener::accept_all,
+    room::Room,
     scrape::Scrape,
 };
 
-/// Connections at a time: a supervisor, an orchestrator, a scraper, someone with curl.
+/// Connections at a time: a supervisor, an orchestrator, a scraper, someone with curl. For one more, the oldest is closed.
 const CONNECTIONS: usize = 32;
+
+/// The time that each has before it may be closed for another: a page of metrics takes some milliseconds.
+const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Time for one question and its answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -34,14 +38,19 @@ pub(crate) struct Ops {
 
 /// Serves it until the front stops.
 pub(crate) async fn serve(listener: TcpListener, ops: Arc<Ops>, stop: watch::Receiver<bool>) {
+    // All of them come from this machine, mostly.
+    let room = Room::new(CONNECTIONS, CONNECTIONS, PATIENCE);
     accept_all(
         listener,
-        CONNECTIONS,
+        2 * CONNECTIONS,
         || {},
         stop,
         move |stream| {
+            let guest = stream.peer_addr().ok().and_then(|peer| room.enter(peer.ip()));
             let ops = Arc::clone(&ops);
-            async move { http1::serve(stream, TIMEOUT, |request| ops.answer(request)).await }
+            async move {
+                http1::serve_guest(stream, TIMEOUT, guest, |request| ops.answer(request)).await;
+            }
         },
     )
     .await;

@@ -1,14 +1,10 @@
-//! Places for those who come: bounded in all, and for each of them, so that one cannot take what is for many.
+//! Places for those who are known: bounded in all, and for each of them, so that one cannot take what is for many.
 
 use std::{
     collections::HashMap,
     hash::Hash,
-    net::{IpAddr, Ipv6Addr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
-
-/// Bits of an IPv6 address that name a network: whoever has one has all addresses in it (RFC 4291 §2.5.4).
-const NETWORK_BITS: u32 = 64;
 
 /// Places, and who has them.
 #[derive(Debug)]
@@ -51,13 +47,6 @@ impl<K: Eq + Hash + Clone> Places<K> {
     }
 }
 
-impl Places<IpAddr> {
-    /// A place for one from this address, or for its network.
-    pub(crate) fn take_from(self: &Arc<Self>, address: IpAddr) -> Option<Place<IpAddr>> {
-        self.take(network(address))
-    }
-}
-
 impl<K: Eq + Hash> Places<K> {
     fn lock(&self) -> MutexGuard<'_, Taken<K>> {
         // No one panics while holding it; it is whole at every moment.
@@ -78,16 +67,6 @@ impl<K: Eq + Hash> Drop for Place<K> {
     }
 }
 
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let bits = address.to_bits() >> NETWORK_BITS << NETWORK_BITS;
-            Ipv6Addr::from_bits(bits).into()
-        }
-        address @ IpAddr::V4(_) => address,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,26 +74,15 @@ mod tests {
     #[test]
     fn places_are_bounded_in_all_and_for_each_and_free_again() {
         let places = Places::new(3, 2);
-        let take = |address: &str| places.take_from(address.parse().unwrap());
-        let first = take("192.0.2.1").unwrap();
-        let _second = take("192.0.2.1").unwrap();
-        assert!(take("192.0.2.1").is_none(), "too many of one");
-        // The same in IPv6's form (RFC 4291 §2.5.5.2).
-        assert!(take("::ffff:192.0.2.1").is_none());
-        let third = take("192.0.2.2").unwrap();
-        assert!(take("192.0.2.3").is_none(), "too many in all");
+        let first = places.take("a").unwrap();
+        let _second = places.take("a").unwrap();
+        assert!(places.take("a").is_none(), "too many of one");
+        let third = places.take("b").unwrap();
+        assert!(places.take("c").is_none(), "too many in all");
         drop(first);
-        let _fourth = take("192.0.2.1").unwrap();
+        let _fourth = places.take("a").unwrap();
         drop(third);
         let taken = places.lock();
         assert_eq!((taken.all, taken.of.len()), (2, 1));
-    }
-
-    #[test]
-    fn an_ipv6_network_is_one() {
-        let places = Places::new(8, 1);
-        let _first = places.take_from("2001:db8::1".parse().unwrap()).unwrap();
-        assert!(places.take_from("2001:db8::2".parse().unwrap()).is_none());
-        assert!(places.take_from("2001:db8:0:1::1".parse().unwrap()).is_some());
     }
 }

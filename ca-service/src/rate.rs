@@ -27,6 +27,9 @@ const CALLERS: usize = 16_384;
 /// As many requests does a long look at a key cost: half an agent's second, and of a controller's second as much as a core can do.
 const LONG_LOOK: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
 
+/// Who shares a bucket, and places: those whose certificate has expired.
+pub(crate) const EXPIRED: &str = "expired";
+
 /// A bucket for all.
 pub(crate) struct Rate(RateLimiter<NotKeyed, InMemoryState, Ticks>);
 
@@ -48,6 +51,8 @@ impl Rate {
 pub(crate) struct Callers {
     controllers: (Buckets, NonZeroU32),
     others: (Buckets, NonZeroU32),
+    /// A name that no caller has.
+    expired: Arc<str>,
 }
 
 type Buckets = RateLimiter<Arc<str>, Table, Ticks>;
@@ -56,7 +61,11 @@ impl Callers {
     /// As the limits say.
     pub(crate) fn new(limits: &Limits) -> Self {
         let of = |rate| (RateLimiter::new(Quota::per_second(rate), Table::default(), Ticks), rate);
-        Self { controllers: of(limits.requests_per_controller), others: of(limits.requests_per_agent) }
+        Self {
+            controllers: of(limits.requests_per_controller),
+            others: of(limits.requests_per_agent),
+            expired: EXPIRED.into(),
+        }
     }
 
     /// One request of this caller.
@@ -68,12 +77,18 @@ impl Callers {
     }
 
     fn take(&self, caller: &Caller, requests: NonZeroU32) -> Result<(), Refused> {
-        self.check(caller, requests).map_err(|(wait, rate)| {
-            let message =
-                format!("you ask more than {rate} times in a second: ask again later, and less often");
-            let retry_after_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).saturating_add(1);
-            Refused { retry_after_ms, ..refused(Reason::RateLimited, message) }
-        })
+        self.check(caller, requests).map_err(too_often)
+    }
+
+    /// One request of someone whose certificate has expired: they all share one bucket, since any of them may be who stole it, and nothing is
+    /// done for them.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED`, with the time until the next is answered.
+    pub(crate) fn admit_expired(&self) -> Result<(), Refused> {
+        let (limiter, rate) = &self.others;
+        let taken = limiter.check_key(&self.expired);
+        taken.map_err(|early| too_often((early.wait_time_from(Ticks.now()), *rate)))
     }
 
     /// As [`Self::admit`], once it is its turn.
@@ -106,6 +121,12 @@ impl Callers {
         let taken = limiter.check_key_n(caller.name(), requests.min(*rate)).unwrap_or(Ok(()));
         taken.map_err(|early| (early.wait_time_from(Ticks.now()), *rate))
     }
+}
+
+fn too_often((wait, rate): (Duration, NonZeroU32)) -> Refused {
+    let message = format!("you ask more than {rate} times in a second: ask again later, and less often");
+    let retry_after_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX).saturating_add(1);
+    Refused { retry_after_ms, ..refused(Reason::RateLimited, message) }
 }
 
 /// The buckets of a bounded number of callers. One more, and all are forgotten: each begins with a full one again, which is worth

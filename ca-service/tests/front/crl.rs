@@ -1,8 +1,10 @@
 //! CRLs over plain HTTP.
 
+use std::{io, net::SocketAddr};
+
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
 use crate::house::{House, Running};
@@ -109,4 +111,33 @@ async fn a_flood_costs_the_keeper_nothing_and_its_absence_is_not_seen() {
     front.doors.send(near).await.unwrap();
     front.far.asked("crl", asked + 1).await;
     front.stop().await;
+}
+
+/// Nine addresses of which each has as many half requests as it may have, which are more than there are places.
+#[tokio::test]
+async fn half_requests_keep_nobody_from_a_list() {
+    let house = House::new();
+    let front = house.start().await;
+    front.far.change_crl(1, b"first");
+    until(&front, b"first").await;
+    let mut half = Vec::new();
+    for number in 0..9 * 32_u16 {
+        let socket = TcpSocket::new_v4().unwrap();
+        let [_, from] = (number % 9 + 2).to_be_bytes();
+        socket.bind(SocketAddr::from(([127, 0, 0, from], 0))).unwrap();
+        let mut stream = socket.connect(front.bound.crl.unwrap()).await.unwrap();
+        let _ = stream.write_all(b"GET /crl/").await;
+        half.push(stream);
+    }
+    while !is_served(&front).await {}
+    let still_open = |stream: &TcpStream| matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+    assert!(!still_open(&half[0]) && still_open(&half[250]), "the oldest go, and no more than must");
+    front.stop().await;
+}
+
+async fn is_served(front: &Running) -> bool {
+    let mut stream = TcpStream::connect(front.bound.crl.unwrap()).await.unwrap();
+    let mut said = Vec::new();
+    let asked = stream.write_all(b"GET /crl/0a.crl HTTP/1.1\r\nhost: crl\r\n\r\n").await;
+    asked.is_ok() && stream.read_to_end(&mut said).await.is_ok() && said.starts_with(b"HTTP/1.1 200 ")
 }

@@ -1,6 +1,6 @@
 //! The operations port, and the services over the keeper's own socket.
 
-use std::{os::unix::net::UnixListener, sync::Arc};
+use std::{io, net::SocketAddr, os::unix::net::UnixListener, sync::Arc};
 
 use ca_service::connect_locally;
 use client::Client;
@@ -47,6 +47,44 @@ async fn the_operations_port_says_yes_or_no_and_no_more() {
     assert_eq!(ops(&front, "GET", "/readyz").await, (503, "not ready".into()));
     assert_eq!(ops(&front, "GET", "/livez").await, (200, "ok".into()));
     front.stop().await;
+}
+
+/// Connections that begin to ask and go no further, more than there are places.
+async fn idle(to: SocketAddr, count: usize) -> Vec<TcpStream> {
+    let mut idle = Vec::new();
+    for _ in 0..count {
+        let mut stream = TcpStream::connect(to).await.unwrap();
+        // Whoever had to go at once is told when it reads.
+        let _ = stream.write_all(b"G").await;
+        idle.push(stream);
+    }
+    idle
+}
+
+fn is_open(stream: &TcpStream) -> bool {
+    matches!(stream.try_read(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+}
+
+#[tokio::test]
+async fn idle_connections_to_the_operations_port_make_room() {
+    let house = House::new();
+    let front = house.start().await;
+    let idle = idle(front.bound.ops, 32).await;
+    // While none of them has been there for long, a newcomer is closed.
+    while !lives(&front).await {}
+    let open: Vec<bool> = idle.iter().map(is_open).collect();
+    assert!(
+        !open[0] && open[16..].iter().all(|open| *open),
+        "the oldest go, and no more than must: {open:?}"
+    );
+    front.stop().await;
+}
+
+async fn lives(front: &Running) -> bool {
+    let mut stream = TcpStream::connect(front.bound.ops).await.unwrap();
+    let mut said = Vec::new();
+    let asked = stream.write_all(b"GET /livez HTTP/1.1\r\nhost: ops\r\n\r\n").await;
+    asked.is_ok() && stream.read_to_end(&mut said).await.is_ok() && said.starts_with(b"HTTP/1.1 200 ")
 }
 
 #[tokio::test]
@@ -128,7 +166,7 @@ async fn over_the_keepers_own_socket_the_services_answer_in_this_process() {
     let _door = far.serve(listener.accept().unwrap().0);
     let mut stream = Some(TokioIo::new(stream));
     let connector = tower::service_fn(move |_: Uri| {
-        let stream = stream.take().ok_or_else(|| std::io::Error::other("one connection"));
+        let stream = stream.take().ok_or_else(|| io::Error::other("one connection"));
         async move { stream }
     });
     let channel = Endpoint::from_static("http://local").connect_with_connector(connector).await.unwrap();

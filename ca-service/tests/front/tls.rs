@@ -2,6 +2,8 @@
 
 use std::{process::Stdio, sync::Arc};
 
+use ca_service::Limits;
+use proto::v1::{GetAgentRequest, GetTrustBundleRequest};
 use rustls::{AlertDescription, NamedGroup, ProtocolVersion, client::Resumption};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -9,10 +11,12 @@ use tokio::{
     process::Command,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
+use tonic::{Code, Status};
+use tonic_types::StatusExt;
 
 use crate::{
     house::{House, Running},
-    pki::{Pki, anonymous},
+    pki::{Holder, Pki, anonymous},
 };
 
 /// The first bytes of an HTTP/2 connection and an empty SETTINGS frame (RFC 9113 §3.4).
@@ -36,6 +40,10 @@ async fn alert(front: &Running, config: rustls::ClientConfig) -> Option<AlertDes
         rustls::Error::AlertReceived(alert) => Some(*alert),
         other => panic!("{other}"),
     }
+}
+
+fn reason(status: &Status) -> (Code, String) {
+    (status.code(), status.get_details_error_info().map(|info| info.reason).unwrap_or_default())
 }
 
 #[tokio::test]
@@ -87,14 +95,47 @@ async fn whoever_shows_no_certificate_or_anothers_is_refused() {
     front.stop().await;
 }
 
+/// RFC 5280 §6.1: its chain was good in its last second. A stranger's would not have been.
 #[tokio::test]
-async fn a_certificate_that_has_expired_by_the_fronts_clock_is_refused() {
+async fn an_expired_caller_hears_of_every_method_that_it_has_expired() {
+    let limits = Limits { connections_per_caller: 1, ..Limits::default() };
+    let house = House { limits, ..House::new() };
+    let mut front = house.start().await;
+    let caller = house.pki.caller_until("/agent/a", 60);
+    let stranger = Pki::new().caller_until("/agent/a", 60);
+    house.set_secs(61);
+    let client = front.connect(&house, &caller).await;
+    let told = client.agents().get_agent(GetAgentRequest { name: "agents/a".into() }).await.unwrap_err();
+    assert_eq!(reason(&told), (Code::Unauthenticated, "CALLER_EXPIRED".into()));
+    let told = client.trust().get_trust_bundle(GetTrustBundleRequest {}).await.unwrap_err();
+    assert_eq!(reason(&told), (Code::Unauthenticated, "CALLER_EXPIRED".into()));
+    assert!(front.asks.try_recv().is_err(), "nothing reaches the keeper");
+    // Its connection takes no place of one with a newer certificate.
+    let newer = front.connect(&house, &house.pki.caller("/agent/a")).await;
+    assert!(newer.trust().get_trust_bundle(GetTrustBundleRequest {}).await.is_ok());
+    let told = alert(&front, stranger.client(&house.pki.anchors())).await;
+    assert!(matches!(told, Some(AlertDescription::UnknownCA | AlertDescription::DecryptError)), "{told:?}");
+    front.stop().await;
+}
+
+#[tokio::test]
+async fn a_chain_longer_than_any_of_ours_is_refused_unverified() {
     let house = House::new();
     let front = house.start().await;
-    let caller = house.pki.caller_until("/agent/a", 60);
-    house.set_secs(61);
-    let told = alert(&front, caller.client(&house.pki.anchors())).await;
-    assert_eq!(told, Some(AlertDescription::CertificateExpired));
+    let caller = house.pki.caller("/agent/a");
+    let anchors = house.pki.anchors();
+    let padded = |more: usize| Holder {
+        chain: caller.chain.clone() + &anchors.repeat(more),
+        key: caller.key.clone(),
+        der: caller.der.clone(),
+    };
+    assert!(alert_or_service(&front, padded(3).client(&anchors)).await);
+    // Of a good chain with one more, and of a bad one, the same is said: nothing was verified.
+    let told = alert(&front, padded(4).client(&anchors)).await;
+    let stranger = Pki::new().caller("/agent/a");
+    let long = Holder { chain: stranger.chain.clone() + &anchors.repeat(100), ..stranger };
+    assert_eq!(told, alert(&front, long.client(&anchors)).await);
+    assert_eq!(told, Some(AlertDescription::HandshakeFailure));
     front.stop().await;
 }
 

@@ -105,11 +105,13 @@ async fn expired() {
     agent.agents().get_agent(myself()).await.expect("it is valid now");
     house.cell.set_clock(601_000);
     refused(agent.agents().get_agent(myself()).await, Code::Unauthenticated, "CALLER_EXPIRED");
-    match holder.try_client(&house).await {
-        // The handshake's refusal comes with the first answer.
-        Ok(again) => assert!(again.agents().get_agent(myself()).await.is_err()),
-        Err(_refused) => {}
-    }
+    // On a new connection, too.
+    let again = holder.try_client(&house).await.expect("it may come in, to hear this");
+    let bundle = again.trust().get_trust_bundle(GetTrustBundleRequest {}).await;
+    refused(bundle, Code::Unauthenticated, "CALLER_EXPIRED");
+    refused(again.agents().get_agent(myself()).await, Code::Unauthenticated, "CALLER_EXPIRED");
+    let renewal = RenewCertificateBody { csr: csr(), request_id: "late".into(), ..Default::default() };
+    refused(again.issuance().renew_certificate(renewal).await, Code::Unauthenticated, "CALLER_EXPIRED");
     still_issues(&client).await;
 }
 
