@@ -1,4 +1,4 @@
-//! A stream that knows whether HTTP/2 has begun on it.
+//! A stream that knows whether HTTP/2 has begun on it, and ends when it is flooded with frames.
 //!
 //! hyper waits for a client's first octets (RFC 9113 §3.4) without end, and asks whether it lives only after them.
 
@@ -12,15 +12,17 @@ use std::{
     task::{Context, Poll},
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::Instant,
+};
 
-/// Octets of the client's preface.
-const PREFACE: usize = 24;
+use crate::frames::Frames;
 
 /// The stream.
 pub(crate) struct Begins<S> {
     stream: S,
-    read: usize,
+    frames: Frames,
     begun: Begun,
 }
 
@@ -39,7 +41,7 @@ impl<S> Begins<S> {
     /// Nothing has come yet.
     pub(crate) fn new(stream: S) -> (Self, Begun) {
         let begun = Begun::default();
-        (Self { stream, read: 0, begun: begun.clone() }, begun)
+        (Self { stream, frames: Frames::new(Instant::now()), begun: begun.clone() }, begun)
     }
 }
 
@@ -51,9 +53,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Begins<S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if self.read < PREFACE {
-            self.read += buffer.filled().len() - before;
-            self.begun.0.store(self.read >= PREFACE, Ordering::Relaxed);
+        if let Err(flood) = self.frames.take(&buffer.filled()[before..], Instant::now()) {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, flood)));
+        }
+        if self.frames.begun() {
+            self.begun.0.store(true, Ordering::Relaxed);
         }
         polled
     }

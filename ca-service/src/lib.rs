@@ -3,7 +3,7 @@
 //! - `front`: the life of the whole; `limits`: every bound; `error`: why it cannot start
 //! - `door`, `keeper`: asks go to the keeper, answers come back
 //! - `bundle`, `verifier`, `tls`, `own_certificate`: whom the front believes, and with what it proves itself
-//! - `listener`, `mtls`, `ops`, `connection`, `begun`: sockets and what is served on them; `local`: the same services in another process, over
+//! - `listener`, `mtls`, `ops`, `connection`, `begun`, `frames`: sockets and what is served on them; `local`: the same services in another process, over
 //!   the keeper's own socket
 //! - `http1`, `crls`, `crl_site`: plain HTTP, and CRLs over it
 //! - `room`: where those wait who are not known yet; `places`, `rate`, `shares`: who may take how much of it
@@ -22,6 +22,7 @@ mod crl_site;
 mod crls;
 mod door;
 mod error;
+mod frames;
 mod front;
 mod health;
 mod http1;
