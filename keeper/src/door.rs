@@ -80,8 +80,13 @@ impl Routes {
             OtherEnd::Front => Some(Journal::reading_connection(&self.dir)?),
             OtherEnd::Local { .. } => None,
         };
+        let is_front = matches!(end, OtherEnd::Front);
+        if is_front {
+            // There is one front. Whoever kept the door of the one before is none.
+            self.open.close_fronts();
+        }
         // A thread that reads for everybody on this machine waits for none of them.
-        let out = Arc::new(Out::new(door, matches!(end, OtherEnd::Front)));
+        let out = Arc::new(Out::new(door, is_front));
         self.open.opened(&out);
         let (writing, routes) = (Arc::clone(&out), self.clone());
         thread::spawn(move || writing.write());

@@ -169,7 +169,7 @@ impl Doors {
         self.listens.at(address);
     }
 
-    /// Serves a front at the other end of `door`, until it closes. Several doors may be open.
+    /// Serves a front at the other end of `door`, until it closes. There is one front: the door of the one before is closed, whoever kept it.
     ///
     /// # Errors
     /// The socket's, or the journal's.

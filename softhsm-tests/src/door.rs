@@ -20,8 +20,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::cell::Cell;
 
-/// An answer in the keeper's place; none where the keeper is to answer itself.
-pub type Lie = Arc<dyn Fn(&Ask) -> Option<answer::Answer> + Send + Sync>;
+/// An answer in the keeper's place; none where the keeper is to answer itself, to what this made of the ask.
+pub type Lie = Arc<dyn Fn(&mut Ask) -> Option<answer::Answer> + Send + Sync>;
 
 /// What becomes of an answer of the keeper's on its way.
 pub type Twist = Arc<dyn Fn(Answer) -> Answer + Send + Sync>;
@@ -83,6 +83,16 @@ impl Role {
     pub fn keeper(cell: &mut Cell) -> (Self, Door) {
         let (near, far) = UnixStream::pair().expect("a pair of sockets");
         (Self::start(cell, "keeper", &far), Door::over(near))
+    }
+
+    /// Hands a keeper the door of the next front.
+    ///
+    /// # Panics
+    /// The system has no more descriptors.
+    pub fn next_front(&self) -> Door {
+        let (near, far) = UnixStream::pair().expect("a pair of sockets");
+        send(&self.control, "\"door\"", Some(&far));
+        Door::over(near)
     }
 
     /// Its process id.
@@ -248,8 +258,8 @@ pub fn relay(client: UnixStream, keeper: &UnixStream, lie: Lie, twist: Twist) {
     thread::spawn(move || {
         let mut reader = BufReader::new(&client);
         while let Some(message) = read(&mut reader) {
-            let ask = Ask::decode(&*message).expect("an ask");
-            let passed = match lie(&ask) {
+            let mut ask = Ask::decode(&*message).expect("an ask");
+            let passed = match lie(&mut ask) {
                 Some(answer) => put(&back, &Answer { id: ask.id, answer: Some(answer) }),
                 None => asks.write_all(&ask.encode_length_delimited_to_vec()),
             };

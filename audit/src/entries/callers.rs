@@ -181,7 +181,8 @@ impl Audit {
         self.judge_once(index, entry, caller)
     }
 
-    /// A request is carried out once: again only where the certificate that it led to was given up, or had ended before it was signed.
+    /// A request is carried out once: again only where the certificate that it led to was given up, or had ended before it was
+    /// signed anew.
     fn judge_once(&mut self, index: u64, entry: &Entry, caller: &Caller<'_>) -> Result<(), CallerFlaw> {
         if entry.request_id.is_empty() || entry.fields_sha256.len() != 32 {
             return Err(CallerFlaw::Unnamed);
@@ -190,14 +191,14 @@ impl Audit {
             return Err(CallerFlaw::Time);
         }
         let key = (caller.identity.to_owned(), entry.request_id.clone());
-        let signed_secs = caller.signature.time_unix_ms.div_euclid(1000);
+        let after_secs = caller.signature.time_unix_ms.min(entry.time_unix_ms).div_euclid(1000);
         let again = self.requests.last.get(&key).is_some_and(|led| {
             // Several entries of one request follow one another.
             let same = led.index + 1 == index && led.request_sha256 == caller.signature.request_sha256;
-            // What was signed once is one request, however far its caller's clock is ahead.
-            let anew = led.signed_ms != caller.signature.time_unix_ms;
+            // What was signed once is one request, however far its caller's clock is ahead; and so are two that take turns.
+            let anew = led.signed_ms < caller.signature.time_unix_ms;
             let over = self.certificates.get(led.index).is_some_and(|certificate| {
-                certificate.abandoned || (anew && certificate.not_after < signed_secs)
+                certificate.abandoned || (anew && certificate.not_after < after_secs)
             });
             !same && !over
         });

@@ -8,7 +8,7 @@ use proto::v1::{GetTrustBundleRequest, RenewCertificateBody};
 use super::credentials::Credentials;
 use super::pending::{Pair, Pending};
 use super::{As, fetch_trust};
-use crate::error::{Exit, Failure};
+use crate::error::Failure;
 use crate::keys::LeafKey;
 use crate::session::Session;
 use audit::Chain;
@@ -23,14 +23,16 @@ pub(crate) struct Caller {
 
 impl Caller {
     /// Connects as the controller that was named, or as the only one there is; past half of its certificate's life renews that
-    /// first.
+    /// first. Where that fails the command goes on with the certificate there is: who revokes must not wait for it.
     ///
     /// # Errors
     /// There is none, or more than one; the service refuses, or what it says does not verify.
     pub(crate) async fn connect(session: &Session, who: &As) -> Result<Self, Failure> {
         let mut caller = Self::present(session, who).await?;
-        if caller.is_past_half(session)? {
-            caller.renew(session).await?;
+        if caller.is_past_half(session)?
+            && let Err(failure) = caller.renew(session).await
+        {
+            tracing::warn!(cause = failure.to_string(), "the controller's certificate is not renewed");
         }
         Ok(caller)
     }
@@ -47,8 +49,8 @@ impl Caller {
         Ok(Self { client: credentials.signing(client, session)?, credentials })
     }
 
-    /// Gets the next certificate and puts it in place. After a crash or a lost answer the same key asks again and gets the same
-    /// certificate.
+    /// Gets the next certificate and puts it in place. After a crash, a lost answer or a refusal the same key asks again and gets the same
+    /// certificate: what is said of it may be false, and where it was recorded only this key goes on.
     ///
     /// # Errors
     /// The service refuses, or what it says does not verify.
@@ -63,22 +65,9 @@ impl Caller {
             lifetime: None,
             request_id: pending.request_id(),
         };
-        let answer = match self.client.issuance().renew_certificate(request).await {
-            Ok(answer) => answer.into_inner(),
-            Err(status) => {
-                let refused = Failure::from(status);
-                // What is worth another try is worth it with the same key.
-                if refused.exit() != Exit::TryLater {
-                    pending.give_up();
-                }
-                return Err(refused);
-            }
-        };
+        let answer = self.client.issuance().renew_certificate(request).await?.into_inner();
         let certificate = answer.certificate.ok_or_else(|| Failure::incomplete("certificate"))?;
-        if let Err(failure) = self.verify(session, &certificate.chain, &pending.key().public_key()) {
-            pending.give_up();
-            return Err(failure);
-        }
+        self.verify(session, &certificate.chain, &pending.key().public_key())?;
         // The old certificate stays in place until the new one has been used once: where the service lost the new one, the old one still
         // renews.
         let renewed = self.credentials.connect_with(&certificate.chain, &pending.key().pem()).await?;
@@ -151,6 +140,7 @@ fn only(dir: &Path) -> Result<PathBuf, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Exit;
 
     #[test]
     fn the_only_controller_is_taken_and_of_several_one_must_be_named() {

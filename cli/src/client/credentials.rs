@@ -147,6 +147,11 @@ impl Identity {
         self.controller.spiffe_id(&self.cell).to_string()
     }
 
+    /// Its SPIFFE path, as entries name it.
+    pub(crate) fn path(&self) -> String {
+        self.controller.spiffe_id(&self.cell).path().to_string()
+    }
+
     /// Writes everything but key and chain.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use audit::{ProvenEntry, Trust};
 use client::Client;
+use ledger::entry::RequestSignature;
 use ledger::entry::entry::Kind;
 use ledger::proof::Proof;
 use ledger::{entry, leaf_hash};
@@ -70,12 +71,30 @@ pub(crate) async fn of_request(
     let receipt = receipt.ok_or_else(|| Failure::incomplete("receipt"))?;
     let recorded = of(&caller.client, &caller.credentials.trust, &receipt).await;
     let (_, proven) = recorded.map_err(|failure| not_proved(&receipt, failure))?;
-    let signature = proven.entry.actor.as_ref().and_then(|actor| actor.signature.as_ref());
-    if signature.is_none_or(|signature| signature.request_sha256 != *Sha256::digest(body.encode_to_vec())) {
-        let said = format!("entry {} came from another request", receipt.index);
-        return Err(Failure::unverified(WHAT, said).mended_by("rootcellar ledger verify"));
+    let signature = own_signature(caller, &proven)?;
+    if signature.request_sha256 != *Sha256::digest(body.encode_to_vec()) {
+        return Err(of_another(&proven));
     }
     Ok(proven)
+}
+
+/// The signature in an entry that came from a request of this caller's: another may have asked for the same, in the same words.
+///
+/// # Errors
+/// It is another's.
+pub(crate) fn own_signature<'p>(
+    caller: &Caller,
+    proven: &'p ProvenEntry,
+) -> Result<&'p RequestSignature, Failure> {
+    let own = caller.credentials.identity.path();
+    let actor = proven.entry.actor.as_ref().filter(|actor| actor.identity == own);
+    actor.and_then(|actor| actor.signature.as_ref()).ok_or_else(|| of_another(proven))
+}
+
+/// The entry is there, and is not what was asked for.
+pub(crate) fn of_another(proven: &ProvenEntry) -> Failure {
+    let said = format!("entry {} came from another request", proven.index);
+    Failure::unverified(WHAT, said).mended_by("rootcellar ledger verify")
 }
 
 fn not_proved(receipt: &Receipt, failure: Failure) -> Failure {

@@ -23,6 +23,9 @@ const HELD_MAX: usize = 2 * ANSWER_MAX;
 /// Octets that wait before those who only read wait too, or before a door that nobody waits for counts as dead.
 const HELD_FULL: usize = 4 << 20;
 
+/// How long a front may leave [`HELD_FULL`] unread.
+const UNREAD_MAX: Duration = Duration::from_secs(30);
+
 /// One door's way out. Shared by all who answer through it.
 pub(super) struct Out {
     socket: UnixStream,
@@ -86,13 +89,18 @@ impl Out {
         }
     }
 
-    /// Waits until less than [`HELD_FULL`] is held, where this is waited for.
+    /// Waits until less than [`HELD_FULL`] is held, where this is waited for: not without end, since others are read for by the same thread.
     fn wait_for_room(&self) {
         if !self.waited_for {
             return;
         }
         let full = |held: &mut Held| held.octets.len() > HELD_FULL && !held.dead;
-        drop(self.room.wait_while(self.lock(), full).unwrap_or_else(PoisonError::into_inner));
+        let waited = self.room.wait_timeout_while(self.lock(), UNREAD_MAX, full);
+        let (held, waited) = waited.unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() {
+            tracing::error!("the front does not read its answers: its door is closed");
+            self.end(held);
+        }
     }
 
     /// Writes what nobody could write at once, until the door is closed.
@@ -177,6 +185,14 @@ pub(crate) struct OpenDoors(Arc<Mutex<Vec<Arc<Out>>>>);
 impl OpenDoors {
     pub(super) fn opened(&self, out: &Arc<Out>) {
         self.lock().push(Arc::clone(out));
+    }
+
+    /// Closes the front's.
+    pub(super) fn close_fronts(&self) {
+        let fronts: Vec<Arc<Out>> = self.lock().iter().filter(|out| out.waited_for).cloned().collect();
+        for front in fronts {
+            front.close();
+        }
     }
 
     pub(super) fn closed(&self, out: &Arc<Out>) {
@@ -264,6 +280,21 @@ mod tests {
         }
         assert!(out.lock().dead && out.lock().octets.is_empty());
         out.wait_for_room();
+    }
+
+    #[test]
+    fn a_new_front_closes_the_door_of_the_one_before_and_nobody_elses() {
+        let doors = OpenDoors::default();
+        let open = |is_front| {
+            let (near, far) = UnixStream::pair().unwrap();
+            let out = Arc::new(Out::new(near, is_front));
+            doors.opened(&out);
+            (out, far)
+        };
+        let ((front, mut kept), (local, _far)) = (open(true), open(false));
+        doors.close_fronts();
+        assert!(front.lock().dead && !local.lock().dead);
+        assert_eq!(kept.read(&mut [0]).unwrap(), 0);
     }
 
     #[test]

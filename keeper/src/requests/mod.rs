@@ -126,9 +126,11 @@ pub(crate) enum Then {
 /// The refusal, and the SPIFFE path of the caller where it is known.
 pub(crate) fn plan(desk: &mut Desk<'_>, by: &Asker, change: &Change) -> Result<Plan, (Refusal, String)> {
     let who = callers::recognise(&desk.reader, by, desk.now_ms).map_err(|no| (no, String::new()))?;
+    // Of what nobody signed nobody is said to have asked.
+    let name = if matches!(change, Change::Signed(Ok(_))) { who.path().to_owned() } else { String::new() };
     // Officers may say that the clock is right: that alone is taken by a clock that seems wrong.
     if let (Err(wrong), false) = (desk.clock, matches!(change, Change::Proposal(_))) {
-        return Err((wrong.into(), who.path().to_owned()));
+        return Err((wrong.into(), name));
     }
     let planned = match change {
         Change::Signed(Ok(signed)) => self::signed(desk, &who, signed),
@@ -137,8 +139,6 @@ pub(crate) fn plan(desk: &mut Desk<'_>, by: &Asker, change: &Change) -> Result<P
         Change::Proposal(submit) => proposal::plan(desk, submit),
         Change::Import(import) => import::plan(desk, import),
     };
-    // Of what nobody signed nobody is said to have asked.
-    let name = if matches!(change, Change::Signed(Err(_))) { String::new() } else { who.path().to_owned() };
     planned.map_err(|refusal| (refusal, name))
 }
 
@@ -293,17 +293,17 @@ impl<'a> Signer<'a> {
         self.who.certificate().ok_or_else(|| Refusal::not_allowed(self.who.path()))
     }
 
-    /// Whether the request was signed after this certificate had ended, and is not the one that led to it: by a clock that is ahead, that
-    /// was signed after it, too.
+    /// Whether this certificate has ended, and the request was signed after that and after the one that led to it: a caller whose clock is
+    /// ahead signs both after the end of what lasts some seconds.
     fn signed_after(&self, desk: &Desk<'_>, row: &CertificateRow) -> Result<bool, Refusal> {
         let signed_ms = self.signed.signature().time_unix_ms;
-        if row.not_after >= signed_ms.div_euclid(1000) {
+        if row.not_after >= signed_ms.min(desk.now_ms).div_euclid(1000) {
             return Ok(false);
         }
         let body = desk.reader.entry(row.index)?.unwrap_or_default();
         let entry = entry::decode(&body).map_err(Refusal::internal)?;
         let before = entry.actor.and_then(|actor| actor.signature);
-        Ok(before.is_none_or(|before| before.time_unix_ms != signed_ms))
+        Ok(before.is_none_or(|before| before.time_unix_ms < signed_ms))
     }
 
     /// As the ledger records it.

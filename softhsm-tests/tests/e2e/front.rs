@@ -8,9 +8,9 @@ use ledger::entry::{self, ActorKind, Profile};
 use prost::Message;
 use proto::door::{Serve, Signed, answer, ask, caller};
 use proto::v1::{
-    Agent, BatchCreateAgentsBody, CreateAgentBody, DeleteAgentBody, IssueCertificateBody, LedgerEntry,
-    Reason, RenewCertificateBody, RequestSignature, RevokeCertificateBody, UpdateAgentBody,
-    revoke_certificate_body::Target,
+    Agent, BatchCreateAgentsBody, CreateAgentBody, DeleteAgentBody, GetTrustBundleRequest,
+    ImportCeremonyRequest, IssueCertificateBody, LedgerEntry, Reason, RenewCertificateBody, RequestSignature,
+    RevokeCertificateBody, SubmitProposalRequest, UpdateAgentBody, revoke_certificate_body::Target,
 };
 use rcgen::{KeyPair, PublicKeyData as _};
 use rootcellar_softhsm_tests::Cell;
@@ -39,6 +39,13 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
+    /// A controller with these credentials.
+    pub(crate) fn of(house: &House, credentials: &rootcellar_softhsm_tests::Credentials) -> Self {
+        let chain = credentials.read("chain.pem");
+        let certificate = pem::parse_many(&chain).unwrap().swap_remove(0).into_contents();
+        Self { certificate, signer: house.signer(&chain, &credentials.read("key.pem")) }
+    }
+
     pub(crate) fn presents(&self) -> Option<caller::Caller> {
         presented(&self.certificate)
     }
@@ -58,15 +65,8 @@ pub(crate) async fn take(house: House) -> Taken {
         certificate: holder.certificate.chain[0].clone(),
         signer: house.signer(&holder.chain_pem(), &holder.key.serialize_pem()),
     };
-    let controller = |credentials: rootcellar_softhsm_tests::Credentials| {
-        let chain = credentials.read("chain.pem");
-        let certificate = pem::parse_many(&chain).unwrap().swap_remove(0).into_contents();
-        Seen { certificate, signer: house.signer(&chain, &credentials.read("key.pem")) }
-    };
-    let (build, other) = (
-        controller(house.credentials()),
-        controller(house.controller("other", "agents=other/*;roles=logger")),
-    );
+    let build = Seen::of(&house, &house.credentials());
+    let other = Seen::of(&house, &house.controller("other", "agents=other/*;roles=logger"));
     let mut house = house;
     assert_eq!(house.stop().await, 0);
     let mut cell = house.cell;
@@ -237,6 +237,87 @@ async fn what_was_signed_is_carried_out_once_and_for_ten_minutes() {
     let of_b = |found: &&LedgerEntry| issuance_of(found).is_some_and(|of| of.subject == "/agent/build/b");
     assert_eq!(house.entries().await.iter().filter(of_b).count(), 1);
     house.cell.run(&["ledger", "verify"]).ok();
+}
+
+/// A caller whose clock is ahead signs after the end of what lasts some seconds, and twice where an answer is late.
+#[tokio::test]
+async fn two_signatures_of_one_request_do_not_take_turns() {
+    let (house, _client) = House::with_build().await;
+    let mut taken = take(house).await;
+    let build = taken.build.presents();
+    let lifetime = Some(prost_types::Duration { seconds: 10, nanos: 0 });
+    let body = IssueCertificateBody { request_id: "once".into(), lifetime, ..request("build/b", csr()) };
+    let mut signed = Vec::new();
+    for ahead in [60_000, 60_500] {
+        taken.cell.set_clock(ahead);
+        signed.push(taken.build.signs("IssuanceService/IssueCertificate", body.encode_to_vec()).await);
+    }
+    let ask = |taken: &mut Taken, number: usize| match taken
+        .door
+        .ask(build.clone(), ask::Ask::Signed(signed[number].clone()))
+    {
+        answer::Answer::Certificate(certificate) => certificate.name,
+        other => panic!("{other:?}"),
+    };
+    taken.cell.set_clock(0);
+    let first = ask(&mut taken, 0);
+    for number in [1, 0, 1] {
+        assert_eq!(ask(&mut taken, number), first, "it has not ended");
+    }
+    taken.cell.set_clock(20_000);
+    let second = ask(&mut taken, 1);
+    assert_ne!(second, first, "it has ended, and this was signed after it");
+    taken.cell.set_clock(40_000);
+    for number in [0, 1, 0] {
+        assert_eq!(ask(&mut taken, number), second, "neither was signed after the second");
+    }
+    taken.back().cell.run(&["ledger", "verify"]).ok();
+}
+
+#[tokio::test]
+async fn a_door_does_not_outlast_its_front() {
+    let (house, _client) = House::with_build().await;
+    let mut taken = take(house).await;
+    let mut next = taken.keeper.next_front();
+    let bundle = || ask::Ask::GetTrustBundle(GetTrustBundleRequest {});
+    assert!(matches!(next.ask(front(), bundle()), answer::Answer::GetTrustBundle(_)));
+    while taken.door.try_send(front(), bundle()) {}
+    assert_eq!(taken.door.receive(), None, "whoever kept it has nothing of it");
+    taken.door = next;
+    taken.back();
+}
+
+/// Nobody is said to have asked for what nobody signed.
+#[tokio::test]
+async fn no_refusal_is_recorded_in_the_name_of_a_caller_who_signed_nothing() {
+    let (house, _client) = House::with_build().await;
+    let mut taken = take(house).await;
+    for by in [taken.build.presents(), taken.agent.presents()] {
+        let proposal = SubmitProposalRequest { proposal: "nonsense".into() };
+        for unsigned in [
+            ask::Ask::SubmitProposal(proposal),
+            ask::Ask::Serve(Serve { public_key: vec![1] }),
+            ask::Ask::ImportCeremony(ImportCeremonyRequest::default()),
+        ] {
+            taken.reason(by.clone(), unsigned).unwrap();
+        }
+    }
+    // What it did sign, it asked for.
+    let body = IssueCertificateBody { request_id: "signed".into(), ..request("other/x", csr()) };
+    let signed = taken.build.signs("IssuanceService/IssueCertificate", body.encode_to_vec()).await;
+    let build = taken.build.presents();
+    taken.refuses(build.as_ref(), signed, Reason::GrantDoesNotCover);
+    taken.cell.set_clock(61_000);
+    taken.reason(build.clone(), ask::Ask::Serve(Serve { public_key: vec![1] })).unwrap();
+    let house = taken.back();
+    let mut named = Vec::new();
+    for found in house.entries().await {
+        if let Some(Kind::Refusals(sum)) = entry::decode(&found.entry).unwrap().kind {
+            let of = sum.refusals.into_iter().filter(|refusal| !refusal.identity.is_empty());
+            named.extend(of.map(|refusal| (refusal.identity, refusal.reason, refusal.count)));
+        }
+    }
+    assert_eq!(named, [("/controller/build".to_owned(), "GRANT_DOES_NOT_COVER".to_owned(), 1)]);
 }
 
 /// What a caller signed says one thing to every reader: no field that one of them does not know, none that stands twice. Sizes that

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ledger::entry::entry::Kind;
 use ledger::{entry, leaf_hash};
-use proto::door::{Answer, Ask, Refused, answer, ask};
+use proto::door::{Answer, Ask, Caller, Refused, answer, ask};
 use proto::v1::{
     Agent, ImportCeremonyResponse, LedgerEntry, Reason, Receipt, RevokeCertificateResponse,
     SubmitProposalResponse, UpdateAgentResponse,
@@ -13,6 +13,7 @@ use proto::v1::{
 use rootcellar_softhsm_tests::door::{Lie, Role, Twist, relay, take_the_place};
 use rootcellar_softhsm_tests::{Cell, newest_log};
 
+use crate::front::Seen;
 use crate::support::{Holder, House, issuance_of};
 
 fn receipt(house: &House, found: &LedgerEntry) -> Receipt {
@@ -33,7 +34,7 @@ async fn newest(house: &House, text: &str) -> LedgerEntry {
 
 /// Has someone take the keeper's place who records nothing, and says that he did.
 fn answers(house: &House, receipt: Receipt) {
-    let lie = move |ask: &Ask| match &ask.ask {
+    let lie = move |ask: &mut Ask| match &ask.ask {
         Some(ask::Ask::SubmitProposal(_)) => Some(answer::Answer::SubmitProposal(SubmitProposalResponse {
             receipt: Some(receipt.clone()),
             ..SubmitProposalResponse::default()
@@ -94,7 +95,7 @@ async fn a_bundle_that_was_not_recorded_is_not_in_force() {
 #[tokio::test]
 async fn a_freeze_whose_proof_cannot_be_had_is_said_to_be_there_by_word_alone() {
     let house = House::new();
-    let lie = |ask: &Ask| match &ask.ask {
+    let lie = |ask: &mut Ask| match &ask.ask {
         Some(ask::Ask::GetCheckpoint(_)) => Some(answer::Answer::Refused(Refused {
             reason: Reason::TokenUnavailable.into(),
             message: "the token does not answer".into(),
@@ -128,7 +129,7 @@ async fn a_front_that_says_done_without_asking_the_keeper_is_found_out() {
     let before = house.entries().await;
     let revoked = receipt(&house, before.iter().rfind(|found| issuance_of(found).is_some()).unwrap());
     assert_eq!(house.stop().await, 0);
-    let lie = move |ask: &Ask| match &ask.ask {
+    let lie = move |ask: &mut Ask| match &ask.ask {
         Some(ask::Ask::Signed(signed)) if signed.method.ends_with("/RevokeCertificate") => {
             let receipt = Some(revoked.clone());
             Some(answer::Answer::RevokeCertificate(RevokeCertificateResponse { revoked: 1, receipt }))
@@ -194,7 +195,7 @@ async fn an_old_certificate_is_not_issued_again() {
     let first = crate::support::ask(&client, crate::support::request("build/a", csr)).await.unwrap();
     house.cell.run(&["cert", "revoke", "--agent", "build/a", "--reason", "key-compromise"]).ok();
     assert_eq!(house.stop().await, 0);
-    let lie = move |ask: &Ask| match &ask.ask {
+    let lie = move |ask: &mut Ask| match &ask.ask {
         Some(ask::Ask::Signed(signed)) if signed.method.ends_with("/IssueCertificate") => {
             Some(answer::Answer::Certificate(first.clone()))
         }
@@ -206,4 +207,70 @@ async fn an_old_certificate_is_not_issued_again() {
     assert!(said.contains("came from another request"), "{said}");
     assert!(!cell.path("theirs.chain.pem").exists());
     assert_eq!((front.stop(), keeper.stop()), (0, 0));
+}
+
+/// A front in league with another controller has that one ask for the same, in the same words.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_another_had_recorded_in_the_same_words_is_not_ones_own() {
+    let (mut house, client) = House::with_build().await;
+    Holder::ask(&client, "build/a", |_| {}).await;
+    let (build, other) = (
+        Seen::of(&house, &house.credentials()),
+        Seen::of(&house, &house.controller("other", "agents=build/*;roles=logger")),
+    );
+    assert_eq!(house.stop().await, 0);
+    let runtime = tokio::runtime::Handle::current();
+    let lie = move |ask: &mut Ask| {
+        let by_build = ask.caller.as_ref().is_some_and(|caller| caller.caller == build.presents());
+        let asked = match &ask.ask {
+            Some(ask::Ask::Signed(signed)) if by_build => {
+                let method = signed.method.strip_prefix("/rootcellar.v1.").unwrap();
+                ask::Ask::Signed(runtime.block_on(other.signs(method, signed.body.clone())))
+            }
+            // The entry that this leads to, only the other may read.
+            Some(list @ ask::Ask::ListEntries(_)) if by_build => list.clone(),
+            _ => return None,
+        };
+        ask.caller = Some(Caller { caller: other.presents() });
+        ask.ask = Some(asked);
+        None
+    };
+    let (cell, front, keeper) = between(house.cell, Arc::new(lie), Arc::new(|answer| answer));
+    for done in [
+        ["cert", "revoke", "--agent", "build/a", "--reason", "key-compromise", "--controller", "build"]
+            .as_slice(),
+        &["issue", "build/new", "--role", "logger", "--controller", "build", "--out", "mine"],
+        &["agent", "create", "build/b", "--role", "logger", "--controller", "build"],
+    ] {
+        let said = cell.run(done).fails(1);
+        assert!(said.contains("came from another request"), "{done:?}: {said}");
+    }
+    assert!(!cell.path("mine.chain.pem").exists());
+    assert_eq!((front.stop(), keeper.stop()), (0, 0));
+}
+
+/// The renewal is carried out, and said to be refused: the key goes on where the service is itself again.
+#[tokio::test]
+async fn a_renewal_that_was_said_to_be_refused_is_not_lost() {
+    let (mut house, _client) = House::with_build().await;
+    assert_eq!(house.stop().await, 0);
+    let twist = |answer: Answer| match &answer.answer {
+        Some(answer::Answer::Certificate(certificate)) if certificate.spiffe_id.contains("/controller/") => {
+            let refused = Refused { reason: Reason::Internal.into(), ..Refused::default() };
+            Answer { answer: Some(answer::Answer::Refused(refused)), ..answer }
+        }
+        _ => answer,
+    };
+    let (cell, front, keeper) = between(house.cell, Arc::new(|_| None), Arc::new(twist));
+    cell.set_clock(120_000);
+    let renew = ["renew", "--controller", "build"];
+    cell.run(&renew).fails(1);
+    assert_eq!((front.stop(), keeper.stop()), (0, 0));
+    let house = House::of(cell);
+    house.credentials();
+    house.cell.set_clock(240_000);
+    house.cell.run(&renew).ok();
+    house.cell.set_clock(4 * 86_400_000);
+    house.cell.run(&["agent", "list", "--controller", "build"]).ok();
+    assert!(!house.serving.log().contains("older-certificate-renews"), "no false alarm of theft");
 }

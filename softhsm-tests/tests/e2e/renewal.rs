@@ -180,3 +180,17 @@ async fn no_longer_than_the_controller_asked_for() {
     inner(longer.client(&house).await.issuance().renew_certificate(renewal(csr())).await);
     house.cell.run(&["ledger", "verify"]).ok();
 }
+
+/// Whoever stopped renewals, or the renewal that fails, stops no revocation: the certificate there is good for it.
+#[tokio::test]
+async fn a_command_goes_on_where_its_own_renewal_fails() {
+    let (house, client) = House::with_build().await;
+    crate::support::issue(&client, "build/a").await;
+    house.cell.set_clock(4 * 86_400_000);
+    house.cell.run(&["freeze", "--renewals"]).ok();
+    let revoke =
+        ["cert", "revoke", "--agent", "build/a", "--reason", "key-compromise", "--controller", "build"];
+    let done = house.cell.run(&revoke);
+    assert_eq!(done.code, 0, "{}", done.stderr);
+    assert!(done.stderr.contains("certificate is not renewed"), "{}", done.stderr);
+}

@@ -18,11 +18,10 @@ pub(super) async fn prove(
     let receipt = certificate.receipt.as_ref().ok_or_else(|| Failure::incomplete("receipt"))?;
     let trust = &caller.credentials.trust;
     let (text, entry) = recorded::of(&caller.client, trust, receipt).await?;
-    // Of the same CSR there may be others, which were revoked since.
+    // Of the same CSR there may be others: revoked since, or another's.
+    recorded::own_signature(caller, &entry)?;
     if entry.entry.request_id != request_id {
-        let said = format!("entry {} came from another request", receipt.index);
-        return Err(Failure::unverified("what the service says it issued", said)
-            .mended_by("rootcellar ledger verify"));
+        return Err(recorded::of_another(&entry));
     }
     let oid = session.config()?.attributes_oid();
     let proven = trust.prove(&certificate.chain, text.as_bytes(), oid);
