@@ -15,6 +15,7 @@ mod revocations;
 mod stops;
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use cell::{Act, LogOrigin, Tree};
 use certs::{ObjectIdentifier, SignatureAlgorithm};
@@ -43,6 +44,8 @@ use revocations::Revocations;
 
 /// Findings kept; of further ones only the number.
 const FINDINGS_MAX: usize = 10_000;
+/// Times that an entry can have, in milliseconds since 1970: those of GeneralizedTime (RFC 5280 §4.1.2.5.2).
+const TIMES_MS: RangeInclusive<i64> = 0..=253_402_300_799_999;
 
 /// An entry as a log hands it out.
 #[derive(Clone, Copy, Debug)]
@@ -207,6 +210,11 @@ impl Audit {
         self.authority.controllers.agent(agent).map(|record| record.owner.as_str())
     }
 
+    /// Whether it is the charter's cell, as of the entries read so far.
+    pub fn is_of_cell(&self, cell: &str) -> bool {
+        self.authority.is_of_cell(cell)
+    }
+
     /// The trust bundle in force, as of the entries read so far.
     pub fn bundle(&self) -> Option<&Bundle> {
         self.authority.in_force()
@@ -257,7 +265,10 @@ impl Audit {
         };
         let is_known = index < self.known;
         match by {
-            By::Caller(caller) if is_known => self.remember_request(index, entry, &caller),
+            By::Caller(caller) if is_known => {
+                self.remember_request(index, entry, &caller);
+                self.bodies.keep(index, entry, &caller, request.is_some(), self.known_secs);
+            }
             By::Caller(caller) => {
                 flaws.extend(self.judge_caller(index, entry, &caller).err().map(Flaw::from));
                 flaws.extend(self.judge_request(index, entry, &caller, request).err().map(Flaw::from));
@@ -332,6 +343,9 @@ impl Audit {
         *self.report.kinds.entry(kind).or_default() += 1;
         if !self.authority.is_of_cell(&entry.cell) {
             flaws.push(Flaw::OtherCell);
+        }
+        if !is_known && !TIMES_MS.contains(&entry.time_unix_ms) {
+            flaws.push(Flaw::Time);
         }
         if is_known {
             self.known_ms = self.known_ms.max(entry.time_unix_ms);

@@ -3,7 +3,7 @@
 //! Does not: know what is in them.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -31,6 +31,26 @@ pub fn beside(path: &Path, bytes: &[u8], mode: u32) -> io::Result<PathBuf> {
     file.write_all(bytes)?;
     file.sync_all()?;
     Ok(beside)
+}
+
+/// Reads a file of at most so many octets, where somebody may have put something else: a pipe that nobody writes to is not waited for.
+///
+/// # Errors
+/// The file system's, or it is no file, or longer.
+pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "it is no file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        return Err(io::Error::new(ErrorKind::InvalidData, format!("it has more than {most} octets")));
+    }
+    Ok(bytes)
 }
 
 /// Removes a file, where there is one: whether there was.
@@ -62,6 +82,19 @@ mod tests {
     use std::os::unix::fs::{MetadataExt as _, symlink};
 
     use super::*;
+
+    #[test]
+    fn what_is_no_file_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, pipe) = (dir.path().join("file"), dir.path().join("pipe"));
+        fs::write(&file, "12345").unwrap();
+        assert_eq!(read(&file, 5).unwrap(), b"12345");
+        assert_eq!(read(&file, 4).unwrap_err().kind(), ErrorKind::InvalidData);
+        let mode = rustix::fs::Mode::RUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        assert_eq!(read(&pipe, 5).unwrap_err().to_string(), "it is no file");
+        assert!(read(dir.path(), 5).is_err() && read(Path::new("/dev/zero"), 5).is_err());
+    }
 
     #[test]
     fn what_is_replaced_is_whole_private_and_no_link() {

@@ -11,6 +11,7 @@ use audit::entries::LIFETIME_MAX_SECS;
 use cell::{Act, LogOrigin, LostCertificates, RepeatedRevocation, Serial, Tree};
 use certs::ObjectIdentifier;
 use certs::crl::CrlSummary;
+use hsm_config::durable;
 use ledger::bundle::{Bundle, IssuerState, Log};
 use ledger::charter::Charter;
 use ledger::entry::entry::Kind;
@@ -67,17 +68,19 @@ impl WentBack {
     /// [`EpochError::NothingLost`], or the journal's.
     pub fn read(dir: &Path, attributes_oid: ObjectIdentifier) -> Result<Self, EpochError> {
         let corrupt = |what: &dyn std::fmt::Display| JournalError::Corrupt(what.to_string());
-        let journal = Journal::open(dir)?;
+        let mut journal = Journal::open(dir)?;
         journal.verify(attributes_oid)?;
         let lost_file = dir.join(LOST_FILE);
-        let Ok(note) = fs::read(&lost_file) else { return Err(EpochError::NothingLost(lost_file)) };
+        let Ok(note) = durable::read(&lost_file, rollback::NOTE_MAX) else {
+            return Err(EpochError::NothingLost(lost_file));
+        };
         let charter = charters::in_force(&journal.reader())?;
         let (bundle, _) = charters::bundle(&journal.reader())?;
         let log = bundle.log(journal.origin()).cloned();
         let log = log.ok_or_else(|| corrupt(&"the trust bundle names no key for this log"))?;
         // It may be of a later epoch than the journal: then the one after that is opened, so that no origin has two logs.
-        let lost =
-            rollback::ours(&note, &log.keys).ok_or_else(|| corrupt(&"its log's key did not sign it"))?;
+        let lost = rollback::claimed(&note, journal.cell());
+        let lost = lost.ok_or_else(|| corrupt(&"what is known of the log is no checkpoint of it"))?;
         let origin: LogOrigin = lost.origin.as_str().parse().map_err(|error: &str| corrupt(&error))?;
         let lost = Tree { size: lost.size, root: *lost.root.as_bytes() };
         // No origin has two logs: the next is above the journal's own, too.

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use certs::ObjectIdentifier;
-use ledger::tree::Edge;
+use ledger::tree::{Edge, TreeHead};
 use ledger::{Hash, entry, leaf_hash};
 use rusqlite::{Connection, OpenFlags};
 
@@ -31,12 +31,14 @@ pub use error::JournalError;
 pub(crate) use file::move_wal;
 use file::{lock, tune};
 use memory::Memory;
+use reader::Own;
 pub(crate) use reader::{Presented, Reader};
 pub use rebuild::Rebuilt;
 pub use restore::{RestoreError, Restored, Terms as RestoreTerms, restore};
 pub(crate) use revocation::Scope;
 pub(crate) use rows::{AgentRow, CertificateRow, ControllerRow, CrlRow, Granted, RevokedRow};
-pub(crate) use verify::{Pass, Sound};
+use verify::Sound;
+pub(crate) use verify::{Pass, ended_long_ago};
 
 /// How long another connection's lock is waited for: the checkpointer's is short.
 const BUSY: Duration = Duration::from_secs(5);
@@ -61,6 +63,9 @@ pub struct Journal {
     wal: PathBuf,
     commits: u32,
     memory: Memory,
+    /// What decides, as the entries say: read from them when the journal was verified, and kept with each one appended since. What another
+    /// program writes into the file's tables decides nothing.
+    decides: Option<Connection>,
     lock: File,
 }
 
@@ -122,6 +127,7 @@ impl Journal {
             wal: dir.join(WAL_NAME),
             commits: 0,
             memory: Memory::default(),
+            decides: None,
             lock,
         })
     }
@@ -167,7 +173,10 @@ impl Journal {
 
     /// Reads through the writer's own connection, seeing what the open batch appended.
     pub fn reader(&self) -> Reader<'_> {
-        Reader::remembering(&self.connection, &self.memory)
+        Reader::of_the_writer(
+            &self.connection,
+            Own { memory: &self.memory, decides: self.decides.as_ref(), edge: &self.edge },
+        )
     }
 
     /// Another connection, which only reads.
@@ -243,7 +252,15 @@ impl Journal {
                 .prepare_cached("INSERT INTO tile (level, idx, hashes, root) VALUES (?1, ?2, ?3, ?4)")?
                 .execute((tile.level, tile.index, &tile.bytes, tile.root.as_bytes()))?;
         }
-        projection::apply(&self.connection, appended.index, record)?;
+        for revoked in projection::apply(&self.connection, appended.index, record)? {
+            // Who takes back a revocation in the file would have it made twice, and no replay of the entries would.
+            if revoked >= appended.index || !self.memory.revoke(revoked) {
+                return Err(JournalError::NotAsRecorded(vec!["revoked"]));
+            }
+        }
+        if let Some(decides) = &self.decides {
+            projection::apply_authority(decides, appended.index, record)?;
+        }
         self.memory.forget(record.kind.as_ref());
         Ok(appended)
     }
@@ -372,14 +389,21 @@ impl Journal {
     ///
     /// # Errors
     /// [`JournalError::NotAsRecorded`], [`JournalError::Unproven`] or [`JournalError::Corrupt`]: nothing of it is to be used then.
-    pub(crate) fn verify(&self, attributes_oid: ObjectIdentifier) -> Result<Sound, JournalError> {
-        let reader = self.reader();
-        let sound = Pass::begin(&reader, attributes_oid, None)?.finish(&reader)?;
-        if sound.head == self.edge.head() {
+    pub(crate) fn verify(&mut self, attributes_oid: ObjectIdentifier) -> Result<TreeHead, JournalError> {
+        let reader = Reader::borrowing(&self.connection);
+        // As of one moment: another program may write while this reads.
+        let Sound { head, decides } = reader.within(|reader| {
+            let sound = Pass::begin(reader, attributes_oid, None)?.finish(reader)?;
+            for row in reader.all_revoked()? {
+                self.memory.revoke(row.index);
+            }
             Ok(sound)
-        } else {
-            Err(JournalError::Corrupt("its tiles are not those of its entries".into()))
+        })?;
+        if head != self.edge.head() {
+            return Err(JournalError::Corrupt("its tiles are not those of its entries".into()));
         }
+        self.decides = Some(decides);
+        Ok(head)
     }
 
     /// Makes the projections anew from the entries and compares them with those there, row by row. With `replace`, puts the new ones in

@@ -12,6 +12,7 @@ use crate::sequencer::{abandonment, own_entry};
 
 /// Why they are abandoned, as the ledger says it.
 const REASON: &str = "RESTARTED";
+
 /// Abandons every pending certificate: how many there were.
 ///
 /// # Errors
@@ -25,8 +26,7 @@ pub(crate) fn recover(
     if pending.is_empty() {
         return Ok(0);
     }
-    let covered_ms = covered_ms(journal)?;
-    pending.iter().try_for_each(|row| can_be_pending(row, covered_ms))?;
+    demand_pending(journal)?;
     // A clock that is behind does not make the log go back in time.
     let now_ms = now_ms.max(journal.newest_ms()?);
     tracing::warn!(abandoned = pending.len(), "certificates that the last run recorded and did not sign");
@@ -36,6 +36,15 @@ pub(crate) fn recover(
     }
     journal.commit()?;
     Ok(pending.len())
+}
+
+/// Every certificate without a signature is one that can be.
+///
+/// # Errors
+/// One must have had one, so that the journal is not what it was.
+pub(crate) fn demand_pending(journal: &Journal) -> Result<(), JournalError> {
+    let covered_ms = covered_ms(journal)?;
+    journal.reader().pending()?.iter().try_for_each(|row| can_be_pending(row, covered_ms))
 }
 
 /// Time of the newest entry that a checkpoint covers, in milliseconds since 1970: what is above it, somebody may have written.

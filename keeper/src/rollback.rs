@@ -3,7 +3,6 @@
 //!
 //! Does not: see a snapshot of the whole machine, token and all. That only witnesses see, and receipts that others hold (DESIGN §7).
 
-use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +21,8 @@ use crate::trust::Trust;
 
 /// The file in which a refused start leaves the checkpoint, for the officers who open a new epoch.
 pub(crate) const LOST_FILE: &str = "lost-checkpoint.note";
+/// Octets of a checkpoint's note, with the signatures of many witnesses.
+pub(crate) const NOTE_MAX: u64 = 64 * 1024;
 
 /// CKA_LABEL of the object with a cell's newest checkpoint.
 fn checkpoint_label(cell: &str) -> String {
@@ -79,12 +80,13 @@ pub(crate) fn keep_at_start(
     charter_sha256: &[u8; 32],
     note: Option<&str>,
 ) {
-    let charter = match kept.charter {
+    // The checkpoint first: a token that keeps the charter's hash keeps one, or has lost it.
+    let checkpoint = note.map_or(Ok(()), |note| session.keep(&checkpoint_label(cell), note.as_bytes()));
+    let charter = || match kept.charter {
         Some(_) => Ok(()),
         None => session.keep(&charter_label(cell), HEXLOWER.encode(charter_sha256).as_bytes()),
     };
-    let checkpoint = note.map_or(Ok(()), |note| session.keep(&checkpoint_label(cell), note.as_bytes()));
-    if let Err(error) = charter.and(checkpoint) {
+    if let Err(error) = checkpoint.and_then(|()| charter()) {
         unkept(&error);
     }
 }
@@ -144,26 +146,30 @@ pub(crate) fn check(
     }
     let (mut ours_kept, mut furthest) = (0, None);
     for note in &kept.checkpoints {
-        let Some(kept) = ours(note, &trust.log.keys) else {
-            tracing::warn!("the token keeps a checkpoint of another log key");
+        let Some(kept) = claimed(note, journal.cell()) else {
+            tracing::warn!("the token keeps what is no checkpoint of this cell");
             continue;
         };
         ours_kept += 1;
         if !is_known(&kept, journal, trust)? {
-            remember_lost(dir, note, &trust.log.keys)?;
+            remember_lost(dir, note, journal.cell())?;
             furthest = furthest.max(Some(place(&kept)));
         }
     }
     if let Some((_, kept)) = furthest {
         return Err(StartError::WentBack { kept, have: journal.edge().size() });
     }
-    if ours_kept == 0 && kept_one(token, journal)? {
-        let (_, note) = journal.reader().checkpoint()?.unwrap_or_default();
-        remember_lost(dir, note.as_bytes(), &trust.log.keys)?;
+    let reader = journal.reader();
+    let newest = reader.checkpoint()?;
+    // The charter's hash is kept after a checkpoint is, never without one; officers who opened an epoch knew that it was lost.
+    let kept_both = kept.charter.is_some() && (newest.is_some() || reader.epoch_index()?.is_none());
+    if ours_kept == 0 && (kept_both || kept_one(token, journal)?) {
+        let (_, note) = newest.unwrap_or_default();
+        remember_lost(dir, note.as_bytes(), journal.cell())?;
         return Err(StartError::KeepsNone { token: token.label.clone() });
     }
     // A copy was restored that ends before what somebody knew then.
-    let Some(known) = lost(dir, &trust.log.keys)? else { return Ok(()) };
+    let Some(known) = lost(dir, journal.cell())? else { return Ok(()) };
     if !is_known(&known, journal, trust)? {
         return Err(StartError::WentBack { kept: known.size, have: journal.edge().size() });
     }
@@ -204,12 +210,12 @@ pub(crate) fn put_back(kept: &Kept, journal: &mut Journal, trust: &Trust) -> Res
 ///
 /// # Errors
 /// The disk's; or the file holds no checkpoint of this log: how much is lost is unknown then, and a start must refuse.
-fn lost(dir: &Path, log_keys: &[VerifierKey]) -> Result<Option<Checkpoint>, JournalError> {
+fn lost(dir: &Path, cell: &str) -> Result<Option<Checkpoint>, JournalError> {
     let path = dir.join(LOST_FILE);
-    match fs::read(&path) {
+    match durable::read(&path, NOTE_MAX) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(JournalError::of_file(path)(error)),
-        Ok(note) => match ours(&note, log_keys) {
+        Ok(note) => match claimed(&note, cell) {
             Some(known) => Ok(Some(known)),
             None => Err(JournalError::Corrupt(format!(
                 "{} holds no checkpoint of this log, which says how much of it is lost",
@@ -223,10 +229,10 @@ fn lost(dir: &Path, log_keys: &[VerifierKey]) -> Result<Option<Checkpoint>, Jour
 ///
 /// # Errors
 /// The disk's.
-pub(crate) fn remember_lost(dir: &Path, note: &[u8], log_keys: &[VerifierKey]) -> Result<(), JournalError> {
-    let place = ours(note, log_keys).map(|checkpoint| place(&checkpoint));
+pub(crate) fn remember_lost(dir: &Path, note: &[u8], cell: &str) -> Result<(), JournalError> {
+    let place = claimed(note, cell).map(|checkpoint| place(&checkpoint));
     // One that cannot be read is replaced.
-    if lost(dir, log_keys).ok().flatten().is_some_and(|known| Some(self::place(&known)) >= place) {
+    if lost(dir, cell).ok().flatten().is_some_and(|known| Some(self::place(&known)) >= place) {
         return Ok(());
     }
     let path = dir.join(LOST_FILE);
@@ -237,8 +243,8 @@ pub(crate) fn remember_lost(dir: &Path, note: &[u8], log_keys: &[VerifierKey]) -
 ///
 /// # Errors
 /// The disk's.
-pub(crate) fn forget_unreadable(dir: &Path, log_keys: &[VerifierKey]) -> Result<(), JournalError> {
-    match lost(dir, log_keys) {
+pub(crate) fn forget_unreadable(dir: &Path, cell: &str) -> Result<(), JournalError> {
+    match lost(dir, cell) {
         Err(JournalError::Corrupt(_)) => {
             let path = dir.join(LOST_FILE);
             durable::remove(&path).map(drop).map_err(JournalError::of_file(path))
@@ -247,16 +253,26 @@ pub(crate) fn forget_unreadable(dir: &Path, log_keys: &[VerifierKey]) -> Result<
     }
 }
 
+/// A checkpoint that says it is of a log of this cell, whoever signed it. It is acted on only to refuse what does not have it: the log's key may be one
+/// that this journal does not know, or no longer.
+pub(crate) fn claimed(note: &[u8], cell: &str) -> Option<Checkpoint> {
+    let checkpoint = Checkpoint::claimed(note)?;
+    let origin = checkpoint.origin.as_str().parse::<LogOrigin>().ok()?;
+    (origin.cell.as_ref() == cell).then_some(checkpoint)
+}
+
 /// How far a checkpoint goes: a later epoch is further than any tree of one before.
 pub(crate) fn place(checkpoint: &Checkpoint) -> (u32, u64) {
     let origin = checkpoint.origin.as_str().parse::<LogOrigin>();
     (origin.map_or(0, |origin| origin.epoch), checkpoint.size)
 }
 
-/// Whether the newest custody manifest of this epoch says that this token keeps a checkpoint.
+/// Whether the newest custody manifest of this epoch that a checkpoint covers says that this token keeps one: what is above, somebody may have
+/// written.
 fn kept_one(token: &TokenInfo, journal: &Journal) -> Result<bool, JournalError> {
     let reader = journal.reader();
-    let Some((index, manifest)) = reader.newest_custody()? else { return Ok(false) };
+    let covered = reader.checkpoint()?.map_or(0, |(size, _)| size);
+    let Some((index, manifest)) = reader.newest_custody_below(covered)? else { return Ok(false) };
     let of_this_epoch = reader.epoch_index()?.is_none_or(|epoch| epoch < index);
     let it = manifest.tokens.iter().find(|one| (&one.label, &one.serial) == (&token.label, &token.serial));
     Ok(of_this_epoch && it.is_some_and(|it| it.keeps_checkpoint))

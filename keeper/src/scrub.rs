@@ -5,7 +5,7 @@
 
 use std::path::Path;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use certs::ObjectIdentifier;
 use crossbeam_channel::Sender;
@@ -21,6 +21,9 @@ const PASS_MAX: Duration = Duration::from_secs(900);
 /// Least time between the beginnings of two passes: a short log is read so often, not without end.
 const REST: Duration = Duration::from_secs(2);
 
+/// How long the journal may not be read to its end before that counts as damage: whoever keeps it from being read may do more.
+const UNREAD_MAX: Duration = Duration::from_secs(60);
+
 /// Starts the thread. It ends with the sequencer, or when it has found damage.
 ///
 /// # Errors
@@ -33,16 +36,20 @@ pub(crate) fn start(
     let connection = Journal::reading_connection(dir)?;
     thread::spawn(move || {
         let reader = Reader::owning(connection);
+        let mut unread: Option<Instant> = None;
         loop {
             let rested = crossbeam_channel::after(REST);
             match pass(&reader, attributes_oid, &done) {
-                Ok(()) => {}
-                Err(damage) if damage.is_damage() => {
+                Ok(()) => unread = None,
+                Err(damage)
+                    if damage.is_damage() || unread.is_some_and(|since| since.elapsed() > UNREAD_MAX) =>
+                {
                     tracing::error!(alarm = "journal-damaged", cause = damage.to_string(), "the journal");
                     let _ = done.send(Command::Damaged(damage.into()));
                     return;
                 }
                 Err(error) => {
+                    unread.get_or_insert_with(Instant::now);
                     tracing::warn!(cause = error.to_string(), "the journal could not be read: trying again");
                 }
             }

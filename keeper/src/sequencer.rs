@@ -33,7 +33,7 @@ use crate::checkpoints::Checkpoints;
 use crate::crls::Crls;
 use crate::door::{OpenDoors, Reply};
 use crate::entropy::Entropy;
-use crate::journal::{Durability, Journal, JournalError};
+use crate::journal::{Durability, Journal, JournalError, ended_long_ago};
 use crate::manifest::Manifests;
 use crate::metrics::{Metrics, Step};
 use crate::reads::Readers;
@@ -161,7 +161,8 @@ impl Sequencer {
         }
         let finished = self.pending.is_empty() && self.is_idle() && self.done.is_empty();
         // A log that stops in order leaves no entry without a checkpoint over it.
-        Ok(!(self.stopping && finished && self.checkpoints.covers(self.journal.edge().size())))
+        let covered = self.damaged.is_some() || self.checkpoints.covers(self.journal.edge().size());
+        Ok(!(self.stopping && finished && covered))
     }
 
     /// Carries a batch out and makes it durable. Gives back a certificate that the sequencer is to sign itself.
@@ -243,6 +244,8 @@ impl Sequencer {
             Command::Cover(asked, reply) => self.cover(asked, reply),
             Command::Verified(verified) => self.store(verified, outbox)?,
             Command::Unsignable { index, cause } => self.give_up(index, &cause, outbox)?,
+            // The next start is to judge what is above the one before.
+            Command::CheckpointSigned { .. } if self.damaged.is_some() => {}
             Command::CheckpointSigned { size, text, signature } => {
                 let note = self.checkpoints.signed(size, &text, &signature).map_err(Ended::Token)?;
                 self.journal.store_checkpoint(size, &note)?;
@@ -258,7 +261,12 @@ impl Sequencer {
                 tracing::error!(alarm = "no-crl", cause, "no CRL could be made: trying again");
                 self.crls.ended(false, Instant::now());
             }
-            Command::Ended(certificates) => self.journal.let_requests_go(&certificates)?,
+            Command::Ended(certificates) => {
+                // By the clock, too: an entry of a time to come is nothing to go by.
+                let now_ms = self.time.best_ms();
+                let ended = certificates.into_iter().filter(|(_, end)| ended_long_ago(*end, now_ms));
+                self.journal.let_requests_go(&ended.map(|(index, _)| index).collect::<Vec<_>>())?;
+            }
             Command::Damaged(damage) => {
                 tracing::error!(
                     alarm = "journal-damaged",
@@ -327,8 +335,10 @@ impl Sequencer {
 
     fn tend_checkpoint(&mut self) {
         let now = Instant::now();
-        // A checkpoint over a certificate that hangs in the token would say that it was not pending: it is given up first.
-        if !self.checkpoints.is_due(self.journal.edge(), now, self.stopping)
+        // What is damaged gets no signature of the log's key: the next start is to see it, too. A checkpoint over a certificate that hangs in
+        // the token would say that it was not pending: it is given up first.
+        if self.damaged.is_some()
+            || !self.checkpoints.is_due(self.journal.edge(), now, self.stopping)
             || self.pending_for_long().unwrap_or(true)
         {
             return;

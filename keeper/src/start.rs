@@ -202,8 +202,8 @@ impl Keeper {
             return Err(StartError::WrongCell { journal, configured });
         }
         // Before anything that the journal says is acted on.
-        let sound = journal.verify(config.attributes_oid)?;
-        tracing::info!(entries = sound.head.size, "the journal is as its entries say");
+        let head = journal.verify(config.attributes_oid)?;
+        tracing::info!(entries = head.size, "the journal is as its entries say");
         let (trust, metrics) = (Trust::read(&journal)?, Metrics::new());
         let guard = PinGuard::new(&config.pin_record);
         let modules = LoadedModule::about_to_be(&config.tokens, &journal.reader())?;

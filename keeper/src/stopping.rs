@@ -23,6 +23,9 @@ use crate::requests;
 /// Directory of what was laid, in the data directory. A file is named after its act: a newer word takes the place of an older one.
 const STOPS: &str = "stops";
 
+/// Octets of an act: those of a note of the ledger.
+const NOTE_MAX: u64 = 64 * 1024;
+
 /// Nothing was laid, and nothing stops.
 #[derive(Debug, thiserror::Error)]
 pub enum LayError {
@@ -109,7 +112,8 @@ pub(crate) fn take(journal: &mut Journal, now_ms: i64) -> Result<(), TakeError> 
     let newest_ms = journal.newest_ms()?;
     for path in paths {
         let not_taken = |why: &dyn std::fmt::Display| NotTaken { path: path.clone(), why: why.to_string() };
-        let text = fs::read_to_string(&path).map_err(|error| not_taken(&error))?;
+        let text = durable::read(&path, NOTE_MAX).map_err(|error| not_taken(&error))?;
+        let text = String::from_utf8(text).map_err(|error| not_taken(&error))?;
         let now_ms = recordable_ms(&text, now_ms, newest_ms);
         let reader = journal.reader();
         let whose = (journal.cell(), journal.origin());

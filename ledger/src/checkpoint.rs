@@ -72,6 +72,11 @@ impl Checkpoint {
         Ok(checkpoint)
     }
 
+    /// What a note says, whoever signed it: to be acted on only to refuse.
+    pub fn claimed(note: &[u8]) -> Option<Self> {
+        Self::parse(Note::parse(note).ok()?.text())
+    }
+
     /// Our logs write no extension line, and none is accepted: a monitor could not audit it.
     fn parse(text: &str) -> Option<Self> {
         let mut lines = text.lines();

@@ -41,6 +41,9 @@ pub enum Flaw {
     /// An entry for another cell than the charter's.
     #[error("it is of another cell")]
     OtherCell,
+    /// A time that no certificate could have.
+    #[error("its time is before 1970 or after the year 9999")]
+    Time,
     /// A reference forward, or into another log.
     #[error("it refers to an entry that is not before it")]
     Reference,

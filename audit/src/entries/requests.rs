@@ -22,6 +22,8 @@ const AGENTS: &str = "agents/";
 #[derive(Default)]
 pub(super) struct Bodies {
     current: Option<Current>,
+    /// The newest request below the checkpoint whose body is there.
+    kept: Vec<u8>,
     /// Entries without the body that they need, with the last second of the certificate that they led to, where they led to one.
     missing: Vec<(u64, Option<i64>)>,
 }
@@ -59,6 +61,25 @@ impl Bodies {
             not_after.is_none_or(|not_after| not_after >= newest_secs).then_some(*index)
         };
         self.missing.iter().filter_map(kept)
+    }
+
+    /// For an entry that a checkpoint covers: whether its body is there, or that of the request that several entries came from. Certificates that
+    /// had ended by `ended_secs`, a second since 1970, need none.
+    pub(super) fn keep(
+        &mut self,
+        index: u64,
+        entry: &Entry,
+        caller: &Caller<'_>,
+        is_there: bool,
+        ended_secs: i64,
+    ) {
+        let signed = &caller.signature.request_sha256;
+        if is_there {
+            self.kept.clone_from(signed);
+        } else if self.kept != *signed {
+            self.miss(index, entry);
+            self.missing.pop_if(|(_, not_after)| not_after.is_some_and(|not_after| not_after < ended_secs));
+        }
     }
 
     fn miss(&mut self, index: u64, entry: &Entry) {

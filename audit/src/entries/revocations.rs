@@ -136,6 +136,8 @@ impl Audit {
         revocation: &Revocation,
     ) -> Result<(), Flaw> {
         let target = revocation.target.as_ref().ok_or(Flaw::Revocation)?;
+        // A list must be able to say it.
+        certs::crl::Reason::try_from(revocation.reason).map_err(|_| Flaw::Revocation)?;
         match by {
             By::Officers => self.by_officers(index, revocation, target),
             By::Caller(caller) => {

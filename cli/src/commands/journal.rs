@@ -210,10 +210,9 @@ impl From<RestoreError> for Failure {
             RestoreError::NotCovered { .. } => Self::new("BACKUP", error).mended_by(
                 "rootcellar journal restore FILE, of a copy that `rootcellar journal backup` made",
             ),
-            RestoreError::Older { .. } | RestoreError::OtherKey { .. } => Self::new("LOG_WENT_BACK", error)
-                .mended_by(
-                    "rootcellar journal restore FILE --with-loss, and then rootcellar ledger open-epoch",
-                ),
+            RestoreError::Older { .. } => Self::new("LOG_WENT_BACK", error).mended_by(
+                "rootcellar journal restore FILE --with-loss, and then rootcellar ledger open-epoch",
+            ),
             RestoreError::OtherCheckpoint => {
                 Self::new("CHECKPOINT", error).mended_by("the same without --checkpoint, or with another")
             }

@@ -79,27 +79,30 @@ impl JournalError {
         move |source| Self::File { path, source }
     }
 
-    /// Whether the journal is not what it must be, and not only out of reach for now.
+    /// Whether the journal is not what it must be, and not only out of reach for now. What no keeper writes makes statements fail in many ways:
+    /// a table that is not there, a second row where one can be, a text in the place of a number.
     pub fn is_damage(&self) -> bool {
-        use rusqlite::Error::{
-            FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error,
+        use rusqlite::ErrorCode::{
+            CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, FileLockingProtocolFailed,
+            OperationInterrupted, OutOfMemory, PermissionDenied, ReadOnly, SystemIoFailure,
         };
-        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
         match self {
-            Self::Corrupt(_)
-            | Self::Schema
-            | Self::NotAsRecorded(_)
-            | Self::Unproven { .. }
-            // A value that no keeper writes.
-            | Self::Sqlite(
-                FromSqlConversionFailure(..)
-                | IntegralValueOutOfRange(..)
-                | InvalidColumnType(..)
-                | Utf8Error(..),
-            ) => true,
-            Self::Sqlite(error) => {
-                matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
-            }
+            Self::Corrupt(_) | Self::Schema | Self::NotAsRecorded(_) | Self::Unproven { .. } => true,
+            Self::Sqlite(error) => !matches!(
+                error.sqlite_error_code(),
+                Some(
+                    CannotOpen
+                        | DatabaseBusy
+                        | DatabaseLocked
+                        | DiskFull
+                        | FileLockingProtocolFailed
+                        | OperationInterrupted
+                        | OutOfMemory
+                        | PermissionDenied
+                        | ReadOnly
+                        | SystemIoFailure
+                )
+            ),
             _ => false,
         }
     }

@@ -55,7 +55,15 @@ pub(super) fn lock(dir: &Path) -> Result<File, JournalError> {
         return Err(JournalError::TooWide { path: dir.to_owned(), mode });
     }
     let path = dir.join(LOCK_NAME);
-    let opened = fs::OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    // Somebody may have put a pipe there, which nobody reads: it is not waited for.
+    let no_wait = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let opened = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(no_wait)
+        .open(&path);
     let file = opened.map_err(JournalError::of_file(path))?;
     file.try_lock().map_err(|_| JournalError::Locked(dir.to_owned()))?;
     Ok(file)

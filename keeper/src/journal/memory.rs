@@ -1,9 +1,10 @@
 //! What the writer remembers of the projections between two changes of them: what each request asks for and hardly ever changes.
 //!
-//! Only the sequencer's own reader has one: it appends every entry itself, and forgets what an entry may have changed.
+//! Only the sequencer's own reader has one: it appends every entry itself, and forgets what an entry may have changed. What is revoked it keeps:
+//! another program that writes to the file takes nothing back.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use ledger::charter::Charter;
@@ -24,6 +25,8 @@ pub(super) struct Memory {
     freeze: RefCell<Option<FreezeRow>>,
     /// The charter in force, its chain verified.
     charter: RefCell<Option<Charter>>,
+    /// Every certificate that was revoked, by the index of its entry. Never forgotten.
+    revoked: RefCell<HashSet<u64>>,
 }
 
 impl Memory {
@@ -38,6 +41,15 @@ impl Memory {
             Some(Kind::Revocation(_) | Kind::Abandonment(_)) => self.presented.borrow_mut().clear(),
             _ => {}
         }
+    }
+
+    /// A certificate is revoked; false where it was before.
+    pub(super) fn revoke(&self, index: u64) -> bool {
+        self.revoked.borrow_mut().insert(index)
+    }
+
+    pub(super) fn is_revoked(&self, index: u64) -> bool {
+        self.revoked.borrow().contains(&index)
     }
 
     pub(super) fn grants(&self, controller: &str) -> Option<Arc<[Granted]>> {

@@ -36,11 +36,11 @@ pub(super) const SCHEMA: &str = include_str!("projection.sql");
 
 type Applied = Result<(), JournalError>;
 
-/// Brings the projections from the state before entry `index` to the state after it.
+/// Brings the projections from the state before entry `index` to the state after it: the entries of the certificates that this one revoked.
 ///
 /// # Errors
 /// The entry contradicts the state, or the disk fails.
-pub(super) fn apply(connection: &Connection, index: u64, record: &Entry) -> Applied {
+pub(super) fn apply(connection: &Connection, index: u64, record: &Entry) -> Result<Vec<u64>, JournalError> {
     let state = State { connection, index, record };
     state.authority()?;
     state.bulk()

@@ -7,7 +7,10 @@ mod trust;
 
 use std::sync::Arc;
 
-use ledger::tree::TileStore;
+use certs::TbsFields;
+use ledger::checkpoint::Checkpoint;
+use ledger::entry::entry::Kind;
+use ledger::tree::{Edge, TileStore, inclusion_proof, verify_inclusion};
 use ledger::{Hash, leaf_hash};
 use prost::Message;
 use proto::v1;
@@ -25,7 +28,16 @@ use crate::convert;
 pub struct Reader<'a> {
     connection: Held<'a>,
     /// The writer's.
-    memory: Option<&'a Memory>,
+    own: Option<Own<'a>>,
+}
+
+/// What the writer has in its own memory, where nobody else writes.
+#[derive(Clone, Copy)]
+pub(super) struct Own<'a> {
+    pub(super) memory: &'a Memory,
+    /// The tables of `projection::AUTHORITY` as the entries say; none where the journal was not verified.
+    pub(super) decides: Option<&'a Connection>,
+    pub(super) edge: &'a Edge,
 }
 
 /// What became of a certificate that a caller presented.
@@ -47,19 +59,44 @@ type Read<T> = Result<T, JournalError>;
 
 const CERTIFICATE: &str = "SELECT idx, serial, subject, issuer, not_before, not_after, previous, abandoned, controller, recorded_ms FROM certificate";
 
+fn one<T>(
+    connection: &Connection,
+    sql: &str,
+    values: impl rusqlite::Params,
+    read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+) -> Read<Option<T>> {
+    Ok(connection.prepare_cached(sql)?.query_row(values, read).optional()?)
+}
+
+fn many<T>(
+    connection: &Connection,
+    sql: &str,
+    values: impl rusqlite::Params,
+    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+) -> Read<Vec<T>> {
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(values, read)?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 impl<'a> Reader<'a> {
     /// A view through a connection of its own.
     pub fn owning(connection: Connection) -> Reader<'static> {
-        Reader { connection: Held::Owned(Box::new(connection)), memory: None }
+        Reader { connection: Held::Owned(Box::new(connection)), own: None }
     }
 
     pub(super) fn borrowing(connection: &'a Connection) -> Self {
-        Self { connection: Held::Borrowed(connection), memory: None }
+        Self { connection: Held::Borrowed(connection), own: None }
     }
 
-    /// The writer's own, with what it remembers.
-    pub(super) fn remembering(connection: &'a Connection, memory: &'a Memory) -> Self {
-        Self { connection: Held::Borrowed(connection), memory: Some(memory) }
+    /// The writer's, with what it has in memory.
+    pub(super) fn of_the_writer(connection: &'a Connection, own: Own<'a>) -> Self {
+        Self { connection: Held::Borrowed(connection), own: Some(own) }
+    }
+
+    /// What the writer remembers.
+    fn memory(&self) -> Option<&'a Memory> {
+        self.own.map(|own| own.memory)
     }
 
     fn connection(&self) -> &Connection {
@@ -75,7 +112,7 @@ impl<'a> Reader<'a> {
         values: impl rusqlite::Params,
         read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Read<Option<T>> {
-        Ok(self.connection().prepare_cached(sql)?.query_row(values, read).optional()?)
+        one(self.connection(), sql, values, read)
     }
 
     fn many<T>(
@@ -84,9 +121,12 @@ impl<'a> Reader<'a> {
         values: impl rusqlite::Params,
         read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Read<Vec<T>> {
-        let mut statement = self.connection().prepare_cached(sql)?;
-        let rows = statement.query_map(values, read)?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        many(self.connection(), sql, values, read)
+    }
+
+    /// Where the tables are that decide: the writer's are in its memory, which nobody else writes to.
+    fn decides(&self) -> &Connection {
+        self.own.and_then(|own| own.decides).unwrap_or_else(|| self.connection())
     }
 
     /// Number of entries.
@@ -145,7 +185,15 @@ impl<'a> Reader<'a> {
 
     /// The newest checkpoint: size and note.
     pub fn checkpoint(&self) -> Read<Option<(u64, String)>> {
-        self.one("SELECT size, note FROM checkpoint", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        let found: Option<(u64, String)> =
+            self.one("SELECT size, note FROM checkpoint", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        // The number stands there for statements; the note alone is signed.
+        match found {
+            Some((size, note)) if Checkpoint::claimed(note.as_bytes()).is_some_and(|it| it.size != size) => {
+                Err(JournalError::NotAsRecorded(vec!["checkpoint"]))
+            }
+            found => Ok(found),
+        }
     }
 
     /// A certificate by the index of its entry.
@@ -198,7 +246,7 @@ impl<'a> Reader<'a> {
     /// An agent.
     pub fn agent(&self, id: &str) -> Read<Option<AgentRow>> {
         let sql = "SELECT record, idx, created_ms, updated_ms FROM agent WHERE id = ?1";
-        self.one(sql, [id], agent_row)?.map(decoded).transpose()
+        one(self.decides(), sql, [id], agent_row)?.map(decoded).transpose()
     }
 
     /// Agents after `id`, by name, of one owner or of all, at most `limit`.
@@ -209,7 +257,8 @@ impl<'a> Reader<'a> {
 
     /// A controller.
     pub fn controller(&self, name: &str) -> Read<Option<ControllerRow>> {
-        self.one(
+        one(
+            self.decides(),
             "SELECT name, idx, line_start_ms, removed FROM controller WHERE name = ?1",
             [name],
             controller_row,
@@ -226,7 +275,8 @@ impl<'a> Reader<'a> {
     /// A controller's grants, by name.
     pub fn grants(&self, controller: &str) -> Read<Vec<GrantRow>> {
         let sql = "SELECT idx, body FROM granted WHERE controller = ?1 ORDER BY name";
-        let rows: Vec<(u64, Vec<u8>)> = self.many(sql, [controller], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let rows: Vec<(u64, Vec<u8>)> =
+            many(self.decides(), sql, [controller], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let decode = |(index, body): (u64, Vec<u8>)| {
             let grant =
                 v1::Grant::decode(&*body).map_err(|error| JournalError::Corrupt(error.to_string()))?;
@@ -237,7 +287,7 @@ impl<'a> Reader<'a> {
 
     /// The same, ready to be held against what is asked for.
     pub fn granted(&self, controller: &str) -> Read<Arc<[Granted]>> {
-        if let Some(known) = self.memory.and_then(|memory| memory.grants(controller)) {
+        if let Some(known) = self.memory().and_then(|memory| memory.grants(controller)) {
             return Ok(known);
         }
         let ready = |row: GrantRow| {
@@ -247,7 +297,7 @@ impl<'a> Reader<'a> {
         };
         let grants: Arc<[Granted]> =
             self.grants(controller)?.into_iter().map(ready).collect::<Read<Vec<_>>>()?.into();
-        if let Some(memory) = self.memory {
+        if let Some(memory) = self.memory() {
             memory.keep_grants(controller, &grants);
         }
         Ok(grants)
@@ -255,7 +305,7 @@ impl<'a> Reader<'a> {
 
     /// The certificate with this serial number, where it is signed, has this SHA-256 and is not revoked; else why there is none.
     pub fn presented(&self, serial: &[u8], sha256: &[u8; 32]) -> Read<Presented> {
-        if let Some(known) = self.memory.and_then(|memory| memory.presented(sha256)) {
+        if let Some(known) = self.memory().and_then(|memory| memory.presented(sha256)) {
             return Ok(Presented::Valid(known));
         }
         let Some(row) = self.certificate_by_serial(serial)? else { return Ok(Presented::Unknown) };
@@ -263,13 +313,36 @@ impl<'a> Reader<'a> {
             Some((_, hash)) if hash == *sha256 => {}
             _ => return Ok(Presented::Unknown),
         }
-        if self.revoked(row.index)?.is_some() {
+        self.demand_row(&row)?;
+        if self.memory().is_some_and(|memory| memory.is_revoked(row.index))
+            || self.revoked(row.index)?.is_some()
+        {
             return Ok(Presented::Revoked);
         }
-        if let Some(memory) = self.memory {
+        if let Some(memory) = self.memory() {
             memory.keep_presented(*sha256, &row);
         }
         Ok(Presented::Valid(row))
+    }
+
+    /// For the writer: that this row of `certificate` is what its entry says, and that entry in the tree which the writer knows.
+    fn demand_row(&self, row: &CertificateRow) -> Read<()> {
+        let Some(own) = self.own else { return Ok(()) };
+        let corrupt = |what: &dyn std::fmt::Display| {
+            JournalError::Corrupt(format!("certificate {} is not as its entry says: {what}", row.index))
+        };
+        let body = self.entry(row.index)?.ok_or_else(|| corrupt(&"there is none"))?;
+        let head = own.edge.head();
+        let proof = inclusion_proof(self, head.size, row.index).map_err(|error| corrupt(&error))?;
+        verify_inclusion(leaf_hash(&body), row.index, &head, &proof).map_err(|error| corrupt(&error))?;
+        let entry = ledger::entry::decode(&body).map_err(|error| corrupt(&error))?;
+        let Some(Kind::Issuance(issuance)) = entry.kind else { return Err(corrupt(&"it is no certificate")) };
+        let tbs = TbsFields::parse(&issuance.tbs).map_err(|error| corrupt(&error))?;
+        let same = issuance.subject == row.subject
+            && issuance.issuer_spki_sha256 == row.issuer
+            && (tbs.serial.as_slice(), tbs.not_before, tbs.not_after)
+                == (row.serial.as_slice(), row.not_before, row.not_after);
+        if same { Ok(()) } else { Err(corrupt(&"another certificate")) }
     }
 
     /// Entries that a controller caused under a grant in this hour (hours since 1970).
@@ -285,7 +358,8 @@ impl<'a> Reader<'a> {
 
     /// Whether a public key is a CA's own.
     pub fn is_ca_key(&self, spki_sha256: &[u8]) -> Read<bool> {
-        Ok(self.one("SELECT 1 FROM ca WHERE spki_sha256 = ?1", [spki_sha256], |_| Ok(()))?.is_some())
+        Ok(one(self.decides(), "SELECT 1 FROM ca WHERE spki_sha256 = ?1", [spki_sha256], |_| Ok(()))?
+            .is_some())
     }
 
     /// What a request_id led to: hash of the request and index of the entry.
@@ -296,14 +370,14 @@ impl<'a> Reader<'a> {
 
     /// What officers stopped.
     pub fn freeze(&self) -> Read<FreezeRow> {
-        if let Some(known) = self.memory.and_then(Memory::freeze) {
+        if let Some(known) = self.memory().and_then(Memory::freeze) {
             return Ok(known);
         }
-        let row = self.one("SELECT frozen, stopped_until_ms, alone_ms FROM freeze", [], |row| {
+        let row = one(self.decides(), "SELECT frozen, stopped_until_ms, alone_ms FROM freeze", [], |row| {
             Ok(FreezeRow { frozen: row.get(0)?, stopped_until_ms: row.get(1)?, alone_ms: row.get(2)? })
         })?;
         let row = row.unwrap_or_default();
-        if let Some(memory) = self.memory {
+        if let Some(memory) = self.memory() {
             memory.keep_freeze(row);
         }
         Ok(row)
@@ -313,31 +387,31 @@ impl<'a> Reader<'a> {
     /// than one since, the last of them in knowledge of whatever turned up of it.
     pub fn lost(&self, epoch: u32) -> Read<Option<u64>> {
         let sql = "SELECT number, lost_size FROM epoch WHERE number > ?1 ORDER BY number DESC LIMIT 1";
-        let newest: Option<(u64, u64)> = self.one(sql, [epoch], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let newest: Option<(u64, u64)> =
+            one(self.decides(), sql, [epoch], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(newest.map(|(number, lost)| if number > u64::from(epoch) + 1 { u64::MAX } else { lost }))
     }
 
     /// The entry that opened the newest epoch; none in the first.
     pub(crate) fn epoch_index(&self) -> Read<Option<u64>> {
-        self.one("SELECT idx FROM epoch ORDER BY number DESC LIMIT 1", [], |row| row.get(0))
+        one(self.decides(), "SELECT idx FROM epoch ORDER BY number DESC LIMIT 1", [], |row| row.get(0))
     }
 
     /// Until when certificates may live that were recorded in what was lost, in seconds since 1970.
     pub(crate) fn lost_live_until(&self) -> Read<Option<i64>> {
-        Ok(self.one("SELECT max(live_until) FROM epoch", [], |row| row.get(0))?.flatten())
+        Ok(one(self.decides(), "SELECT max(live_until) FROM epoch", [], |row| row.get(0))?.flatten())
     }
 
     /// Entries that the epochs that are over are known to have had, all together; 0 in the first.
     pub fn all_lost(&self) -> Read<u64> {
-        Ok(self
-            .one("SELECT sum(lost_size) FROM epoch", [], |row| row.get::<_, Option<u64>>(0))?
+        Ok(one(self.decides(), "SELECT sum(lost_size) FROM epoch", [], |row| row.get::<_, Option<u64>>(0))?
             .flatten()
             .unwrap_or(0))
     }
 
     /// The entry that carried out the proposal with this nonce.
     pub fn proposal(&self, nonce: &[u8]) -> Read<Option<u64>> {
-        self.one("SELECT idx FROM proposal WHERE nonce = ?1", [nonce], |row| row.get(0))
+        one(self.decides(), "SELECT idx FROM proposal WHERE nonce = ?1", [nonce], |row| row.get(0))
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use certs::{Issuer, PublicKey, SignatureAlgorithm, TbsFields};
 use ledger::Hash;
 use ledger::bundle::Contents;
+use ledger::checkpoint::Checkpoint;
 use ledger::entry::entry::Kind;
 use ledger::note::Note;
 use ledger::tree::Edge;
@@ -44,9 +45,10 @@ pub(super) fn rebuild(connection: &Connection, edge: &Edge, replace: bool) -> Re
     }
     let (mut tables, mut differing) = (Vec::new(), Vec::new());
     for table in projection::AUTHORITY.into_iter().chain(projection::BULK) {
-        let (kept, made) = (rows(connection, table)?, rows(&fresh, table)?);
+        let made = rows(&fresh, table)?;
         tables.push((table, made.len() as u64));
-        if kept != made {
+        // One that holds what cannot be read is made anew, too.
+        if rows(connection, table).ok().as_ref() != Some(&made) {
             differing.push(table);
         }
     }
@@ -56,6 +58,19 @@ pub(super) fn rebuild(connection: &Connection, edge: &Edge, replace: bool) -> Re
             put(connection, table, &rows(&fresh, table)?)?;
         }
         connection.execute_batch("COMMIT")?;
+    }
+    // How much the newest checkpoint covers stands beside its note, too.
+    let size = connection.query_row("SELECT size, note FROM checkpoint", [], |row| {
+        Ok((row.get::<_, i64>(0).ok(), row.get::<_, String>(1)?))
+    });
+    if let Some((size, note)) = size.optional()?
+        && let Some(checkpoint) = Checkpoint::claimed(note.as_bytes())
+        && size.and_then(|size| u64::try_from(size).ok()) != Some(checkpoint.size)
+    {
+        differing.push("checkpoint");
+        if replace {
+            connection.execute("UPDATE checkpoint SET size = ?1", [checkpoint.size])?;
+        }
     }
     let replaced = replace && !differing.is_empty();
     Ok(Rebuilt { entries: edge.size(), signatures, root: root.to_string(), tables, differing, replaced })

@@ -7,20 +7,18 @@ use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use cell::LogOrigin;
 use certs::ObjectIdentifier;
 use hsm_config::durable;
-use ledger::bundle::Contents;
 use ledger::checkpoint::Checkpoint;
 use ledger::entry::{self, entry::Kind};
 use ledger::leaf_hash;
-use ledger::note::VerifierKey;
 use rusqlite::Connection;
 use sha2::{Digest as _, Sha256};
 
 use super::rebuild::Signers;
 use super::{Durability, FILE_NAME, Journal, JournalError, Pass, Reader, WAL_NAME, format, lock};
 use crate::charters;
+use crate::recovery;
 use crate::rollback::{self, Kept};
 use crate::start::StartError;
 use crate::trust::Trust;
@@ -82,15 +80,6 @@ pub enum RestoreError {
         /// Entries under the newest checkpoint that is known.
         known: u64,
     },
-    /// The operator's: it ends before the log had another key.
-    #[error(
-        "a checkpoint over {known} entries of this cell is known, by a key of the log that the copy does not know: the copy is from before that key was \
-         made, and what came after is lost. Restore a newer copy; where there is none, say that the loss is meant"
-    )]
-    OtherKey {
-        /// Entries that it says it covers.
-        known: u64,
-    },
     /// The operator's: a checkpoint that this log's key did not sign.
     #[error("the checkpoint that was named is not signed by a key of this log")]
     OtherCheckpoint,
@@ -133,6 +122,7 @@ pub fn restore(from: &Path, dir: &Path, terms: &Terms<'_>) -> Result<Restored, R
         return Err(RestoreError::OtherCharter);
     }
     let sound = Pass::begin(&reader, terms.attributes_oid, Some(charter))?.finish(&reader)?;
+    recovery::demand_pending(&journal)?;
     let trust = trust(&journal)?;
     let known = beyond(&journal, &trust, terms)?;
     if let Some((known, _)) = known.as_ref().filter(|_| !terms.with_loss) {
@@ -149,19 +139,21 @@ pub fn restore(from: &Path, dir: &Path, terms: &Terms<'_>) -> Result<Restored, R
     };
     journal.settle()?;
     drop(journal);
+    let journal_cell = restored.cell.as_str();
     let made = made.join(FILE_NAME);
     File::open(&made).and_then(|file| file.sync_all()).map_err(JournalError::of_file(&made))?;
     // Before the copy is in place: a start in between refuses, and does not serve what is behind.
     if let Some((_, note)) = &known {
-        rollback::remember_lost(dir, note, &trust.log.keys)?;
+        rollback::remember_lost(dir, note, journal_cell)?;
     }
     // The copy was held against all that is known: a note that nobody can read says nothing more.
-    rollback::forget_unreadable(dir, &trust.log.keys)?;
+    rollback::forget_unreadable(dir, journal_cell)?;
     let there = dir.join(FILE_NAME);
     let replaced = there.exists().then(|| free_name(dir));
     if let Some(replaced) = &replaced {
         set_aside(&there, replaced)?;
     }
+    remove_beside(&there)?;
     if let Err(error) = fs::rename(&made, &there) {
         // There is a journal as there was before.
         if let Some(replaced) = &replaced {
@@ -292,20 +284,11 @@ fn beyond(
     terms: &Terms<'_>,
 ) -> Result<Option<(u64, Vec<u8>)>, RestoreError> {
     let mut furthest: Option<(Checkpoint, Vec<u8>)> = None;
-    // Keys that the log had once, too: which one a checkpoint is by does not matter here.
-    let bundles = charters::bundles(&journal.reader())?;
-    let keys: Vec<VerifierKey> =
-        bundles.iter().flat_map(Contents::log_keys).map(|(_, key)| key.clone()).collect();
     if terms.checkpoint.is_some_and(|note| rollback::ours(note, &trust.log.keys).is_none()) {
         return Err(RestoreError::OtherCheckpoint);
     }
     for note in terms.known.checkpoints.iter().map(Vec::as_slice).chain(terms.checkpoint) {
-        let Some(checkpoint) = rollback::ours(note, &keys) else {
-            match claimed(note, journal.cell()) {
-                Some(known) if !terms.with_loss => return Err(RestoreError::OtherKey { known }),
-                _ => continue,
-            }
-        };
+        let Some(checkpoint) = rollback::claimed(note, journal.cell()) else { continue };
         let place = rollback::place(&checkpoint);
         let is_newer = furthest.as_ref().is_none_or(|(before, _)| rollback::place(before) < place);
         if is_newer && !rollback::is_known(&checkpoint, journal, trust)? {
@@ -313,14 +296,6 @@ fn beyond(
         }
     }
     Ok(furthest.map(|(checkpoint, note)| (checkpoint.size, note)))
-}
-
-/// How many entries a checkpoint says that it covers of a log of this cell, by a key that the copy does not know.
-fn claimed(note: &[u8], cell: &str) -> Option<u64> {
-    let mut lines = std::str::from_utf8(note).ok()?.lines();
-    let origin: LogOrigin = lines.next()?.parse().ok()?;
-    let size = lines.next()?.parse().ok()?;
-    (origin.cell.as_ref() == cell).then_some(size)
 }
 
 /// A name that no journal set aside before has.
@@ -346,8 +321,16 @@ fn set_aside(there: &Path, to: &Path) -> Result<(), JournalError> {
         }
     }
     fs::rename(there, to).map_err(JournalError::of_file(to))?;
-    for left in [WAL_NAME, "journal.sqlite-shm"] {
-        let _ = fs::remove_file(there.with_file_name(left));
+    Ok(())
+}
+
+/// Removes what a database that is gone left beside it, or what somebody put there: it would be taken for the new one's.
+fn remove_beside(there: &Path) -> Result<(), JournalError> {
+    for left in
+        [WAL_NAME, "journal.sqlite-shm", "journal.sqlite-journal"].map(|left| there.with_file_name(left))
+    {
+        let removed = if left.is_dir() { fs::remove_dir(&left) } else { durable::remove(&left).map(drop) };
+        removed.map_err(JournalError::of_file(left))?;
     }
     Ok(())
 }

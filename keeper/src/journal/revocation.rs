@@ -48,15 +48,20 @@ impl Scope {
             .map(Option::unwrap_or_default)
     }
 
-    /// Revokes them by the entry `act`; how many there were.
-    pub(super) fn revoke(&self, connection: &Connection, act: u64, reason: i32) -> rusqlite::Result<u64> {
+    /// Revokes them by the entry `act`: their entries.
+    pub(super) fn revoke(
+        &self,
+        connection: &Connection,
+        act: u64,
+        reason: i32,
+    ) -> rusqlite::Result<Vec<u64>> {
         let sql = format!(
             "{} INSERT INTO revoked (idx, serial, issuer, not_after, at, reason, act) \
-             SELECT idx, serial, issuer, not_after, :now, {reason}, {act} FROM certificate WHERE {} AND {LIVE}",
+             SELECT idx, serial, issuer, not_after, :now, {reason}, {act} FROM certificate WHERE {} AND {LIVE} RETURNING idx",
             self.with(),
             self.which()
         );
-        self.bound(|values| connection.execute(&sql, values)).map(|revoked| revoked as u64)
+        self.bound(|values| connection.prepare(&sql)?.query_map(values, |row| row.get(0))?.collect())
     }
 
     /// Remembers that nothing of an agent is left below the entry of its revocation.

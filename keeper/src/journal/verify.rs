@@ -25,8 +25,6 @@ use bulk::{Beside, Bulk};
 /// Entries that are read at a time: a tile's worth.
 const PAGE: u64 = TILE_WIDTH as u64;
 
-/// Beyond every index: SQLite's largest number.
-const END: u64 = i64::MAX as u64;
 /// What a clock may be wrong by, in seconds.
 const ENDED_SLACK_SECS: i64 = 3600;
 /// How long the request behind a certificate is kept after its end, in seconds: a day, for auditors who read the log that often.
@@ -46,15 +44,17 @@ pub(crate) struct Pass {
     ended_secs: i64,
     /// Whether a keeper has recorded something in this epoch.
     served: bool,
-    /// Entries of certificates that ended long ago, with a request beside them still.
-    ended: Vec<u64>,
+    /// Entries of certificates that ended long ago, with a request beside them still, and the last second of each since 1970.
+    ended: Vec<(u64, i64)>,
 }
 
 /// A journal that is as its entries say. Only [`Pass::finish`] makes one.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Sound {
     /// The tree of its entries.
     pub(crate) head: TreeHead,
+    /// The tables of `projection::AUTHORITY` as the entries say, in memory.
+    pub(crate) decides: Connection,
 }
 
 impl Pass {
@@ -95,9 +95,9 @@ impl Pass {
         self.audit.size()
     }
 
-    /// The entries that it came by since it was asked last whose request needs to be kept no more: that of a certificate which ended long
-    /// ago. What created or changed an agent stays.
-    pub(crate) fn take_ended(&mut self) -> Vec<u64> {
+    /// The entries that it came by since it was asked last whose request needs to be kept no more by the log's time: that of a certificate which
+    /// ended long ago, with its last second since 1970. What created or changed an agent stays.
+    pub(crate) fn take_ended(&mut self) -> Vec<(u64, i64)> {
         std::mem::take(&mut self.ended)
     }
 
@@ -170,8 +170,8 @@ impl Pass {
         projection::apply_authority(&self.fresh, index, &entry)?;
         self.beside(index, &entry, signature.as_ref(), request.as_deref())?;
         let end = self.bulk.entry(reader, &self.audit, index, &entry, signature.is_some(), beside)?;
-        if request.is_some() && end.is_some_and(|end| self.ended_long_ago(end)) {
-            self.ended.push(index);
+        if let Some(end) = end.filter(|end| request.is_some() && ended_long_ago(*end, self.newest_ms)) {
+            self.ended.push((index, end));
         }
         Ok(())
     }
@@ -201,11 +201,6 @@ impl Pass {
             _ => return Err(corrupt(format!("entry {index} is nothing that is signed"))),
         };
         self.demand_hash(index, tbs, signer, signature, sha256)
-    }
-
-    /// Of a certificate whose last second since 1970 is this one.
-    fn ended_long_ago(&self, not_after: i64) -> bool {
-        not_after < self.newest_ms.div_euclid(1000) - REQUESTS_KEPT_SECS
     }
 
     /// A signature that lies beside an entry completes what has this hash.
@@ -239,9 +234,15 @@ impl Pass {
             return Err(corrupt("its newest checkpoint was removed"));
         }
         // Nothing lies beside entries that are not there.
-        Beside::read(reader, head.size, END)?.demand_empty()?;
+        reader.demand_beside_entries(head.size)?;
         if reader.meta()? != (self.cell.clone(), self.origin.clone()) {
             return Err(corrupt("its name changed while it was read"));
+        }
+        if !self.audit.is_of_cell(&self.cell) {
+            return Err(corrupt(format!(
+                "it calls itself the journal of {}, and its charter does not",
+                self.cell
+            )));
         }
         format::check(reader.raw())?;
         // What a lookup finds is what stands there: the order of rows, and every index.
@@ -268,7 +269,8 @@ impl Pass {
         }
         let Report { mut findings, .. } = self.audit.conclude();
         if findings.is_empty() {
-            return Ok(Sound { head });
+            self.fresh.execute_batch("COMMIT")?;
+            return Ok(Sound { head, decides: self.fresh });
         }
         let first = findings.swap_remove(0);
         Err(JournalError::Unproven { index: first.index, flaw: Box::new(first.flaw) })
@@ -327,6 +329,11 @@ impl Pass {
     }
 }
 
+/// Whether the request behind a certificate that ended with this second since 1970 need not be kept any more.
+pub(crate) fn ended_long_ago(not_after: i64, now_ms: i64) -> bool {
+    not_after < now_ms.div_euclid(1000) - REQUESTS_KEPT_SECS
+}
+
 /// The second before which a certificate must have ended to be of no interest to any entry that no checkpoint covers: not presented by its
 /// caller, not ended by it, not on its list. Every entry of the future is one of those.
 fn ended_secs(reader: &Reader<'_>) -> Result<i64, JournalError> {
@@ -346,6 +353,17 @@ fn ended_secs(reader: &Reader<'_>) -> Result<i64, JournalError> {
         at = last + 1;
     }
     Ok(if earliest == i64::MAX { i64::MIN } else { earliest.saturating_sub(ENDED_SLACK_SECS) })
+}
+
+/// A table whose rows hold what no keeper writes is not as the entries say.
+fn of_table<T>(table: &'static str, read: Result<T, JournalError>) -> Result<T, JournalError> {
+    read.map_err(|error| match error {
+        // A value of another type or range: the file itself is sound.
+        JournalError::Sqlite(error) if error.sqlite_error_code().is_none() => {
+            JournalError::NotAsRecorded(vec![table])
+        }
+        error => error,
+    })
 }
 
 fn is_of_the_service(entry: &Entry) -> bool {

@@ -43,7 +43,7 @@ pub(crate) enum Command {
     /// A CRL came to nothing before it was recorded, or the token refuses these very bytes.
     CrlFailed(String),
     /// Entries of certificates that ended long ago: the requests that they came from are kept no more.
-    Ended(Vec<u64>),
+    Ended(Vec<(u64, i64)>),
     /// The journal is damaged.
     Damaged(Damage),
     /// A custody manifest, but for what it differs in.

@@ -39,6 +39,7 @@ mod kinds;
 mod kryoptic;
 mod limits;
 mod lint;
+mod meanwhile;
 mod metrics;
 mod modes;
 mod officer;

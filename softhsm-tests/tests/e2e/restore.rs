@@ -35,7 +35,7 @@ async fn stopped() -> (House, PathBuf) {
 const WRITTEN: [(&str, &str); 15] = [
     ("INSERT INTO entry SELECT max(idx) + 1, leaf_hash, body FROM entry", "its checkpoint covers"),
     ("DELETE FROM entry WHERE idx = (SELECT max(idx) FROM entry)", "its checkpoint covers"),
-    ("UPDATE checkpoint SET size = size - 1", "its checkpoint covers"),
+    ("UPDATE checkpoint SET size = size - 1", "not as its entries say is checkpoint"),
     ("DELETE FROM checkpoint", "its checkpoint covers 0"),
     ("UPDATE checkpoint SET note = replace(note, 'cell.internal', 'cell.external')", "checkpoint"),
     ("UPDATE entry SET body = (SELECT body FROM entry WHERE idx = 5) WHERE idx = 6", "leaf hash"),

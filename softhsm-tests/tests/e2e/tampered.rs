@@ -207,7 +207,7 @@ async fn no_table_is_believed() {
 }
 
 /// What is written beside the entries, and what a start says.
-const BESIDE: [(&str, &str); 15] = [
+const BESIDE: [(&str, &str); 16] = [
     ("UPDATE charter SET note = replace(note, 'quorum: 1', 'quorum: 2')", "charter"),
     ("UPDATE bundle SET note = replace(note, 'number: 1', 'number: 2')", "bundle"),
     ("UPDATE signature SET certificate_sha256 = zeroblob(32)", "is not the one of its hash"),
@@ -220,10 +220,11 @@ const BESIDE: [(&str, &str); 15] = [
     ("DELETE FROM crl_input", "the CRL beside entry"),
     ("UPDATE signed_request SET body = x'00'", "the request beside entry"),
     ("INSERT INTO signed_request VALUES (0, x'00')", "the request beside entry"),
-    ("INSERT INTO signed_request VALUES (100000, x'00')", "came from no request"),
+    ("INSERT INTO signed_request VALUES (100000, x'00')", "signed_request has a row of no entry"),
+    ("INSERT INTO signature VALUES (-7, x'00', zeroblob(32))", "signature has a row of no entry"),
     (
         "INSERT INTO certificate SELECT 100000, x'77', subject, issuer, not_before, not_after, previous, 0, controller, recorded_ms FROM certificate LIMIT 1",
-        "is no certificate",
+        "not as its entries say is certificate",
     ),
     ("UPDATE meta SET origin = 'cell.internal/log/2'", "log"),
     ("UPDATE checkpoint SET note = replace(note, 'cell.internal', 'cell.external')", "checkpoint"),
@@ -356,7 +357,7 @@ fn pkcs11_tool(cell: &Cell, arguments: &[&str]) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-fn forget(cell: &Cell, label: &str) {
+pub(crate) fn forget(cell: &Cell, label: &str) {
     pkcs11_tool(cell, &["--delete-object", "--type", "data", "--label", label]);
 }
 

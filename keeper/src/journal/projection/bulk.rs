@@ -10,16 +10,19 @@ use crate::journal::JournalError;
 use crate::journal::revocation::Scope;
 
 impl State<'_> {
-    pub(super) fn bulk(&self) -> Applied {
+    /// The entries of the certificates that were revoked.
+    pub(super) fn bulk(&self) -> Result<Vec<u64>, JournalError> {
+        let mut revoked = Vec::new();
         match self.kind()? {
-            Kind::Issuance(issuance) => self.issuance(issuance),
-            Kind::AgentChange(change) => self.draw(&change.grant),
-            Kind::Abandonment(abandonment) => self.abandonment(abandonment),
-            Kind::Revocation(revocation) => self.revocation(revocation),
-            Kind::Act(_) => self.repeated(),
-            _ => Ok(()),
-        }?;
-        self.request()
+            Kind::Issuance(issuance) => self.issuance(issuance)?,
+            Kind::AgentChange(change) => self.draw(&change.grant)?,
+            Kind::Abandonment(abandonment) => self.abandonment(abandonment)?,
+            Kind::Revocation(revocation) => revoked = self.revocation(revocation)?,
+            Kind::Act(_) => revoked = self.repeated()?,
+            _ => {}
+        }
+        self.request()?;
+        Ok(revoked)
     }
 
     fn issuance(&self, issuance: &entry::Issuance) -> Applied {
@@ -74,28 +77,31 @@ impl State<'_> {
     }
 
     /// What is revoked follows from the entries before; the entry says how many, so that a difference is seen.
-    fn revocation(&self, revocation: &entry::Revocation) -> Applied {
+    fn revocation(&self, revocation: &entry::Revocation) -> Result<Vec<u64>, JournalError> {
         let scope = Scope::of(revocation, self.record)?;
         let revoked = scope.revoke(self.connection, self.index, revocation.reason)?;
-        if revoked != revocation.revoked {
+        if revoked.len() as u64 != revocation.revoked {
             return Err(corrupt(format!(
-                "it revokes {revoked} certificates and says {}",
+                "it revokes {} certificates and says {}",
+                revoked.len(),
                 revocation.revoked
             )));
         }
         scope.remember(self.connection, self.index)?;
-        self.draw(&revocation.grant)
+        self.draw(&revocation.grant)?;
+        Ok(revoked)
     }
 
     /// Revocations that a new epoch repeats, of certificates that the journal knows: those that are not revoked and have not ended.
-    fn repeated(&self) -> Applied {
-        self.run(
+    fn repeated(&self) -> Result<Vec<u64>, JournalError> {
+        let mut statement = self.connection.prepare_cached(
             "INSERT INTO revoked (idx, serial, issuer, not_after, at, reason, act) \
              SELECT c.idx, c.serial, c.issuer, c.not_after, r.at, r.reason, r.act FROM repeated r \
              JOIN certificate c ON c.serial = r.serial WHERE r.act = ?1 AND c.not_after >= r.at \
-             AND NOT EXISTS (SELECT 1 FROM revoked WHERE revoked.idx = c.idx)",
-            [self.index],
-        )
+             AND NOT EXISTS (SELECT 1 FROM revoked WHERE revoked.idx = c.idx) RETURNING idx",
+        )?;
+        let revoked = statement.query_map([self.index], |row| row.get(0))?;
+        Ok(revoked.collect::<Result<_, _>>()?)
     }
 
     /// Whose budget the entry draws on, where it draws on a grant: the controller that caused it, or that owns the agent that did.

@@ -3,6 +3,7 @@
 use ledger::Hash;
 use rusqlite::Connection;
 
+use super::super::JournalError;
 use super::super::rows::{CertificateRow, RevokedWhole, certificate_row};
 use super::{CERTIFICATE, Read, Reader};
 
@@ -34,7 +35,7 @@ impl Reader<'_> {
     /// Trust domain, and origin of the log.
     pub(crate) fn meta(&self) -> Read<(String, String)> {
         let row = self.one("SELECT cell, origin FROM meta", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        row.ok_or_else(|| super::JournalError::Corrupt("it has no name".into()))
+        row.ok_or_else(|| JournalError::Corrupt("it has no name".into()))
     }
 
     /// Leaf hashes and bodies of the entries from `start`, at most `limit`.
@@ -61,6 +62,27 @@ impl Reader<'_> {
     pub(crate) fn signed_requests_between(&self, start: u64, end: u64) -> Read<Vec<(u64, Vec<u8>)>> {
         let sql = "SELECT idx, body FROM signed_request WHERE idx >= ?1 AND idx < ?2 ORDER BY idx";
         self.many(sql, (start, end), |row| Ok((row.get(0)?, row.get(1)?)))
+    }
+
+    /// That no row lies beside an entry that is not there: before the first, or beyond the last, wherever a number may stand.
+    ///
+    /// # Errors
+    /// [`JournalError::NotAsRecorded`] of what follows from entries, [`JournalError::Corrupt`] of what they are.
+    pub(crate) fn demand_beside_entries(&self, size: u64) -> Read<()> {
+        for table in ["entry", "signature", "signed_request", "crl_input", "certificate", "revoked"] {
+            let sql = format!(
+                "SELECT 1 FROM {table} WHERE typeof(idx) <> 'integer' OR idx < 0 OR idx >= ?1 LIMIT 1"
+            );
+            if self.one(&sql, [size], |_| Ok(()))?.is_none() {
+                continue;
+            }
+            return Err(match table {
+                "certificate" => JournalError::NotAsRecorded(vec!["certificate"]),
+                "revoked" => JournalError::NotAsRecorded(vec!["revoked"]),
+                _ => JournalError::Corrupt(format!("{table} has a row of no entry")),
+            });
+        }
+        Ok(())
     }
 
     /// The exact inputs of all CRLs that are kept, by the index of the entry.

@@ -8,7 +8,7 @@ use ledger::entry::entry::Kind;
 use ledger::entry::revocation::Target;
 use ledger::entry::{Entry, Issuance, Profile, Revocation};
 
-use super::corrupt;
+use super::{corrupt, of_table};
 use crate::journal::rows::CertificateRow;
 use crate::journal::{JournalError, Reader};
 use crate::{HOUR_MS, SERVICE_PATH};
@@ -54,7 +54,7 @@ impl Beside {
     /// Reads it, for the entries from `start` up to, not including, `end`.
     pub(super) fn read(reader: &Reader<'_>, start: u64, end: u64) -> Result<Self, JournalError> {
         Ok(Self {
-            certificates: reader.certificates_between(start, end)?.into(),
+            certificates: of_table("certificate", reader.certificates_between(start, end))?.into(),
             signatures: reader.signatures_between(start, end)?.into(),
             requests: reader.signed_requests_between(start, end)?.into(),
         })
@@ -232,7 +232,8 @@ impl Bulk {
         self.demand_lines(reader)?;
         self.demand_spent(reader)?;
         self.demand_revoked(reader)?;
-        let ended: BTreeMap<(String, String), u64> = reader.agents_ended()?.into_iter().collect();
+        let ended: BTreeMap<(String, String), u64> =
+            of_table("agent_ended", reader.agents_ended())?.into_iter().collect();
         if ended != self.ended {
             self.differing.insert("agent_ended");
         }
@@ -256,7 +257,7 @@ impl Bulk {
     }
 
     fn demand_lines(&mut self, reader: &Reader<'_>) -> Result<(), JournalError> {
-        let lines = reader.lines()?;
+        let lines = of_table("line", reader.lines())?;
         let same = lines.len() == self.lines.len()
             && lines.iter().all(|(subject, newest, secs)| self.lines.get(subject) == Some(&(*newest, *secs)));
         if !same {
@@ -266,7 +267,7 @@ impl Bulk {
     }
 
     fn demand_spent(&mut self, reader: &Reader<'_>) -> Result<(), JournalError> {
-        let all = reader.all_spent()?;
+        let all = of_table("spent", reader.all_spent())?;
         let same = all.len() == self.spent.len()
             && all.into_iter().all(|(payer, grant, hour, entries)| {
                 self.spent.get(&(payer, grant)) == Some(&(hour, entries))
@@ -280,8 +281,9 @@ impl Bulk {
     /// Each revocation has as many rows as its entry says, and each of them is of a certificate that it names.
     fn demand_revoked(&mut self, reader: &Reader<'_>) -> Result<(), JournalError> {
         let mut counts: HashMap<u64, u64> = HashMap::new();
-        let mut repeated: BTreeSet<u64> = reader.repeated_of_certificates()?.into_iter().collect();
-        for row in reader.all_revoked()? {
+        let mut repeated: BTreeSet<u64> =
+            of_table("certificate", reader.repeated_of_certificates())?.into_iter().collect();
+        for row in of_table("revoked", reader.all_revoked())? {
             if self.acts.contains(&row.act) {
                 if !repeated.remove(&row.index) {
                     self.differing.insert("revoked");

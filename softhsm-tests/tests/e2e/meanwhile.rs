@@ -1,0 +1,375 @@
+//! Another program writes to the journal's file, while the service runs or is stopped: what it writes for a moment decides nothing, leads to no
+//! entry that a replay would not take, and is seen where it stays.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use keeper::{Durability, Journal};
+use ledger::entry::entry::Kind;
+use ledger::entry::revocation::Target as Ended;
+use ledger::entry::{Actor, ActorKind, Custody, Entry, Reference, Refusals, Revocation};
+use proto::v1::{
+    Agent, CreateAgentBody, IssueCertificateBody, RenewCertificateBody, RevokeCertificateBody,
+    revoke_certificate_body::Target,
+};
+use rootcellar_softhsm_tests::{Cell, Serving, Signal};
+use rusqlite::Connection;
+use tonic::Status;
+use tonic_types::StatusExt as _;
+
+use crate::officer::submit;
+use crate::support::{Holder, House, ask, csr, eventually, issue, request, still_issues};
+
+const NARROW: &str = "agents=build/*;roles=logger;ttl=1h;budget=10000";
+
+fn database(cell: &Cell) -> Connection {
+    let connection = Connection::open(cell.data_dir().join("journal.sqlite")).unwrap();
+    connection.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
+    connection
+}
+
+/// Refused for this reason; or the scrub came by and saw it, so that nothing is served any more.
+#[track_caller]
+fn refused<T: std::fmt::Debug>(told: Result<T, Status>, reason: &str) {
+    let status = told.expect_err("nothing of what was written counts");
+    let said = status.get_details_error_info().map(|info| info.reason).unwrap_or_default();
+    assert!(said == reason || said == "INTERNAL", "{said}: {}", status.message());
+}
+
+fn service() -> Actor {
+    Actor { kind: ActorKind::Service.into(), identity: "/service/ca".into(), ..Actor::default() }
+}
+
+/// The entries of a cell that is stopped.
+fn entries(cell: &Cell) -> Vec<(u64, Entry)> {
+    let connection = database(cell);
+    let mut statement = connection.prepare("SELECT idx, body FROM entry ORDER BY idx").unwrap();
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?))).unwrap();
+    rows.map(|row| row.map(|(index, body)| (index, ledger::entry::decode(&body).unwrap())).unwrap()).collect()
+}
+
+/// Appends an entry of the service's own, as the newest.
+fn append(cell: &Cell, time_unix_ms: Option<i64>, kind: Kind) {
+    let newest = entries(cell).last().unwrap().1.time_unix_ms;
+    let mut journal = Journal::open(&cell.data_dir()).unwrap();
+    journal.begin(Durability::Disk).unwrap();
+    journal.append(&Entry::new("cell.internal", time_unix_ms.unwrap_or(newest), service(), kind)).unwrap();
+    journal.commit().unwrap();
+}
+
+#[track_caller]
+fn starts_not(cell: &Cell) -> String {
+    cell.try_serve().map(drop).expect_err("it must not serve").fails(1)
+}
+
+async fn gone(house: &House, client: &client::Client) -> client::Client {
+    let holder = Holder::ask(client, "build/gone", |_| {}).await;
+    let agent = holder.client(house).await;
+    house.cell.run(&["cert", "revoke", "--agent", "build/gone", "--reason", "key-compromise"]).ok();
+    agent
+}
+
+fn renewal() -> RenewCertificateBody {
+    RenewCertificateBody { csr: csr(), ..RenewCertificateBody::default() }
+}
+
+#[tokio::test]
+async fn a_grant_that_is_widened_for_a_moment_grants_nothing() {
+    let house = House::new();
+    let client = house.controller("build", NARROW).client().await;
+    let widen = "UPDATE granted SET body = CAST(replace(CAST(body AS TEXT), 'build/*', 'other/*') AS BLOB)";
+    assert_eq!(database(&house.cell).execute(widen, []).unwrap(), 1);
+    refused(ask(&client, request("other/x", csr())).await, "GRANT_DOES_NOT_COVER");
+}
+
+#[tokio::test]
+async fn a_freeze_that_is_taken_away_for_a_moment_holds() {
+    let house = House::new();
+    let client = house.controller("build", NARROW).client().await;
+    house.cell.run(&["freeze"]).ok();
+    database(&house.cell).execute("DELETE FROM freeze", []).unwrap();
+    refused(ask(&client, request("build/x", csr())).await, "FROZEN");
+}
+
+#[tokio::test]
+async fn a_revocation_that_is_taken_away_for_a_moment_holds() {
+    let house = House::new();
+    let client = house.controller("build", NARROW).client().await;
+    let agent = gone(&house, &client).await;
+    assert_eq!(database(&house.cell).execute("DELETE FROM revoked", []).unwrap(), 1);
+    refused(agent.issuance().renew_certificate(renewal()).await, "CALLER_REVOKED");
+}
+
+#[tokio::test]
+async fn a_certificate_whose_row_is_anothers_for_a_moment_is_nobodys() {
+    let house = House::new();
+    let client = house.controller("build", NARROW).client().await;
+    let agent = Holder::ask(&client, "build/a", |_| {}).await.client(&house).await;
+    let write = "UPDATE certificate SET subject = '/controller/build' WHERE subject = '/agent/build/a'";
+    assert_eq!(database(&house.cell).execute(write, []).unwrap(), 1);
+    refused(agent.issuance().renew_certificate(renewal()).await, "INTERNAL");
+}
+
+/// What keeps the scrub from reading is damage, whatever it is called.
+#[tokio::test]
+async fn a_scrub_that_cannot_read_says_so() {
+    for write in ["ALTER TABLE meta RENAME TO meta_", "DROP TABLE spent", "DROP TABLE custody"] {
+        let house = House::new();
+        database(&house.cell).execute_batch(write).unwrap();
+        eventually("it is found", async || house.serving.log().contains("journal-damaged").then_some(()))
+            .await;
+    }
+}
+
+/// An act that is handed in again, an agent that is made again: its first row is gone from the file.
+#[tokio::test]
+async fn what_was_done_is_not_done_again() {
+    let house = House::new();
+    let client = house.controller("build", NARROW).client().await;
+    house.cell.run(&["grant", "set", "build", "agents=*;roles=logger;ttl=1h;budget=10000"]).ok();
+    house.cell.run(&["grant", "set", "build", NARROW]).ok();
+    let create = || CreateAgentBody {
+        agent: Some(Agent { name: "agents/build/a".into(), ..Agent::default() }),
+        ..CreateAgentBody::default()
+    };
+    client.agents().create_agent(create()).await.unwrap();
+    let notes = house.entries().await.into_iter().filter_map(|found| {
+        match ledger::entry::decode(&found.entry).unwrap().kind {
+            Some(Kind::Act(act)) => Some(String::from_utf8(act.note).unwrap()),
+            _ => None,
+        }
+    });
+    let wide = notes.into_iter().find(|note| note.contains("grant.set")).unwrap();
+    database(&house.cell).execute_batch("DELETE FROM proposal; DELETE FROM agent").unwrap();
+    refused(submit(&client, &wide).await, "PROPOSAL_REPLAYED");
+    refused(client.agents().create_agent(create()).await, "AGENT_EXISTS");
+}
+
+/// A revocation that is taken away and made again would be an entry that no replay takes: the keeper ends, and the tables are made anew.
+#[tokio::test]
+async fn what_was_revoked_is_not_revoked_again() {
+    let mut house = House::new();
+    let client = house.controller("build", NARROW).client().await;
+    let agent = gone(&house, &client).await;
+    database(&house.cell).execute_batch("DELETE FROM revoked; DELETE FROM agent_ended").unwrap();
+    let body = RevokeCertificateBody {
+        target: Some(Target::Agent("agents/build/gone".into())),
+        reason: 1,
+        ..RevokeCertificateBody::default()
+    };
+    let size = entries(&house.cell).len();
+    client.issuance().revoke_certificate(body).await.unwrap_err();
+    drop((client, agent));
+    house.stop().await;
+    let again = entries(&house.cell)[size..]
+        .iter()
+        .filter(
+            |(_, entry)| matches!(&entry.kind, Some(Kind::Revocation(revocation)) if revocation.revoked > 0),
+        )
+        .count();
+    assert_eq!(again, 0);
+    house.cell.run(&["ledger", "rebuild", "--replace"]).ok();
+    let house = House::of(house.cell);
+    house.credentials();
+    house.cell.run(&["ledger", "verify"]).ok();
+}
+
+/// Rows beside no entry: before the first, beyond the last.
+#[tokio::test]
+async fn a_certificate_of_no_entry_is_seen_and_mended() {
+    let (mut house, client) = House::with_build().await;
+    issue(&client, "build/a").await;
+    drop(client);
+    assert_eq!(house.stop().await, 0);
+    for at in ["-7", "9223372036854775807"] {
+        let copied = format!(
+            "INSERT INTO certificate SELECT {at}, x'7777', subject, issuer, not_before, not_after, NULL, 0, controller, recorded_ms \
+             FROM certificate WHERE subject = '/agent/build/a'"
+        );
+        database(&house.cell).execute_batch(&copied).unwrap();
+        let said = starts_not(&house.cell);
+        assert!(said.contains("not as its entries say is certificate"), "{at}: {said}");
+        house.cell.run(&["ledger", "rebuild", "--replace"]).ok();
+    }
+    // What a table holds that is not of its kind is made anew, too; as is what a checkpoint is said to cover.
+    for write in [
+        "UPDATE line SET lifetime_secs = 'long'",
+        "UPDATE granted SET name = CAST(x'ff' AS TEXT)",
+        "UPDATE revoked SET at = 1.5",
+        "UPDATE checkpoint SET size = size + 1000",
+    ] {
+        database(&house.cell).execute_batch(write).unwrap();
+        let connection = database(&house.cell);
+        connection.execute_batch(write).unwrap();
+        drop(connection);
+        if let Err(refused) = house.cell.try_serve().map(|mut serving| serving.stop()) {
+            let said = refused.fails(1);
+            assert!(said.contains("ledger rebuild --replace"), "{write}: {said}");
+        }
+        house.cell.run(&["ledger", "rebuild", "--replace"]).ok();
+    }
+    let house = House::of(house.cell);
+    still_issues(&house.credentials().client().await).await;
+}
+
+/// The service's own word, appended to its file: of a reason that no list takes, of times that are none.
+#[tokio::test]
+async fn the_services_word_is_judged() {
+    let (mut house, client) = House::with_build().await;
+    issue(&client, "build/a").await;
+    drop(client);
+    assert_eq!(house.stop().await, 0);
+    house.cell.run(&["ledger", "rebuild"]).ok();
+    let journal = house.cell.data_dir().join("journal.sqlite");
+    let good = fs::read(&journal).unwrap();
+    let sql = "SELECT max(idx) FROM certificate WHERE subject = '/service/ca'";
+    let index: u64 = database(&house.cell).query_row(sql, [], |row| row.get(0)).unwrap();
+    let revoke = |reason| {
+        let target = Ended::Certificate(Reference { origin: "cell.internal/log/1".into(), index });
+        Kind::Revocation(Revocation { target: Some(target), reason, revoked: 1, ..Revocation::default() })
+    };
+    for (time, kind, said) in [
+        (None, revoke(9999), "revocation"),
+        (Some(-5000), revoke(1), "before 1970"),
+        (Some(i64::MAX), Kind::Refusals(Refusals::default()), "the year 9999"),
+    ] {
+        append(&house.cell, time, kind);
+        let told = starts_not(&house.cell);
+        assert!(told.contains("is not to be believed") && told.contains(said), "{told}");
+        put(&good, &journal);
+    }
+}
+
+fn put(octets: &[u8], journal: &Path) {
+    fs::write(journal, octets).unwrap();
+    for beside in ["journal.sqlite-wal", "journal.sqlite-shm"] {
+        let _ = fs::remove_file(journal.with_file_name(beside));
+    }
+}
+
+/// The manifest that says that the token keeps no checkpoint, after the newest one.
+fn keeps_none(cell: &Cell) {
+    let newest = entries(cell).into_iter().rev().find_map(|(index, entry)| match entry.kind {
+        Some(Kind::Custody(custody)) if custody.module.is_some() => Some((index, custody)),
+        _ => None,
+    });
+    let (index, last) = newest.unwrap();
+    let mut next: Custody = last.clone();
+    next.tokens.iter_mut().for_each(|token| token.keeps_checkpoint = false);
+    next.previous = Some(Reference { origin: "cell.internal/log/1".into(), index });
+    let made = ledger::custody::differences(&last, &next);
+    (next.differences, next.differences_untold) = (made.told, made.untold);
+    append(cell, None, Kind::Custody(next));
+}
+
+/// From before the log had another key, and before its token kept a checkpoint by that one.
+#[tokio::test]
+async fn an_older_journal_starts_nothing_whatever_key_the_log_has_since() {
+    let (mut house, _client) = House::with_build().await;
+    assert_eq!(house.stop().await, 0);
+    house.cell.run(&["ledger", "rebuild"]).ok();
+    let journal = house.cell.data_dir().join("journal.sqlite");
+    let older = fs::read(&journal).unwrap();
+    let mut house = House::of(house.cell);
+    let log_2 = ["ceremony", "plan", "log-key", "--token", "issuing", "--out", "log-2"];
+    house.cell.run(&log_2).ok();
+    for step in ["approve --yes", "execute --rehearse", "execute", "approve --yes", "import"] {
+        let words: Vec<&str> = ["ceremony"].into_iter().chain(step.split(' ')).chain(["log-2"]).collect();
+        house.cell.run(&words).ok();
+    }
+    house.stop().await;
+    let mut house = House::of(house.cell);
+    assert_eq!(house.stop().await, 0);
+    put(&older, &journal);
+    keeps_none(&house.cell);
+    let said = starts_not(&house.cell);
+    assert!(said.contains("the log went back"), "{said}");
+    assert!(house.cell.data_dir().join("lost-checkpoint.note").exists(), "for officers who open a new epoch");
+}
+
+/// Cut to its founding, and the token's checkpoint gone: the charter's hash is there, so that there was one.
+#[tokio::test]
+async fn a_journal_cut_to_its_founding_starts_nothing() {
+    let mut house = House::new();
+    house.build().await;
+    assert_eq!(house.stop().await, 0);
+    house.cell.run(&["ledger", "rebuild"]).ok();
+    database(&house.cell)
+        .execute_batch(
+            "DELETE FROM entry WHERE idx >= 6; DELETE FROM signature WHERE idx >= 6; DELETE FROM crl_input WHERE idx >= 6; \
+             DELETE FROM signed_request; DELETE FROM checkpoint; DELETE FROM settled",
+        )
+        .unwrap();
+    house.cell.run(&["ledger", "rebuild", "--replace"]).ok();
+    crate::tampered::forget(&house.cell, "rootcellar checkpoint of cell.internal");
+    let said = starts_not(&house.cell);
+    assert!(said.contains("keeps none any more"), "{said}");
+}
+
+/// The evidence of what callers asked for stays for as long as their certificates live, under a checkpoint, too.
+#[tokio::test]
+async fn requests_that_are_taken_away_are_missed() {
+    let (mut house, client) = House::with_build().await;
+    let mut body: IssueCertificateBody = request("build/a", csr());
+    body.request_id = "a".into();
+    ask(&client, body).await.unwrap();
+    drop(client);
+    assert_eq!(house.stop().await, 0);
+    let copy = house.cell.path("copy.sqlite");
+    house.cell.run(&["ledger", "rebuild"]).ok();
+    let journal = house.cell.data_dir().join("journal.sqlite");
+    fs::copy(&journal, &copy).unwrap();
+    database(&house.cell).execute("DELETE FROM signed_request", []).unwrap();
+    let said = starts_not(&house.cell);
+    assert!(said.contains("the body that was signed is not there"), "{said}");
+    let written = house.cell.path("written.sqlite");
+    for (write, said) in [
+        ("DELETE FROM signed_request", "the body that was signed is not there"),
+        ("UPDATE meta SET cell = 'cell.external'", "its charter does not"),
+    ] {
+        fs::copy(&copy, &written).unwrap();
+        Connection::open(&written).unwrap().execute(write, []).unwrap();
+        let told = house.cell.run(&["journal", "restore", &written.display().to_string()]).fails(1);
+        assert!(told.contains(said), "{write}: {told}");
+    }
+    house.cell.run(&["journal", "restore", &copy.display().to_string()]).ok();
+    House::of(house.cell).cell.run(&["ledger", "verify"]).ok();
+}
+
+fn pipe(path: &Path) {
+    let made = std::process::Command::new("mkfifo").arg(path).status().unwrap();
+    assert!(made.success());
+}
+
+/// Pipes and directories where files should be: nothing waits for them, and a restore clears what lies beside the journal.
+#[tokio::test]
+async fn what_is_no_file_is_not_waited_for() {
+    let (mut house, client) = House::with_build().await;
+    issue(&client, "build/a").await;
+    drop(client);
+    let dir: PathBuf = house.cell.data_dir();
+    fs::create_dir(dir.join("stops")).unwrap();
+    pipe(&dir.join("stops/freeze.note"));
+    eventually("it is said", async || house.serving.log().contains("stop-not-taken").then_some(())).await;
+    Serving::signal(house.serving.pid(), Signal::TERM);
+    house.stop().await;
+    let said = starts_not(&house.cell);
+    assert!(said.contains("it is no file"), "{said}");
+    fs::remove_dir_all(dir.join("stops")).unwrap();
+    for name in ["lost-checkpoint.note", "journal.lock"] {
+        let _ = fs::remove_file(dir.join(name));
+        pipe(&dir.join(name));
+        let said = starts_not(&house.cell);
+        assert!(said.contains(name), "{said}");
+        fs::remove_file(dir.join(name)).unwrap();
+    }
+    house.cell.run(&["ledger", "rebuild"]).ok();
+    let copy = house.cell.path("copy.sqlite");
+    fs::rename(dir.join("journal.sqlite"), &copy).unwrap();
+    fs::write(dir.join("journal.sqlite-wal"), "of another").unwrap();
+    let _ = fs::remove_file(dir.join("journal.sqlite-shm"));
+    fs::create_dir(dir.join("journal.sqlite-shm")).unwrap();
+    house.cell.run(&["journal", "restore", &copy.display().to_string()]).ok();
+    let house = House::of(house.cell);
+    still_issues(&house.credentials().client().await).await;
+}
