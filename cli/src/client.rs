@@ -8,6 +8,7 @@ pub(crate) mod local;
 pub(crate) mod memory;
 pub(crate) mod officer;
 pub(crate) mod own;
+pub(crate) mod pages;
 pub(crate) mod pending;
 pub(crate) mod recorded;
 pub(crate) mod stopped;

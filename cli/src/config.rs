@@ -155,10 +155,14 @@ impl Config {
         &self.service.addresses
     }
 
-    /// The URL that clients use, where the service says on which address it listens; the configured port otherwise.
+    /// The URL that clients use: with the configured port, or where the system chooses one, with that on which the front says that it listens.
     pub(crate) fn server_at(&self, listening: Option<SocketAddr>) -> String {
         let host = self.service.dns_names.first().map_or("localhost", DnsName::as_str);
-        format!("https://{host}:{}", listening.unwrap_or(self.service.listen).port())
+        let port = match self.service.listen.port() {
+            0 => listening.map_or(0, |listening| listening.port()),
+            configured => configured,
+        };
+        format!("https://{host}:{port}")
     }
 
     /// The service's token.

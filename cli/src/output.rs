@@ -29,7 +29,7 @@ pub(crate) trait Show: Serialize {
 }
 
 /// Where and how a command speaks.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
     format: Format,
     now_ms: i64,

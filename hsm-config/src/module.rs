@@ -86,7 +86,7 @@ impl Drop for Module {
 /// note may hold, and would write over a terminal, is replaced.
 pub(crate) fn text(said: &str) -> String {
     let said = said.trim_end_matches(['\0', ' ']);
-    said.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    said.chars().map(|c| if cell::is_hidden(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 impl std::fmt::Debug for Module {
@@ -104,6 +104,7 @@ mod tests {
         assert_eq!(text("SLB9670\0\0\0"), "SLB9670");
         assert_eq!(text("SLB9670 \0 "), "SLB9670");
         assert_eq!(text("one\ntwo\u{1b}[2J"), "one\u{fffd}two\u{fffd}[2J");
+        assert_eq!(text("good\u{202e}dab"), "good\u{fffd}dab");
         assert_eq!(text("\0"), "");
     }
 }

@@ -42,8 +42,8 @@ pub(crate) enum What {
 pub(crate) enum Change {
     /// A request that its caller signed; or why it is none.
     Signed(Result<Box<SignedRequest>, Refusal>),
-    /// The front's own certificate.
-    Serve(Serve),
+    /// The front's own certificate; whether it is the first time that this front asks.
+    Serve(Serve, bool),
     /// An act that officers signed.
     Proposal(v1::SubmitProposalRequest),
     /// What officers did and signed elsewhere.
@@ -102,7 +102,7 @@ pub(crate) fn sort(ask: Option<Ask>, by: &Asker, verifier: Option<&mut Verifier>
             (Asker::Presented(presented), Some(verifier)) => verifier.verify(presented, signed).map(Box::new),
             _ => Err(Refusal::not_allowed("a caller without a certificate")),
         })),
-        Ask::Serve(serve) => change(Change::Serve(serve)),
+        Ask::Serve(serve) => change(Change::Serve(serve, false)),
         Ask::SubmitProposal(submit) => change(Change::Proposal(submit)),
         Ask::ImportCeremony(import) => change(Change::Import(import)),
         Ask::GetStatus(v1::GetStatusRequest {}) => What::Own(Own::Status),

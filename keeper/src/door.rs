@@ -136,7 +136,7 @@ impl Routes {
         let asked = asker(ask.caller, end)
             .and_then(|by| asks::sort(ask.ask, &by, verifier).map(|what| Asked { by, what }));
         let unsent = match asked {
-            Ok(Asked { by, what }) => self.lane(&by).send(by, what, reply).err(),
+            Ok(Asked { by, what }) => self.lane(&by).send(by, out.first(what), reply).err(),
             Err(refusal) => return reply.send_in_turn(Err(refusal)),
         };
         if let Some(reply) = unsent {

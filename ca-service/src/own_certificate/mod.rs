@@ -13,7 +13,10 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use proto::door::{Serve, answer, ask};
+use proto::{
+    door::{self, Serve, answer, ask},
+    v1::Reason,
+};
 use rcgen::{KeyPair, PublicKeyData};
 use rustls::{
     pki_types::{CertificateDer, PrivatePkcs8KeyDer},
@@ -119,7 +122,7 @@ impl OwnCertificate {
                 continue;
             };
             if !std::mem::replace(&mut looked, true) {
-                self.load(&bundle);
+                self.load(&bundle).await;
             }
             let due = self.due_in(&bundle);
             if !due.is_zero() {
@@ -135,15 +138,28 @@ impl OwnCertificate {
         }
     }
 
-    fn load(&self, bundle: &Bundle) {
+    async fn load(&self, bundle: &Bundle) {
         match self.store.load() {
             Ok(Some((key, chain))) => match Proven::new(key, chain, bundle, (self.clock)()) {
+                Ok(proven) if self.is_revoked(&proven).await => {
+                    tracing::warn!(
+                        "the stored certificate was revoked: whoever was the front before asked for others"
+                    );
+                }
                 Ok(proven) => self.publish(proven),
                 Err(why) => tracing::info!(%why, "the stored certificate is not used"),
             },
             Ok(None) => {}
             Err(error) => tracing::warn!(%error, "the stored certificate cannot be read: asking for another"),
         }
+    }
+
+    /// Whether the keeper says that this certificate of ours was revoked, or is none. That the service is no caller is no word against it.
+    async fn is_revoked(&self, proven: &Proven) -> bool {
+        let Some(presented) = proven.presented() else { return true };
+        let caller = door::Caller { caller: Some(door::caller::Caller::Presented(presented)) };
+        let told = self.keeper.ask(caller, SERVE_TIMEOUT, ask::Ask::Recognise(door::Recognise {})).await;
+        told.is_err_and(|no| matches!(no.reason(), Reason::CallerRevoked | Reason::CallerUnknown))
     }
 
     /// Zero when a new one is to be asked for now.

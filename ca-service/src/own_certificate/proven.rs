@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use proto::door::Presented;
 use rustls::{
     RootCertStore,
     client::verify_server_cert_signed_by_trust_anchor,
@@ -10,6 +11,7 @@ use rustls::{
     server::ParsedCertificate,
     sign::CertifiedKey,
 };
+use sha2::{Digest, Sha256};
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
 use crate::{bundle::Bundle, tls::time_of};
@@ -76,6 +78,14 @@ impl Proven {
     /// Its last second, inclusive, since 1970.
     pub(super) fn not_after(&self) -> i64 {
         self.not_after
+    }
+
+    /// The leaf, as one who presents it.
+    pub(super) fn presented(&self) -> Option<Presented> {
+        let leaf = self.key.cert.first()?;
+        let (_, parsed) = X509Certificate::from_der(leaf).ok()?;
+        let serial = parsed.raw_serial().iter().copied().skip_while(|&byte| byte == 0).collect();
+        Some(Presented { serial, certificate_sha256: Sha256::digest(leaf).to_vec() })
     }
 
     /// For handshakes.

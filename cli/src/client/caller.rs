@@ -7,7 +7,7 @@ use proto::v1::{GetTrustBundleRequest, RenewCertificateBody};
 
 use super::credentials::Credentials;
 use super::pending::{Pair, Pending};
-use super::{As, fetch_trust};
+use super::{As, fetch_trust, recorded};
 use crate::error::Failure;
 use crate::keys::LeafKey;
 use crate::session::Session;
@@ -68,6 +68,10 @@ impl Caller {
         let answer = self.client.issuance().renew_certificate(request).await?.into_inner();
         let certificate = answer.certificate.ok_or_else(|| Failure::incomplete("certificate"))?;
         self.verify(session, &certificate.chain, &pending.key().public_key())?;
+        let (proof, _) = recorded::of_certificate(self, &certificate, &pending.request_id()).await?;
+        let oid = session.config()?.attributes_oid();
+        let proven = self.credentials.trust.prove(&certificate.chain, proof.as_bytes(), oid);
+        proven.map_err(|error| Failure::unverified("the proof", error))?;
         // The old certificate stays in place until the new one has been used once: where the service lost the new one, the old one still
         // renews.
         let renewed = self.credentials.connect_with(&certificate.chain, &pending.key().pem()).await?;

@@ -9,7 +9,9 @@ use ledger::entry::entry::Kind;
 use ledger::proof::Proof;
 use ledger::{entry, leaf_hash};
 use prost::Message;
-use proto::v1::{GetCheckpointRequest, GetInclusionProofRequest, LedgerEntry, ListEntriesRequest, Receipt};
+use proto::v1::{
+    self, GetCheckpointRequest, GetInclusionProofRequest, LedgerEntry, ListEntriesRequest, Receipt,
+};
 use sha2::{Digest as _, Sha256};
 
 use super::caller::Caller;
@@ -78,21 +80,38 @@ pub(crate) async fn of_request(
     Ok(proven)
 }
 
+/// Has the service prove that the log holds the entry of a certificate, and that this came from a request of the caller's with this id: which bytes
+/// it had, who asks again need not know any more. The proof as text, with what it proves.
+///
+/// # Errors
+/// As [`demand`].
+pub(crate) async fn of_certificate(
+    caller: &Caller,
+    certificate: &v1::Certificate,
+    request_id: &str,
+) -> Result<Recorded, Failure> {
+    let receipt = certificate.receipt.as_ref().ok_or_else(|| Failure::incomplete("receipt"))?;
+    let (text, proven) = of(&caller.client, &caller.credentials.trust, receipt).await?;
+    // Of the same CSR there may be others: revoked since, or another's.
+    own_signature(caller, &proven)?;
+    if proven.entry.request_id != request_id {
+        return Err(of_another(&proven));
+    }
+    Ok((text, proven))
+}
+
 /// The signature in an entry that came from a request of this caller's: another may have asked for the same, in the same words.
 ///
 /// # Errors
 /// It is another's.
-pub(crate) fn own_signature<'p>(
-    caller: &Caller,
-    proven: &'p ProvenEntry,
-) -> Result<&'p RequestSignature, Failure> {
+fn own_signature<'p>(caller: &Caller, proven: &'p ProvenEntry) -> Result<&'p RequestSignature, Failure> {
     let own = caller.credentials.identity.path();
     let actor = proven.entry.actor.as_ref().filter(|actor| actor.identity == own);
     actor.and_then(|actor| actor.signature.as_ref()).ok_or_else(|| of_another(proven))
 }
 
 /// The entry is there, and is not what was asked for.
-pub(crate) fn of_another(proven: &ProvenEntry) -> Failure {
+fn of_another(proven: &ProvenEntry) -> Failure {
     let said = format!("entry {} came from another request", proven.index);
     Failure::unverified(WHAT, said).mended_by("rootcellar ledger verify")
 }
@@ -129,7 +148,7 @@ async fn once(session: &Session, trust: &Trust, receipt: &Receipt, kinds: &[Kind
 ///
 /// # Errors
 /// The service does not answer, or what it says does not verify.
-pub(crate) async fn of(client: &Client, trust: &Trust, receipt: &Receipt) -> Result<Recorded, Failure> {
+async fn of(client: &Client, trust: &Trust, receipt: &Receipt) -> Result<Recorded, Failure> {
     let entries = entries(client, receipt, 1).await?;
     let first = entries.first().ok_or_else(|| Failure::incomplete("entry of that index"))?;
     prove(client, trust, &receipt.origin, first).await

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::view;
 use crate::client::caller::Caller;
+use crate::client::pages::{PAGE, Pages};
 use crate::client::{As, recorded, request_id};
 use crate::error::Failure;
 use crate::output::{Page, Show};
@@ -156,13 +157,12 @@ pub(super) fn run(session: &Session, args: &Agent) -> Result<(), Failure> {
 }
 
 async fn list(session: &Session, caller: Caller) -> Result<(), Failure> {
-    let (mut all, mut page_token) = (Vec::new(), String::new());
+    let (mut all, mut pages) = (Vec::new(), Pages::default());
     loop {
-        let request = ListAgentsRequest { page_size: 500, page_token };
+        let request = ListAgentsRequest { page_size: PAGE, page_token: pages.token() };
         let page = caller.client.agents().list_agents(request).await?.into_inner();
         all.extend(page.agents.into_iter().map(view::Agent::from));
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
+        if !pages.turn(page.next_page_token)? {
             return session.output().say(&all);
         }
     }

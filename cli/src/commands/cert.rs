@@ -9,6 +9,7 @@ use proto::v1::{GetCertificateRequest, ListCertificatesRequest};
 use serde::Serialize;
 
 use super::view::{self, Moment};
+use crate::client::pages::{PAGE, Pages};
 use crate::client::{As, open};
 use crate::error::Failure;
 use crate::files;
@@ -63,15 +64,15 @@ pub(super) fn run(session: &Session, args: &Cert) -> Result<(), Failure> {
 async fn list(session: &Session, args: &List) -> Result<(), Failure> {
     let client = open(session, &args.who).await?;
     let filter = args.agent.as_ref().map(|agent| format!("agent = \"agents/{agent}\"")).unwrap_or_default();
-    let (mut all, mut page_token) = (Vec::new(), String::new());
+    let (mut all, mut pages) = (Vec::new(), Pages::default());
     loop {
         let left = args.limit - all.len();
-        let page_size = i32::try_from(left.min(500)).unwrap_or(500);
-        let request = ListCertificatesRequest { page_size, page_token, filter: filter.clone() };
+        let page_size = i32::try_from(left).unwrap_or(PAGE).min(PAGE);
+        let request =
+            ListCertificatesRequest { page_size, page_token: pages.token(), filter: filter.clone() };
         let page = client.issuance().list_certificates(request).await?.into_inner();
         all.extend(page.certificates.into_iter().take(left).map(view::Certificate::from));
-        page_token = page.next_page_token;
-        if page_token.is_empty() || all.len() >= args.limit {
+        if !pages.turn(page.next_page_token)? || all.len() >= args.limit {
             return session.output().say(&all);
         }
     }

@@ -11,6 +11,7 @@ use proto::v1::{GetControllerRequest, ListControllersRequest};
 
 use super::view;
 use crate::client::officer::{Desk, Signing};
+use crate::client::pages::{PAGE, Pages};
 use crate::client::{As, open};
 use crate::error::Failure;
 use crate::session::Session;
@@ -159,13 +160,12 @@ async fn remove(session: &Session, args: &Remove) -> Result<(), Failure> {
 }
 
 async fn list(session: &Session, client: &Client) -> Result<(), Failure> {
-    let (mut all, mut page_token) = (Vec::new(), String::new());
+    let (mut all, mut pages) = (Vec::new(), Pages::default());
     loop {
-        let request = ListControllersRequest { page_size: 500, page_token };
+        let request = ListControllersRequest { page_size: PAGE, page_token: pages.token() };
         let page = client.admin().list_controllers(request).await?.into_inner();
         all.extend(page.controllers.into_iter().map(view::Controller::from));
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
+        if !pages.turn(page.next_page_token)? {
             return session.output().say(&all);
         }
     }

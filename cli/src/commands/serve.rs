@@ -36,15 +36,16 @@ pub(super) fn run(session: &Session, _args: &Serve) -> Result<(), Failure> {
         command.arg("front");
         Ok(command)
     };
-    let ready = |bound: Bound| {
-        let text = if session.output().is_json() {
-            let (Bound { mtls, ops, crl }, socket) = (bound, config.socket());
+    let (output, socket) = (*session.output(), config.socket().to_owned());
+    let ready = move |bound: Bound| {
+        let text = if output.is_json() {
+            let Bound { mtls, ops, crl } = bound;
             let said = serde_json::json!({ "event": "ready", "mtls": mtls, "ops": ops, "crl": crl, "socket": socket });
             format!("{said}\n")
         } else {
             format!("ready: gRPC on https://{}, health on http://{}/readyz\n", bound.mtls, bound.ops)
         };
-        if let Err(error) = session.output().raw(&text) {
+        if let Err(error) = output.raw(&text) {
             tracing::warn!(cause = error.to_string(), "nobody reads that it is ready");
         }
     };

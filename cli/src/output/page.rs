@@ -108,10 +108,10 @@ impl Page {
     }
 }
 
-/// The text with control characters escaped: names and messages come over the wire.
+/// The text with what is not seen, and moves what is, escaped: names and messages come over the wire.
 fn clean(text: &str) -> String {
     text.chars()
-        .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() })
+        .map(|c| if cell::is_hidden(c) { c.escape_default().to_string() } else { c.to_string() })
         .collect()
 }
 

@@ -79,7 +79,10 @@ enum Word {
 }
 
 /// Where children's words go.
-type Told = mpsc::UnboundedSender<(Role, Word)>;
+type Told = mpsc::Sender<(Role, Word)>;
+
+/// Words that wait: of each start one that it is ready, and the keeper's that it is alive.
+const WORDS: usize = 16;
 
 /// Supervises until a signal ends it. `make` gives the command of each child; `ready` is told where the front listens, each time.
 ///
@@ -88,9 +91,12 @@ type Told = mpsc::UnboundedSender<(Role, Word)>;
 pub(crate) async fn supervise(
     keeper: impl FnMut() -> Result<std::process::Command, Failure>,
     front: impl FnMut() -> Result<std::process::Command, Failure>,
-    mut ready: impl FnMut(Bound),
+    mut ready: impl FnMut(Bound) + Send + 'static,
 ) -> Result<(), Failure> {
-    let (told, mut tells) = mpsc::unbounded_channel();
+    let (told, mut tells) = mpsc::channel(WORDS);
+    // Whoever reads where the front listens may read no further: that holds up nobody.
+    let (telling, listening) = std::sync::mpsc::channel();
+    std::thread::spawn(move || listening.into_iter().for_each(&mut ready));
     let mut keeper = Process::new(Role::Keeper, keeper);
     let mut front = Process::new(Role::Front, front);
     let watch = async {
@@ -110,7 +116,8 @@ pub(crate) async fn supervise(
                         Role::Front => front.heard(&word),
                     }
                     if let Word::Ready(bound) = word {
-                        bound.into_iter().for_each(&mut ready);
+                        // A thread that panicked tells nobody.
+                        let _ = bound.map(|bound| telling.send(bound));
                         listens = bound.or(listens);
                         tell_keeper(&keeper, listens);
                     }
@@ -198,13 +205,10 @@ impl<Make: FnMut() -> Result<std::process::Command, Failure>> Process<Make> {
         tracing::info!(role = ?self.role, pid = child.id(), "started");
         let (listening, told, role) = (control.try_clone().map_err(own)?, told.clone(), self.role);
         std::thread::spawn(move || {
-            while let Ok(Some((message, _))) = listening.receive() {
-                let word = match message {
-                    Message::Ready(bound) => Word::Ready(bound),
-                    Message::Alive => Word::Alive,
-                    Message::Door | Message::Stop => return,
-                };
-                if told.send((role, word)).is_err() {
+            let messages =
+                std::iter::from_fn(|| listening.receive().ok().flatten().map(|(message, _)| message));
+            for word in words(role, messages) {
+                if told.blocking_send((role, word)).is_err() {
                     return;
                 }
             }
@@ -275,6 +279,18 @@ impl<Make: FnMut() -> Result<std::process::Command, Failure>> Process<Make> {
     }
 }
 
+/// What a child's messages say, up to one that it never sends. That it is ready counts once, and of the keeper alone that it is alive: code in the
+/// front may say anything, as often as it likes.
+fn words(role: Role, messages: impl Iterator<Item = Message>) -> impl Iterator<Item = Word> {
+    let mut was_ready = false;
+    let said = messages.take_while(|message| matches!(message, Message::Ready(_) | Message::Alive));
+    said.filter_map(move |message| match message {
+        Message::Ready(bound) => (!std::mem::replace(&mut was_ready, true)).then_some(Word::Ready(bound)),
+        Message::Alive if role == Role::Keeper => Some(Word::Alive),
+        _ => None,
+    })
+}
+
 /// Whether a child that ended is not started again. What never was ready has said what is wrong; after that the keeper alone says that a
 /// person must act: code in the front must not end the service for good.
 fn ends_the_service(role: Role, exit: Exit, was_ready: bool) -> bool {
@@ -290,6 +306,18 @@ impl<Make> Process<Make> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_flood_of_words_says_one_thing() {
+        let said = |role| {
+            let flood =
+                (0..1000).map(|number| if number % 2 == 0 { Message::Ready(None) } else { Message::Alive });
+            let (ready, alive): (Vec<_>, Vec<_>) = words(role, flood.chain([Message::Stop, Message::Alive]))
+                .partition(|word| matches!(word, Word::Ready(_)));
+            (ready.len(), alive.len())
+        };
+        assert_eq!((said(Role::Front), said(Role::Keeper)), ((1, 0), (1, 500)));
+    }
 
     #[test]
     fn the_keeper_alone_says_that_a_person_must_act() {

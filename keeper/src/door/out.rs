@@ -5,6 +5,7 @@
 use std::io::Write as _;
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
 
 use super::Weight;
+use crate::asks::{Change, What};
 use crate::refusal::Refusal;
 
 /// Longest answer, in octets: a page is below a mebibyte, and a CRL of a million certificates is below this.
@@ -36,6 +38,8 @@ pub(super) struct Out {
     work: Condvar,
     /// There is room again, or the door is dead.
     room: Condvar,
+    /// Whoever is at the other end has asked for a certificate of its own.
+    served: AtomicBool,
 }
 
 #[derive(Default)]
@@ -48,7 +52,24 @@ struct Held {
 
 impl Out {
     pub(super) fn new(socket: UnixStream, waited_for: bool) -> Self {
-        Self { socket, waited_for, held: Mutex::default(), work: Condvar::new(), room: Condvar::new() }
+        Self {
+            socket,
+            waited_for,
+            held: Mutex::default(),
+            work: Condvar::new(),
+            room: Condvar::new(),
+            served: AtomicBool::new(false),
+        }
+    }
+
+    /// Marks the first ask for a certificate of its own that comes through this door.
+    pub(super) fn first(&self, mut what: What) -> What {
+        if let What::Change(change) = &mut what
+            && let Change::Serve(_, is_first) = &mut **change
+        {
+            *is_first = !self.served.swap(true, Ordering::Relaxed);
+        }
+        what
     }
 
     fn lock(&self) -> MutexGuard<'_, Held> {

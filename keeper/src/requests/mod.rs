@@ -135,7 +135,7 @@ pub(crate) fn plan(desk: &mut Desk<'_>, by: &Asker, change: &Change) -> Result<P
     let planned = match change {
         Change::Signed(Ok(signed)) => self::signed(desk, &who, signed),
         Change::Signed(Err(refusal)) => Err(refusal.clone()),
-        Change::Serve(serve) => serve::plan(desk, &who, serve),
+        Change::Serve(serve, is_first) => serve::plan(desk, &who, serve, *is_first),
         Change::Proposal(submit) => proposal::plan(desk, submit),
         Change::Import(import) => import::plan(desk, import),
     };

@@ -21,8 +21,10 @@ use crate::steps::{Issuing, Order};
 const SERVICE_TTL_SECS: u32 = 86_400;
 /// Certificates that the front is given in an hour. It keeps its own in a file, over restarts.
 const PER_HOUR: u32 = 12;
+/// Beyond these, for fronts that have just been started.
+const FIRSTS_PER_HOUR: u32 = 12;
 
-pub(super) fn plan(desk: &mut Desk<'_>, who: &Who, serve: &Serve) -> Result<Plan, Refusal> {
+pub(super) fn plan(desk: &mut Desk<'_>, who: &Who, serve: &Serve, is_first: bool) -> Result<Plan, Refusal> {
     if *who.kind() != callers::Kind::Front {
         return Err(Refusal::not_allowed(who.path()));
     }
@@ -33,7 +35,7 @@ pub(super) fn plan(desk: &mut Desk<'_>, who: &Who, serve: &Serve) -> Result<Plan
     {
         return Ok(Plan::Await(row.index));
     }
-    rested(desk)?;
+    rested(desk, is_first)?;
     let (bundle, _) = charters::bundle(&desk.reader)?;
     let mut log_keys = bundle.contents().log_keys();
     if log_keys.any(|(_, key)| audit::note_spki(key) == serve.public_key) {
@@ -89,10 +91,12 @@ fn superseded(desk: &Desk<'_>, who: &Who, before: &CertificateRow) -> Result<Opt
     Ok((revoked > 0).then_some(entry))
 }
 
-/// A front asks when it starts without one and every half day: one that asks without end is out of order, or in other hands.
-fn rested(desk: &Desk<'_>) -> Result<(), Refusal> {
+/// A front asks when it starts without one and every half day: one that asks without end is out of order, or in other hands. The next front finds
+/// some left for the first time that it asks.
+fn rested(desk: &Desk<'_>, is_first: bool) -> Result<(), Refusal> {
     let spent = desk.reader.spent(crate::SERVICE_PATH, "", desk.now_ms.div_euclid(HOUR_MS))?;
-    if spent < PER_HOUR {
+    let most = if is_first { PER_HOUR + FIRSTS_PER_HOUR } else { PER_HOUR };
+    if spent < most {
         return Ok(());
     }
     let wait = u32::try_from(HOUR_MS - desk.now_ms.rem_euclid(HOUR_MS)).unwrap_or(u32::MAX);

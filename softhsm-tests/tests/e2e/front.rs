@@ -413,6 +413,10 @@ async fn it_takes_few_service_certificates_with_it_and_none_that_lasts() {
     let (newest, older) = service.split_last().unwrap();
     assert!(older.iter().all(|index| revoked.contains(index)), "{older:?} and {revoked:?}");
     assert!(!revoked.contains(newest));
+    // What the clean front has stored was revoked: it asks for another, beyond those that were spent.
+    let entry = entries.iter().find(|found| found.index == *newest).unwrap();
+    let last = certs::summary::tbs_of(given.last().unwrap()).unwrap();
+    assert_ne!(issuance_of(entry).unwrap().tbs, last);
     for der in given {
         let tbs = certs::TbsFields::parse(certs::summary::tbs_of(&der).unwrap()).unwrap();
         // RFC 5280 §4.1.2.5: both ends belong to it.

@@ -15,6 +15,7 @@ use proto::v1::{
 
 use super::kinds::algorithm;
 use crate::client::officer::CHARTER;
+use crate::client::pages::{PAGE, Pages};
 use crate::client::{charters, fetch_charters, fetch_trust, local};
 use crate::commands::ledger::follow;
 use crate::config::Config;
@@ -22,9 +23,6 @@ use crate::error::Failure;
 use crate::files;
 use crate::session::Session;
 use crate::tokens::Which;
-
-/// Entries of one page.
-const PAGE: i32 = 500;
 
 /// What it says.
 pub(super) struct Service {
@@ -146,27 +144,25 @@ async fn custody(client: &Client, index: u64) -> Result<Option<(Custody, i64)>, 
 }
 
 async fn grants(client: &Client) -> Result<Vec<Grant>, Failure> {
-    let (mut grants, mut page_token) = (Vec::new(), String::new());
+    let (mut grants, mut pages) = (Vec::new(), Pages::default());
     loop {
-        let request = ListControllersRequest { page_size: PAGE, page_token };
+        let request = ListControllersRequest { page_size: PAGE, page_token: pages.token() };
         let page = client.admin().list_controllers(request).await?.into_inner();
         let live = page.controllers.into_iter().filter(|controller| !controller.removed);
         grants.extend(live.flat_map(|controller| controller.grants));
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
+        if !pages.turn(page.next_page_token)? {
             return Ok(grants);
         }
     }
 }
 
 async fn agents(client: &Client) -> Result<usize, Failure> {
-    let (mut agents, mut page_token) = (0, String::new());
+    let (mut agents, mut pages) = (0, Pages::default());
     loop {
-        let request = ListAgentsRequest { page_size: PAGE, page_token };
+        let request = ListAgentsRequest { page_size: PAGE, page_token: pages.token() };
         let page = client.agents().list_agents(request).await?.into_inner();
         agents += page.agents.len();
-        page_token = page.next_page_token;
-        if page_token.is_empty() {
+        if !pages.turn(page.next_page_token)? {
             return Ok(agents);
         }
     }
