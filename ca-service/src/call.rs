@@ -1,6 +1,6 @@
 //! One request: who asks, how long the answer is worth waiting for, and its way to the keeper and back.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use http::{Extensions, HeaderMap};
 use proto::{
@@ -27,6 +27,8 @@ use crate::{
 pub(crate) struct Connection {
     /// Step 1's proof.
     pub(crate) caller: Caller,
+    /// Where it comes from; none on this machine.
+    pub(crate) peer: Option<SocketAddr>,
     /// True when the connection is to end.
     pub(crate) closing: watch::Receiver<bool>,
     /// One permit for each batch that may be open.

@@ -1,6 +1,6 @@
 //! One connection: HTTP/2 for a caller who is known, until it ends, its time is over, or the front stops.
 
-use std::{convert::Infallible, pin::pin, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -24,6 +24,7 @@ use crate::{
     shares::held,
     status::{explained, status},
     steps::Caller,
+    sums::Sums,
 };
 
 /// How far chance shortens a connection's age.
@@ -56,6 +57,8 @@ pub(crate) struct App {
     pub(crate) metrics: Metrics,
     /// Milliseconds since 1970.
     pub(crate) clock: Clock,
+    /// Whose lines are written to the log.
+    pub(crate) sums: Arc<Sums>,
 }
 
 /// Returns once the front stops.
@@ -66,15 +69,19 @@ pub(crate) async fn stopped(mut stop: watch::Receiver<bool>) {
 
 impl App {
     /// Serves one connection to its end.
-    pub(crate) async fn serve<S>(self: Arc<Self>, stream: S, caller: Caller, stop: watch::Receiver<bool>)
-    where
+    pub(crate) async fn serve<S>(
+        self: Arc<Self>,
+        stream: S,
+        (caller, peer): (Caller, Option<SocketAddr>),
+        stop: watch::Receiver<bool>,
+    ) where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (limits, closing) = (Arc::clone(&self.limits), watch::Sender::new(false));
         let _served = self.metrics.connection();
         let (name, (stream, begun)) = (Arc::clone(caller.name()), Begins::new(stream));
         let batches = Arc::new(Semaphore::new(limits.batches_per_connection));
-        let connection = Connection { caller, closing: closing.subscribe(), batches };
+        let connection = Connection { caller, peer, closing: closing.subscribe(), batches };
         let service = service_fn(move |request| {
             let (app, connection) = (Arc::clone(&self), connection.clone());
             async move { Ok::<_, Infallible>(app.answer(request, connection).await) }
@@ -113,7 +120,7 @@ impl App {
         connection: Connection,
     ) -> http::Response<Body> {
         let _under_way = self.metrics.request();
-        let line = Line::begin(&request, &connection.caller);
+        let line = Line::begin(&request, &connection);
         let mut response = if let Err(no) = self.admit(&connection.caller) {
             status(no).into_http()
         } else {
@@ -128,7 +135,7 @@ impl App {
                 Err(_elapsed) => status(too_late()).into_http(),
             }
         };
-        line.end(&mut response, &self.metrics);
+        line.end(&mut response, &self.metrics, &self.sums);
         response
     }
 }

@@ -173,7 +173,8 @@ impl Front {
             metrics: Metrics::new(),
         };
         let routes = services::routes(&desk, health_service, limits.message_bytes)?;
-        let app = Arc::new(App { routes, limits, callers: desk.callers, metrics: desk.metrics, clock });
+        let sums = Arc::default();
+        let app = Arc::new(App { routes, limits, callers: desk.callers, metrics: desk.metrics, clock, sums });
         Ok(Self { keeper, own, health, app, cell: Arc::new(cell) })
     }
 
@@ -187,6 +188,10 @@ impl Front {
         let stopping = watch::Sender::new(false);
         let mut serving = JoinSet::new();
         serving.spawn(ops::serve(ops, self.ops(), stopping.subscribe()));
+        let (sums, stop_sums) = (Arc::clone(&self.app.sums), stopping.subscribe());
+        serving.spawn(async move {
+            tokio::select! { () = sums.keep() => {} () = stopped(stop_sums) => {} }
+        });
         if let Some(crl) = crl {
             self.hand_out_crls(&mut serving, crl, &stopping);
         }

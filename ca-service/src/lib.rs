@@ -7,7 +7,7 @@
 //!   the keeper's own socket
 //! - `http1`, `crls`, `crl_site`: plain HTTP, and CRLs over it
 //! - `room`: where those wait who are not known yet; `places`, `rate`, `shares`: who may take how much of it
-//! - `steps`: steps 1 and 2 of the issuance cycle; `call`, `services`, `log`, `status`: one request and its answer
+//! - `steps`: steps 1 and 2 of the issuance cycle; `call`, `services`, `log`, `sums`, `status`: one request, its answer and its line
 //! - `metrics`, `scrape`: what is counted, and the page of it
 //! - `health`: whether the keeper answers
 //!
@@ -43,6 +43,7 @@ mod services;
 mod shares;
 mod status;
 mod steps;
+mod sums;
 mod tls;
 mod verifier;
 

@@ -37,7 +37,7 @@ pub async fn connect(socket: &Path, clock: Clock) -> io::Result<DuplexStream> {
     };
     let (_, health) = tonic_health::server::health_reporter();
     let routes = services::routes(&desk, health, limits.message_bytes).map_err(io::Error::other)?;
-    let app = Arc::new(App { routes, limits, callers, metrics, clock });
+    let app = Arc::new(App { routes, limits, callers, metrics, clock, sums: Arc::default() });
     let (near, far) = duplex(PIPE);
     let caller = Caller::local(rustix::process::getuid().as_raw());
     let (stop, stopping) = watch::channel(false);
@@ -45,7 +45,7 @@ pub async fn connect(socket: &Path, clock: Clock) -> io::Result<DuplexStream> {
         // Held, so that it does not stop.
         let _stop = stop;
         tokio::select! {
-            () = app.serve(far, caller, stopping) => {}
+            () = app.serve(far, (caller, None), stopping) => {}
             () = keeper.serve_one(door) => {}
         }
     });

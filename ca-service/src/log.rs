@@ -2,17 +2,18 @@
 //!
 //! Does not: write a CSR, a key, a note, or anything else of a body.
 
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
 use crate::{
+    call::Connection,
     chance,
     metrics::{Metrics, OK},
     status::reason_of,
-    steps::Caller,
+    sums::Sums,
 };
 
 /// The header of the id, in request and response.
@@ -29,23 +30,25 @@ pub(crate) struct Line {
     id: HeaderValue,
     method: String,
     caller: Arc<str>,
+    peer: Option<SocketAddr>,
     began: Instant,
 }
 
 impl Line {
     /// Of a request that has just come.
-    pub(crate) fn begin<B>(request: &http::Request<B>, caller: &Caller) -> Self {
+    pub(crate) fn begin<B>(request: &http::Request<B>, connection: &Connection) -> Self {
         let method = request.uri().path().chars().take(MAX_METHOD_BYTES).collect();
         Self {
             id: request_id(request.headers()),
             method,
-            caller: Arc::clone(caller.name()),
+            caller: Arc::clone(connection.caller.name()),
+            peer: connection.peer,
             began: Instant::now(),
         }
     }
 
-    /// Writes the line, counts it, and names the id in the response. A stream's line is written when it begins.
-    pub(crate) fn end<B>(self, response: &mut http::Response<B>, metrics: &Metrics) {
+    /// Writes the line or sums it, counts it, and names the id in the response. A stream's line is written when it begins.
+    pub(crate) fn end<B>(self, response: &mut http::Response<B>, metrics: &Metrics, sums: &Sums) {
         let status = response.extensions().get::<Status>();
         let code = status.map_or(Code::Ok, Status::code);
         let reason = status.map(reason_of).unwrap_or_default();
@@ -53,7 +56,19 @@ impl Line {
         metrics.answered(&self.method, if code == Code::Ok { OK } else { reason }, took);
         let ms = took.as_secs_f64() * 1000.0;
         let id = self.id.to_str().unwrap_or_default();
-        tracing::info!(id, method = self.method, caller = &*self.caller, ?code, reason, ms, "request");
+        if sums.takes(&self.caller, code != Code::Ok) {
+            let peer = self.peer.map(tracing::field::display);
+            tracing::info!(
+                id,
+                method = self.method,
+                caller = &*self.caller,
+                peer,
+                ?code,
+                reason,
+                ms,
+                "request"
+            );
+        }
         response.headers_mut().insert(REQUEST_ID, self.id);
     }
 }

@@ -1,6 +1,10 @@
 //! The mTLS port: a place, a turn, a handshake, and then service.
 
-use std::{io, net::IpAddr, sync::Arc};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, LazyLock},
+};
 
 use cell::TrustDomain;
 use rustls::{ServerConfig, server::Acceptor};
@@ -23,6 +27,9 @@ use crate::{
     steps::{Caller, NotACaller},
     tls::server_config,
 };
+
+/// In whose name handshakes that were refused are summed.
+static STRANGERS: LazyLock<Arc<str>> = LazyLock::new(|| "strangers".into());
 
 /// What the mTLS port needs of the front.
 pub(crate) struct Mtls {
@@ -63,8 +70,8 @@ impl Mtls {
             if self.bundles.has_changed().unwrap_or(false) {
                 self.follow(&mut config);
             }
-            let from = stream.peer_addr().ok().map(|peer| peer.ip());
-            let guest = from.and_then(|from| Some((from, self.desk.lobby.enter(from)?)));
+            let from = stream.peer_addr().ok();
+            let guest = from.and_then(|from| Some((from, self.desk.lobby.enter(from.ip())?)));
             Arc::clone(&self.desk).receive(stream, guest, Arc::clone(&config), stopping.clone())
         })
         .await;
@@ -85,7 +92,7 @@ impl Reception {
     async fn receive(
         self: Arc<Self>,
         stream: TcpStream,
-        guest: Option<(IpAddr, Guest)>,
+        guest: Option<(SocketAddr, Guest)>,
         config: Arc<ServerConfig>,
         stop: watch::Receiver<bool>,
     ) {
@@ -100,16 +107,19 @@ impl Reception {
         self.app.metrics.handshake(Handshake::of(&shaken));
         match shaken {
             Ok((stream, caller)) => {
-                self.lobby.meet(from);
+                self.lobby.meet(from.ip());
                 // Who stole a key that has expired takes no place of whom it was stolen from.
                 let expired = caller.at((self.app.clock)()).is_err();
                 let who = if expired { EXPIRED.into() } else { Arc::clone(caller.name()) };
                 match self.callers.take(who) {
-                    Some(_place) => Arc::clone(&self.app).serve(stream, caller, stop).await,
+                    Some(_place) => Arc::clone(&self.app).serve(stream, (caller, Some(from)), stop).await,
                     None => self.app.metrics.closed(Limit::OfOneCaller),
                 }
             }
-            Err(error) => tracing::info!(%from, %error, "handshake refused"),
+            Err(error) if self.app.sums.takes(&STRANGERS, true) => {
+                tracing::info!(peer = %from, %error, "handshake refused");
+            }
+            Err(_summed) => {}
         }
     }
 

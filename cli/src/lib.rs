@@ -65,7 +65,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>, surroundings: Surroundings
         }
     };
     let session = Session::new(cli.globals, surroundings);
-    match commands::run(&session, &cli.command) {
+    let outcome = commands::run(&session, &cli.command);
+    logging::finish();
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             session.output().report(&failure);

@@ -27,7 +27,7 @@ pub(super) fn run(session: &Session, _args: &Front) -> Result<(), Failure> {
     // It holds the service's own private key.
     keeper::harden().map_err(failed)?;
     let config = session.config()?;
-    logging::start(config.log_level(), config.log_format());
+    logging::start_of_service(config.log_level(), config.log_format());
     let descriptors = keeper::raise_descriptors().map_err(failed)?;
     let control = Control::of_this_process().map_err(failed)?;
     let telling = control.try_clone().map_err(failed)?;

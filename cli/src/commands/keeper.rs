@@ -23,7 +23,7 @@ pub(super) fn run(session: &Session, _args: &Keeper) -> Result<(), Failure> {
     // Before the PIN is read.
     keeper::harden().map_err(failed)?;
     let config = session.config()?;
-    logging::start(config.log_level(), config.log_format());
+    logging::start_of_service(config.log_level(), config.log_format());
     // SoftHSM2 opens two files for each signature, and running out of them poisons its keys.
     keeper::raise_descriptors().map_err(failed)?;
     let control = Control::of_this_process().map_err(failed)?;

@@ -23,7 +23,7 @@ pub(super) fn run(session: &Session, _args: &Serve) -> Result<(), Failure> {
     let config = session.config()?;
     // Asked here, so that one sentence says it and not each child in its own way; the keeper asks again for itself.
     Journal::is_free(config.data_dir()).map_err(|error| journal::missing(session, error))?;
-    logging::start(config.log_level(), config.log_format());
+    logging::start_of_service(config.log_level(), config.log_format());
     let mut environment = config.issuing_token().environment();
     environment.extend(config.standby_token().iter().flat_map(hsm_config::TokenConfig::environment));
     let keeper = || {

@@ -10,7 +10,7 @@ use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
 
-use crate::support::{House, eventually, inner};
+use crate::support::{House, eventually, inner, issue};
 
 const SERVICES: [&str; 5] =
     ["AdminService", "AgentService", "IssuanceService", "LedgerService", "TrustService"];
@@ -63,4 +63,28 @@ async fn reflection() {
     for service in SERVICES {
         assert!(names.contains(&format!("rootcellar.v1.{service}")), "{names:?}");
     }
+}
+
+/// A log that nobody reads any more, as where its collector hangs: a pipe of one page, full before the service is ready.
+#[tokio::test]
+async fn a_log_that_nobody_reads_holds_up_nobody() {
+    let (mut house, client) = House::with_build().await;
+    drop(client);
+    assert_eq!(house.stop().await, 0);
+    let log = house.cell.path("serve.log");
+    std::fs::remove_file(&log).unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, &log, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0)
+        .unwrap();
+    let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::NONBLOCK;
+    let unread = rustix::fs::open(&log, flags, rustix::fs::Mode::empty()).unwrap();
+    rustix::pipe::fcntl_setpipe_size(&unread, 4096).unwrap();
+    house.serving = house.cell.serve();
+    let client = house.credentials().client().await;
+    for number in 0..40 {
+        issue(&client, &format!("build/{number}")).await;
+    }
+    assert_eq!(house.serving.ops_get("/livez").1, "ok");
+    drop(client);
+    assert_eq!(house.stop().await, 0);
+    drop(unread);
 }
