@@ -2,9 +2,13 @@
 
 use std::{convert::Infallible, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
+use http::{
+    HeaderValue, Method, StatusCode,
+    header::{ALLOW, CONTENT_TYPE},
+};
 use hyper::{body::Incoming, server::conn::http2, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use proto::door::Refused;
+use proto::{door::Refused, v1::Reason};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::{Semaphore, watch},
@@ -22,7 +26,7 @@ use crate::{
     metrics::Metrics,
     rate::Callers,
     shares::held,
-    status::{explained, status},
+    status::{explained, refused, status},
     steps::Caller,
     sums::Sums,
 };
@@ -123,6 +127,8 @@ impl App {
         let line = Line::begin(&request, &connection);
         let mut response = if let Err(no) = self.admit(&connection.caller) {
             status(no).into_http()
+        } else if let Some(code) = no_grpc(&request) {
+            bare(code)
         } else {
             let (now, asked) = (Instant::now(), time_asked(request.headers()));
             let deadline = now + self.limits.time_for(asked);
@@ -138,6 +144,29 @@ impl App {
         line.end(&mut response, &self.metrics, &self.sums);
         response
     }
+}
+
+/// The HTTP status of what is no request of gRPC (gRPC over HTTP/2, "Requests": POST, and a content type that begins so); none of one that is.
+fn no_grpc<B>(request: &http::Request<B>) -> Option<StatusCode> {
+    if request.method() != Method::POST {
+        return Some(StatusCode::METHOD_NOT_ALLOWED);
+    }
+    let kind = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let is_grpc = kind.and_then(|kind| kind.strip_prefix(b"application/grpc"));
+    let is_grpc = is_grpc.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')));
+    (!is_grpc).then_some(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+}
+
+/// An answer in HTTP alone, logged and counted as any refusal.
+fn bare(code: StatusCode) -> http::Response<Body> {
+    let mut response = http::Response::new(Body::empty());
+    *response.status_mut() = code;
+    if code == StatusCode::METHOD_NOT_ALLOWED {
+        // RFC 9110 §15.5.6.
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+    }
+    response.extensions_mut().insert(status(refused(Reason::RequestMalformed, "no request of gRPC")));
+    response
 }
 
 /// Returns when nothing has come until then. Never where something has.

@@ -65,7 +65,8 @@ pub(crate) fn explained(bare: Status) -> Status {
         Code::OutOfRange => (Reason::MessageTooLong, "send less at once"),
         Code::Internal => (Reason::RequestMalformed, "send the protobuf message that the method takes"),
         Code::NotFound => (Reason::NotFound, "ask for a service that there is"),
-        _ => return bare,
+        // A body that broke off, for the log: its sender has left.
+        _ => (Reason::RequestMalformed, "send a whole request"),
     };
     let said = if bare.message().is_empty() { "there is no such method" } else { bare.message() };
     status(refused(reason, format!("{said}: {remedy}")))

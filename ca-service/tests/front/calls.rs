@@ -76,6 +76,34 @@ async fn a_csr_that_is_not_one_never_reaches_the_keeper() {
     front.stop().await;
 }
 
+/// gRPC over HTTP/2, "Requests" and "Responses": another method or content type is no request of gRPC, and gets an answer of HTTP.
+#[tokio::test]
+async fn what_is_no_grpc_gets_an_answer_of_http() {
+    let house = House::new();
+    let mut front = house.start().await;
+    let caller = house.pki.caller("/controller/build");
+    for (method, kind, code) in [
+        ("GET", Some("application/grpc"), 405),
+        ("PUT", Some("application/grpc"), 405),
+        ("POST", Some("text/plain"), 415),
+        ("POST", Some("application/grpcx"), 415),
+        ("POST", None, 415),
+        ("POST", Some("application/grpc;charset=utf-8"), 200),
+        ("POST", Some("application/grpc+proto"), 200),
+    ] {
+        let mut request = http::Request::builder()
+            .method(method)
+            .uri("https://localhost/rootcellar.v1.AgentService/NoSuchMethod");
+        if let Some(kind) = kind {
+            request = request.header("content-type", kind);
+        }
+        let answer = front.http2(&house, &caller, request.body(String::new()).unwrap()).await;
+        assert_eq!(answer.status(), code, "{method} {kind:?}");
+    }
+    assert!(front.asks.try_recv().is_err());
+    front.stop().await;
+}
+
 /// Requests that OpenSSL verifies: their keys are a prime of 2048 bits and a product with 31337, whose private halves follow from the public
 /// ones; and the key of RFC 8032 §7.1, test 1.
 #[tokio::test]

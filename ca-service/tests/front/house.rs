@@ -12,7 +12,7 @@ use std::{
 
 use ca_service::{Bound, Clock, FrontConfig, FrontError, Limits, run};
 use client::{Client, Signer};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use proto::{
     door::Ask,
     v1::{WatchTrustBundleRequest, WatchTrustBundleResponse},
@@ -33,6 +33,7 @@ use tonic::{
 use crate::{
     far_end::FarEnd,
     pki::{BEGIN_SECS, Holder, Pki},
+    tls::shake,
 };
 
 /// What a front is started with; it outlives the front, as the machine does.
@@ -130,6 +131,22 @@ impl Running {
     /// Connects with these settings.
     pub(crate) async fn channel(&self, tls: ClientConfig) -> Result<Channel, tonic::transport::Error> {
         channel(self.bound.mtls, tls).await
+    }
+
+    /// Sends one request of HTTP/2, whatever it is, and gives the answer.
+    pub(crate) async fn http2(
+        &self,
+        house: &House,
+        caller: &Holder,
+        request: http::Request<String>,
+    ) -> http::Response<hyper::body::Incoming> {
+        let mut config = caller.client(&house.pki.anchors());
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let stream = TokioIo::new(shake(self, config).await.unwrap());
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+        tokio::spawn(connection);
+        sender.send_request(request).await.unwrap()
     }
 
     /// Ends the front in order.
