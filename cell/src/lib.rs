@@ -5,7 +5,6 @@
 //! - `set`: bounded, sorted sets
 //! - `pattern`, `grant`: what a controller may ask for, and the proof that a request is within it
 //! - `act`: the acts of administration as readable fields
-//! - `hidden`: characters that no text is shown with
 //!
 //! Does not: read a clock, draw chance, touch a file or a key, know how any of this is encoded in a certificate.
 
@@ -13,7 +12,6 @@ pub mod act;
 mod agent;
 mod error;
 mod grant;
-mod hidden;
 mod identity;
 mod name;
 mod pattern;
@@ -30,7 +28,6 @@ pub use grant::{
     BUDGET_PER_HOUR, Budget, Covered, Grant, GrantError, Grants, MAX_GRANT_ITEMS, MAX_GRANTS, MaxTtl,
     NotCovered, TTL_SECS, first_covering,
 };
-pub use hidden::is_hidden;
 pub use identity::{AgentId, ControllerName, Identity, RESERVED, ServiceName};
 pub use name::{DnsName, GrantName, Role, Tag};
 pub use pattern::{AgentPattern, DnsPattern};

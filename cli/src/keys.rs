@@ -1,6 +1,6 @@
 //! Keys of controllers and agents, made here and kept in files; the service never sees them.
 
-use rcgen::{CertificateParams, DistinguishedName, KeyPair, PublicKeyData as _};
+use rcgen::{CertificateParams, DistinguishedName, KeyPair, PublicKeyData as _, SanType};
 use zeroize::Zeroizing;
 
 use crate::error::Failure;
@@ -38,13 +38,17 @@ impl LeafKey {
         self.0.subject_public_key_info()
     }
 
-    /// A DER certificate request (RFC 2986) that asks for nothing but this key: names come from policy.
+    /// A DER certificate request (RFC 2986) for this key and this SPIFFE ID: whoever sees it cannot use it for another identity. All else comes
+    /// from policy.
     ///
     /// # Errors
     /// No random numbers are to be had.
-    pub(crate) fn csr(&self) -> Result<Vec<u8>, Failure> {
+    pub(crate) fn csr(&self, uri: &str) -> Result<Vec<u8>, Failure> {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
+        let uri =
+            uri.try_into().map_err(|error| Failure::new("KEY", format!("{uri} is no name: {error}")))?;
+        params.subject_alt_names = vec![SanType::URI(uri)];
         let request = params.serialize_request(&self.0);
         let request =
             request.map_err(|error| Failure::new("KEY", format!("no request could be made: {error}")))?;

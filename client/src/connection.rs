@@ -8,6 +8,7 @@ use proto::v1::agent_service_client::AgentServiceClient;
 use proto::v1::issuance_service_client::IssuanceServiceClient;
 use proto::v1::ledger_service_client::LedgerServiceClient;
 use proto::v1::trust_service_client::TrustServiceClient;
+use tokio::time::timeout;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Error, Identity};
 
 use crate::services::{Agents, Issuance};
@@ -16,8 +17,11 @@ use crate::signer::Signer;
 /// Longest message that is taken, in bytes: a page is below 1 MiB, a CRL of a million certificates below this.
 pub const MAX_MESSAGE: usize = 64 * 1024 * 1024;
 
-/// How long a connection may take to be made.
+/// How long a TCP connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long it may take until the service has shaken hands: one that listens and has no certificate of its own takes nobody in.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long an answer may take to begin. The service refuses earlier what it cannot do in time.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -42,6 +46,19 @@ pub struct Client {
     signer: Option<Arc<Signer>>,
 }
 
+/// There is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The address, the credentials or the connection; its source says which.
+    #[error(transparent)]
+    Transport(#[from] Error),
+    /// The operator's: it listens, and answers nobody.
+    #[error(
+        "it listens and does not answer: it may have no certificate of its own, since its clock, its token or its keeper hold it up"
+    )]
+    Silent,
+}
+
 /// An endpoint with this client's time limits, for a channel of one's own making.
 ///
 /// # Errors
@@ -60,13 +77,14 @@ impl Client {
     /// Connects to `uri` ("https://localhost:7443").
     ///
     /// # Errors
-    /// The address, the credentials or the connection; its source says which.
-    pub async fn connect(uri: &str, credentials: &Credentials<'_>) -> Result<Self, Error> {
+    /// [`ConnectError`].
+    pub async fn connect(uri: &str, credentials: &Credentials<'_>) -> Result<Self, ConnectError> {
         let tls = ClientTlsConfig::new()
             .ca_certificate(Certificate::from_pem(credentials.anchors))
             .identity(Identity::from_pem(credentials.chain, credentials.key));
-        let channel = endpoint(uri)?.tls_config(tls)?.connect().await?;
-        Ok(Self::over(channel))
+        let endpoint = endpoint(uri)?.tls_config(tls)?;
+        let connected = timeout(HANDSHAKE_TIMEOUT, endpoint.connect()).await;
+        Ok(Self::over(connected.map_err(|_elapsed| ConnectError::Silent)??))
     }
 
     /// Uses a channel that is already there, such as one over a local socket.

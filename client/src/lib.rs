@@ -10,6 +10,6 @@ mod connection;
 mod services;
 mod signer;
 
-pub use connection::{Client, Credentials, MAX_MESSAGE, endpoint};
+pub use connection::{Client, ConnectError, Credentials, MAX_MESSAGE, endpoint};
 pub use services::{Agents, Issuance, request_id};
 pub use signer::{Clock, Signer, SignerError, UnderWay};

@@ -86,7 +86,9 @@ impl Drop for Module {
 /// note may hold, and would write over a terminal, is replaced.
 pub(crate) fn text(said: &str) -> String {
     let said = said.trim_end_matches(['\0', ' ']);
-    said.chars().map(|c| if cell::is_hidden(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+    said.chars()
+        .map(|c| if ledger::note::is_deceptive(c) { char::REPLACEMENT_CHARACTER } else { c })
+        .collect()
 }
 
 impl std::fmt::Debug for Module {

@@ -1,7 +1,11 @@
 //! Pages of lists: as many items as were asked for, and no more than one message takes.
 
+use data_encoding::BASE64URL_NOPAD;
+use hmac::{Hmac, KeyInit, Mac as _};
 use prost::Message;
+use sha2::Sha256;
 
+use crate::Random;
 use crate::refusal::Refusal;
 
 /// Items of a page where none is asked for, and at most.
@@ -23,16 +27,58 @@ pub(crate) fn limit(size: i32) -> Result<u64, Refusal> {
     }
 }
 
-/// The index that a page starts at; `None` for the first page.
-///
-/// # Errors
-/// The token is not one of ours.
-pub(crate) fn token(token: &str) -> Result<Option<u64>, Refusal> {
-    if token.is_empty() {
-        return Ok(None);
+/// Makes and reads page tokens: each is of one list of one caller, and of this process, so that nobody says where a list begins but by what it was
+/// given (AIP-158).
+pub(crate) struct Tokens(Key);
+
+type Mac = Hmac<Sha256>;
+type Key = [u8; 64];
+
+/// Octets of a token that authenticate the rest.
+const TAG: usize = 16;
+
+impl Tokens {
+    /// With a key of this process.
+    ///
+    /// # Errors
+    /// The operating system gives no random octets.
+    pub(crate) fn new(random: &Random) -> std::io::Result<Self> {
+        let mut key = [0; 64];
+        random(&mut key)?;
+        Ok(Self(key))
     }
-    let index = token.parse().ok().filter(|index| *index <= INDEX_MAX);
-    index.map(Some).ok_or_else(|| Refusal::malformed("page_token", "not one of ours"))
+
+    /// The token of the page that begins at `at`, of this list of this caller.
+    pub(crate) fn make(&self, (list, caller): (&str, &str), at: &str) -> String {
+        BASE64URL_NOPAD.encode(&[&self.tag(list, caller, at), at.as_bytes()].concat())
+    }
+
+    /// Where the page begins; `None` for the first one.
+    ///
+    /// # Errors
+    /// The token is not one of ours, or of another list.
+    pub(crate) fn read(&self, (list, caller): (&str, &str), token: &str) -> Result<Option<String>, Refusal> {
+        if token.is_empty() {
+            return Ok(None);
+        }
+        let refused = || Refusal::malformed("page_token", "not one of this list: begin it again");
+        let octets = BASE64URL_NOPAD.decode(token.as_bytes()).map_err(|_| refused())?;
+        let (tag, at) = octets.split_at_checked(TAG).ok_or_else(refused)?;
+        let at = std::str::from_utf8(at).map_err(|_| refused())?;
+        // Whoever guesses it learns where a list begins, which is nothing: it need not be compared in constant time.
+        if self.tag(list, caller, at) == tag { Ok(Some(at.to_owned())) } else { Err(refused()) }
+    }
+
+    fn tag(&self, list: &str, caller: &str, at: &str) -> [u8; TAG] {
+        // RFC 2104 §2: a key of the hash's block.
+        let mut mac = <Mac as KeyInit>::new(&self.0.into());
+        for part in [list, caller, at] {
+            mac.update(&(part.len() as u64).to_be_bytes());
+            mac.update(part.as_bytes());
+        }
+        let tag = mac.finalize().into_bytes();
+        std::array::from_fn(|octet| tag[octet])
+    }
 }
 
 /// Takes items until there are `limit`, or one more would not fit the message; the first always does. And whether any was left.
@@ -83,11 +129,28 @@ mod tests {
     }
 
     #[test]
-    fn a_token_beyond_the_journal_is_refused() {
-        assert_eq!(token(""), Ok(None));
-        assert_eq!(token("7"), Ok(Some(7)));
-        for bad in ["-1", "x", "9223372036854775808", "18446744073709551615"] {
-            assert!(token(bad).is_err(), "{bad}");
+    fn a_token_is_of_its_list_and_caller_and_process() {
+        let random = |octet: u8| -> Random {
+            std::sync::Arc::new(move |out| {
+                out.fill(octet);
+                Ok(())
+            })
+        };
+        let (tokens, others) = (Tokens::new(&random(1)).unwrap(), Tokens::new(&random(2)).unwrap());
+        let list = ("agents", "/controller/build");
+        assert_eq!(tokens.read(list, "").unwrap(), None);
+        let token = tokens.make(list, "build/a");
+        assert_eq!(tokens.read(list, &token).unwrap().as_deref(), Some("build/a"));
+        assert!(others.read(list, &token).is_err());
+        for other in [
+            ("agents", "/controller/other"),
+            ("controllers", "/controller/build"),
+            ("agents/", "controller/build"),
+        ] {
+            assert!(tokens.read(other, &token).is_err(), "{other:?}");
+        }
+        for bad in ["7", "build/a", "../../etc/passwd", "AAAA", &token[1..], &(token.clone() + "A")] {
+            assert!(tokens.read(list, bad).is_err(), "{bad}");
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::callers::{self, Kind, Who};
 use crate::convert;
 use crate::door::Reply;
 use crate::journal::{CertificateRow, Journal, JournalError, Reader, back_up};
-use crate::page::{self, PAGE_OCTETS};
+use crate::page::{self, PAGE_OCTETS, Tokens};
 use crate::refusal::Refusal;
 use crate::steps::release::{self, Release};
 use crate::{Clock, charters};
@@ -51,6 +51,7 @@ pub(crate) struct Reads {
     pub(crate) dir: PathBuf,
     /// Held for all of a backup: two at once would write the same file.
     pub(crate) backup: Mutex<()>,
+    pub(crate) tokens: Tokens,
 }
 
 type Answered = Result<Answer, Refusal>;
@@ -205,9 +206,20 @@ impl View<'_> {
         Ok(Answer::GetCertificate(v1::GetCertificateResponse { certificate }))
     }
 
+    /// Where a page of this list begins.
+    fn page(&self, list: &str, token: &str) -> Result<Option<String>, Refusal> {
+        self.reads.tokens.read((list, self.who.path()), token)
+    }
+
+    fn next_page(&self, list: &str, at: &str) -> String {
+        self.reads.tokens.make((list, self.who.path()), at)
+    }
+
     fn certificates(&self, list: &v1::ListCertificatesRequest) -> Answered {
         let limit = page::limit(list.page_size)?;
-        let before = page::token(&list.page_token)?;
+        let of = format!("certificates {}", list.filter);
+        let before = self.page(&of, &list.page_token)?;
+        let before = before.map(|at| at.parse::<u64>().map_err(Refusal::internal)).transpose()?;
         let (rows, next) = match agent_filter(&list.filter)? {
             Some(id) => self.line(&format!("/agent/{id}"), before, limit)?,
             None => self.scan(before.unwrap_or(page::INDEX_MAX), limit)?,
@@ -218,7 +230,7 @@ impl View<'_> {
         let next = rows.get(certificates.len()).map(|(token, _)| *token).or(next);
         Ok(Answer::ListCertificates(v1::ListCertificatesResponse {
             certificates,
-            next_page_token: next.map(|next| next.to_string()).unwrap_or_default(),
+            next_page_token: next.map(|next| self.next_page(&of, &next.to_string())).unwrap_or_default(),
         }))
     }
 
@@ -303,10 +315,12 @@ impl View<'_> {
             Kind::Local(_) => None,
             Kind::Agent(_) | Kind::Front => return Err(Refusal::not_allowed(self.who.path())),
         };
-        let rows = self.reader.agents(&list.page_token, owner, limit + 1)?;
+        let after = self.page("agents", &list.page_token)?.unwrap_or_default();
+        let rows = self.reader.agents(&after, owner, limit + 1)?;
         let agents = rows.iter().map(|row| answers::agent(self.reader, &self.reads.cell, row));
         let (agents, more) = page::fill(limit, agents)?;
-        let last = rows[..agents.len()].last().filter(|_| more).map(|row| row.record.id.clone());
+        let last = rows[..agents.len()].last().filter(|_| more);
+        let last = last.map(|row| self.next_page("agents", &row.record.id));
         Ok(Answer::ListAgents(v1::ListAgentsResponse { agents, next_page_token: last.unwrap_or_default() }))
     }
 
@@ -408,12 +422,16 @@ impl View<'_> {
         let limit = page::limit(list.page_size)?;
         let rows = match self.who.kind() {
             Kind::Controller(name) => self.reader.controller(name.as_str())?.into_iter().collect(),
-            Kind::Local(_) => self.reader.controllers(&list.page_token, limit + 1)?,
+            Kind::Local(_) => {
+                let after = self.page("controllers", &list.page_token)?.unwrap_or_default();
+                self.reader.controllers(&after, limit + 1)?
+            }
             Kind::Agent(_) | Kind::Front => return Err(Refusal::not_allowed(self.who.path())),
         };
         let controllers = rows.iter().map(|row| answers::controller(self.reader, &self.reads.cell, row));
         let (controllers, more) = page::fill(limit, controllers)?;
-        let last = rows[..controllers.len()].last().filter(|_| more).map(|row| row.name.clone());
+        let last = rows[..controllers.len()].last().filter(|_| more);
+        let last = last.map(|row| self.next_page("controllers", &row.name));
         Ok(Answer::ListControllers(v1::ListControllersResponse {
             controllers,
             next_page_token: last.unwrap_or_default(),

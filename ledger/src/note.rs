@@ -186,7 +186,7 @@ fn check_characters(text: &str) -> Result<(), NoteError> {
 
 /// True for what cannot be told from its looks: controls, spaces but U+0020, and characters that are invisible or change
 /// the direction of others (Unicode general category Cf, Default_Ignorable_Code_Point).
-pub(crate) fn is_deceptive(c: char) -> bool {
+pub fn is_deceptive(c: char) -> bool {
     let invisible = matches!(c,
         '\u{00AD}' | '\u{034F}' | '\u{061C}' | '\u{070F}' | '\u{115F}'..='\u{1160}'
         | '\u{0600}'..='\u{0605}' | '\u{06DD}' | '\u{0890}'..='\u{0891}' | '\u{08E2}'

@@ -61,7 +61,7 @@ impl Caller {
             None => Pending::create(pair, LeafKey::generate()?)?.keep(),
         };
         let request = RenewCertificateBody {
-            csr: pending.key().csr()?,
+            csr: pending.key().csr(&self.credentials.identity.spiffe_id())?,
             lifetime: None,
             request_id: pending.request_id(),
         };

@@ -71,7 +71,8 @@ async fn list(session: &Session, args: &List) -> Result<(), Failure> {
         let request =
             ListCertificatesRequest { page_size, page_token: pages.token(), filter: filter.clone() };
         let page = client.issuance().list_certificates(request).await?.into_inner();
-        all.extend(page.certificates.into_iter().take(left).map(view::Certificate::from));
+        let described = |certificate| view::Certificate::from(certificate).at(session.now_secs());
+        all.extend(page.certificates.into_iter().take(left).map(described));
         if !pages.turn(page.next_page_token)? || all.len() >= args.limit {
             return session.output().say(&all);
         }
@@ -80,8 +81,11 @@ async fn list(session: &Session, args: &List) -> Result<(), Failure> {
 
 fn show(session: &Session, args: &ShowOne) -> Result<(), Failure> {
     let is_name = args.which.starts_with("certificates/") && !Path::new(&args.which).exists();
+    let mut state = None;
     let der = if is_name {
-        session.block_on(fetch(session, args))?
+        let (der, said) = session.block_on(fetch(session, args))?;
+        state = Some(said);
+        der
     } else {
         let read = files::read_certificates(&PathBuf::from(&args.which));
         read.map_err(|failure| {
@@ -91,23 +95,52 @@ fn show(session: &Session, args: &ShowOne) -> Result<(), Failure> {
     };
     let summary = CertificateSummary::parse(&der, session.config()?.attributes_oid())
         .map_err(|error| Failure::malformed(Path::new(&args.which), error))?;
-    session.output().say(&Described::from(summary))
+    session.output().say(&Described { state, ..Described::from(summary) })
 }
 
-async fn fetch(session: &Session, args: &ShowOne) -> Result<Vec<u8>, Failure> {
+/// The certificate, and what became of it.
+async fn fetch(session: &Session, args: &ShowOne) -> Result<(Vec<u8>, State), Failure> {
     let client = open(session, &args.who).await?;
     let request = GetCertificateRequest { name: args.which.clone() };
     let answer = client.issuance().get_certificate(request).await?.into_inner();
     let certificate = answer.certificate.ok_or_else(|| Failure::incomplete("certificate"))?;
-    certificate.chain.into_iter().next().ok_or_else(|| {
+    let revoked = certificate.revocation.map(|revocation| Revoked {
+        at: Moment(revocation.time.map_or(0, |time| time.seconds)),
+        reason: convert_reason(revocation.reason),
+        entry: revocation.entry,
+    });
+    let der = certificate.chain.into_iter().next().ok_or_else(|| {
         Failure::new("NOT_SIGNED", format!("{} is recorded and was not signed", args.which))
             .mended_by("rootcellar ledger entry INDEX")
-    })
+    })?;
+    Ok((der, State { revoked }))
+}
+
+/// As RFC 5280 §5.3.1 names it.
+fn convert_reason(code: i32) -> String {
+    let known = cell::RevocationReason::try_from(code);
+    known.map_or_else(|_| code.to_string(), |reason| reason.to_string())
+}
+
+/// What the service says became of a certificate.
+#[derive(Debug, Serialize)]
+struct State {
+    revoked: Option<Revoked>,
+}
+
+#[derive(Debug, Serialize)]
+struct Revoked {
+    at: Moment,
+    reason: String,
+    entry: u64,
 }
 
 /// What a certificate says.
 #[derive(Debug, Serialize)]
 struct Described {
+    /// None of a file, which does not know.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    state: Option<State>,
     uris: Vec<String>,
     dns_names: Vec<String>,
     ip_addresses: Vec<String>,
@@ -130,6 +163,7 @@ struct Described {
 impl From<CertificateSummary> for Described {
     fn from(summary: CertificateSummary) -> Self {
         Self {
+            state: None,
             uris: summary.uris,
             dns_names: summary.dns_names,
             ip_addresses: summary.ip_addresses.iter().map(ToString::to_string).collect(),
@@ -155,6 +189,12 @@ impl Show for Described {
     fn show(&self, page: &mut Page) {
         let lifetime = self.not_after.0.abs_diff(self.not_before.0).saturating_add(1);
         page.field("identity", self.uris.join(", "));
+        if let Some(Revoked { at, reason, entry }) =
+            self.state.as_ref().and_then(|state| state.revoked.as_ref())
+        {
+            page.moment("revoked", at.0);
+            page.field("for", format!("{reason}, by entry {entry}"));
+        }
         page.field_if("dns names", self.dns_names.join(", "));
         page.field_if("addresses", self.ip_addresses.join(", "));
         page.field_if("roles", self.roles.join(", "));

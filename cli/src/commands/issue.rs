@@ -66,13 +66,13 @@ async fn issue(session: &Session, args: &Issue) -> Result<(), Failure> {
     let prefix = args.out.clone().unwrap_or_else(|| args.agent.as_str().replace('/', "-").into());
     let pair = Pair::with_prefix(&prefix);
     let subject = Subject::new(args, &pair)?;
-    let csr = subject.csr()?;
+    let uri = args.agent.spiffe_id(&caller.credentials.identity.cell).to_string();
+    let csr = subject.csr(&uri)?;
     let named = args.request_id.clone().map_or_else(request_id, Ok)?;
     let certificate = match ask::ask(&caller, args, &named, csr).await {
         Ok(certificate) => certificate,
         Err(refused) => return Err(subject.refused(refused, args, &caller)),
     };
-    let uri = args.agent.spiffe_id(&caller.credentials.identity.cell).to_string();
     let (proof, proven) = prove::prove(session, &caller, &named, &certificate).await?;
     let chain = proven
         .chain
@@ -118,9 +118,10 @@ impl Subject {
         Ok(Self::Theirs { public_key: verified.public_key().spki_der().to_vec(), csr })
     }
 
-    fn csr(&self) -> Result<Vec<u8>, Failure> {
+    /// For the agent of this name: nobody else can use the request.
+    fn csr(&self, uri: &str) -> Result<Vec<u8>, Failure> {
         match self {
-            Self::Own(pending) => pending.key().csr(),
+            Self::Own(pending) => pending.key().csr(uri),
             Self::Theirs { csr, .. } => Ok(csr.clone()),
         }
     }

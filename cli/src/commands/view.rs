@@ -33,6 +33,15 @@ pub(super) struct Certificate {
     log: String,
 }
 
+impl Certificate {
+    /// As of this second since 1970: what was issued may have expired.
+    pub(super) fn at(self, now_secs: i64) -> Self {
+        let is_over = self.not_after.is_some_and(|Moment(end)| end < now_secs);
+        let state = if is_over && self.state == "issued" { "expired" } else { self.state };
+        Self { state, ..self }
+    }
+}
+
 impl From<v1::Certificate> for Certificate {
     fn from(certificate: v1::Certificate) -> Self {
         let state = match certificate.state() {

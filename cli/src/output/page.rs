@@ -111,7 +111,7 @@ impl Page {
 /// The text with what is not seen, and moves what is, escaped: names and messages come over the wire.
 fn clean(text: &str) -> String {
     text.chars()
-        .map(|c| if cell::is_hidden(c) { c.escape_default().to_string() } else { c.to_string() })
+        .map(|c| if ledger::note::is_deceptive(c) { c.escape_default().to_string() } else { c.to_string() })
         .collect()
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use certs::ObjectIdentifier;
+use certs::{Issuer, ObjectIdentifier};
 use crossbeam_channel::{Receiver, Sender};
 
 use super::{Config, Keeper, StartError, Surroundings};
@@ -19,6 +19,7 @@ use crate::door::{Lane, OpenDoors, Routes, Waiting};
 use crate::journal::{Journal, JournalError, move_wal};
 use crate::manifest::{self, LoadedModule, Manifests, Observer};
 use crate::metrics::Metrics;
+use crate::page::Tokens;
 use crate::reads::{Readers, Reads};
 use crate::refused::Refused;
 use crate::requests::Settings;
@@ -28,7 +29,7 @@ use crate::status::{Listens, Standing};
 use crate::time::Time;
 use crate::trust::Trust;
 use crate::workers::{self, Job};
-use crate::{entropy, local, scrub};
+use crate::{Clock, Random, entropy, local, scrub};
 
 /// Requests of callers that wait for the sequencer; one more is answered QUEUE_FULL.
 const QUEUE: usize = 8192;
@@ -59,6 +60,7 @@ impl Checked {
         let workers::Started { pulse, threads: mut in_module, own } =
             workers::start(&custody, &issuer, &queues.jobs.1, &queues.done.0, &metrics, &probe)?;
         let (newest, turns) = (Newest::of(journal.cell()), Arc::new(AtomicU64::new(0)));
+        let reads = Arc::new(reads(&config, &settings.origin, &trust.issuers, &clock, &random)?);
         let (blocks, entropy) = entropy::store(random, metrics.clone());
         let (observe, orders) = crossbeam_channel::bounded(1);
         let attendant = Attendant {
@@ -78,15 +80,7 @@ impl Checked {
             newest: newest.clone(),
         };
         in_module.push(attendant.start()?);
-        let reads = Reads {
-            cell: config.cell,
-            origin: settings.origin.clone(),
-            issuers: trust.issuers.clone(),
-            clock: Arc::clone(&clock),
-            dir: config.data_dir.clone(),
-            backup: Mutex::new(()),
-        };
-        let readers = Readers::start(&Arc::new(reads))?;
+        let readers = Readers::start(&reads)?;
         start_beside(&config.data_dir, settings.attributes_oid, &queues)?;
         let (orders, ordered) = crossbeam_channel::bounded(1);
         crls::start(&config.data_dir, &issuer, ordered, queues.done.0.clone())?;
@@ -179,6 +173,25 @@ impl Queues {
             jobs: crossbeam_channel::unbounded(),
         }
     }
+}
+
+/// What the readers' threads share.
+fn reads(
+    config: &Config,
+    origin: &str,
+    issuers: &[Issuer],
+    clock: &Clock,
+    random: &Random,
+) -> Result<Reads, JournalError> {
+    Ok(Reads {
+        cell: config.cell.clone(),
+        origin: origin.to_owned(),
+        issuers: issuers.to_vec(),
+        clock: Arc::clone(clock),
+        dir: config.data_dir.clone(),
+        backup: Mutex::new(()),
+        tokens: Tokens::new(random).map_err(JournalError::of_file("the system's random octets"))?,
+    })
 }
 
 /// The threads that neither answer, decide nor sign.

@@ -48,17 +48,17 @@ pub enum KeyError {
 
 /// A name that cannot be that of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a name: 1 to 255 bytes without spaces, plus signs or invisible characters")]
+#[error("not a name: 1 to 384 bytes without spaces, plus signs or invisible characters")]
 pub struct NameError;
 
-/// Name of a key, or origin of a log: 1 to 255 bytes without spaces or plus signs (c2sp.org/signed-note, "Format") or
+/// Name of a key, or origin of a log: 1 to 384 bytes without spaces or plus signs (c2sp.org/signed-note, "Format") or
 /// characters that cannot be seen.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyName(String);
 
 impl KeyName {
-    /// Longest name in bytes: that of a SPIFFE trust domain, which origins begin with, is shorter.
-    pub const MAX_LEN: usize = 255;
+    /// Longest name in bytes: a SPIFFE trust domain has 255, and origins and officers' names begin with one.
+    pub const MAX_LEN: usize = 384;
 
     /// The name.
     pub fn as_str(&self) -> &str {

@@ -2,7 +2,7 @@
 
 use proto::v1::{
     Agent, CreateAgentBody, DeleteAgentBody, GetAgentRequest, IssueCertificateBody, ListAgentsRequest,
-    UpdateAgentBody,
+    ListCertificatesRequest, UpdateAgentBody,
 };
 use tonic::Code;
 
@@ -78,7 +78,7 @@ async fn etag() {
 
 #[tokio::test]
 async fn pages() {
-    let (_house, client) = House::with_build().await;
+    let (house, client) = House::with_build().await;
     for id in ["build/c", "build/a", "build/b"] {
         issue(&client, id).await;
     }
@@ -94,4 +94,15 @@ async fn pages() {
         }
     }
     assert_eq!(seen, ["agents/build/a", "agents/build/b", "agents/build/c"]);
+    // A page begins where it was said to begin, in this list, for this caller.
+    let first = inner(agents.list_agents(ListAgentsRequest { page_size: 2, ..Default::default() }).await);
+    let other = house.controller("other", "agents=other/*").client().await;
+    for (client, page_token) in
+        [(&client, "../../etc/passwd"), (&client, "build/a"), (&other, &*first.next_page_token)]
+    {
+        let page = ListAgentsRequest { page_size: 2, page_token: page_token.into() };
+        refused(client.agents().list_agents(page).await, Code::InvalidArgument, "REQUEST_MALFORMED");
+    }
+    let list = ListCertificatesRequest { page_token: first.next_page_token, ..Default::default() };
+    refused(client.issuance().list_certificates(list).await, Code::InvalidArgument, "REQUEST_MALFORMED");
 }

@@ -3,7 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use proto::v1::Certificate;
+use prost::Message as _;
+use proto::v1::{Agent, Certificate, IssueCertificateBody};
 use rootcellar_softhsm_tests::Cell;
 use rootcellar_softhsm_tests::judges::{
     openssl, openssl_csr, openssl_text, openssl_verifies, webpki_verifies,
@@ -136,4 +137,87 @@ async fn from_the_command_line() {
     };
     verify(&[]).ok();
     verify(&["--controller", "build"]).ok();
+}
+
+/// What the command line makes a request for names the agent: whoever sees it cannot have it certified for another.
+#[tokio::test]
+async fn a_request_of_the_command_line_is_of_one_agent() {
+    let (house, client) = House::with_build().await;
+    let issued = ["issue", "build/a", "--role", "logger", "--controller", "build", "--out", "a"];
+    house.cell.run(&issued).ok();
+    let entry =
+        house.entries().await.into_iter().rev().find(|found| crate::support::issuance_of(found).is_some());
+    let journal = rusqlite::Connection::open(house.cell.data_dir().join("journal.sqlite")).unwrap();
+    let sql = "SELECT body FROM signed_request WHERE idx <= ?1 ORDER BY idx DESC LIMIT 1";
+    let body: Vec<u8> = journal.query_row(sql, [entry.unwrap().index], |row| row.get(0)).unwrap();
+    let seen = IssueCertificateBody::decode(&*body).unwrap();
+    let stolen = IssueCertificateBody {
+        agent: "agents/build/other".into(),
+        request_id: String::new(),
+        description: Some(Agent { roles: vec!["logger".into()], ..Agent::default() }),
+        allow_missing: true,
+        ..seen
+    };
+    crate::support::refused(ask(&client, stolen).await, tonic::Code::InvalidArgument, "CSR_NAME_NOT_ISSUED");
+}
+
+/// Each refusal's way out is a grant of its own: the second takes nothing of the first away.
+#[tokio::test]
+async fn remedies_do_not_undo_each_other() {
+    let (house, _client) = House::with_build().await;
+    let issue = |agent| ["issue", agent, "--role", "logger", "--controller", "build", "--out", "a"];
+    for agent in ["zone1/x", "zone2/y"] {
+        let said = house.cell.run(&issue(agent)).fails(1);
+        let remedy = said.lines().find_map(|line| line.trim().strip_prefix("try: rootcellar ")).unwrap();
+        let words: Vec<&str> = remedy.split(' ').map(|word| word.trim_matches('\'')).collect();
+        house.cell.run(&words).ok();
+    }
+    for agent in ["zone1/x", "zone2/y"] {
+        house.cell.run(&issue(agent)).ok();
+    }
+}
+
+#[tokio::test]
+async fn what_was_revoked_or_has_expired_is_said() {
+    let (house, client) = House::with_build().await;
+    let name = issue(&client, "build/a").await.name;
+    let show = ["cert", "show", &name, "--controller", "build"];
+    assert!(!house.cell.run(&show).ok().contains("revoked"));
+    let revoke = ["cert", "revoke", &name, "--reason", "key-compromise", "--controller", "build"];
+    house.cell.run(&revoke).ok();
+    let said = house.cell.run(&show).ok();
+    assert!(said.contains("revoked") && said.contains("key-compromise, by entry"), "{said}");
+    issue(&client, "build/b").await;
+    house.cell.set_clock(2 * 3_600_000);
+    let listed = house.cell.run(&["cert", "list", "--controller", "build"]).ok();
+    assert!(listed.contains("expired"), "{listed}");
+}
+
+/// A service that listens, and takes nobody in: the command line gives up, and says where to look.
+#[tokio::test]
+async fn a_service_that_answers_nobody_is_not_waited_for() {
+    let (mut house, client) = House::with_build().await;
+    drop(client);
+    assert_eq!(house.stop().await, 0);
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    house.cell.credentials_at(&format!("https://localhost:{port}"), "build");
+    let said = house.cell.run(&["agent", "list", "--controller", "build"]).fails(75);
+    assert!(said.contains("it listens and does not answer"), "{said}");
+    assert!(said.contains("try: rootcellar status"), "{said}");
+}
+
+#[tokio::test]
+async fn a_cell_with_the_longest_name() {
+    let name = format!("{}.internal", "a".repeat(255 - ".internal".len()));
+    let cell = Cell::empty(BINARY);
+    cell.configure(&format!(
+        "cell = \"{name}\"\n[service]\nlisten = \"127.0.0.1:0\"\nops-listen = \"127.0.0.1:0\"\n"
+    ));
+    cell.run(&["init"]).ok();
+    let house = House::of(cell);
+    let client = house.build().await;
+    let certificate = issue(&client, "build/a").await;
+    judged(&house, &certificate);
+    house.cell.run(&["ledger", "verify"]).ok();
 }

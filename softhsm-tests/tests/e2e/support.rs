@@ -190,7 +190,7 @@ impl Holder {
         let (anchors, chain, key) = (house.anchors(), self.chain_pem(), self.key.serialize_pem());
         let pem = Pem { anchors: &anchors, chain: &chain, key: &key };
         let client = Client::connect(&house.serving.server, &pem).await?;
-        Ok::<_, tonic::transport::Error>(client.signing(house.signer(&chain, &key)))
+        Ok::<_, client::ConnectError>(client.signing(house.signer(&chain, &key)))
     }
 
     /// A connection as this agent.

@@ -1,9 +1,11 @@
 //! Asking for the certificate, and creating the agent on the way.
 
 use cell::ControllerName;
+use data_encoding::HEXLOWER;
 use prost_types::Duration;
 use proto::v1;
 use proto::v1::IssueCertificateBody;
+use sha2::{Digest as _, Sha256};
 
 use super::Issue;
 use crate::client::caller::Caller;
@@ -37,8 +39,10 @@ pub(super) fn explained(refused: Failure, args: &Issue, controller: &ControllerN
     lists.retain(|(_, list)| !list.is_empty());
     let lists = lists.iter().fold(String::new(), |grant, (key, list)| grant + ";" + key + "=" + list);
     let ttl = args.ttl.map(|ttl| format!(";ttl={ttl}")).unwrap_or_default();
-    let agent = &args.agent;
-    refused.mended_by(format!("rootcellar grant set {controller} 'name=more;agents={agent}{lists}{ttl}'"))
+    let grant = format!("agents={}{lists}{ttl}", args.agent);
+    // A name of its own: a grant of the same name would take the place of one that was set before.
+    let name = HEXLOWER.encode(&Sha256::digest(&grant)[..4]);
+    refused.mended_by(format!("rootcellar grant set {controller} 'name=more-{name};{grant}'"))
 }
 
 fn join(names: &[impl ToString]) -> String {
