@@ -5,11 +5,12 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::process::Command;
 
+use hsm_config::durable;
 use tracing::Level;
 
 use crate::args::Globals;
 use crate::config::{Config, ConfigError, LogFormat, Places};
-use crate::error::Failure;
+use crate::error::{Exit, Failure};
 use crate::logging;
 use crate::output::Output;
 use crate::{Clock, Probe, Surroundings};
@@ -65,6 +66,25 @@ impl Session {
     pub(crate) fn config(&self) -> Result<Config, ConfigError> {
         let places = self.places()?;
         Config::load(self.config_file(&places).as_deref(), places)
+    }
+
+    /// The configuration of a service: its file is this user's and root's alone, as is what it names.
+    ///
+    /// # Errors
+    /// As [`Session::config`], or others can change it.
+    pub(crate) fn config_of_service(&self) -> Result<Config, Failure> {
+        if let Some(file) = self.config_file(&self.places()?)
+            && let Ok(Some(part)) = durable::exposed(&file)
+        {
+            let part = part.display();
+            return Err(Failure::new(
+                "EXPOSED",
+                format!("{part} can be changed by others, and says what a service loads"),
+            )
+            .ending(Exit::Configuration)
+            .mended_by(format!("chmod go-w {part}")));
+        }
+        Ok(self.config()?)
     }
 
     /// Milliseconds since 1970-01-01T00:00:00Z.

@@ -4,7 +4,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// Writes a file of this mode in place of what was there. A link is replaced, and not followed.
@@ -53,6 +53,26 @@ pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The part of this path that others could change: the file that it leads to, or a directory on the way, where somebody else owns it or may write to it. None
+/// where nobody but this user and root can.
+///
+/// # Errors
+/// The file system's.
+pub fn exposed(path: &Path) -> io::Result<Option<PathBuf>> {
+    let path = path.canonicalize()?;
+    let own = rustix::process::geteuid().as_raw();
+    for part in path.ancestors() {
+        let metadata = fs::metadata(part)?;
+        let (mode, is_theirs) = (metadata.mode(), ![0, own].contains(&metadata.uid()));
+        // In a directory with the sticky bit nobody removes or renames what is another's (unlink(2), EPERM).
+        let sticky = metadata.is_dir() && mode & 0o1000 != 0;
+        if is_theirs || (mode & 0o022 != 0 && !sticky) {
+            return Ok(Some(part.to_owned()));
+        }
+    }
+    Ok(None)
+}
+
 /// Removes a file, where there is one: whether there was.
 ///
 /// # Errors
@@ -79,7 +99,7 @@ pub fn parent(path: &Path) -> &Path {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{MetadataExt as _, symlink};
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use super::*;
 
@@ -94,6 +114,29 @@ mod tests {
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
         assert_eq!(read(&pipe, 5).unwrap_err().to_string(), "it is no file");
         assert!(read(dir.path(), 5).is_err() && read(Path::new("/dev/zero"), 5).is_err());
+    }
+
+    #[test]
+    fn what_others_can_change_is_seen_wherever_it_is_on_the_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let (inner, link) = (dir.path().join("inner"), dir.path().join("link"));
+        fs::create_dir(&inner).unwrap();
+        let file = inner.join("file");
+        fs::write(&file, "x").unwrap();
+        symlink(&file, &link).unwrap();
+        let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        set(&inner, 0o755);
+        set(&file, 0o644);
+        assert_eq!(exposed(&link).unwrap(), None);
+        for mode in [0o664, 0o646] {
+            set(&file, mode);
+            assert_eq!(exposed(&link).unwrap(), Some(file.canonicalize().unwrap()), "{mode:o}");
+        }
+        set(&file, 0o644);
+        set(&inner, 0o777);
+        assert_eq!(exposed(&link).unwrap(), Some(inner.canonicalize().unwrap()));
+        set(&inner, 0o1777);
+        assert_eq!(exposed(&link).unwrap(), None);
     }
 
     #[test]

@@ -71,6 +71,9 @@ pub enum TokenError {
         /// Why.
         source: std::io::Error,
     },
+    /// The operator's: what is loaded into this process could be changed by others.
+    #[error("{path} can be changed by others, and is loaded into the process that signs: `chmod go-w {path}`, or have root own it", path = .0.display())]
+    Exposed(PathBuf),
     /// The token's, or its driver's: a PKCS#11 function failed.
     #[error("{} failed in the token: {}", function(.0), reason(.0))]
     Call(#[source] Error),

@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error, RvError};
 
+use crate::durable;
 use crate::error::TokenError;
 
 /// A loaded and initialised module. It is global to its process: load each once.
@@ -36,8 +37,12 @@ impl Module {
     /// Loads the module at `path` and initialises it.
     ///
     /// # Errors
-    /// It is no PKCS#11 module, or it refuses.
+    /// It is no PKCS#11 module, or it refuses; or others than this user and root can change it ([`TokenError::Exposed`]).
     pub fn load(path: &Path) -> Result<Arc<Self>, TokenError> {
+        let failed = |source| TokenError::Files { path: path.to_owned(), source };
+        if let Some(part) = durable::exposed(path).map_err(failed)? {
+            return Err(TokenError::Exposed(part));
+        }
         let library = Pkcs11::new(path)?;
         match library.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
             Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}

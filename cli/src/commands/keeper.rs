@@ -22,7 +22,7 @@ pub(super) fn run(session: &Session, _args: &Keeper) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::new("KEEPER", error);
     // Before the PIN is read.
     keeper::harden().map_err(failed)?;
-    let config = session.config()?;
+    let config = session.config_of_service()?;
     logging::start_of_service(config.log_level(), config.log_format());
     // SoftHSM2 opens two files for each signature, and running out of them poisons its keys.
     keeper::raise_descriptors().map_err(failed)?;

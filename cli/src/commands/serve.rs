@@ -20,7 +20,9 @@ Example:
 pub(crate) struct Serve {}
 
 pub(super) fn run(session: &Session, _args: &Serve) -> Result<(), Failure> {
-    let config = session.config()?;
+    // Whoever holds its end of a door is front or keeper to the other.
+    keeper::harden().map_err(|error| Failure::new("SUPERVISOR", error))?;
+    let config = session.config_of_service()?;
     // Asked here, so that one sentence says it and not each child in its own way; the keeper asks again for itself.
     Journal::is_free(config.data_dir()).map_err(|error| journal::missing(session, error))?;
     logging::start_of_service(config.log_level(), config.log_format());

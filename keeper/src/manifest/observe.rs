@@ -48,7 +48,10 @@ impl LoadedModule {
         // Of several tokens one may be gone with its module.
         let there = tokens.iter().filter(|token| tokens.len() == 1 || token.profile.module_path().is_ok());
         let known = reader.newest_custody()?.and_then(|(_, manifest)| manifest.module);
-        there.map(|token| Self::read(token, known.as_ref())).collect()
+        // Another token's module is another file, and no change.
+        let is_only = tokens.len() == 1;
+        let known = known.as_ref();
+        there.map(|token| Self::read(token, known, is_only)).collect()
     }
 
     /// The one that the token in use was loaded from.
@@ -62,13 +65,12 @@ impl LoadedModule {
         Ok(found.ok_or(TokenError::Malformed("a module that nobody has looked at"))?)
     }
 
-    fn read(token: &TokenConfig, known: Option<&ModuleCustody>) -> Result<Self, StartError> {
+    fn read(token: &TokenConfig, known: Option<&ModuleCustody>, is_only: bool) -> Result<Self, StartError> {
         let path = token.profile.module_path()?;
         let failed = |source| TokenError::Files { path: path.clone(), source };
         let path = path.canonicalize().map_err(failed)?;
         let loaded = Self { sha256: hash(&path).map_err(failed)?, path };
-        // Another token's module is another file, and no change.
-        let known = known.filter(|known| *known.path == *loaded.path.to_string_lossy());
+        let known = known.filter(|known| is_only || *known.path == *loaded.path.to_string_lossy());
         if known.is_some_and(|known| known.sha256 != loaded.sha256) {
             tracing::warn!(
                 alarm = "module-changed",

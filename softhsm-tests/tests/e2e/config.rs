@@ -1,6 +1,9 @@
 //! What an operator gets wrong.
 
+use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use rootcellar_softhsm_tests::Cell;
 
@@ -29,6 +32,27 @@ async fn five_mistakes() {
         assert!(!said.contains("1234"), "a PIN in the wrong place is not repeated: {said}");
     }
     cell.configure("");
+    still_issues(&House::of(cell).build().await).await;
+}
+
+/// What says what is loaded, and what is loaded, is this user's and root's alone.
+#[tokio::test]
+async fn files_that_others_can_write() {
+    let cell = Cell::founded(BINARY);
+    let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    set(&cell.config_file(), 0o666);
+    let said = cell.try_serve().expect_err("it does not serve").fails(78);
+    assert!(said.contains("can be changed by others") && said.contains("chmod go-w"), "{said}");
+    let module = cell.path("module.so");
+    fs::copy("/usr/lib/softhsm/libsofthsm2.so", &module).unwrap();
+    set(&module, 0o777);
+    cell.configure(&format!("[token]\nmodule = \"{}\"\n", module.display()));
+    set(&cell.config_file(), 0o600);
+    let said = cell.try_serve().expect_err("it does not serve").fails(78);
+    assert!(said.contains("loaded into the process that signs") && said.contains("chmod go-w"), "{said}");
+    let said = cell.run(&["doctor"]);
+    assert!(said.stdout.contains("chmod go-w"), "{}", said.stdout);
+    set(&module, 0o755);
     still_issues(&House::of(cell).build().await).await;
 }
 
