@@ -59,6 +59,7 @@ pub struct WentBack {
     log: Log,
     next: LogOrigin,
     lost: Tree,
+    is_signed: bool,
 }
 
 impl WentBack {
@@ -86,7 +87,8 @@ impl WentBack {
         // No origin has two logs: the next is above the journal's own, too.
         let own: LogOrigin = journal.origin().parse().map_err(|error: &str| corrupt(&error))?;
         let next = if own.epoch > origin.epoch { own.next() } else { origin.next() };
-        Ok(Self { journal, charter, bundle, lost_file, log, next, lost })
+        let is_signed = rollback::ours(&note, &log.keys).is_some();
+        Ok(Self { journal, charter, bundle, lost_file, log, next, lost, is_signed })
     }
 
     /// The officers.
@@ -107,6 +109,12 @@ impl WentBack {
     /// Entries that are kept, and those that the log before is known to have had.
     pub fn sizes(&self) -> (u64, u64) {
         (self.journal.edge().size(), self.lost.size)
+    }
+
+    /// Whether a key of the log that this journal knows signed the checkpoint by which entries are lost. Where none did, the log had another key since;
+    /// or somebody wrote the file.
+    pub fn is_signed(&self) -> bool {
+        self.is_signed
     }
 
     /// The act that officers sign.

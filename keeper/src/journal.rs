@@ -7,6 +7,7 @@ mod backup;
 mod error;
 mod file;
 mod format;
+mod lines;
 mod memory;
 mod new;
 mod projection;
@@ -17,11 +18,14 @@ mod revocation;
 mod rows;
 mod verify;
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use certs::ObjectIdentifier;
+use ledger::entry::entry::Kind;
+use ledger::entry::revocation::Target;
 use ledger::tree::{Edge, TreeHead};
 use ledger::{Hash, entry, leaf_hash};
 use rusqlite::{Connection, OpenFlags};
@@ -106,7 +110,8 @@ impl Journal {
         format::check(&connection)?;
         tune(&connection)?;
         if !move_wal(&connection, "TRUNCATE")? {
-            return Err(JournalError::Corrupt("its write-ahead log could not be brought to the disk".into()));
+            // Somebody reads it, and has for as long as it was waited for.
+            return Err(JournalError::Locked(dir.to_owned()));
         }
         Self::ready(connection, dir, lock)
     }
@@ -252,17 +257,55 @@ impl Journal {
                 .prepare_cached("INSERT INTO tile (level, idx, hashes, root) VALUES (?1, ?2, ?3, ?4)")?
                 .execute((tile.level, tile.index, &tile.bytes, tile.root.as_bytes()))?;
         }
-        for revoked in projection::apply(&self.connection, appended.index, record)? {
-            // Who takes back a revocation in the file would have it made twice, and no replay of the entries would.
-            if revoked >= appended.index || !self.memory.revoke(revoked) {
-                return Err(JournalError::NotAsRecorded(vec!["revoked"]));
-            }
-        }
+        let revoked = projection::apply(&self.connection, appended.index, record)?;
         if let Some(decides) = &self.decides {
             projection::apply_authority(decides, appended.index, record)?;
+            self.follow(appended.index, record, &revoked)?;
         }
         self.memory.forget(record.kind.as_ref());
         Ok(appended)
+    }
+
+    /// Has the memory follow an entry, and holds against it what the file's tables made of it.
+    ///
+    /// # Errors
+    /// [`JournalError::NotAsRecorded`]: somebody wrote to them, and no replay of the entries would end the same certificates.
+    fn follow(&self, index: u64, record: &entry::Entry, revoked: &[u64]) -> Result<(), JournalError> {
+        let reader = self.reader();
+        let mut lines = self.memory.lines.borrow_mut();
+        let Some(lines) = lines.as_mut() else { return Ok(()) };
+        match &record.kind {
+            Some(Kind::Issuance(issuance)) => {
+                let row = reader.recorded(index, record, issuance)?;
+                let before = lines.lifetime(&row.subject).filter(|_| issuance.renews.is_some());
+                lines.record(&row, before.unwrap_or(issuance.lifetime_seconds));
+            }
+            Some(Kind::Abandonment(abandonment)) => {
+                let given_up = abandonment.certificate.as_ref().map_or(u64::MAX, |to| to.index);
+                let subject = reader.certificate(given_up)?.map(|row| row.subject);
+                lines.abandon(subject.as_deref(), given_up);
+            }
+            Some(Kind::Revocation(revocation)) => {
+                let scope = Scope::of(revocation, record)?;
+                let subject = match scope.target() {
+                    Target::Certificate(one) => reader.certificate(one.index)?.map(|row| row.subject),
+                    Target::Agent(_) | Target::IssuedSince(_) => None,
+                };
+                lines.revoke(&scope, (index, revoked), subject.as_deref())?;
+            }
+            Some(Kind::Act(_)) if !revoked.is_empty() => {
+                lines.repeat(&reader.revoked_by(index)?)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Whether a list has every certificate that it must have, by the keeper's own memory.
+    pub(crate) fn is_whole(&self, crl: &entry::Crl, expired_since: i64, listed: &HashSet<&[u8]>) -> bool {
+        let mut lines = self.memory.lines.borrow_mut();
+        let of = (crl.covers, expired_since);
+        lines.as_mut().is_none_or(|lines| lines.all_listed(&crl.issuer_spki_sha256, of, listed))
     }
 
     /// Goes on as the log of another origin, in the open batch. The newest checkpoint is the log's before: it goes.
@@ -394,9 +437,7 @@ impl Journal {
         // As of one moment: another program may write while this reads.
         let Sound { head, decides } = reader.within(|reader| {
             let sound = Pass::begin(reader, attributes_oid, None)?.finish(reader)?;
-            for row in reader.all_revoked()? {
-                self.memory.revoke(row.index);
-            }
+            *self.memory.lines.borrow_mut() = Some(reader.all_lines(sound.head.size)?);
             Ok(sound)
         })?;
         if head != self.edge.head() {

@@ -21,6 +21,10 @@ use crate::trust::Trust;
 
 /// The file in which a refused start leaves the checkpoint, for the officers who open a new epoch.
 pub(crate) const LOST_FILE: &str = "lost-checkpoint.note";
+/// Entries of a log at most: nine thousand years of a thousand a second. What claims more is none of ours.
+const SIZE_MAX: u64 = 1 << 48;
+/// Epochs of a log at most.
+const EPOCH_MAX: u32 = 1 << 20;
 /// Octets of a checkpoint's note, with the signatures of many witnesses.
 pub(crate) const NOTE_MAX: u64 = 64 * 1024;
 
@@ -258,7 +262,8 @@ pub(crate) fn forget_unreadable(dir: &Path, cell: &str) -> Result<(), JournalErr
 pub(crate) fn claimed(note: &[u8], cell: &str) -> Option<Checkpoint> {
     let checkpoint = Checkpoint::claimed(note)?;
     let origin = checkpoint.origin.as_str().parse::<LogOrigin>().ok()?;
-    (origin.cell.as_ref() == cell).then_some(checkpoint)
+    let is_possible = checkpoint.size <= SIZE_MAX && origin.epoch <= EPOCH_MAX;
+    (origin.cell.as_ref() == cell && is_possible).then_some(checkpoint)
 }
 
 /// How far a checkpoint goes: a later epoch is further than any tree of one before.

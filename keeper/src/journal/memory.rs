@@ -4,12 +4,13 @@
 //! another program that writes to the file takes nothing back.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use ledger::charter::Charter;
 use ledger::entry::entry::Kind;
 
+use super::lines::Lines;
 use super::rows::{CertificateRow, FreezeRow, Granted};
 
 /// Callers remembered; beyond it all are forgotten and looked up again.
@@ -25,8 +26,8 @@ pub(super) struct Memory {
     freeze: RefCell<Option<FreezeRow>>,
     /// The charter in force, its chain verified.
     charter: RefCell<Option<Charter>>,
-    /// Every certificate that was revoked, by the index of its entry. Never forgotten.
-    revoked: RefCell<HashSet<u64>>,
+    /// Certificates that can be renewed or revoked, or were; none where the journal was not verified.
+    pub(super) lines: RefCell<Option<Lines>>,
 }
 
 impl Memory {
@@ -43,13 +44,8 @@ impl Memory {
         }
     }
 
-    /// A certificate is revoked; false where it was before.
-    pub(super) fn revoke(&self, index: u64) -> bool {
-        self.revoked.borrow_mut().insert(index)
-    }
-
     pub(super) fn is_revoked(&self, index: u64) -> bool {
-        self.revoked.borrow().contains(&index)
+        self.lines.borrow().as_ref().is_some_and(|lines| lines.is_revoked(index))
     }
 
     pub(super) fn grants(&self, controller: &str) -> Option<Arc<[Granted]>> {

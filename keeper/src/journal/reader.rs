@@ -10,6 +10,7 @@ use std::sync::Arc;
 use certs::TbsFields;
 use ledger::checkpoint::Checkpoint;
 use ledger::entry::entry::Kind;
+use ledger::entry::{Entry, Issuance};
 use ledger::tree::{Edge, TileStore, inclusion_proof, verify_inclusion};
 use ledger::{Hash, leaf_hash};
 use prost::Message;
@@ -17,6 +18,7 @@ use proto::v1;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::JournalError;
+use super::lines::Lines;
 use super::memory::Memory;
 use super::rows::{
     AgentRow, CertificateRow, ControllerRow, FreezeRow, GrantRow, Granted, agent_row, certificate_row,
@@ -228,11 +230,17 @@ impl<'a> Reader<'a> {
 
     /// Lifetime that was authorised when a subject's line began, in seconds.
     pub fn line_lifetime(&self, subject: &str) -> Read<Option<u32>> {
+        if let Some(lifetime) = self.in_memory(|lines| lines.lifetime(subject)) {
+            return Ok(lifetime);
+        }
         self.one("SELECT lifetime_secs FROM line WHERE subject = ?1", [subject], |row| row.get(0))
     }
 
     /// The newest certificate of a subject that anybody can hold: one that was given up was handed to nobody.
     pub fn newest_held(&self, subject: &str) -> Read<Option<u64>> {
+        if let Some(newest) = self.in_memory(|lines| lines.newest_held(subject)) {
+            return Ok(newest);
+        }
         let mut at = self.newest(subject)?;
         while let Some(row) = at.map(|index| self.certificate(index)).transpose()?.flatten() {
             if !row.abandoned {
@@ -325,6 +333,46 @@ impl<'a> Reader<'a> {
         Ok(Presented::Valid(row))
     }
 
+    /// What the writer remembers of certificates; none where it is not the writer's, or the journal was not verified.
+    fn in_memory<T>(&self, of: impl FnOnce(&Lines) -> T) -> Option<T> {
+        self.memory()?.lines.borrow().as_ref().map(of)
+    }
+
+    /// A certificate of the writer's as its entry says, by its index.
+    pub(crate) fn proved(&self, index: u64) -> Read<Option<CertificateRow>> {
+        self.certificate(index)?.map(|row| self.demand_row(&row).map(|()| row)).transpose()
+    }
+
+    /// The same by its serial number.
+    pub(crate) fn proved_by_serial(&self, serial: &[u8]) -> Read<Option<CertificateRow>> {
+        self.certificate_by_serial(serial)?.map(|row| self.demand_row(&row).map(|()| row)).transpose()
+    }
+
+    /// The row of a certificate as its entry says, for the writer: whose budget it drew on is decided by the agents in its memory.
+    pub(super) fn recorded(&self, index: u64, entry: &Entry, issuance: &Issuance) -> Read<CertificateRow> {
+        let tbs =
+            TbsFields::parse(&issuance.tbs).map_err(|error| JournalError::Corrupt(error.to_string()))?;
+        let identity = entry.actor.as_ref().map_or("", |actor| actor.identity.as_str());
+        let controller = match (identity.strip_prefix("/controller/"), identity.strip_prefix("/agent/")) {
+            _ if issuance.grant.is_empty() => None,
+            (Some(controller), _) => Some(controller.to_owned()),
+            (_, Some(agent)) => self.agent(agent)?.map(|agent| agent.record.owner),
+            _ => None,
+        };
+        Ok(CertificateRow {
+            index,
+            serial: tbs.serial,
+            subject: issuance.subject.clone(),
+            issuer: issuance.issuer_spki_sha256.clone(),
+            not_before: tbs.not_before,
+            not_after: tbs.not_after,
+            previous: None,
+            abandoned: false,
+            controller,
+            recorded_ms: entry.time_unix_ms,
+        })
+    }
+
     /// For the writer: that this row of `certificate` is what its entry says, and that entry in the tree which the writer knows.
     fn demand_row(&self, row: &CertificateRow) -> Read<()> {
         let Some(own) = self.own else { return Ok(()) };
@@ -342,6 +390,7 @@ impl<'a> Reader<'a> {
             && issuance.issuer_spki_sha256 == row.issuer
             && (tbs.serial.as_slice(), tbs.not_before, tbs.not_after)
                 == (row.serial.as_slice(), row.not_before, row.not_after);
+        let same = same && !self.in_memory(|lines| lines.is_anothers(row)).unwrap_or_default();
         if same { Ok(()) } else { Err(corrupt(&"another certificate")) }
     }
 

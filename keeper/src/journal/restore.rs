@@ -108,10 +108,11 @@ pub struct Terms<'a> {
 pub fn restore(from: &Path, dir: &Path, terms: &Terms<'_>) -> Result<Restored, RestoreError> {
     let held = lock(dir)?;
     let charter = terms.known.charter.ok_or(RestoreError::NoCharter)?;
-    remove_unfinished(dir).map_err(JournalError::of_file(dir))?;
     let new =
         tempfile::Builder::new().prefix(UNFINISHED).tempdir_in(dir).map_err(JournalError::of_file(dir))?;
     let copy = open(from, new.path())?;
+    // Not before the copy is read, which may lie there.
+    remove_unfinished(dir, new.path()).map_err(JournalError::of_file(dir))?;
     let made = new.path().join("made");
     fs::create_dir(&made).map_err(JournalError::of_file(&made))?;
     fs::set_permissions(&made, Permissions::from_mode(0o700)).map_err(JournalError::of_file(&made))?;
@@ -149,6 +150,7 @@ pub fn restore(from: &Path, dir: &Path, terms: &Terms<'_>) -> Result<Restored, R
     // The copy was held against all that is known: a note that nobody can read says nothing more.
     rollback::forget_unreadable(dir, journal_cell)?;
     let there = dir.join(FILE_NAME);
+    remove_strange(&there)?;
     let replaced = there.exists().then(|| free_name(dir));
     if let Some(replaced) = &replaced {
         set_aside(&there, replaced)?;
@@ -167,10 +169,13 @@ pub fn restore(from: &Path, dir: &Path, terms: &Terms<'_>) -> Result<Restored, R
 }
 
 /// Removes what a restore left that did not come to its end: whole copies of the ledger. The journal's lock is held.
-fn remove_unfinished(dir: &Path) -> std::io::Result<()> {
+fn remove_unfinished(dir: &Path, own: &Path) -> std::io::Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
-        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) && entry.file_type()?.is_dir() {
+        if entry.path() != own
+            && entry.file_name().to_string_lossy().starts_with(UNFINISHED)
+            && entry.file_type()?.is_dir()
+        {
             fs::remove_dir_all(entry.path())?;
         }
     }
@@ -184,6 +189,9 @@ fn open(from: &Path, dir: &Path) -> Result<Connection, JournalError> {
         return Err(JournalError::NotACopy(left));
     }
     let own = dir.join("copy.sqlite");
+    if !fs::metadata(from).map_err(JournalError::of_file(from))?.is_file() {
+        return Err(JournalError::of_file(from)(std::io::Error::other("it is no file")));
+    }
     fs::copy(from, &own).map_err(JournalError::of_file(from))?;
     fs::set_permissions(&own, Permissions::from_mode(0o600)).map_err(JournalError::of_file(from))?;
     let connection = Connection::open(&own)?;
@@ -324,13 +332,28 @@ fn set_aside(there: &Path, to: &Path) -> Result<(), JournalError> {
     Ok(())
 }
 
-/// Removes what a database that is gone left beside it, or what somebody put there: it would be taken for the new one's.
-fn remove_beside(there: &Path) -> Result<(), JournalError> {
-    for left in
-        [WAL_NAME, "journal.sqlite-shm", "journal.sqlite-journal"].map(|left| there.with_file_name(left))
-    {
-        let removed = if left.is_dir() { fs::remove_dir(&left) } else { durable::remove(&left).map(drop) };
+/// What SQLite makes beside a database.
+fn beside(there: &Path) -> [PathBuf; 3] {
+    [WAL_NAME, "journal.sqlite-shm", "journal.sqlite-journal"].map(|left| there.with_file_name(left))
+}
+
+/// Removes what is no file beside the journal: no database can be opened there. A link is removed, and not followed.
+fn remove_strange(there: &Path) -> Result<(), JournalError> {
+    for left in beside(there) {
+        let removed = match fs::symlink_metadata(&left) {
+            Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(&left),
+            Ok(metadata) if !metadata.is_file() => fs::remove_file(&left),
+            _ => Ok(()),
+        };
         removed.map_err(JournalError::of_file(left))?;
+    }
+    Ok(())
+}
+
+/// Removes what a database that is gone left beside it: it would be taken for the new one's.
+fn remove_beside(there: &Path) -> Result<(), JournalError> {
+    for left in beside(there) {
+        durable::remove(&left).map(drop).map_err(JournalError::of_file(left))?;
     }
     Ok(())
 }

@@ -40,6 +40,11 @@ impl Scope {
         &self.target
     }
 
+    /// Whether a certificate under this controller's grants, whose last second since 1970 is this one, is one that it can end.
+    pub(super) fn reaches(&self, controller: Option<&str>, not_after: i64) -> bool {
+        not_after >= self.now_secs && (self.controller.is_none() || self.controller.as_deref() == controller)
+    }
+
     /// How many there are.
     pub(super) fn count(&self, connection: &Connection) -> rusqlite::Result<u64> {
         let sql =

@@ -146,12 +146,12 @@ fn since(controller: &str, issued: &v1::IssuedSince) -> Result<IssuedSince, Refu
 }
 
 fn found(desk: &Desk<'_>, index: u64) -> Result<CertificateRow, Refusal> {
-    desk.reader.certificate(index)?.ok_or_else(missing)
+    desk.reader.proved(index)?.ok_or_else(missing)
 }
 
 fn by_serial(desk: &Desk<'_>, serial: &str, field: &'static str) -> Result<CertificateRow, Refusal> {
     let serial: cell::Serial = serial.parse().map_err(|error| Refusal::malformed(field, error))?;
-    desk.reader.certificate_by_serial(serial.as_bytes())?.ok_or_else(missing)
+    desk.reader.proved_by_serial(serial.as_bytes())?.ok_or_else(missing)
 }
 
 fn missing() -> Refusal {

@@ -29,7 +29,7 @@ pub(super) fn plan(desk: &mut Desk<'_>, who: &Who, serve: &Serve, is_first: bool
         return Err(Refusal::not_allowed(who.path()));
     }
     let before = desk.reader.newest_held(crate::SERVICE_PATH)?;
-    let before = before.map(|index| desk.reader.certificate(index)).transpose()?.flatten();
+    let before = before.map(|index| desk.reader.proved(index)).transpose()?.flatten();
     if let Some(row) = &before
         && is_the_same(desk, row, serve)?
     {

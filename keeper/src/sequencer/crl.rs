@@ -6,6 +6,7 @@ use ledger::entry::entry::Kind;
 
 use super::{Ended, Outbox, Sequencer};
 use crate::crls;
+use crate::journal::JournalError;
 use crate::steps::crl::{ComposedCrl, VerifiedCrl};
 
 impl Sequencer {
@@ -14,6 +15,9 @@ impl Sequencer {
         if self.damaged.is_some() || self.time.now_ms().is_err() {
             self.crls.ended(false, Instant::now());
             return Ok(());
+        }
+        if !composed.is_whole(&self.journal) {
+            return Err(JournalError::NotAsRecorded(vec!["revoked"]).into());
         }
         let entry = self.own_entry(Kind::Crl(composed.entry().clone()));
         let appended = self.journal.append(&entry)?;

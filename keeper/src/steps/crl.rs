@@ -8,7 +8,7 @@ use hsm_config::TokenError;
 use sha2::{Digest, Sha256};
 
 use crate::custody::Session;
-use crate::journal::{Appended, Reader};
+use crate::journal::{Appended, Journal, Reader};
 
 /// How long a CRL is good for, in seconds: a day.
 const LIFETIME_SECS: i64 = 86_400;
@@ -31,9 +31,18 @@ pub(crate) struct CrlOrder {
 pub(crate) struct ComposedCrl {
     linted: LintedCrl,
     entry: ledger::entry::Crl,
+    /// Serial numbers of what it lists.
+    serials: Vec<Vec<u8>>,
+    expired_since: i64,
 }
 
 impl ComposedCrl {
+    /// Whether it has all that the keeper's own memory knows: it was read from a file.
+    pub(crate) fn is_whole(&self, journal: &Journal) -> bool {
+        let listed = self.serials.iter().map(Vec::as_slice).collect();
+        journal.is_whole(&self.entry, self.expired_since, &listed)
+    }
+
     /// What is recorded of it.
     pub(crate) fn entry(&self) -> &ledger::entry::Crl {
         &self.entry
@@ -75,7 +84,8 @@ pub(crate) fn compose(reader: &Reader<'_>, issuer: &Issuer, order: &CrlOrder) ->
         revoked: revoked.len() as u64,
         covers: order.covers,
     };
-    Ok(ComposedCrl { linted, entry })
+    let serials = revoked.into_iter().map(|revoked| revoked.serial).collect();
+    Ok(ComposedCrl { linted, entry, serials, expired_since: order.expired_since })
 }
 
 /// A CRL whose entry and exact input are durable: it may be signed, once. Not `Clone`.

@@ -48,10 +48,8 @@ async fn files_that_others_can_write() {
     set(&module, 0o777);
     cell.configure(&format!("[token]\nmodule = \"{}\"\n", module.display()));
     set(&cell.config_file(), 0o600);
-    let said = cell.try_serve().expect_err("it does not serve").fails(78);
+    let said = cell.try_serve().expect_err("it does not serve").fails(1);
     assert!(said.contains("loaded into the process that signs") && said.contains("chmod go-w"), "{said}");
-    let said = cell.run(&["doctor"]);
-    assert!(said.stdout.contains("chmod go-w"), "{}", said.stdout);
     set(&module, 0o755);
     still_issues(&House::of(cell).build().await).await;
 }

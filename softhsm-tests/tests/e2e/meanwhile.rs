@@ -373,3 +373,189 @@ async fn what_is_no_file_is_not_waited_for() {
     let house = House::of(house.cell);
     still_issues(&house.credentials().client().await).await;
 }
+
+/// Whatever the tables said for a moment, a revocation ends what it names, or nothing: the keeper ends rather than record what no replay of the
+/// entries would do, and serves again once they are as they were.
+#[tokio::test]
+async fn a_revocation_ends_what_it_names_or_nothing() {
+    let twice = "SELECT max(idx) FROM certificate WHERE subject = '/agent/build/v'";
+    for (write, put_back) in [
+        (
+            "UPDATE certificate SET previous = NULL WHERE idx = @",
+            "UPDATE certificate SET previous = @kept WHERE idx = @",
+        ),
+        (
+            "UPDATE certificate SET not_after = 1 WHERE idx = @",
+            "UPDATE certificate SET not_after = @end WHERE idx = @",
+        ),
+        ("INSERT INTO agent_ended VALUES ('/agent/build/v', '', 1 << 40)", "DELETE FROM agent_ended"),
+        (
+            "UPDATE line SET newest = @kept WHERE newest = @",
+            "UPDATE line SET newest = @ WHERE newest = @kept",
+        ),
+    ] {
+        let mut house = House::new();
+        let client = house.controller("build", NARROW).client().await;
+        Holder::ask(&client, "build/v", |_| {}).await;
+        let newer = Holder::ask(&client, "build/v", |_| {}).await.client(&house).await;
+        let journal = database(&house.cell);
+        let index: i64 = journal.query_row(twice, [], |row| row.get(0)).unwrap();
+        let sql = "SELECT previous, not_after FROM certificate WHERE idx = ?1";
+        let (kept, end): (i64, i64) =
+            journal.query_row(sql, [index], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+        let filled = |sql: &str| {
+            sql.replace("@kept", &kept.to_string())
+                .replace("@end", &end.to_string())
+                .replace('@', &index.to_string())
+        };
+        journal.execute_batch(&filled(write)).unwrap();
+        let revoke = ["cert", "revoke", "--agent", "build/v", "--reason", "key-compromise"];
+        let first = house.cell.run(&revoke);
+        journal.execute_batch(&filled(put_back)).unwrap();
+        drop((journal, client, newer));
+        house.stop().await;
+        let house = House::of(house.cell);
+        house.credentials();
+        if first.code != 0 {
+            house.cell.run(&revoke).ok();
+        }
+        let sql = "SELECT count(*) FROM revoked";
+        let revoked: u64 = database(&house.cell).query_row(sql, [], |row| row.get(0)).unwrap();
+        // The front's own among them, where it asked for another.
+        assert!(revoked >= 2, "{write}: {revoked}");
+        house.cell.run(&["ledger", "verify"]).ok();
+        let mut house = house;
+        house.stop().await;
+        house.cell.run(&["ledger", "rebuild"]).ok();
+    }
+}
+
+/// A serial number that is another's for a moment.
+#[tokio::test]
+async fn officers_revoke_no_other_certificate() {
+    let house = House::new();
+    let client = house.controller("build", NARROW).client().await;
+    let thief = Holder::ask(&client, "build/thief", |_| {}).await;
+    Holder::ask(&client, "build/other", |_| {}).await;
+    database(&house.cell)
+        .execute_batch(
+            "BEGIN; CREATE TEMP TABLE kept AS SELECT idx, serial, subject FROM certificate; \
+             UPDATE certificate SET serial = x'01' WHERE subject = '/agent/build/thief'; \
+             UPDATE certificate SET serial = (SELECT serial FROM kept WHERE subject = '/agent/build/thief') \
+             WHERE subject = '/agent/build/other'; COMMIT",
+        )
+        .unwrap();
+    let serial = thief.certificate.serial.as_str();
+    house.cell.run(&["cert", "revoke", "--serial", serial, "--reason", "key-compromise"]).fails(1);
+    let sql = "SELECT count(*) FROM revoked";
+    assert_eq!(database(&house.cell).query_row(sql, [], |row| row.get::<_, u64>(0)).unwrap(), 0);
+}
+
+/// The lifetime of a line, the certificate of another in the service's own.
+#[tokio::test]
+async fn a_line_is_what_the_entries_say() {
+    let house = House::new();
+    let client = house.controller("build", NARROW).client().await;
+    let seconds = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
+    let short =
+        Holder::ask(&client, "build/v", |body| body.lifetime = seconds(60)).await.client(&house).await;
+    database(&house.cell).execute("UPDATE line SET lifetime_secs = 3600", []).unwrap();
+    let long = RenewCertificateBody { lifetime: seconds(3600), ..renewal() };
+    refused(short.issuance().renew_certificate(long).await, "GRANT_DOES_NOT_COVER");
+}
+
+/// A list that was made while the table lacked some is not signed.
+#[tokio::test]
+async fn no_list_lacks_what_was_revoked() {
+    let mut house = House::new();
+    let client = house.controller("build", NARROW).client().await;
+    gone(&house, &client).await;
+    Holder::ask(&client, "build/other", |_| {}).await;
+    let crl = |client: &client::Client| {
+        let mut issuance = client.issuance();
+        async move { issuance.get_crl(proto::v1::GetCrlRequest::default()).await.map(tonic::Response::into_inner) }
+    };
+    let before = eventually("the list has it", async || {
+        let list = crl(&client).await.ok()?;
+        (certs::crl::CrlSummary::parse(&list.crl).ok()?.revoked.len() == 1).then_some(list)
+    })
+    .await;
+    let journal = database(&house.cell);
+    journal.execute_batch("CREATE TEMP TABLE kept AS SELECT * FROM revoked; DELETE FROM revoked").unwrap();
+    house.cell.run(&["cert", "revoke", "--agent", "build/other", "--reason", "key-compromise"]);
+    eventually("it ends, or is found damaged", async || {
+        let log = house.serving.log();
+        (log.contains("not as its entries say is revoked") || log.contains("journal-damaged")).then_some(())
+    })
+    .await;
+    journal.execute_batch("INSERT OR IGNORE INTO revoked SELECT * FROM kept").unwrap();
+    drop((journal, client));
+    house.stop().await;
+    house.cell.run(&["ledger", "rebuild", "--replace"]).ok();
+    let house = House::of(house.cell);
+    let client = house.credentials().client().await;
+    let later = eventually("there is a newer list", async || {
+        crl(&client).await.ok().filter(|list| list.number > before.number)
+    })
+    .await;
+    assert_eq!(certs::crl::CrlSummary::parse(&later.crl).unwrap().revoked.len(), 2);
+    house.cell.run(&["ledger", "verify"]).ok();
+}
+
+/// The same key for a second agent while the table has forgotten the first: what was recorded can be started, and made anew.
+#[tokio::test]
+async fn a_key_that_was_certified_twice_poisons_nothing() {
+    let mut house = House::new();
+    let client = house.controller("build", NARROW).client().await;
+    let one = Holder::ask(&client, "build/a", |_| {}).await;
+    let journal = database(&house.cell);
+    let forget = "DELETE FROM identity_key WHERE subject = '/agent/build/a'";
+    assert_eq!(journal.execute(forget, []).unwrap(), 1);
+    let second = ask(&client, request("build/b", crate::support::csr_of(&one.key))).await;
+    let put_back = "UPDATE identity_key SET subject = '/agent/build/a' WHERE subject = '/agent/build/b'";
+    journal.execute(put_back, []).unwrap();
+    drop((journal, client, second));
+    house.stop().await;
+    house.cell.run(&["ledger", "rebuild", "--replace"]).ok();
+    House::of(house.cell);
+}
+
+/// What claims more than any log of ours is no checkpoint of it; a directory or a link beside the journal stops no restore.
+#[tokio::test]
+async fn what_lies_beside_a_journal_says_and_stops_little() {
+    let (mut house, client) = House::with_build().await;
+    issue(&client, "build/a").await;
+    drop(client);
+    assert_eq!(house.stop().await, 0);
+    let dir = house.cell.data_dir();
+    let lost = dir.join("lost-checkpoint.note");
+    let root = "A".repeat(43) + "=";
+    for claimed in [
+        format!("cell.internal/log/1\n{}\n", u64::MAX),
+        format!("cell.internal/log/1\n{}\n", i64::MAX),
+        "cell.internal/log/4294967295\n1000\n".to_owned(),
+    ] {
+        fs::write(&lost, format!("{claimed}{root}\n\n\u{2014} x AAAAAAAA\n")).unwrap();
+        let said = starts_not(&house.cell);
+        assert!(said.contains("holds no checkpoint of this log"), "{said}");
+        house.cell.run(&["ledger", "open-epoch"]).fails(1);
+    }
+    fs::remove_file(&lost).unwrap();
+    house.cell.run(&["ledger", "rebuild"]).ok();
+    let copy = house.cell.path("copy.sqlite");
+    fs::copy(dir.join("journal.sqlite"), &copy).unwrap();
+    let elsewhere = house.cell.path("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    let _ = fs::remove_file(dir.join("journal.sqlite-shm"));
+    std::os::unix::fs::symlink(&elsewhere, dir.join("journal.sqlite-shm")).unwrap();
+    fs::create_dir_all(dir.join("journal.sqlite-journal/full")).unwrap();
+    house.cell.run(&["journal", "restore", &copy.display().to_string()]).ok();
+    assert!(elsewhere.exists());
+    // A copy that lies where an unfinished restore left it.
+    let unfinished = dir.join("restoring-x");
+    fs::create_dir(&unfinished).unwrap();
+    fs::copy(&copy, unfinished.join("copy.sqlite")).unwrap();
+    house.cell.run(&["journal", "restore", &unfinished.join("copy.sqlite").display().to_string()]).ok();
+    let house = House::of(house.cell);
+    still_issues(&house.credentials().client().await).await;
+}

@@ -29,6 +29,12 @@ pub(super) fn run(session: &Session, args: &OpenEpoch) -> Result<(), Failure> {
     keeper::harden().map_err(|error| Failure::new("EPOCH", error))?;
     let places = session.places()?;
     let went_back = WentBack::read(places.data(), session.config()?.attributes_oid()).map_err(failed)?;
+    if !went_back.is_signed() {
+        tracing::warn!(
+            "no key that this journal knows signed the checkpoint by which entries are lost: the log had another key since, or somebody wrote \
+             lost-checkpoint.note. Compare it with what the token keeps, and with checkpoints that others have"
+        );
+    }
     let epoch = match &args.approved {
         Some(dir) => read(dir)?,
         None => draft(session, args, &went_back)?,

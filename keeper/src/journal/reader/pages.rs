@@ -3,7 +3,10 @@
 use ledger::Hash;
 use rusqlite::Connection;
 
+use std::collections::HashMap;
+
 use super::super::JournalError;
+use super::super::lines::Lines;
 use super::super::rows::{CertificateRow, RevokedWhole, certificate_row};
 use super::{CERTIFICATE, Read, Reader};
 
@@ -13,6 +16,23 @@ type LineRow = (String, u64, u32);
 type SignatureRow = (u64, Vec<u8>, [u8; 32]);
 /// A row of `spent`: payer, grant, hour, entries.
 type SpentRow = (String, String, i64, u64);
+
+const REVOKED: &str = "SELECT idx, serial, issuer, not_after, at, reason, act FROM revoked";
+
+/// Entries whose certificates are read at a time.
+const ROWS: u64 = 10_000;
+
+fn revoked_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<RevokedWhole> {
+    Ok(RevokedWhole {
+        index: row.get(0)?,
+        serial: row.get(1)?,
+        issuer: row.get(2)?,
+        not_after: row.get(3)?,
+        at: row.get(4)?,
+        reason: row.get(5)?,
+        act: row.get(6)?,
+    })
+}
 
 impl Reader<'_> {
     /// The connection, for tables of every shape.
@@ -127,18 +147,28 @@ impl Reader<'_> {
         self.many(sql, [], |row| row.get(0))
     }
 
+    /// What the writer remembers of a journal of so many entries that was just verified, as of the same moment.
+    pub(in super::super) fn all_lines(&self, size: u64) -> Read<Lines> {
+        let mut lines = Lines::default();
+        let lifetimes: HashMap<String, u32> =
+            self.lines()?.into_iter().map(|(subject, _, secs)| (subject, secs)).collect();
+        let mut from = 0;
+        while from < size {
+            for row in self.certificates_between(from, from.saturating_add(ROWS))? {
+                lines.record(&row, lifetimes.get(&row.subject).copied().unwrap_or_default());
+            }
+            from = from.saturating_add(ROWS);
+        }
+        self.all_revoked()?.iter().for_each(|row| lines.was_revoked(row));
+        Ok(lines)
+    }
+
+    /// The revocations by one entry.
+    pub(in super::super) fn revoked_by(&self, act: u64) -> Read<Vec<RevokedWhole>> {
+        self.many(&format!("{REVOKED} WHERE act = ?1"), [act], revoked_row)
+    }
+
     pub(crate) fn all_revoked(&self) -> Read<Vec<RevokedWhole>> {
-        let read = |row: &rusqlite::Row<'_>| {
-            Ok(RevokedWhole {
-                index: row.get(0)?,
-                serial: row.get(1)?,
-                issuer: row.get(2)?,
-                not_after: row.get(3)?,
-                at: row.get(4)?,
-                reason: row.get(5)?,
-                act: row.get(6)?,
-            })
-        };
-        self.many("SELECT idx, serial, issuer, not_after, at, reason, act FROM revoked", [], read)
+        self.many(REVOKED, [], revoked_row)
     }
 }

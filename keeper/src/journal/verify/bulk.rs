@@ -160,7 +160,7 @@ impl Bulk {
         if row.as_ref() != Some(&made) {
             self.differing.insert("certificate");
         }
-        if reader.key_subject(&fields.spki_sha256())?.as_deref() != Some(subject) {
+        if !is_first_holder(reader, index, subject, &fields)? {
             self.differing.insert("identity_key");
         }
         let lifetime_secs = match before {
@@ -328,6 +328,36 @@ impl Revoked {
         };
         ours && named && certificate.not_after >= self.at
     }
+}
+
+/// Whether the table names the first who had this key: the subject of this certificate, or of one before. That a key was certified for two is for the
+/// auditor to say.
+fn is_first_holder(
+    reader: &Reader<'_>,
+    index: u64,
+    subject: &str,
+    fields: &TbsFields,
+) -> Result<bool, JournalError> {
+    let Some(holder) = of_table("identity_key", reader.key_subject(&fields.spki_sha256()))? else {
+        return Ok(false);
+    };
+    if holder == subject {
+        return Ok(true);
+    }
+    let mut at = reader.newest(&holder)?;
+    while let Some(row) = at.map(|index| reader.certificate(index)).transpose()?.flatten() {
+        let body = reader.entry(row.index)?.unwrap_or_default();
+        if let Some(Kind::Issuance(issuance)) = ledger::entry::decode(&body).map_err(corrupt)?.kind
+            && row.index < index
+            && issuance.subject == holder
+            && TbsFields::parse(&issuance.tbs).map_err(corrupt)?.spki == fields.spki
+        {
+            return Ok(true);
+        }
+        // The chain goes back.
+        at = row.previous.filter(|previous| *previous < row.index);
+    }
+    Ok(false)
 }
 
 /// Whose budget the entry draws on: the controller's that caused it, or that owns the agent that did.

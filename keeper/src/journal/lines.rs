@@ -1,0 +1,299 @@
+//! What the writer knows of certificates that can still be renewed or revoked, and of those that were revoked: made of the entries when the journal
+//! is verified, and kept with each one appended since. Of a certificate that ended only what makes it the newest of its line stays.
+//!
+//! It takes some 150 octets a certificate. Does not: know what the file's tables say; they are held against it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use ledger::entry::revocation::Target;
+
+use super::JournalError;
+use super::revocation::Scope;
+use super::rows::{CertificateRow, RevokedWhole};
+
+/// For how long a certificate that ended is remembered, in seconds: clocks differ.
+const SLACK_SECS: i64 = 3600;
+
+/// A certificate.
+#[derive(Clone, Debug)]
+struct Live {
+    index: u64,
+    serial: Box<[u8]>,
+    issuer: Arc<[u8]>,
+    not_after: i64,
+    recorded_ms: i64,
+    controller: Option<Arc<str>>,
+    abandoned: bool,
+}
+
+/// Those of one subject, the oldest first.
+#[derive(Debug, Default)]
+struct Line {
+    lifetime_secs: u32,
+    certificates: Vec<Live>,
+}
+
+/// A revocation, as a list has it.
+#[derive(Debug)]
+struct Revoked {
+    serial: Box<[u8]>,
+    issuer: Arc<[u8]>,
+    not_after: i64,
+    act: u64,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    lines: HashMap<Box<str>, Line>,
+    revoked: HashMap<u64, Revoked>,
+    /// Each text once.
+    controllers: HashSet<Arc<str>>,
+    issuers: HashSet<Arc<[u8]>>,
+}
+
+impl Lines {
+    /// Begins a line, or goes on with one; `lifetime_secs` is that with which it began.
+    pub(super) fn record(&mut self, row: &CertificateRow, lifetime_secs: u32) {
+        let live = Live {
+            index: row.index,
+            serial: row.serial.as_slice().into(),
+            issuer: shared(&mut self.issuers, row.issuer.as_slice()),
+            not_after: row.not_after,
+            recorded_ms: row.recorded_ms,
+            controller: row.controller.as_deref().map(|controller| shared(&mut self.controllers, controller)),
+            abandoned: row.abandoned,
+        };
+        let line = self.lines.entry(row.subject.as_str().into()).or_default();
+        line.lifetime_secs = lifetime_secs;
+        line.certificates.push(live);
+        let newest = line.certificates.iter().rposition(|live| !live.abandoned).unwrap_or(0);
+        let ended = row.recorded_ms.div_euclid(1000).saturating_sub(SLACK_SECS);
+        let mut at = 0;
+        line.certificates.retain(|live| {
+            at += 1;
+            at > newest || live.not_after >= ended
+        });
+    }
+
+    /// A certificate is given up; `subject` is whose it is by the file's tables: it is looked for there first.
+    pub(super) fn abandon(&mut self, subject: Option<&str>, index: u64) {
+        let is_it = |live: &&mut Live| live.index == index;
+        let first = subject.and_then(|subject| self.lines.get_mut(subject));
+        if let Some(live) = first.and_then(|line| line.certificates.iter_mut().find(is_it)) {
+            live.abandoned = true;
+        } else if let Some(live) = self.lines.values_mut().flat_map(|line| &mut line.certificates).find(is_it)
+        {
+            live.abandoned = true;
+        }
+    }
+
+    /// The newest certificate of a subject that was not given up.
+    pub(super) fn newest_held(&self, subject: &str) -> Option<u64> {
+        let line = self.lines.get(subject)?;
+        line.certificates.iter().rev().find(|live| !live.abandoned).map(|live| live.index)
+    }
+
+    /// The lifetime with which a subject's line began, in seconds.
+    pub(super) fn lifetime(&self, subject: &str) -> Option<u32> {
+        self.lines.get(subject).map(|line| line.lifetime_secs)
+    }
+
+    /// Whether a certificate that is remembered was recorded under another controller's grant than this row says.
+    pub(super) fn is_anothers(&self, row: &CertificateRow) -> bool {
+        let line = self.lines.get(row.subject.as_str());
+        let live = line.and_then(|line| line.certificates.iter().find(|live| live.index == row.index));
+        live.is_some_and(|live| live.controller.as_deref() != row.controller.as_deref())
+    }
+
+    pub(super) fn is_revoked(&self, index: u64) -> bool {
+        self.revoked.contains_key(&index)
+    }
+
+    /// A certificate that stands among the revoked of a journal that was verified.
+    pub(super) fn was_revoked(&mut self, row: &RevokedWhole) {
+        let issuer = shared(&mut self.issuers, row.issuer.as_slice());
+        let serial = row.serial.as_slice().into();
+        self.revoked.insert(row.index, Revoked { serial, issuer, not_after: row.not_after, act: row.act });
+    }
+
+    /// Takes over a revocation by the entry `act`, which ended these certificates by the file's tables. `subject` is whose the one certificate is by
+    /// them that a scope names: it is looked for there first.
+    ///
+    /// # Errors
+    /// It ended others than it names, or ones that were revoked before: the tables are not as the entries say.
+    pub(super) fn revoke(
+        &mut self,
+        scope: &Scope,
+        (act, ended): (u64, &[u64]),
+        subject: Option<&str>,
+    ) -> Result<(), JournalError> {
+        let named: Vec<Live> = self.named(scope, subject).cloned().collect();
+        let mut wanted: Vec<u64> = named.iter().map(|live| live.index).collect();
+        let mut ended = ended.to_vec();
+        wanted.sort_unstable();
+        ended.sort_unstable();
+        if wanted != ended {
+            return Err(JournalError::NotAsRecorded(vec!["certificate", "line", "revoked", "agent_ended"]));
+        }
+        for Live { index, serial, issuer, not_after, .. } in named {
+            self.revoked.insert(index, Revoked { serial, issuer, not_after, act });
+        }
+        Ok(())
+    }
+
+    /// The same of certificates whose revocation a new epoch repeats: which those are, the act says.
+    ///
+    /// # Errors
+    /// One was revoked before.
+    pub(super) fn repeat(&mut self, rows: &[RevokedWhole]) -> Result<(), JournalError> {
+        for row in rows {
+            if self.is_revoked(row.index) || row.index >= row.act {
+                return Err(JournalError::NotAsRecorded(vec!["revoked"]));
+            }
+            self.was_revoked(row);
+        }
+        Ok(())
+    }
+
+    /// What a scope names, is not revoked, and had not ended.
+    fn named<'l>(&'l self, scope: &'l Scope, subject: Option<&str>) -> impl Iterator<Item = &'l Live> {
+        let has = |line: &&Line, index| line.certificates.iter().any(|live| live.index == index);
+        let one = match scope.target() {
+            Target::Agent(id) => Some(self.lines.get(&*format!("/agent/{id}"))),
+            Target::Certificate(of) => subject
+                .and_then(|subject| self.lines.get(subject))
+                .filter(|line| has(line, of.index))
+                .map(Some),
+            Target::IssuedSince(_) => None,
+        };
+        let all = one.is_none().then(|| self.lines.values());
+        let lines = one.flatten().into_iter().chain(all.into_iter().flatten());
+        lines.flat_map(|line| &line.certificates).filter(move |live| {
+            let named = match scope.target() {
+                Target::Agent(_) => true,
+                Target::Certificate(certificate) => certificate.index == live.index,
+                Target::IssuedSince(issued) => {
+                    live.controller.as_deref() == Some(&issued.controller)
+                        && live.recorded_ms >= issued.since_unix_ms
+                }
+            };
+            named && scope.reaches(live.controller.as_deref(), live.not_after) && !self.is_revoked(live.index)
+        })
+    }
+
+    /// Whether a list of this issuer has everything that was revoked by an entry below `covers` and had not ended at `since_secs`; and forgets what
+    /// no list has any more.
+    pub(super) fn all_listed(
+        &mut self,
+        issuer: &[u8],
+        (covers, since_secs): (u64, i64),
+        listed: &HashSet<&[u8]>,
+    ) -> bool {
+        self.revoked.retain(|_, revoked| revoked.not_after >= since_secs.saturating_sub(86_400));
+        let mut wanted = self.revoked.values().filter(|revoked| {
+            *revoked.issuer == *issuer && revoked.act < covers && revoked.not_after >= since_secs
+        });
+        wanted.all(|revoked| listed.contains(&*revoked.serial))
+    }
+}
+
+/// The one copy of a text.
+fn shared<T: ?Sized + Eq + std::hash::Hash>(known: &mut HashSet<Arc<T>>, text: &T) -> Arc<T>
+where
+    Arc<T>: for<'t> From<&'t T>,
+{
+    if let Some(same) = known.get(text) {
+        return Arc::clone(same);
+    }
+    let new = Arc::from(text);
+    known.insert(Arc::clone(&new));
+    new
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger::entry::{IssuedSince, Reference};
+
+    use super::*;
+
+    fn row(index: u64, subject: &str, not_after: i64) -> CertificateRow {
+        CertificateRow {
+            index,
+            serial: index.to_be_bytes().to_vec(),
+            subject: subject.into(),
+            issuer: vec![7; 32],
+            not_after,
+            controller: Some("build".into()),
+            recorded_ms: 1_000_000,
+            ..CertificateRow::default()
+        }
+    }
+
+    fn of_agent(now_secs: i64) -> Scope {
+        Scope::new(Target::Agent("a".into()), None, now_secs)
+    }
+
+    #[test]
+    fn a_revocation_ends_all_that_it_names_and_nothing_else() {
+        let fresh = || {
+            let mut lines = Lines::default();
+            for (index, subject, end) in
+                [(1, "/agent/a", 900), (2, "/agent/a", 5000), (3, "/agent/b", 5000), (4, "/agent/a", 6000)]
+            {
+                lines.record(&row(index, subject, end), 60);
+            }
+            lines
+        };
+        assert!(fresh().revoke(&of_agent(1000), (9, &[4, 2]), None).is_ok());
+        for other in [&[2][..], &[2, 4, 1], &[2, 3, 4], &[]] {
+            assert!(fresh().revoke(&of_agent(1000), (9, other), None).is_err(), "{other:?}");
+        }
+        let mut lines = fresh();
+        lines.revoke(&of_agent(1000), (9, &[2, 4]), None).unwrap();
+        assert!(lines.revoke(&of_agent(1000), (10, &[2, 4]), None).is_err(), "they were revoked before");
+        lines.revoke(&of_agent(1000), (10, &[]), None).unwrap();
+        let certificate = |index| {
+            let target = Target::Certificate(Reference { index, ..Reference::default() });
+            Scope::new(target, Some("build"), 1000)
+        };
+        // Whatever the file's tables say whose it is.
+        for subject in [None, Some("/agent/a"), Some("/agent/b")] {
+            fresh().revoke(&certificate(3), (9, &[3]), subject).unwrap();
+        }
+        let since = Target::IssuedSince(IssuedSince { controller: "build".into(), since_unix_ms: 0 });
+        fresh().revoke(&Scope::new(since, None, 1000), (9, &[2, 3, 4]), None).unwrap();
+        fresh().revoke(&Scope::new(Target::Agent("a".into()), Some("other"), 1000), (9, &[]), None).unwrap();
+    }
+
+    #[test]
+    fn the_newest_stays_and_what_ended_goes() {
+        let mut lines = Lines::default();
+        lines.record(&row(1, "/agent/a", 100), 60);
+        assert_eq!((lines.newest_held("/agent/a"), lines.lifetime("/agent/a")), (Some(1), Some(60)));
+        let later = |index| CertificateRow { recorded_ms: 100_000_000, ..row(index, "/agent/a", 200_000) };
+        lines.record(&later(2), 60);
+        assert_eq!(lines.lines["/agent/a"].certificates.len(), 1, "the first ended long ago");
+        lines.record(&later(3), 60);
+        lines.abandon(Some("/agent/other"), 3);
+        assert_eq!(lines.newest_held("/agent/a"), Some(2));
+        assert_eq!(lines.newest_held("/agent/b"), None);
+    }
+
+    #[test]
+    fn a_list_has_what_was_revoked_and_has_not_ended() {
+        let mut lines = Lines::default();
+        lines.record(&row(1, "/agent/a", 5000), 60);
+        lines.record(&row(2, "/agent/a", 6000), 60);
+        lines.revoke(&of_agent(1000), (9, &[1, 2]), None).unwrap();
+        let (one, two) = (1_u64.to_be_bytes(), 2_u64.to_be_bytes());
+        let mut listed = |covers, since, serials: &[&[u8]]| {
+            lines.all_listed(&[7; 32], (covers, since), &serials.iter().copied().collect())
+        };
+        assert!(listed(10, 1000, &[&one, &two]));
+        assert!(!listed(10, 1000, &[&one]));
+        assert!(listed(9, 1000, &[]), "an entry that it does not take into account");
+        assert!(listed(10, 5500, &[&two]), "the first has ended");
+    }
+}
