@@ -210,6 +210,11 @@ impl Audit {
         self.authority.controllers.agent(agent).map(|record| record.owner.as_str())
     }
 
+    /// Time of the latest entry since officers confirmed the clock, in milliseconds since 1970: none after it may be before.
+    pub fn latest_ms(&self) -> i64 {
+        self.requests.newest_ms()
+    }
+
     /// Whether it is the charter's cell, as of the entries read so far.
     pub fn is_of_cell(&self, cell: &str) -> bool {
         self.authority.is_of_cell(cell)

@@ -45,6 +45,14 @@ impl<S> Begins<S> {
     }
 }
 
+impl<S> Begins<S> {
+    fn wrote(&mut self, polled: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(octets)) = polled {
+            self.frames.sent(*octets);
+        }
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Begins<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -69,7 +77,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Begins<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.wrote(&polled);
+        polled
     }
 
     fn poll_write_vectored(
@@ -77,7 +87,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Begins<S> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.wrote(&polled);
+        polled
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -15,6 +15,8 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     Clock, Keeper, Limits, Probe,
+    gone::Gone,
+    looks::Looks,
     metrics::Metrics,
     rate::Callers,
     shares::{Shares, UntilRead},
@@ -118,8 +120,10 @@ pub(crate) struct Desk {
     pub(crate) callers: Arc<Callers>,
     /// How much of each caller's may be under way.
     pub(crate) shares: Shares,
-    /// One permit for whoever takes long to look at a key: a core at most goes to it.
-    pub(crate) long_looks: Arc<Semaphore>,
+    /// Turns of those who take long to look at a key.
+    pub(crate) looks: Arc<Looks>,
+    /// Certificates that the keeper knows no more.
+    pub(crate) gone: Arc<Gone>,
     /// What is counted.
     pub(crate) metrics: Metrics,
 }
@@ -130,9 +134,13 @@ impl Desk {
     /// # Errors
     /// The keeper's refusal, or `CALLER_EXPIRED`, `DEADLINE_EXCEEDED` and the door's from here.
     pub(crate) async fn ask(&self, call: &Call, ask: Ask) -> Result<Answer, Refused> {
-        let caller = call.connection.caller.at((self.clock)())?;
-        let _share = self.shares.ask(&call.connection.caller)?;
-        self.keeper.ask(caller, call.time_left()?, ask).await
+        let who = &call.connection.caller;
+        let caller = who.at((self.clock)())?;
+        let _share = self.shares.ask(who)?;
+        let answer = self.keeper.ask(caller, call.time_left()?, ask).await;
+        let reason = answer.as_ref().err().map(Refused::reason);
+        self.gone.told(who, reason.is_some_and(is_gone));
+        answer
     }
 
     /// A method that goes through unchanged: `wrap` makes the ask, `pick` takes the answer that belongs to it.
@@ -167,6 +175,11 @@ impl Desk {
         response.extensions_mut().insert(UntilRead::new(share));
         Ok(response)
     }
+}
+
+/// Whether the keeper knows a caller's certificate no more.
+fn is_gone(reason: Reason) -> bool {
+    matches!(reason, Reason::CallerRevoked | Reason::CallerRemoved | Reason::CallerUnknown)
 }
 
 /// A change as the caller signed it.

@@ -22,6 +22,7 @@ use crate::{
     begun::{Begins, Begun},
     call::{Call, Connection, time_asked, too_late},
     chance,
+    gone::Gone,
     log::Line,
     metrics::Metrics,
     rate::Callers,
@@ -63,6 +64,8 @@ pub(crate) struct App {
     pub(crate) clock: Clock,
     /// Whose lines are written to the log.
     pub(crate) sums: Arc<Sums>,
+    /// Certificates that the keeper knows no more.
+    pub(crate) gone: Arc<Gone>,
 }
 
 /// Returns once the front stops.
@@ -84,6 +87,7 @@ impl App {
         let (limits, closing) = (Arc::clone(&self.limits), watch::Sender::new(false));
         let _served = self.metrics.connection();
         let (name, (stream, begun)) = (Arc::clone(caller.name()), Begins::new(stream));
+        let who = caller.clone();
         let batches = Arc::new(Semaphore::new(limits.batches_per_connection));
         let connection = Connection { caller, peer, closing: closing.subscribe(), batches };
         let service = service_fn(move |request| {
@@ -95,6 +99,8 @@ impl App {
             ended = &mut connection => Some(ended),
             () = silent(&begun, limits.handshake_timeout) => Some(Ok(())),
             () = sleep(chance::shortened(limits.connection_age, AGE_SHARE)) => None,
+            // Its certificate was revoked, or its holder removed.
+            () = who.leaves() => None,
             () = stopped(stop) => None,
         };
         let ended = if let Some(ended) = ended {
@@ -112,6 +118,7 @@ impl App {
 
     fn admit(&self, caller: &Caller) -> Result<(), Refused> {
         match caller.at((self.clock)()) {
+            Ok(_) if self.gone.has(caller) => self.callers.admit_expired(),
             Ok(_) => self.callers.admit(caller),
             Err(expired) => self.callers.admit_expired().and(Err(expired)),
         }

@@ -24,6 +24,10 @@ const IN_A_SECOND: u32 = 200;
 /// Frames that may come with a HEADERS, or with DATA that is worth a frame: window updates and PINGs for what is answered.
 const WITH_EACH: u32 = 8;
 
+/// Octets that are sent for each of which so many frames may come back: window updates (RFC 9113 §6.9), however small a client makes them, and
+/// PINGs by which it measures. The smallest window that clients use is a quarter of the standard's.
+const SENT: usize = 4 * 1024;
+
 /// Octets of DATA that are worth a frame: a batch's item has more.
 const WORTH_A_FRAME: usize = 256;
 
@@ -39,6 +43,8 @@ pub(crate) struct Frames {
     heads: usize,
     /// Octets of the payload that are still to come.
     payload: usize,
+    /// Octets that were sent and gave no credit yet.
+    sent: usize,
     /// Frames that may come.
     credit: u32,
     since: Instant,
@@ -52,7 +58,7 @@ pub(crate) struct Flood;
 impl Frames {
     /// None have come.
     pub(crate) fn new(now: Instant) -> Self {
-        Self { preface: PREFACE, head: [0; HEAD], heads: 0, payload: 0, credit: AT_ONCE, since: now }
+        Self { preface: PREFACE, head: [0; HEAD], heads: 0, payload: 0, sent: 0, credit: AT_ONCE, since: now }
     }
 
     /// Whether the preface has come.
@@ -78,6 +84,14 @@ impl Frames {
                 self.frame()?;
             }
         }
+    }
+
+    /// So many octets were sent: the peer may answer for them.
+    pub(crate) fn sent(&mut self, octets: usize) {
+        self.sent += octets;
+        let frames = u32::try_from(self.sent / SENT).unwrap_or(AT_ONCE).min(AT_ONCE);
+        self.sent %= SENT;
+        self.credit = (self.credit + WITH_EACH * frames).min(AT_ONCE);
     }
 
     fn frame(&mut self) -> Result<(), Flood> {
@@ -155,6 +169,10 @@ mod tests {
             }
         }
         frames.take(&frame(6, 8).repeat(1992), now).unwrap();
+        for _ in 0..10_000 {
+            frames.sent(4096);
+            frames.take(&frame(8, 4).repeat(8), now).unwrap();
+        }
         for _ in 0..3000 {
             now += Duration::from_millis(5);
             frames.take(&frame(6, 8), now).unwrap();

@@ -12,7 +12,7 @@ use cell::TrustDomain;
 use rustls::ServerConfig;
 use tokio::{
     net::TcpListener,
-    sync::{Semaphore, mpsc, watch},
+    sync::{mpsc, watch},
     task::JoinSet,
 };
 
@@ -169,12 +169,14 @@ impl Front {
             limits: Arc::clone(&limits),
             callers: Arc::new(Callers::new(&limits)),
             shares: Shares::new(&limits),
-            long_looks: Arc::new(Semaphore::new(1)),
+            looks: Arc::default(),
+            gone: Arc::default(),
             metrics: Metrics::new(),
         };
         let routes = services::routes(&desk, health_service, limits.message_bytes)?;
-        let sums = Arc::default();
-        let app = Arc::new(App { routes, limits, callers: desk.callers, metrics: desk.metrics, clock, sums });
+        let (sums, gone) = (Arc::default(), desk.gone);
+        let app = App { routes, limits, callers: desk.callers, metrics: desk.metrics, clock, sums, gone };
+        let app = Arc::new(app);
         Ok(Self { keeper, own, health, app, cell: Arc::new(cell) })
     }
 

@@ -10,7 +10,11 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::TcpStream,
+    sync::Notify,
+    time::{sleep, timeout},
+};
 
 use crate::room::Guest;
 
@@ -19,6 +23,9 @@ const FIRST_OCTET: Duration = Duration::from_secs(1);
 
 /// Time for a request's head.
 const HEAD_TIME: Duration = Duration::from_secs(5);
+
+/// Time for an answer to be read before its reader makes room for others. 10 s: a list of a hundred thousand certificates over a common line.
+const READING: Duration = Duration::from_secs(10);
 
 /// Bytes of a request's head, hyper's least.
 const HEAD_BYTES: usize = 8192;
@@ -40,10 +47,25 @@ where
     F: Future<Output = Answer>,
 {
     let Some(guest) = guest else { return false };
+    let asked = Notify::new();
+    let answer = |request| {
+        guest.heard();
+        asked.notify_one();
+        answer(request)
+    };
     tokio::select! {
         () = serve(stream, time, answer) => true,
+        () = read_no_further(&guest, &asked) => false,
         () = guest.sent_away() => false,
     }
+}
+
+/// Whoever has asked has some time in which nobody takes its place, and then is one of those who make room. Never returns.
+async fn read_no_further(guest: &Guest, asked: &Notify) {
+    asked.notified().await;
+    sleep(READING).await;
+    guest.answered();
+    std::future::pending::<()>().await;
 }
 
 async fn serve<F>(stream: TcpStream, time: Duration, answer: impl Fn(Request<Incoming>) -> F)

@@ -6,7 +6,8 @@
 //! - `listener`, `mtls`, `ops`, `connection`, `begun`, `frames`: sockets and what is served on them; `local`: the same services in another process, over
 //!   the keeper's own socket
 //! - `http1`, `crls`, `crl_site`: plain HTTP, and CRLs over it
-//! - `room`: where those wait who are not known yet; `places`, `rate`, `shares`: who may take how much of it
+//! - `room`: where those wait who are not known yet; `places`, `rate`, `shares`, `looks`, `gone`: who may take
+//!   how much of it
 //! - `steps`: steps 1 and 2 of the issuance cycle; `call`, `services`, `log`, `sums`, `status`: one request, its answer and its line
 //! - `metrics`, `scrape`: what is counted, and the page of it
 //! - `health`: whether the keeper answers
@@ -24,6 +25,7 @@ mod door;
 mod error;
 mod frames;
 mod front;
+mod gone;
 mod health;
 mod http1;
 mod keeper;
@@ -31,6 +33,7 @@ mod limits;
 mod listener;
 mod local;
 mod log;
+mod looks;
 mod metrics;
 mod mtls;
 mod ops;

@@ -4,7 +4,7 @@ use std::{io, os::unix::net::UnixStream, path::Path, sync::Arc};
 
 use tokio::{
     io::{DuplexStream, duplex},
-    sync::{Semaphore, watch},
+    sync::watch,
 };
 
 use crate::{
@@ -32,12 +32,14 @@ pub async fn connect(socket: &Path, clock: Clock) -> io::Result<DuplexStream> {
         limits: Arc::clone(&limits),
         callers: Arc::clone(&callers),
         shares: Shares::new(&limits),
-        long_looks: Arc::new(Semaphore::new(1)),
+        looks: Arc::default(),
+        gone: Arc::default(),
         metrics: metrics.clone(),
     };
     let (_, health) = tonic_health::server::health_reporter();
     let routes = services::routes(&desk, health, limits.message_bytes).map_err(io::Error::other)?;
-    let app = Arc::new(App { routes, limits, callers, metrics, clock, sums: Arc::default() });
+    let (sums, gone) = (Arc::default(), desk.gone);
+    let app = Arc::new(App { routes, limits, callers, metrics, clock, sums, gone });
     let (near, far) = duplex(PIPE);
     let caller = Caller::local(rustix::process::getuid().as_raw());
     let (stop, stopping) = watch::channel(false);

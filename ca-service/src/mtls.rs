@@ -107,10 +107,12 @@ impl Reception {
         self.app.metrics.handshake(Handshake::of(&shaken));
         match shaken {
             Ok((stream, caller)) => {
-                self.lobby.meet(from.ip());
-                // Who stole a key that has expired takes no place of whom it was stolen from.
-                let expired = caller.at((self.app.clock)()).is_err();
-                let who = if expired { EXPIRED.into() } else { Arc::clone(caller.name()) };
+                // Who stole a key that has expired, or was revoked, takes no place of whom it was stolen from, and is no acquaintance.
+                let is_over = caller.at((self.app.clock)()).is_err() || self.app.gone.has(&caller);
+                if !is_over {
+                    self.lobby.meet(from.ip());
+                }
+                let who = if is_over { EXPIRED.into() } else { Arc::clone(caller.name()) };
                 match self.callers.take(who) {
                     Some(_place) => Arc::clone(&self.app).serve(stream, (caller, Some(from)), stop).await,
                     None => self.app.metrics.closed(Limit::OfOneCaller),

@@ -103,6 +103,8 @@ impl Routes {
         let mut reader = BufReader::with_capacity(64 * 1024, door);
         loop {
             match read_message(&mut reader) {
+                // What it said before its door was closed is not carried out behind it.
+                Ok(Some(_)) if out.is_dead() => return,
                 Ok(Some((ask, octets))) => self.route(ask, octets, end, verifier.as_mut(), out),
                 Ok(None) => return,
                 Err(error) => {

@@ -70,6 +70,8 @@ pub struct Journal {
     /// What decides, as the entries say: read from them when the journal was verified, and kept with each one appended since. What another
     /// program writes into the file's tables decides nothing.
     decides: Option<Connection>,
+    /// Time of the latest entry that was verified or appended since this was taken, in milliseconds since 1970.
+    latest_ms: Option<i64>,
     lock: File,
 }
 
@@ -133,6 +135,7 @@ impl Journal {
             commits: 0,
             memory: Memory::default(),
             decides: None,
+            latest_ms: None,
             lock,
         })
     }
@@ -169,6 +172,12 @@ impl Journal {
     /// The disk's, or the entry is damaged.
     pub(crate) fn newest_ms(&self) -> Result<i64, JournalError> {
         Ok(self.reader().time_before(self.edge.size())?.unwrap_or(0))
+    }
+
+    /// Time of the latest entry since this was asked last, in milliseconds since 1970: of all entries since officers confirmed the clock, the first
+    /// time after the journal was verified.
+    pub(crate) fn take_latest_ms(&mut self) -> Option<i64> {
+        self.latest_ms.take()
     }
 
     /// The tree with everything appended.
@@ -263,6 +272,7 @@ impl Journal {
             self.follow(appended.index, record, &revoked)?;
         }
         self.memory.forget(record.kind.as_ref());
+        self.latest_ms = self.latest_ms.max(Some(record.time_unix_ms));
         Ok(appended)
     }
 
@@ -435,7 +445,7 @@ impl Journal {
     pub(crate) fn verify(&mut self, attributes_oid: ObjectIdentifier) -> Result<TreeHead, JournalError> {
         let reader = Reader::borrowing(&self.connection);
         // As of one moment: another program may write while this reads.
-        let Sound { head, decides } = reader.within(|reader| {
+        let Sound { head, decides, latest_ms } = reader.within(|reader| {
             let sound = Pass::begin(reader, attributes_oid, None)?.finish(reader)?;
             *self.memory.lines.borrow_mut() = Some(reader.all_lines(sound.head.size)?);
             Ok(sound)
@@ -443,7 +453,7 @@ impl Journal {
         if head != self.edge.head() {
             return Err(JournalError::Corrupt("its tiles are not those of its entries".into()));
         }
-        self.decides = Some(decides);
+        (self.decides, self.latest_ms) = (Some(decides), Some(latest_ms));
         Ok(head)
     }
 

@@ -176,7 +176,6 @@ impl Sequencer {
         if batch.is_empty() && !records {
             return Ok(None);
         }
-        let size = self.journal.edge().size();
         self.journal.begin(if records || stores { Durability::Disk } else { Durability::Kernel })?;
         let (mut outbox, began) = (Outbox::default(), Instant::now());
         let mut commands = batch.into_iter();
@@ -191,8 +190,8 @@ impl Sequencer {
             let entry = self.own_entry(Kind::Refusals(refusals));
             self.journal.append(&entry)?;
         }
-        if self.journal.edge().size() > size {
-            self.time.recorded();
+        if let Some(latest_ms) = self.journal.take_latest_ms() {
+            self.time.recorded(latest_ms);
         }
         let probe = |step, done| {
             if done {

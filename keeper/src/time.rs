@@ -86,11 +86,9 @@ impl Time {
         Ok(wall.max(self.floor_ms))
     }
 
-    /// Entries were recorded just now.
-    pub(crate) fn recorded(&mut self) {
-        if let Ok(now_ms) = self.now_ms() {
-            self.floor_ms = self.floor_ms.max(now_ms);
-        }
+    /// Entries were recorded, the latest of this time: by a clock that is wrong, too, as a stop that officers laid is.
+    pub(crate) fn recorded(&mut self, latest_ms: i64) {
+        self.floor_ms = self.floor_ms.max(latest_ms);
     }
 
     /// Officers say that the clock is right as it is.
@@ -203,7 +201,8 @@ mod tests {
     fn a_clock_that_went_back_is_refused_until_officers_confirm_it() {
         let (mut running, hands) = time(0);
         running.now_ms().unwrap();
-        running.recorded();
+        let now_ms = running.now_ms().unwrap();
+        running.recorded(now_ms);
         hands.jump(-2 * SLACK_MS);
         assert!(matches!(running.now_ms(), Err(ClockWrong::BeforeTheLog(_))));
         hands.pass(SETTLED_MS / 100);

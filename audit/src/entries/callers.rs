@@ -88,6 +88,11 @@ struct Led {
 }
 
 impl Requests {
+    /// Time of the newest entry since officers confirmed the clock, in milliseconds since 1970.
+    pub(super) fn newest_ms(&self) -> i64 {
+        self.newest_ms
+    }
+
     /// Officers say that the clock is right.
     pub(super) fn clock_confirmed(&mut self, time_unix_ms: i64) {
         self.newest_ms = time_unix_ms;

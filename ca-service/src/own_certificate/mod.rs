@@ -8,7 +8,10 @@ mod store;
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -57,6 +60,8 @@ pub(crate) struct OwnCertificate {
     clock: Clock,
     /// A key that was asked for, until its certificate is in use: asked again, it is given the same certificate.
     asked: Mutex<Option<Arc<KeyPair>>>,
+    /// The keeper said that the current one was revoked.
+    revoked: AtomicBool,
 }
 
 /// Why there is no new certificate.
@@ -91,6 +96,7 @@ impl OwnCertificate {
             keeper,
             clock,
             asked: Mutex::default(),
+            revoked: AtomicBool::new(false),
         }
     }
 
@@ -126,8 +132,9 @@ impl OwnCertificate {
             }
             let due = self.due_in(&bundle);
             if !due.is_zero() {
-                // Due, or under other anchors.
+                // Due, under other anchors, or revoked by whoever was the front before.
                 let _ = timeout(due.min(LOOK_AGAIN), bundles.changed()).await;
+                self.look_again().await;
             } else if let Err(error) = self.renew(&bundle).await {
                 tracing::warn!(%error, "no new certificate for the service itself: trying again");
                 sleep(chance::shortened(pause, 0.5)).await;
@@ -154,6 +161,17 @@ impl OwnCertificate {
         }
     }
 
+    /// Asks whether the certificate in use still counts; where it does not, the next one is due.
+    async fn look_again(&self) {
+        let current = self.current.load_full();
+        if let Some(current) = current
+            && self.is_revoked(&current).await
+        {
+            tracing::warn!("the service's certificate was revoked: asking for another");
+            self.revoked.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Whether the keeper says that this certificate of ours was revoked, or is none. That the service is no caller is no word against it.
     async fn is_revoked(&self, proven: &Proven) -> bool {
         let Some(presented) = proven.presented() else { return true };
@@ -166,6 +184,7 @@ impl OwnCertificate {
     fn due_in(&self, bundle: &Bundle) -> Duration {
         let now_ms = (self.clock)();
         match self.current.load().as_ref() {
+            Some(_) if self.revoked.load(Ordering::Relaxed) => Duration::ZERO,
             Some(proven) if proven.stands(bundle, now_ms) => proven.half_life_in(now_ms),
             _ => Duration::ZERO,
         }
@@ -193,6 +212,7 @@ impl OwnCertificate {
             tracing::warn!(%error, "the service's new certificate is in use, but not stored: the next start asks for another");
         }
         self.publish(proven);
+        self.revoked.store(false, Ordering::Relaxed);
         *self.asked() = None;
         Ok(())
     }
@@ -228,7 +248,7 @@ impl ResolvesServerCert for OwnCertificate {
 impl fmt::Debug for OwnCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The key stays out of every log.
-        let Self { current: _, there, store, keeper: _, clock: _, asked: _ } = self;
+        let Self { current: _, there, store, keeper: _, clock: _, asked: _, revoked: _ } = self;
         f.debug_struct("OwnCertificate")
             .field("there", &*there.borrow())
             .field("store", store)

@@ -11,6 +11,7 @@ use proto::{
 };
 use rustls::{ServerConnection, pki_types::CertificateDer};
 use sha2::{Digest, Sha256};
+use tokio::sync::Notify;
 use x509_parser::{
     certificate::X509Certificate,
     extensions::{GeneralName, ParsedExtension},
@@ -28,6 +29,8 @@ struct Who {
     /// The SPIFFE path, or the uid.
     name: Arc<str>,
     proof: Proof,
+    /// Told when its connection is to end.
+    leave: Notify,
 }
 
 #[derive(Debug)]
@@ -79,12 +82,16 @@ impl Caller {
             presented: Presented { serial, certificate_sha256: Sha256::digest(leaf).to_vec() },
             not_after: certificate.validity().not_after.timestamp(),
         };
-        Ok(Self(Arc::new(Who { name: id.path().to_string().into(), proof })))
+        Ok(Self(Arc::new(Who { name: id.path().to_string().into(), proof, leave: Notify::new() })))
     }
 
     /// This process, which speaks to the keeper over the keeper's own socket.
     pub(crate) fn local(uid: u32) -> Self {
-        Self(Arc::new(Who { name: format!("local uid {uid}").into(), proof: Proof::Local }))
+        Self(Arc::new(Who {
+            name: format!("local uid {uid}").into(),
+            proof: Proof::Local,
+            leave: Notify::new(),
+        }))
     }
 
     /// For one request, at its time in milliseconds: connections outlive certificates.
@@ -111,6 +118,24 @@ impl Caller {
     /// Whether it is neither a controller nor local: one of many, who ask little.
     pub(crate) fn is_agent(&self) -> bool {
         !self.is_local() && !self.0.name.starts_with(CONTROLLERS)
+    }
+
+    /// SHA-256 of the certificate that it presents; none where it is local.
+    pub(crate) fn certificate(&self) -> Option<&[u8]> {
+        match &self.0.proof {
+            Proof::Presented { presented, .. } => Some(&presented.certificate_sha256),
+            Proof::Local => None,
+        }
+    }
+
+    /// Its connection is to end.
+    pub(crate) fn leave(&self) {
+        self.0.leave.notify_one();
+    }
+
+    /// Returns once its connection is to end.
+    pub(crate) async fn leaves(&self) {
+        self.0.leave.notified().await;
     }
 
     /// For the log: the SPIFFE path, or the uid.

@@ -6,7 +6,7 @@ use ca_service::Limits;
 use client::Client;
 use proto::{
     door::answer,
-    v1::{GetAgentRequest, GetAgentResponse},
+    v1::{GetAgentRequest, GetAgentResponse, Reason},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -16,6 +16,7 @@ use tonic::{Code, Status};
 use tonic_types::StatusExt;
 
 use crate::{
+    far_end::refusal,
     house::{House, Running},
     tls::{PREFACE, shake},
 };
@@ -162,6 +163,46 @@ async fn one_caller_has_so_many_connections_and_others_have_theirs() {
         answer_next(&mut front).await;
         asked.await.unwrap().unwrap();
     }
+    front.stop().await;
+}
+
+/// Who presents a certificate that the keeper knows no more loses its connection, and has no place of the one who has another.
+#[tokio::test]
+async fn a_revoked_certificate_takes_no_place_of_its_successors() {
+    let limits = Limits { connections_per_caller: 1, requests_per_agent: rate(5), ..Limits::default() };
+    let house = House { limits, ..House::new() };
+    let mut front = house.start().await;
+    let (stolen, newer) = (house.pki.caller("/agent/a"), house.pki.caller("/agent/a"));
+    let thief = front.connect(&house, &stolen).await;
+    let asked = asking(&thief);
+    let ask = front.asks.recv().await.unwrap();
+    front.far.answer(ask.id, refusal(Reason::CallerRevoked, "revoked"));
+    assert_eq!(reason(&asked.await.unwrap().unwrap_err()).1, "CALLER_REVOKED");
+    // Its place is free once its connection has ended.
+    let holder = loop {
+        let holder = front.connect(&house, &newer).await;
+        let mut asked = asking(&holder);
+        tokio::select! {
+            ask = front.asks.recv() => {
+                front.far.answer(ask.unwrap().id, answer::Answer::GetAgent(GetAgentResponse::default()));
+                asked.await.unwrap().unwrap();
+                break holder;
+            }
+            _closed = &mut asked => {}
+        }
+    };
+    // It comes back, and asks without end: from a bucket of its kind.
+    let again = front.connect(&house, &stolen).await;
+    for _ in 0..5 {
+        let asked = asking(&again);
+        tokio::select! {
+            ask = front.asks.recv() => front.far.answer(ask.unwrap().id, refusal(Reason::CallerRevoked, "revoked")),
+            _ended = asked => break,
+        }
+    }
+    let asked = asking(&holder);
+    answer_next(&mut front).await;
+    asked.await.unwrap().unwrap();
     front.stop().await;
 }
 

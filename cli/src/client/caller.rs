@@ -50,12 +50,22 @@ impl Caller {
     }
 
     /// Gets the next certificate and puts it in place. After a crash, a lost answer or a refusal the same key asks again and gets the same
-    /// certificate: what is said of it may be false, and where it was recorded only this key goes on.
+    /// certificate: what is said of it may be false, and where it was recorded only this key goes on. A key that is said to be another's is set
+    /// aside, and taken up again where it turns out that it has the newest certificate.
     ///
     /// # Errors
     /// The service refuses, or what it says does not verify.
     pub(crate) async fn renew(&mut self, session: &Session) -> Result<(), Failure> {
         let pair = Pair::in_dir(&self.credentials.dir);
+        match self.renew_once(session, pair.clone()).await {
+            Err(refused) if refused.reason() == "KEY_IN_USE" => pair.set_aside()?,
+            Err(refused) if refused.reason() == "CERTIFICATE_NOT_NEWEST" && pair.take_up()? => {}
+            done => return done,
+        }
+        self.renew_once(session, pair).await
+    }
+
+    async fn renew_once(&mut self, session: &Session, pair: Pair) -> Result<(), Failure> {
         let pending = match Pending::resume(pair.clone())? {
             Some(pending) => pending,
             None => Pending::create(pair, LeafKey::generate()?)?.keep(),

@@ -50,6 +50,30 @@ impl Pair {
         &self.chain
     }
 
+    /// Sets the waiting key aside, for another to ask: it is not removed, since whoever says that it is of no use may lie.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub(super) fn set_aside(&self) -> Result<(), Failure> {
+        files::rename(&beside(&self.key), &self.aside())
+    }
+
+    /// Has the key that was set aside wait again, in the place of the other: whether there is one.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub(super) fn take_up(&self) -> Result<bool, Failure> {
+        let aside = self.aside();
+        if !aside.exists() {
+            return Ok(false);
+        }
+        files::rename(&aside, &beside(&self.key)).map(|()| true)
+    }
+
+    fn aside(&self) -> PathBuf {
+        files::suffixed(&self.key, ".aside")
+    }
+
     /// Brings a replacement to its end that a crash interrupted between its two renames.
     ///
     /// # Errors
@@ -122,7 +146,10 @@ impl Pending {
         // From here on the certificate is not lost: after a crash between the two renames, `heal` makes the second.
         self.kept = true;
         files::rename(&beside(&self.pair.key), &self.pair.key)?;
-        files::rename(&waiting, &self.pair.chain)
+        files::rename(&waiting, &self.pair.chain)?;
+        // One that was set aside before has no certificate that counts any more. Where it stays, it is asked for in vain once.
+        let _ = std::fs::remove_file(self.pair.aside());
+        Ok(())
     }
 }
 
@@ -173,6 +200,20 @@ mod tests {
         assert_eq!((again.request_id(), id.len()), (id, 32));
         again.give_up();
         assert!(Pending::resume(Pair::in_dir(home.path())).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_key_that_was_set_aside_is_taken_up_again() {
+        let home = tempfile::tempdir().unwrap();
+        let pair = Pair::in_dir(home.path());
+        let first = Pending::create(pair.clone(), LeafKey::generate().unwrap()).unwrap().keep().request_id();
+        assert!(!pair.take_up().unwrap());
+        pair.set_aside().unwrap();
+        assert!(Pending::resume(pair.clone()).unwrap().is_none());
+        let second = Pending::create(pair.clone(), LeafKey::generate().unwrap()).unwrap().keep();
+        assert_ne!(second.request_id(), first);
+        assert!(pair.take_up().unwrap());
+        assert_eq!(Pending::resume(pair).unwrap().unwrap().request_id(), first);
     }
 
     #[test]

@@ -147,6 +147,11 @@ impl Out {
         }
     }
 
+    /// Whether its door is closed.
+    pub(super) fn is_dead(&self) -> bool {
+        self.lock().dead
+    }
+
     /// Nothing more goes out.
     pub(super) fn close(&self) {
         self.end(self.lock());
@@ -177,6 +182,11 @@ impl Reply {
     /// Whether an answer after `wait` would come too late.
     pub(crate) fn is_late_after(&self, wait: Duration, now: Instant) -> bool {
         self.deadline.is_some_and(|deadline| now + wait >= deadline)
+    }
+
+    /// Whether a front asked that is none any more. What a program on this machine asked is carried out, whether it waits or not.
+    pub(crate) fn is_of_no_front(&self) -> bool {
+        self.out.waited_for && self.out.is_dead()
     }
 
     /// Answers, without waiting. It is on its way after [`OpenDoors::flush`].

@@ -55,6 +55,8 @@ pub(crate) struct Sound {
     pub(crate) head: TreeHead,
     /// The tables of `projection::AUTHORITY` as the entries say, in memory.
     pub(crate) decides: Connection,
+    /// Time of its latest entry since officers confirmed the clock, in milliseconds since 1970.
+    pub(crate) latest_ms: i64,
 }
 
 impl Pass {
@@ -267,10 +269,11 @@ impl Pass {
         if !differing.is_empty() {
             return Err(JournalError::NotAsRecorded(differing));
         }
+        let latest_ms = self.audit.latest_ms();
         let Report { mut findings, .. } = self.audit.conclude();
         if findings.is_empty() {
             self.fresh.execute_batch("COMMIT")?;
-            return Ok(Sound { head, decides: self.fresh });
+            return Ok(Sound { head, decides: self.fresh, latest_ms });
         }
         let first = findings.swap_remove(0);
         Err(JournalError::Unproven { index: first.index, flaw: Box::new(first.flaw) })

@@ -53,7 +53,9 @@ pub(super) fn plan(desk: &mut Desk<'_>, who: &Who, serve: &Serve, is_first: bool
     };
     let issuing =
         Issuing { subject: crate::SERVICE_PATH.to_owned(), profile: Recorded::Service, ..Issuing::default() };
-    let issuance = desk.certificate(&serve.public_key, SERVICE_TTL_SECS, &order, issuing)?;
+    // That the front names another's key says nothing of who has it.
+    let issuance = desk.certificate(&serve.public_key, SERVICE_TTL_SECS, &order, issuing);
+    let issuance = issuance.map_err(Refusal::without_clash)?;
     entries.push(desk.entry(who.actor(&desk.settings.origin), Kind::Issuance(issuance)));
     Ok(Plan::Record { entries, then: Then::Certificate })
 }

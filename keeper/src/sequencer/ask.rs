@@ -42,6 +42,10 @@ impl Sequencer {
         reply: Reply,
         outbox: &mut Outbox,
     ) -> Result<(), Ended> {
+        // The front that asked was replaced since: it may have been in other hands.
+        if reply.is_of_no_front() {
+            return Ok(());
+        }
         let began = Instant::now();
         let signs = matches!(&change, Change::Signed(Ok(signed)) if signed.request().is_for_a_certificate());
         // Those before it. One that is first is taken: how long the token takes now, only a signature tells.
@@ -129,6 +133,8 @@ impl Sequencer {
         outbox.thawed |= matches!(then, Then::Proposal { thaws: true, .. });
         if let Then::Proposal { clock: true, .. } = then {
             self.time.confirm();
+            // What was recorded by a clock that was ahead is no floor any more.
+            let _ = self.journal.take_latest_ms();
         }
         if let Then::Imported { switches, bundle, .. } = then {
             outbox.bundle |= bundle;

@@ -53,9 +53,9 @@ impl Checked {
     /// Starts the threads.
     pub(super) fn assemble(self, config: Config, surroundings: Surroundings) -> Result<Keeper, StartError> {
         let Surroundings { clock, boot, random, probe } = surroundings;
-        let Self { journal, trust, custody, module, settings, metrics, checkpoints } = self;
+        let Self { mut journal, trust, custody, module, settings, metrics, checkpoints } = self;
         let queues = Queues::new();
-        let newest_ms = journal.newest_ms()?;
+        let latest_ms = journal.take_latest_ms().unwrap_or_default();
         let issuer = Arc::new(trust.issuer);
         let workers::Started { pulse, threads: mut in_module, own } =
             workers::start(&custody, &issuer, &queues.jobs.1, &queues.done.0, &metrics, &probe)?;
@@ -117,7 +117,7 @@ impl Checked {
             issuers: trust.issuers,
             entropy,
             entropy_told: false,
-            time: Time::new(clock, boot, newest_ms),
+            time: Time::new(clock, boot, latest_ms),
             probe,
             swept: BTreeMap::new(),
             refused: Refused::default(),

@@ -9,8 +9,9 @@ use prost::Message;
 use proto::door::{Serve, Signed, answer, ask, caller};
 use proto::v1::{
     Agent, BatchCreateAgentsBody, CreateAgentBody, DeleteAgentBody, GetTrustBundleRequest,
-    ImportCeremonyRequest, IssueCertificateBody, LedgerEntry, Reason, RenewCertificateBody, RequestSignature,
-    RevokeCertificateBody, SubmitProposalRequest, UpdateAgentBody, revoke_certificate_body::Target,
+    ImportCeremonyRequest, IssueCertificateBody, LedgerEntry, ListEntriesRequest, Reason,
+    RenewCertificateBody, RequestSignature, RevokeCertificateBody, SubmitProposalRequest, UpdateAgentBody,
+    revoke_certificate_body::Target,
 };
 use rcgen::{KeyPair, PublicKeyData as _};
 use rootcellar_softhsm_tests::Cell;
@@ -285,6 +286,42 @@ async fn a_door_does_not_outlast_its_front() {
     assert_eq!(taken.door.receive(), None, "whoever kept it has nothing of it");
     taken.door = next;
     taken.back();
+}
+
+/// What waits in a door is not carried out behind the back of the next front, and whose key a front names is no alarm.
+#[tokio::test]
+async fn what_a_front_asked_is_not_carried_out_after_its_end() {
+    let (house, _client) = House::with_build().await;
+    let mut taken = take(house).await;
+    let serve = |key: &KeyPair| ask::Ask::Serve(Serve { public_key: key.subject_public_key_info() });
+    let list = || ask::Ask::ListEntries(ListEntriesRequest { start_index: 0, page_size: 500 });
+    // Behind what takes a while.
+    while taken.door.try_send(taken.build.presents(), list()) {}
+    let _ = taken.door.try_send(front(), serve(&KeyPair::generate().unwrap()));
+    let mut next = taken.keeper.next_front();
+    let key = KeyPair::generate().unwrap();
+    let given = match next.ask(front(), serve(&key)) {
+        answer::Answer::Certificate(certificate) => certificate,
+        other => panic!("{other:?}"),
+    };
+    while taken.door.receive().is_some() {}
+    match next.ask(front(), serve(&key)) {
+        answer::Answer::Certificate(again) => assert_eq!(again, given, "it was not superseded"),
+        other => panic!("{other:?}"),
+    }
+    taken.door = next;
+    let spki =
+        certs::TbsFields::parse(certs::summary::tbs_of(&taken.build.certificate).unwrap()).unwrap().spki;
+    let refused = taken.reason(front(), ask::Ask::Serve(Serve { public_key: spki }));
+    assert_eq!(refused, Ok(Reason::KeyInUse));
+    taken.cell.set_clock(61_000);
+    taken.reason(front(), ask::Ask::Serve(Serve { public_key: vec![1] })).unwrap();
+    let house = taken.back();
+    for found in house.entries().await {
+        if let Some(Kind::Refusals(sum)) = entry::decode(&found.entry).unwrap().kind {
+            assert!(sum.key_clashes.is_empty(), "{sum:?}");
+        }
+    }
 }
 
 /// Nobody is said to have asked for what nobody signed.

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use rootcellar_softhsm_tests::{Cell, Faults};
 
-use crate::support::{BINARY, House, still_issues};
+use crate::support::{BINARY, House, eventually, still_issues};
 
 // PKCS#11 v3.1 §3.2, table 8.
 const PROTECTED_AUTHENTICATION_PATH: u32 = 0x0000_0100;
@@ -48,7 +48,10 @@ async fn the_last_try_is_left_alone() {
     // A wrong PIN since the last login is no reason to stop: it is told.
     faults.show_flags(USER_PIN_COUNT_LOW);
     let house = House::of(cell);
-    assert!(house.serving.log().contains("CKF_USER_PIN_COUNT_LOW"), "{}", house.serving.log());
+    eventually("the log says so", async || {
+        house.serving.log().contains("CKF_USER_PIN_COUNT_LOW").then_some(())
+    })
+    .await;
     still_issues(&house.build().await).await;
 }
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use ledger::entry::entry::Kind;
 use ledger::{entry, leaf_hash};
+use prost::Message as _;
 use proto::door::{Answer, Ask, Caller, Refused, answer, ask};
 use proto::v1::{
-    Agent, ImportCeremonyResponse, LedgerEntry, Reason, Receipt, RevokeCertificateResponse,
-    SubmitProposalResponse, UpdateAgentResponse,
+    Agent, ImportCeremonyResponse, IssueCertificateBody, LedgerEntry, Reason, Receipt, RenewCertificateBody,
+    RevokeCertificateResponse, SubmitProposalResponse, UpdateAgentResponse,
 };
 use rootcellar_softhsm_tests::door::{Lie, Role, Twist, relay, take_the_place};
 use rootcellar_softhsm_tests::{Cell, newest_log};
@@ -273,4 +274,42 @@ async fn a_renewal_that_was_said_to_be_refused_is_not_lost() {
     house.cell.set_clock(4 * 86_400_000);
     house.cell.run(&["agent", "list", "--controller", "build"]).ok();
     assert!(!house.serving.log().contains("older-certificate-renews"), "no false alarm of theft");
+}
+
+/// The key of a renewal, for which another controller got a certificate first, with the front's help: its owner goes on with another key.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_was_certified_for_another_ends_no_line() {
+    let (mut house, _client) = House::with_build().await;
+    let other = Seen::of(&house, &house.controller("other", "agents=other/*;roles=logger"));
+    assert_eq!(house.stop().await, 0);
+    let runtime = tokio::runtime::Handle::current();
+    let lie = move |ask: &mut Ask| {
+        let Some(ask::Ask::Signed(signed)) = &ask.ask else { return None };
+        let renewal = signed.method.ends_with("/RenewCertificate").then_some(&*signed.body)?;
+        let csr = RenewCertificateBody::decode(renewal).unwrap().csr;
+        let key = certs::csr::read(&csr).unwrap().public_key().spki_der().to_vec();
+        // A request for that key, which nobody signed: whether its sender holds the key, the front alone looks at.
+        let own = rcgen::KeyPair::generate().unwrap();
+        let mut csr = crate::support::csr_of(&own);
+        let spki = rcgen::PublicKeyData::subject_public_key_info(&own);
+        let at = csr.windows(spki.len()).position(|window| window == spki).unwrap();
+        csr[at..at + key.len()].copy_from_slice(&key);
+        let body =
+            IssueCertificateBody { request_id: "burnt".into(), ..crate::support::request("other/x", csr) };
+        let signed = runtime.block_on(other.signs("IssuanceService/IssueCertificate", body.encode_to_vec()));
+        ask.caller = Some(Caller { caller: other.presents() });
+        ask.ask = Some(ask::Ask::Signed(signed));
+        None
+    };
+    let (cell, front, keeper) = between(house.cell, Arc::new(lie), Arc::new(|answer| answer));
+    cell.set_clock(120_000);
+    let renew = ["renew", "--controller", "build"];
+    cell.run(&renew).fails(1);
+    assert_eq!((front.stop(), keeper.stop()), (0, 0));
+    let house = House::of(cell);
+    house.credentials();
+    house.cell.set_clock(240_000);
+    house.cell.run(&renew).ok();
+    house.cell.set_clock(360_000);
+    house.cell.run(&renew).ok();
 }

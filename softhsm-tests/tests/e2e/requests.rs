@@ -165,7 +165,10 @@ async fn key_in_use() {
     .await;
     assert_eq!((clash.holder.as_str(), clash.claimant.as_str()), ("/agent/build/a", "/agent/build/b"));
     assert_eq!((clash.spki_sha256, clash.count), (Sha256::digest(key.subject_public_key_info()).to_vec(), 1));
-    assert!(house.serving.log().contains("key-of-two-identities"));
+    eventually("the log says so", async || {
+        house.serving.log().contains("key-of-two-identities").then_some(())
+    })
+    .await;
     // A flood of them is one line a minute.
     for n in 0..20 {
         let cloned = ask(&client, request(&format!("build/again-{n}"), csr_of(&key))).await;
