@@ -75,11 +75,10 @@ fn write<'a>(dir: &Path, made: impl Iterator<Item = &'a Receiver<Batch>>) -> Res
 pub(crate) fn append(journal: &mut Journal, made: &[Made], durability: Durability) -> Result<(), Failed> {
     journal.begin(durability)?;
     for made in made {
-        if let Some(agent) = &made.agent {
-            journal.append(agent)?;
-        }
+        let agent = made.agent.as_ref().map(|agent| journal.append(agent)).transpose()?;
         let appended = journal.append(&made.issuance)?;
-        journal.store_request(appended.index, &made.request)?;
+        // Beside the first entry that it led to.
+        journal.store_request(agent.map_or(appended.index, |agent| agent.index), &made.request)?;
         journal.store_signature(appended.index, &made.signature, &made.sha256)?;
     }
     Ok(journal.commit()?)
