@@ -29,6 +29,7 @@ mod reads;
 mod recovery;
 mod refusal;
 mod refused;
+mod remembered;
 mod requests;
 mod rollback;
 mod scrub;

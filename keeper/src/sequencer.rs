@@ -38,6 +38,7 @@ use crate::manifest::Manifests;
 use crate::metrics::{Metrics, Step};
 use crate::reads::Readers;
 use crate::refused::Refused;
+use crate::remembered::Remembered;
 use crate::requests::Settings;
 use crate::rollback::Newest;
 use crate::status::Standing;
@@ -75,6 +76,7 @@ pub(crate) struct Sequencer {
     /// It was said that a source of it failed.
     pub(crate) entropy_told: bool,
     pub(crate) time: Time,
+    pub(crate) remembered: Remembered,
     pub(crate) probe: Probe,
     /// When each controller last revoked everything since a time, in milliseconds since 1970.
     pub(crate) swept: BTreeMap<String, i64>,
@@ -301,6 +303,9 @@ impl Sequencer {
         }
         self.looked = Instant::now();
         let now_ms = self.time.best_ms();
+        if let (Ok(_), Some(trusted_ms)) = (self.time.now_ms(), self.time.trusted_ms()) {
+            self.remembered.keep(trusted_ms);
+        }
         match stopping::take(&mut self.journal, now_ms) {
             Ok(()) => Ok(()),
             Err(TakeError::Journal(error)) => Err(error.into()),

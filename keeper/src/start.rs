@@ -22,11 +22,13 @@ use crate::journal::{Durability, Journal, JournalError};
 use crate::local::{Socket, SocketError};
 use crate::manifest::LoadedModule;
 use crate::metrics::Metrics;
+use crate::remembered::Remembered;
 use crate::requests::Settings;
 use crate::rollback::Kept;
 use crate::sequencer::{Command, Ended};
 use crate::status::Listens;
 use crate::stopping::{self, NotTaken, TakeError};
+use crate::time::Time;
 use crate::trust::Trust;
 use crate::workers::Pulse;
 use crate::{Clock, Probe, Random, recovery, rollback};
@@ -222,13 +224,21 @@ impl Keeper {
             tracing::info!(label = key.label, algorithm = key.key.algorithm().to_string(), "key in custody");
         }
         let settings = settings(&config, &journal);
-        metrics.abandoned(recovery::recover(&mut journal, &settings, (clock)())?);
-        stopping::take(&mut journal, (clock)())?;
+        let mut remembered = Remembered::read(&config.data_dir);
+        let latest_ms = journal.take_latest_ms().unwrap_or_default();
+        let boot = Arc::clone(&surroundings.boot);
+        let mut time = Time::new(clock, boot, latest_ms, remembered.offset_ms());
+        if let (Ok(_), Some(trusted_ms)) = (time.now_ms(), time.trusted_ms()) {
+            remembered.keep(trusted_ms);
+        }
+        // A clock that is wrong leaves nothing of a time to come.
+        metrics.abandoned(recovery::recover(&mut journal, &settings, time.best_ms())?);
+        stopping::take(&mut journal, time.best_ms())?;
         let checkpoints = checkpoint(&mut journal, &custody, &trust)?;
         let newest = journal.reader().checkpoint()?.map(|(_, note)| note);
         rollback::keep_at_start(&session, &kept, journal.cell(), &trust.charter_sha256, newest.as_deref());
         drop(session);
-        Checked { journal, trust, custody, module, settings, metrics, checkpoints }
+        Checked { journal, trust, custody, module, settings, metrics, checkpoints, time, remembered }
             .assemble(config, surroundings)
     }
 

@@ -13,6 +13,8 @@ const SLACK_MS: i64 = 60_000;
 /// How long a clock that jumped must stay until it is taken for set right, in milliseconds of the time since the start. A virtual machine
 /// that was paused comes back so.
 const SETTLED_MS: i64 = 600_000;
+/// How long a cell may have rested before a start asks whether the clock is right, in milliseconds: 90 days, after which no controller's line goes on.
+const AHEAD_MS: i64 = 90 * 86_400_000;
 /// When to ask again while the clock is wrong, in milliseconds.
 const RETRY_MS: u32 = 5_000;
 
@@ -37,12 +39,21 @@ pub enum ClockWrong {
     /// By so many seconds.
     #[error("the clock jumped by {0} s")]
     Jumped(i64),
+    /// By so many days, when the service starts.
+    #[error("the clock is {0} days after the newest entry of the log")]
+    FarAhead(i64),
 }
 
 impl Time {
-    /// `boot` is the time since the machine started, suspends included (clock_gettime(2), CLOCK_BOOTTIME); `floor_ms` the newest entry's.
-    pub(crate) fn new(wall: Clock, boot: Clock, floor_ms: i64) -> Self {
-        Self { wall, boot, trusted_ms: None, wrong_since_ms: None, floor_ms }
+    /// `boot` is the time since the machine started, suspends included (clock_gettime(2), CLOCK_BOOTTIME); `floor_ms` the newest entry's;
+    /// `trusted_ms` wall clock less `boot`, as it was trusted before in this start of the machine.
+    pub(crate) fn new(wall: Clock, boot: Clock, floor_ms: i64, trusted_ms: Option<i64>) -> Self {
+        Self { wall, boot, trusted_ms, wrong_since_ms: None, floor_ms }
+    }
+
+    /// Wall clock less the time since the machine started, where it is trusted.
+    pub(crate) fn trusted_ms(&self) -> Option<i64> {
+        self.trusted_ms
     }
 
     /// The clock as it is, for what records nothing.
@@ -65,6 +76,9 @@ impl Time {
         let (wall, boot) = ((self.wall)(), (self.boot)());
         not_before(self.floor_ms, wall)?;
         let offset = wall - boot;
+        if self.trusted_ms.is_none() && wall.saturating_sub(self.floor_ms) > AHEAD_MS {
+            return Err(ClockWrong::FarAhead(wall.saturating_sub(self.floor_ms) / 86_400_000));
+        }
         let trusted = *self.trusted_ms.get_or_insert(offset);
         if (offset - trusted).abs() > SLACK_MS {
             let since = *self.wrong_since_ms.get_or_insert_with(|| {
@@ -148,7 +162,7 @@ mod tests {
             let hand = Arc::clone(hand);
             Arc::new(move || hand.load(Ordering::Relaxed)) as Clock
         };
-        (Time::new(read(&hands.wall), read(&hands.boot), floor_ms), hands)
+        (Time::new(read(&hands.wall), read(&hands.boot), floor_ms, None), hands)
     }
 
     impl Hands {
@@ -195,6 +209,24 @@ mod tests {
         assert!(time.now_ms().is_err());
         hands.pass(SETTLED_MS);
         assert!(time.now_ms().is_ok());
+    }
+
+    #[test]
+    fn a_start_holds_the_clock_against_what_was_trusted_before() {
+        let (before, hands) = time(0);
+        let start =
+            |trusted_ms| Time::new(Clock::clone(&before.wall), Clock::clone(&before.boot), 0, trusted_ms);
+        assert!(start(Some(995_000)).now_ms().is_ok());
+        hands.jump(2 * SLACK_MS);
+        let mut jumped = start(Some(995_000));
+        assert!(matches!(jumped.now_ms(), Err(ClockWrong::Jumped(120))));
+        assert_eq!(jumped.best_ms(), 1_000_000, "by the time since the start");
+        assert!(start(None).now_ms().is_ok(), "there is nothing to hold it against");
+        hands.jump(2 * AHEAD_MS);
+        let mut far = start(None);
+        assert!(matches!(far.now_ms(), Err(ClockWrong::FarAhead(180))));
+        far.confirm();
+        assert!(far.now_ms().is_ok());
     }
 
     #[test]

@@ -22,6 +22,7 @@ use crate::metrics::Metrics;
 use crate::page::Tokens;
 use crate::reads::{Readers, Reads};
 use crate::refused::Refused;
+use crate::remembered::Remembered;
 use crate::requests::Settings;
 use crate::rollback::Newest;
 use crate::sequencer::{Command, Sequencer};
@@ -47,15 +48,16 @@ pub(super) struct Checked {
     pub(super) settings: Settings,
     pub(super) metrics: Metrics,
     pub(super) checkpoints: Checkpoints,
+    pub(super) time: Time,
+    pub(super) remembered: Remembered,
 }
 
 impl Checked {
     /// Starts the threads.
     pub(super) fn assemble(self, config: Config, surroundings: Surroundings) -> Result<Keeper, StartError> {
-        let Surroundings { clock, boot, random, probe } = surroundings;
-        let Self { mut journal, trust, custody, module, settings, metrics, checkpoints } = self;
+        let Surroundings { clock, boot: _, random, probe } = surroundings;
+        let Self { journal, trust, custody, module, settings, metrics, checkpoints, time, remembered } = self;
         let queues = Queues::new();
-        let latest_ms = journal.take_latest_ms().unwrap_or_default();
         let issuer = Arc::new(trust.issuer);
         let workers::Started { pulse, threads: mut in_module, own } =
             workers::start(&custody, &issuer, &queues.jobs.1, &queues.done.0, &metrics, &probe)?;
@@ -117,7 +119,8 @@ impl Checked {
             issuers: trust.issuers,
             entropy,
             entropy_told: false,
-            time: Time::new(clock, boot, latest_ms),
+            time,
+            remembered,
             probe,
             swept: BTreeMap::new(),
             refused: Refused::default(),

@@ -42,8 +42,18 @@ async fn entries_of_a_time_to_come() {
     let (mut house, client) = House::with_build().await;
     issue(&client, "build/a").await;
     assert_eq!(house.stop().await, 0);
-    // It starts with a clock that is wrong from the first: there is nothing to hold it against.
+    // It starts with a clock that is wrong from the first: it is held against what was trusted before, in this start of the machine.
     house.cell.jump_clock(0, 6 * HOUR_MS);
+    let house = House::of(house.cell);
+    let size = house.entries().await.len();
+    let client = house.credentials().client().await;
+    refused(ask(&client, request("build/b", csr())).await, Code::Unavailable, "CLOCK_WRONG");
+    assert_eq!(house.entries().await.len(), size, "nothing of a time to come");
+    let mut house = house;
+    drop(client);
+    assert_eq!(house.stop().await, 0);
+    // After another start of the machine there is nothing to hold it against.
+    std::fs::remove_file(house.cell.data_dir().join("clock")).unwrap();
     let mut house = House::of(house.cell);
     issue(&house.credentials().client().await, "build/b").await;
     assert_eq!(house.stop().await, 0);
