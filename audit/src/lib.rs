@@ -30,6 +30,7 @@ mod trust;
 pub use attributes::{KeyAttributes, NotInCustody, Provenance, REQUIRED};
 pub use chain::{Chain, ChainError};
 pub use custody::ProvenCustody;
+pub use ledger::note::is_deceptive;
 pub use note_keys::{note_key, note_spki};
 pub use request::{NotARequest, Request};
 pub use request_signature::RequestVerifier;

@@ -18,7 +18,7 @@ use crate::{
     gone::Gone,
     looks::Looks,
     metrics::Metrics,
-    rate::Callers,
+    rate::{Callers, EXPIRED},
     shares::{Shares, UntilRead},
     status::{refused, status},
     steps::Caller,
@@ -136,11 +136,19 @@ impl Desk {
     pub(crate) async fn ask(&self, call: &Call, ask: Ask) -> Result<Answer, Refused> {
         let who = &call.connection.caller;
         let caller = who.at((self.clock)())?;
-        let _share = self.shares.ask(who)?;
+        let _share = self.shares.ask(&self.account(who))?;
         let answer = self.keeper.ask(caller, call.time_left()?, ask).await;
-        let reason = answer.as_ref().err().map(Refused::reason);
-        self.gone.told(who, reason.is_some_and(is_gone));
+        match &answer {
+            Ok(_) => self.gone.is_there(who),
+            Err(no) if is_gone(no.reason()) => self.gone.is_gone(who),
+            Err(_) => {}
+        }
         answer
+    }
+
+    /// To whose account a caller's load goes: its own, or that of all whose certificate counts no more.
+    pub(crate) fn account(&self, caller: &Caller) -> Arc<str> {
+        if self.gone.has(caller) { EXPIRED.into() } else { Arc::clone(caller.name()) }
     }
 
     /// A method that goes through unchanged: `wrap` makes the ask, `pick` takes the answer that belongs to it.
@@ -170,7 +178,7 @@ impl Desk {
         pick: fn(Answer) -> Option<A>,
     ) -> Result<Response<A>, Status> {
         let call = Call::of(request.extensions()).map_err(status)?;
-        let share = self.shares.scan(&call.connection.caller).map_err(status)?;
+        let share = self.shares.scan(&self.account(&call.connection.caller)).map_err(status)?;
         let mut response = self.relay(request, wrap, pick).await?;
         response.extensions_mut().insert(UntilRead::new(share));
         Ok(response)

@@ -110,10 +110,9 @@ impl Frames {
         let each = Duration::from_secs(1) / IN_A_SECOND;
         let more = (now - self.since).as_nanos() / each.as_nanos();
         let more = u32::try_from(more).unwrap_or(AT_ONCE).min(AT_ONCE);
-        if more > 0 {
-            self.since = now;
-            self.credit = (self.credit + more).min(AT_ONCE);
-        }
+        self.credit = (self.credit + more).min(AT_ONCE);
+        // What is left of the time counts for the next one.
+        self.since = if more == AT_ONCE { now } else { self.since + each * more };
     }
 }
 

@@ -210,6 +210,7 @@ impl Front {
         tracing::info!("stopping: what is in flight is finished");
         stopping.send_replace(true);
         while serving.join_next().await.is_some() {}
+        self.app.sums.tell();
         Ok(())
     }
 

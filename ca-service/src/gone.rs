@@ -24,23 +24,27 @@ struct Sets {
 }
 
 impl Gone {
-    /// The keeper has answered one who presents this certificate.
-    pub(crate) fn told(&self, caller: &Caller, is_gone: bool) {
+    /// The keeper knows this caller's certificate no more: its connection ends.
+    pub(crate) fn is_gone(&self, caller: &Caller) {
         let Some(sha256) = caller.certificate() else { return };
         let mut sets = self.lock();
-        if !is_gone {
-            if !sets.lately.is_empty() || !sets.before.is_empty() {
-                sets.lately.remove(sha256);
-                sets.before.remove(sha256);
-            }
-            return;
-        }
         if sets.lately.len() >= REMEMBERED {
             sets.before = std::mem::take(&mut sets.lately);
         }
         sets.lately.insert(sha256.to_vec());
         drop(sets);
         caller.leave();
+    }
+
+    /// The keeper has done something for it: its holder is there again.
+    pub(crate) fn is_there(&self, caller: &Caller) {
+        let mut sets = self.lock();
+        if let Some(sha256) =
+            caller.certificate().filter(|_| !sets.lately.is_empty() || !sets.before.is_empty())
+        {
+            sets.lately.remove(sha256);
+            sets.before.remove(sha256);
+        }
     }
 
     /// Whether the keeper knew this caller's certificate no more when it was asked last.

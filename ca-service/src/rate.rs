@@ -96,21 +96,25 @@ impl Callers {
     /// # Errors
     /// `RATE_LIMITED`: that is not before the deadline.
     pub(crate) async fn admit_by(&self, deadline: Instant, caller: &Caller) -> Result<(), Refused> {
-        while let Err((wait, _)) = self.check(caller, NonZeroU32::MIN) {
+        self.take_by(deadline, caller, NonZeroU32::MIN).await
+    }
+
+    async fn take_by(&self, deadline: Instant, caller: &Caller, requests: NonZeroU32) -> Result<(), Refused> {
+        while let Err((wait, _)) = self.check(caller, requests) {
             if Instant::now() + wait >= deadline {
-                return self.admit(caller);
+                return self.take(caller, requests);
             }
             sleep(wait).await;
         }
         Ok(())
     }
 
-    /// What a long look at a key costs this caller, beyond its request.
+    /// What a long look at a key costs this caller, beyond its request, once it is its turn.
     ///
     /// # Errors
-    /// `RATE_LIMITED`, with the time until the next is taken.
-    pub(crate) fn charge(&self, caller: &Caller) -> Result<(), Refused> {
-        self.take(caller, LONG_LOOK)
+    /// `RATE_LIMITED`: that is not before the deadline.
+    pub(crate) async fn charge_by(&self, deadline: Instant, caller: &Caller) -> Result<(), Refused> {
+        self.take_by(deadline, caller, LONG_LOOK).await
     }
 
     /// # Errors
@@ -218,14 +222,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_long_look_costs_as_much_as_many_requests() {
         let (callers, caller) = (Callers::new(&limits(15)), Caller::local(0));
-        callers.charge(&caller).unwrap();
+        callers.charge_by(Instant::now(), &caller).await.unwrap();
         for _ in 0..5 {
             callers.admit(&caller).unwrap();
         }
         assert_eq!(callers.admit(&caller).unwrap_err().reason(), Reason::RateLimited);
-        assert_eq!(callers.charge(&caller).unwrap_err().reason(), Reason::RateLimited);
+        let late = callers.charge_by(Instant::now(), &caller).await;
+        assert_eq!(late.unwrap_err().reason(), Reason::RateLimited);
         let small = Callers::new(&limits(2));
-        small.charge(&caller).unwrap();
+        small.charge_by(Instant::now(), &caller).await.unwrap();
         assert!(small.admit(&caller).is_err(), "a bucket smaller than the cost is emptied");
     }
 

@@ -16,7 +16,6 @@ use crate::{
     Limits,
     places::{Place, Places},
     status::refused,
-    steps::Caller,
 };
 
 /// When to come back where a share is taken.
@@ -46,8 +45,8 @@ impl Shares {
     ///
     /// # Errors
     /// `QUEUE_FULL`.
-    pub(crate) fn ask(&self, caller: &Caller) -> Result<Share, Refused> {
-        self.asks.take(Arc::clone(caller.name())).ok_or_else(|| {
+    pub(crate) fn ask(&self, account: &Arc<str>) -> Result<Share, Refused> {
+        self.asks.take(Arc::clone(account)).ok_or_else(|| {
             full("as many of your requests are under way as may be: wait for answers, then ask again")
         })
     }
@@ -56,9 +55,9 @@ impl Shares {
     ///
     /// # Errors
     /// `QUEUE_FULL`.
-    pub(crate) fn scan(&self, caller: &Caller) -> Result<Share, Refused> {
+    pub(crate) fn scan(&self, account: &Arc<str>) -> Result<Share, Refused> {
         self.scans
-            .take(Arc::clone(caller.name()))
+            .take(Arc::clone(account))
             .ok_or_else(|| full("as many lists are read as may be: read the answers, then ask again"))
     }
 }

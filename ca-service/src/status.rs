@@ -66,9 +66,14 @@ pub(crate) fn explained(bare: Status) -> Status {
         Code::Internal => (Reason::RequestMalformed, "send the protobuf message that the method takes"),
         Code::NotFound => (Reason::NotFound, "ask for a service that there is"),
         // A body that broke off, for the log: its sender has left.
-        _ => (Reason::RequestMalformed, "send a whole request"),
+        Code::Unknown | Code::Cancelled => (Reason::RequestMalformed, "send a whole request"),
+        _ => (Reason::Internal, "please report it"),
     };
-    let said = if bare.message().is_empty() { "there is no such method" } else { bare.message() };
+    let said = match (bare.message(), bare.code()) {
+        ("", Code::Unimplemented) => "there is no such method",
+        ("", _) => "the request was refused",
+        (said, _) => said,
+    };
     status(refused(reason, format!("{said}: {remedy}")))
 }
 

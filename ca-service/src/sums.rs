@@ -59,9 +59,14 @@ impl Sums {
     pub(crate) async fn keep(&self) {
         loop {
             sleep(EVERY).await;
-            for (caller, summed, refused) in self.taken() {
-                tracing::info!(caller = &*caller, summed, refused, "requests that have no line of their own");
-            }
+            self.tell();
+        }
+    }
+
+    /// Tells what was summed since the last time.
+    pub(crate) fn tell(&self) {
+        for (caller, summed, refused) in self.taken() {
+            tracing::info!(caller = &*caller, summed, refused, "requests that have no line of their own");
         }
     }
 

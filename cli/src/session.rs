@@ -68,23 +68,25 @@ impl Session {
         Config::load(self.config_file(&places).as_deref(), places)
     }
 
-    /// The configuration of a service: its file is this user's and root's alone, as is what it names.
+    /// The configuration of a service: no other user but root can change its file.
     ///
     /// # Errors
     /// As [`Session::config`], or others can change it.
     pub(crate) fn config_of_service(&self) -> Result<Config, Failure> {
-        if let Some(file) = self.config_file(&self.places()?)
-            && let Ok(Some(part)) = durable::exposed(&file)
-        {
-            let part = part.display();
-            return Err(Failure::new(
-                "EXPOSED",
-                format!("{part} can be changed by others, and says what a service loads"),
-            )
-            .ending(Exit::Configuration)
-            .mended_by(format!("chmod go-w {part}")));
+        let places = self.places()?;
+        let Some(file) = self.config_file(&places) else { return Ok(self.config()?) };
+        match durable::unexposed(&file) {
+            Ok(Ok(file)) => Ok(Config::load(Some(&file), places)?),
+            Ok(Err(durable::Exposed(part))) => {
+                let part = part.display();
+                let message = format!("{part} can be changed by others, and says what a service loads");
+                Err(Failure::new("EXPOSED", message)
+                    .ending(Exit::Configuration)
+                    .mended_by(format!("chmod go-w {part}; where another user owns it, chown root {part}")))
+            }
+            // A file that is not there is what `config` says it is.
+            Err(_) => Ok(self.config()?),
         }
-        Ok(self.config()?)
     }
 
     /// Milliseconds since 1970-01-01T00:00:00Z.

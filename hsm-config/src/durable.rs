@@ -53,12 +53,11 @@ pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The part of this path that others could change: the file that it leads to, or a directory on the way, where somebody else owns it or may write to it. None
-/// where nobody but this user and root can.
+/// The file that this path leads to, without a link on the way, where no other user but root could change it.
 ///
 /// # Errors
 /// The file system's.
-pub fn exposed(path: &Path) -> io::Result<Option<PathBuf>> {
+pub fn unexposed(path: &Path) -> io::Result<Result<PathBuf, Exposed>> {
     let path = path.canonicalize()?;
     let own = rustix::process::geteuid().as_raw();
     for part in path.ancestors() {
@@ -67,11 +66,15 @@ pub fn exposed(path: &Path) -> io::Result<Option<PathBuf>> {
         // In a directory with the sticky bit nobody removes or renames what is another's (unlink(2), EPERM).
         let sticky = metadata.is_dir() && mode & 0o1000 != 0;
         if is_theirs || (mode & 0o022 != 0 && !sticky) {
-            return Ok(Some(part.to_owned()));
+            return Ok(Err(Exposed(part.to_owned())));
         }
     }
-    Ok(None)
+    Ok(Ok(path))
 }
+
+/// What others could change: a file, or a directory on the way to it, that somebody else owns or may write to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exposed(pub PathBuf);
 
 /// Removes a file, where there is one: whether there was.
 ///
@@ -127,16 +130,16 @@ mod tests {
         let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
         set(&inner, 0o755);
         set(&file, 0o644);
-        assert_eq!(exposed(&link).unwrap(), None);
+        assert_eq!(unexposed(&link).unwrap(), Ok(file.canonicalize().unwrap()));
         for mode in [0o664, 0o646] {
             set(&file, mode);
-            assert_eq!(exposed(&link).unwrap(), Some(file.canonicalize().unwrap()), "{mode:o}");
+            assert_eq!(unexposed(&link).unwrap(), Err(Exposed(file.canonicalize().unwrap())), "{mode:o}");
         }
         set(&file, 0o644);
         set(&inner, 0o777);
-        assert_eq!(exposed(&link).unwrap(), Some(inner.canonicalize().unwrap()));
+        assert_eq!(unexposed(&link).unwrap(), Err(Exposed(inner.canonicalize().unwrap())));
         set(&inner, 0o1777);
-        assert_eq!(exposed(&link).unwrap(), None);
+        assert!(unexposed(&link).unwrap().is_ok());
     }
 
     #[test]

@@ -40,15 +40,16 @@ impl Module {
     /// It is no PKCS#11 module, or it refuses; or others than this user and root can change it ([`TokenError::Exposed`]).
     pub fn load(path: &Path) -> Result<Arc<Self>, TokenError> {
         let failed = |source| TokenError::Files { path: path.to_owned(), source };
-        if let Some(part) = durable::exposed(path).map_err(failed)? {
-            return Err(TokenError::Exposed(part));
-        }
-        let library = Pkcs11::new(path)?;
+        // A link is followed once: what it leads to later is not loaded.
+        let path = durable::unexposed(path)
+            .map_err(failed)?
+            .map_err(|durable::Exposed(part)| TokenError::Exposed(part))?;
+        let library = Pkcs11::new(&path)?;
         match library.initialize(CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK)) {
             Ok(()) | Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => {}
             Err(error) => return Err(error.into()),
         }
-        Ok(Arc::new(Self { library, path: path.to_owned(), gate: RwLock::new(()) }))
+        Ok(Arc::new(Self { library, path, gate: RwLock::new(()) }))
     }
 
     /// What the module says of itself.
@@ -91,9 +92,7 @@ impl Drop for Module {
 /// note may hold, and would write over a terminal, is replaced.
 pub(crate) fn text(said: &str) -> String {
     let said = said.trim_end_matches(['\0', ' ']);
-    said.chars()
-        .map(|c| if ledger::note::is_deceptive(c) { char::REPLACEMENT_CHARACTER } else { c })
-        .collect()
+    said.chars().map(|c| if audit::is_deceptive(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 impl std::fmt::Debug for Module {

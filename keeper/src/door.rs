@@ -81,13 +81,10 @@ impl Routes {
             OtherEnd::Local { .. } => None,
         };
         let is_front = matches!(end, OtherEnd::Front);
-        if is_front {
-            // There is one front. Whoever kept the door of the one before is none.
-            self.open.close_fronts();
-        }
         // A thread that reads for everybody on this machine waits for none of them.
         let out = Arc::new(Out::new(door, is_front));
-        self.open.opened(&out);
+        // There is one front. Whoever kept the door of the one before is none.
+        self.open.opened(&out, is_front);
         let (writing, routes) = (Arc::clone(&out), self.clone());
         thread::spawn(move || writing.write());
         thread::spawn(move || {

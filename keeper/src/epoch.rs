@@ -5,6 +5,7 @@
 //! second the trust bundle that names the log's key under the new origin.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use audit::entries::LIFETIME_MAX_SECS;
@@ -72,8 +73,12 @@ impl WentBack {
         let mut journal = Journal::open(dir)?;
         journal.verify(attributes_oid)?;
         let lost_file = dir.join(LOST_FILE);
-        let Ok(note) = durable::read(&lost_file, rollback::NOTE_MAX) else {
-            return Err(EpochError::NothingLost(lost_file));
+        let note = match durable::read(&lost_file, rollback::NOTE_MAX) {
+            Ok(note) => note,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(EpochError::NothingLost(lost_file));
+            }
+            Err(error) => return Err(JournalError::of_file(&lost_file)(error).into()),
         };
         let charter = charters::in_force(&journal.reader())?;
         let (bundle, _) = charters::bundle(&journal.reader())?;

@@ -282,6 +282,11 @@ impl Journal {
     /// [`JournalError::NotAsRecorded`]: somebody wrote to them, and no replay of the entries would end the same certificates.
     fn follow(&self, index: u64, record: &entry::Entry, revoked: &[u64]) -> Result<(), JournalError> {
         let reader = self.reader();
+        let forgotten = self.memory.lines.borrow().as_ref().map(|lines| lines.forgotten(revoked));
+        let forgotten =
+            forgotten.unwrap_or_default().into_iter().filter_map(|index| reader.proved(index).transpose());
+        let forgotten: Vec<CertificateRow> = forgotten.collect::<Result<_, _>>()?;
+        // What is read from here on must not ask the memory.
         let mut lines = self.memory.lines.borrow_mut();
         let Some(lines) = lines.as_mut() else { return Ok(()) };
         match &record.kind {
@@ -301,7 +306,7 @@ impl Journal {
                     Target::Certificate(one) => reader.certificate(one.index)?.map(|row| row.subject),
                     Target::Agent(_) | Target::IssuedSince(_) => None,
                 };
-                lines.revoke(&scope, (index, revoked), subject.as_deref())?;
+                lines.revoke(&scope, (index, revoked), subject.as_deref(), &forgotten)?;
             }
             Some(Kind::Act(_)) if !revoked.is_empty() => {
                 lines.repeat(&reader.revoked_by(index)?)?;

@@ -4,6 +4,7 @@ use data_encoding::BASE64URL_NOPAD;
 use hmac::{Hmac, KeyInit, Mac as _};
 use prost::Message;
 use sha2::Sha256;
+use zeroize::Zeroizing;
 
 use crate::Random;
 use crate::refusal::Refusal;
@@ -29,7 +30,7 @@ pub(crate) fn limit(size: i32) -> Result<u64, Refusal> {
 
 /// Makes and reads page tokens: each is of one list of one caller, and of this process, so that nobody says where a list begins but by what it was
 /// given (AIP-158).
-pub(crate) struct Tokens(Key);
+pub(crate) struct Tokens(Zeroizing<Key>);
 
 type Mac = Hmac<Sha256>;
 type Key = [u8; 64];
@@ -43,14 +44,15 @@ impl Tokens {
     /// # Errors
     /// The operating system gives no random octets.
     pub(crate) fn new(random: &Random) -> std::io::Result<Self> {
-        let mut key = [0; 64];
-        random(&mut key)?;
+        let mut key = Zeroizing::new([0; 64]);
+        random(&mut *key)?;
         Ok(Self(key))
     }
 
     /// The token of the page that begins at `at`, of this list of this caller.
     pub(crate) fn make(&self, (list, caller): (&str, &str), at: &str) -> String {
-        BASE64URL_NOPAD.encode(&[&self.tag(list, caller, at), at.as_bytes()].concat())
+        let tag = self.mac(list, caller, at).finalize().into_bytes();
+        BASE64URL_NOPAD.encode(&[&tag[..TAG], at.as_bytes()].concat())
     }
 
     /// Where the page begins; `None` for the first one.
@@ -65,19 +67,18 @@ impl Tokens {
         let octets = BASE64URL_NOPAD.decode(token.as_bytes()).map_err(|_| refused())?;
         let (tag, at) = octets.split_at_checked(TAG).ok_or_else(refused)?;
         let at = std::str::from_utf8(at).map_err(|_| refused())?;
-        // Whoever guesses it learns where a list begins, which is nothing: it need not be compared in constant time.
-        if self.tag(list, caller, at) == tag { Ok(Some(at.to_owned())) } else { Err(refused()) }
+        self.mac(list, caller, at).verify_truncated_left(tag).map_err(|_| refused())?;
+        Ok(Some(at.to_owned()))
     }
 
-    fn tag(&self, list: &str, caller: &str, at: &str) -> [u8; TAG] {
+    fn mac(&self, list: &str, caller: &str, at: &str) -> Mac {
         // RFC 2104 §2: a key of the hash's block.
-        let mut mac = <Mac as KeyInit>::new(&self.0.into());
+        let mut mac = <Mac as KeyInit>::new((&*self.0).into());
         for part in [list, caller, at] {
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part.as_bytes());
         }
-        let tag = mac.finalize().into_bytes();
-        std::array::from_fn(|octet| tag[octet])
+        mac
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn start(
         let mut unread: Option<Instant> = None;
         loop {
             let rested = crossbeam_channel::after(REST);
-            match pass(&reader, attributes_oid, &done) {
+            match pass(&reader, attributes_oid, &done, &mut unread) {
                 Ok(()) => unread = None,
                 Err(damage)
                     if damage.is_damage() || unread.is_some_and(|since| since.elapsed() > UNREAD_MAX) =>
@@ -65,7 +65,7 @@ fn pause(left: u64) -> Duration {
     EVERY.min(PASS_MAX / pages)
 }
 
-/// Reads the whole once.
+/// Reads the whole once; `unread` is since when nothing could be read.
 ///
 /// # Errors
 /// It is not what it must be, or cannot be read.
@@ -73,9 +73,11 @@ fn pass(
     reader: &Reader<'_>,
     attributes_oid: ObjectIdentifier,
     sequencer: &Sender<Command>,
+    unread: &mut Option<Instant>,
 ) -> Result<(), JournalError> {
     let mut pass = Pass::begin(reader, attributes_oid, None)?;
     while pass.advance(reader)? > 0 {
+        *unread = None;
         let ended = pass.take_ended();
         if !ended.is_empty() {
             let _ = sequencer.send(Command::Ended(ended));

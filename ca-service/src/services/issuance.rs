@@ -13,12 +13,13 @@ use proto::{
         RevokeCertificateRequest, RevokeCertificateResponse, issuance_service_server::IssuanceService,
     },
 };
+use tokio::time::timeout_at;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::batch;
 use crate::{
-    call::{Call, Desk, other_answer, pick, signed},
+    call::{Call, Desk, other_answer, pick, signed, too_late},
     status::{refused, status},
     steps::{check_csr, demand_hard_to_factor, takes_long},
 };
@@ -52,9 +53,11 @@ impl Desk {
     async fn check_csr(&self, call: &Call, csr: &[u8]) -> Result<(), Refused> {
         let request = check_csr(csr)?;
         if takes_long(&request) {
-            self.callers.charge(&call.connection.caller)?;
-            let who = call.connection.caller.name();
-            let looked = self.looks.take(who, move || demand_hard_to_factor(&request)).await;
+            let caller = &call.connection.caller;
+            self.callers.charge_by(call.deadline, caller).await?;
+            let account = self.account(caller);
+            let looked = self.looks.take(&account, move || demand_hard_to_factor(&request));
+            let looked = timeout_at(call.deadline, looked).await.map_err(|_elapsed| too_late())?;
             looked.map_err(|_panicked| refused(Reason::Internal, "a key could not be looked at"))??;
         }
         (self.probe)("2 check the CSR");

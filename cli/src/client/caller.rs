@@ -6,12 +6,17 @@ use client::Client;
 use proto::v1::{GetTrustBundleRequest, RenewCertificateBody};
 
 use super::credentials::Credentials;
-use super::pending::{Pair, Pending};
+use super::pending::{Pair, Pending, WAITING_MAX};
 use super::{As, fetch_trust, recorded};
 use crate::error::Failure;
 use crate::keys::LeafKey;
 use crate::session::Session;
 use audit::Chain;
+
+/// Reason where another has the key, by the service's word.
+const KEY_IN_USE: &str = "KEY_IN_USE";
+/// Reason where the certificate that was presented is not the newest, likewise.
+const NOT_NEWEST: &str = "CERTIFICATE_NOT_NEWEST";
 
 /// A controller with its connection.
 pub(crate) struct Caller {
@@ -50,26 +55,33 @@ impl Caller {
     }
 
     /// Gets the next certificate and puts it in place. After a crash, a lost answer or a refusal the same key asks again and gets the same
-    /// certificate: what is said of it may be false, and where it was recorded only this key goes on. A key that is said to be another's is set
-    /// aside, and taken up again where it turns out that it has the newest certificate.
+    /// certificate: what is said of it may be false, and where it was recorded only this key goes on. A key that is said to be another's, or to
+    /// have no newest certificate, keeps waiting, and the next one asks; none goes before one is in place.
     ///
     /// # Errors
     /// The service refuses, or what it says does not verify.
     pub(crate) async fn renew(&mut self, session: &Session) -> Result<(), Failure> {
-        let pair = Pair::in_dir(&self.credentials.dir);
-        match self.renew_once(session, pair.clone()).await {
-            Err(refused) if refused.reason() == "KEY_IN_USE" => pair.set_aside()?,
-            Err(refused) if refused.reason() == "CERTIFICATE_NOT_NEWEST" && pair.take_up()? => {}
-            done => return done,
+        let first = Pair::in_dir(&self.credentials.dir);
+        let mut refused = None;
+        for number in 0..WAITING_MAX {
+            let pair = first.numbered(number);
+            let pending = match (Pending::resume(pair.clone())?, &refused) {
+                (Some(pending), _) => pending,
+                // Another key is no newer than this one.
+                (None, Some(NOT_NEWEST)) => break,
+                (None, _) => Pending::create(pair, LeafKey::generate()?)?.keep(),
+            };
+            match self.renew_once(session, pending).await {
+                Err(failure) if failure.reason() == KEY_IN_USE => refused = Some(KEY_IN_USE),
+                Err(failure) if failure.reason() == NOT_NEWEST => refused = Some(NOT_NEWEST),
+                done => return done,
+            }
         }
-        self.renew_once(session, pair).await
+        let why = refused.unwrap_or(KEY_IN_USE);
+        Err(Failure::new(why, "none of the keys that wait for the controller's next certificate gets it"))
     }
 
-    async fn renew_once(&mut self, session: &Session, pair: Pair) -> Result<(), Failure> {
-        let pending = match Pending::resume(pair.clone())? {
-            Some(pending) => pending,
-            None => Pending::create(pair, LeafKey::generate()?)?.keep(),
-        };
+    async fn renew_once(&mut self, session: &Session, pending: Pending) -> Result<(), Failure> {
         let request = RenewCertificateBody {
             csr: pending.key().csr(&self.credentials.identity.spiffe_id())?,
             lifetime: None,

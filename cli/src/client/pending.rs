@@ -13,11 +13,16 @@ use crate::error::Failure;
 use crate::files::{self, PUBLIC, SECRET, beside, certificates_pem};
 use crate::keys::LeafKey;
 
+/// Keys of one renewal that wait at most: each was said to be another's, or to have no newest certificate.
+pub(super) const WAITING_MAX: u8 = 8;
+
 /// Where a key and the chain for it lie.
 #[derive(Clone, Debug)]
 pub(crate) struct Pair {
     key: PathBuf,
     chain: PathBuf,
+    /// Which of the keys that wait: 0 but for renewals whose first key was refused.
+    number: u8,
 }
 
 /// A key that waits for its certificate. Dropped, it is removed, unless it was kept.
@@ -32,12 +37,16 @@ pub(crate) struct Pending {
 impl Pair {
     /// Those of the controller whose credentials are in this directory.
     pub(crate) fn in_dir(dir: &Path) -> Self {
-        Self { key: dir.join(KEY), chain: dir.join(CHAIN) }
+        Self { key: dir.join(KEY), chain: dir.join(CHAIN), number: 0 }
     }
 
     /// `PREFIX.key.pem` and `PREFIX.chain.pem`.
     pub(crate) fn with_prefix(prefix: &Path) -> Self {
-        Self { key: files::suffixed(prefix, ".key.pem"), chain: files::suffixed(prefix, ".chain.pem") }
+        Self {
+            key: files::suffixed(prefix, ".key.pem"),
+            chain: files::suffixed(prefix, ".chain.pem"),
+            number: 0,
+        }
     }
 
     /// The file of the key.
@@ -50,28 +59,15 @@ impl Pair {
         &self.chain
     }
 
-    /// Sets the waiting key aside, for another to ask: it is not removed, since whoever says that it is of no use may lie.
-    ///
-    /// # Errors
-    /// The file system's.
-    pub(super) fn set_aside(&self) -> Result<(), Failure> {
-        files::rename(&beside(&self.key), &self.aside())
+    /// The same place, for another key that waits beside the first.
+    pub(super) fn numbered(&self, number: u8) -> Self {
+        Self { number, ..self.clone() }
     }
 
-    /// Has the key that was set aside wait again, in the place of the other: whether there is one.
-    ///
-    /// # Errors
-    /// The file system's.
-    pub(super) fn take_up(&self) -> Result<bool, Failure> {
-        let aside = self.aside();
-        if !aside.exists() {
-            return Ok(false);
-        }
-        files::rename(&aside, &beside(&self.key)).map(|()| true)
-    }
-
-    fn aside(&self) -> PathBuf {
-        files::suffixed(&self.key, ".aside")
+    /// Where its key waits.
+    fn waiting(&self) -> PathBuf {
+        let first = beside(&self.key);
+        if self.number == 0 { first } else { files::suffixed(&first, &format!(".{}", self.number)) }
     }
 
     /// Brings a replacement to its end that a crash interrupted between its two renames.
@@ -98,7 +94,7 @@ impl Pending {
         made_dir.as_deref().map_or(Ok(()), files::make_private_dir)?;
         pair.heal()?;
         let pending = Self { pair, key, made_dir, kept: false };
-        files::write(&beside(&pending.pair.key), pending.key.pem().as_bytes(), SECRET)?;
+        files::write(&pending.pair.waiting(), pending.key.pem().as_bytes(), SECRET)?;
         Ok(pending)
     }
 
@@ -107,7 +103,7 @@ impl Pending {
     /// # Errors
     /// There is one, and it cannot be read.
     pub(crate) fn resume(pair: Pair) -> Result<Option<Self>, Failure> {
-        let path = beside(&pair.key);
+        let path = pair.waiting();
         if !path.exists() {
             return Ok(None);
         }
@@ -145,10 +141,12 @@ impl Pending {
         files::write(&waiting, certificates_pem(chain).as_bytes(), PUBLIC)?;
         // From here on the certificate is not lost: after a crash between the two renames, `heal` makes the second.
         self.kept = true;
-        files::rename(&beside(&self.pair.key), &self.pair.key)?;
+        files::rename(&self.pair.waiting(), &self.pair.key)?;
         files::rename(&waiting, &self.pair.chain)?;
-        // One that was set aside before has no certificate that counts any more. Where it stays, it is asked for in vain once.
-        let _ = std::fs::remove_file(self.pair.aside());
+        // The others have no certificate that counts any more. One that stays is asked for in vain once.
+        for number in 0..WAITING_MAX {
+            let _ = std::fs::remove_file(self.pair.numbered(number).waiting());
+        }
         Ok(())
     }
 }
@@ -159,7 +157,7 @@ impl Drop for Pending {
             // The chain first: alone it would pass for the second half of a replacement. What cannot be removed is overwritten
             // by the next try.
             let _ = std::fs::remove_file(beside(&self.pair.chain));
-            let _ = std::fs::remove_file(beside(&self.pair.key));
+            let _ = std::fs::remove_file(self.pair.waiting());
             if let Some(dir) = &self.made_dir {
                 let _ = std::fs::remove_dir_all(dir);
             }
@@ -203,17 +201,20 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_was_set_aside_is_taken_up_again() {
+    fn keys_wait_beside_each_other_until_one_is_in_place() {
         let home = tempfile::tempdir().unwrap();
         let pair = Pair::in_dir(home.path());
-        let first = Pending::create(pair.clone(), LeafKey::generate().unwrap()).unwrap().keep().request_id();
-        assert!(!pair.take_up().unwrap());
-        pair.set_aside().unwrap();
-        assert!(Pending::resume(pair.clone()).unwrap().is_none());
-        let second = Pending::create(pair.clone(), LeafKey::generate().unwrap()).unwrap().keep();
-        assert_ne!(second.request_id(), first);
-        assert!(pair.take_up().unwrap());
-        assert_eq!(Pending::resume(pair).unwrap().unwrap().request_id(), first);
+        let wait = |number| {
+            Pending::create(pair.numbered(number), LeafKey::generate().unwrap()).unwrap().keep().request_id()
+        };
+        let ids = [wait(0), wait(1), wait(2)];
+        let resumed = |number| Pending::resume(pair.numbered(number)).unwrap();
+        for (number, id) in (0..).zip(&ids) {
+            assert_eq!(resumed(number).unwrap().request_id(), *id);
+        }
+        assert!(resumed(3).is_none());
+        resumed(1).unwrap().replace(&[vec![0x30, 0]]).unwrap();
+        assert_eq!(names(home.path()), ["chain.pem", "key.pem"]);
     }
 
     #[test]

@@ -214,14 +214,13 @@ impl std::fmt::Debug for Reply {
 pub(crate) struct OpenDoors(Arc<Mutex<Vec<Arc<Out>>>>);
 
 impl OpenDoors {
-    pub(super) fn opened(&self, out: &Arc<Out>) {
-        self.lock().push(Arc::clone(out));
-    }
-
-    /// Closes the front's.
-    pub(super) fn close_fronts(&self) {
-        let fronts: Vec<Arc<Out>> = self.lock().iter().filter(|out| out.waited_for).cloned().collect();
-        for front in fronts {
+    /// One is open; a front's closes that of the front before.
+    pub(super) fn opened(&self, out: &Arc<Out>, is_front: bool) {
+        let mut open = self.lock();
+        let before: Vec<Arc<Out>> = open.iter().filter(|out| is_front && out.waited_for).cloned().collect();
+        open.push(Arc::clone(out));
+        drop(open);
+        for front in before {
             front.close();
         }
     }
@@ -319,12 +318,13 @@ mod tests {
         let open = |is_front| {
             let (near, far) = UnixStream::pair().unwrap();
             let out = Arc::new(Out::new(near, is_front));
-            doors.opened(&out);
+            doors.opened(&out, is_front);
             (out, far)
         };
         let ((front, mut kept), (local, _far)) = (open(true), open(false));
-        doors.close_fronts();
-        assert!(front.lock().dead && !local.lock().dead);
+        assert!(!front.lock().dead);
+        let (next, _other) = open(true);
+        assert!(front.lock().dead && !local.lock().dead && !next.lock().dead);
         assert_eq!(kept.read(&mut [0]).unwrap(), 0);
     }
 

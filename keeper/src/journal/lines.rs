@@ -56,15 +56,7 @@ pub(super) struct Lines {
 impl Lines {
     /// Begins a line, or goes on with one; `lifetime_secs` is that with which it began.
     pub(super) fn record(&mut self, row: &CertificateRow, lifetime_secs: u32) {
-        let live = Live {
-            index: row.index,
-            serial: row.serial.as_slice().into(),
-            issuer: shared(&mut self.issuers, row.issuer.as_slice()),
-            not_after: row.not_after,
-            recorded_ms: row.recorded_ms,
-            controller: row.controller.as_deref().map(|controller| shared(&mut self.controllers, controller)),
-            abandoned: row.abandoned,
-        };
+        let live = self.live(row);
         let line = self.lines.entry(row.subject.as_str().into()).or_default();
         line.lifetime_secs = lifetime_secs;
         line.certificates.push(live);
@@ -75,6 +67,28 @@ impl Lines {
             at += 1;
             at > newest || live.not_after >= ended
         });
+    }
+
+    fn live(&mut self, row: &CertificateRow) -> Live {
+        Live {
+            index: row.index,
+            serial: row.serial.as_slice().into(),
+            issuer: shared(&mut self.issuers, row.issuer.as_slice()),
+            not_after: row.not_after,
+            recorded_ms: row.recorded_ms,
+            controller: row.controller.as_deref().map(|controller| shared(&mut self.controllers, controller)),
+            abandoned: row.abandoned,
+        }
+    }
+
+    /// Those of these certificates that are not remembered.
+    pub(super) fn forgotten(&self, ended: &[u64]) -> Vec<u64> {
+        if ended.is_empty() {
+            return Vec::new();
+        }
+        let known: HashSet<u64> =
+            self.lines.values().flat_map(|line| &line.certificates).map(|live| live.index).collect();
+        ended.iter().copied().filter(|index| !known.contains(index)).collect()
     }
 
     /// A certificate is given up; `subject` is whose it is by the file's tables: it is looked for there first.
@@ -119,7 +133,8 @@ impl Lines {
     }
 
     /// Takes over a revocation by the entry `act`, which ended these certificates by the file's tables. `subject` is whose the one certificate is by
-    /// them that a scope names: it is looked for there first.
+    /// them that a scope names: it is looked for there first. `forgotten` are the rows, proved by their entries, of those that ended long ago by the
+    /// log's time, which officers set back since.
     ///
     /// # Errors
     /// It ended others than it names, or ones that were revoked before: the tables are not as the entries say.
@@ -128,7 +143,15 @@ impl Lines {
         scope: &Scope,
         (act, ended): (u64, &[u64]),
         subject: Option<&str>,
+        forgotten: &[CertificateRow],
     ) -> Result<(), JournalError> {
+        for row in forgotten {
+            if !scope.names(row) || self.is_revoked(row.index) {
+                continue;
+            }
+            let live = self.live(row);
+            self.lines.entry(row.subject.as_str().into()).or_default().certificates.insert(0, live);
+        }
         let named: Vec<Live> = self.named(scope, subject).cloned().collect();
         let mut wanted: Vec<u64> = named.iter().map(|live| live.index).collect();
         let mut ended = ended.to_vec();
@@ -246,25 +269,27 @@ mod tests {
             }
             lines
         };
-        assert!(fresh().revoke(&of_agent(1000), (9, &[4, 2]), None).is_ok());
+        assert!(fresh().revoke(&of_agent(1000), (9, &[4, 2]), None, &[]).is_ok());
         for other in [&[2][..], &[2, 4, 1], &[2, 3, 4], &[]] {
-            assert!(fresh().revoke(&of_agent(1000), (9, other), None).is_err(), "{other:?}");
+            assert!(fresh().revoke(&of_agent(1000), (9, other), None, &[]).is_err(), "{other:?}");
         }
         let mut lines = fresh();
-        lines.revoke(&of_agent(1000), (9, &[2, 4]), None).unwrap();
-        assert!(lines.revoke(&of_agent(1000), (10, &[2, 4]), None).is_err(), "they were revoked before");
-        lines.revoke(&of_agent(1000), (10, &[]), None).unwrap();
+        lines.revoke(&of_agent(1000), (9, &[2, 4]), None, &[]).unwrap();
+        assert!(lines.revoke(&of_agent(1000), (10, &[2, 4]), None, &[]).is_err(), "they were revoked before");
+        lines.revoke(&of_agent(1000), (10, &[]), None, &[]).unwrap();
         let certificate = |index| {
             let target = Target::Certificate(Reference { index, ..Reference::default() });
             Scope::new(target, Some("build"), 1000)
         };
         // Whatever the file's tables say whose it is.
         for subject in [None, Some("/agent/a"), Some("/agent/b")] {
-            fresh().revoke(&certificate(3), (9, &[3]), subject).unwrap();
+            fresh().revoke(&certificate(3), (9, &[3]), subject, &[]).unwrap();
         }
         let since = Target::IssuedSince(IssuedSince { controller: "build".into(), since_unix_ms: 0 });
-        fresh().revoke(&Scope::new(since, None, 1000), (9, &[2, 3, 4]), None).unwrap();
-        fresh().revoke(&Scope::new(Target::Agent("a".into()), Some("other"), 1000), (9, &[]), None).unwrap();
+        fresh().revoke(&Scope::new(since, None, 1000), (9, &[2, 3, 4]), None, &[]).unwrap();
+        fresh()
+            .revoke(&Scope::new(Target::Agent("a".into()), Some("other"), 1000), (9, &[]), None, &[])
+            .unwrap();
     }
 
     #[test]
@@ -281,12 +306,26 @@ mod tests {
         assert_eq!(lines.newest_held("/agent/b"), None);
     }
 
+    /// The clock was days ahead, so that a certificate was forgotten, and officers set it right.
+    #[test]
+    fn what_was_forgotten_and_lives_again_is_ended_too() {
+        let mut lines = Lines::default();
+        let first = row(1, "/agent/a", 5000);
+        lines.record(&first, 60);
+        lines.record(&CertificateRow { recorded_ms: 100_000_000, ..row(2, "/agent/a", 200_000) }, 60);
+        assert_eq!(lines.forgotten(&[1, 2]), [1]);
+        let anothers = CertificateRow { subject: "/agent/b".into(), ..first.clone() };
+        assert!(lines.revoke(&of_agent(1000), (9, &[1, 2]), None, &[anothers]).is_err());
+        lines.revoke(&of_agent(1000), (9, &[1, 2]), None, &[first]).unwrap();
+        assert!(lines.is_revoked(1) && lines.is_revoked(2));
+    }
+
     #[test]
     fn a_list_has_what_was_revoked_and_has_not_ended() {
         let mut lines = Lines::default();
         lines.record(&row(1, "/agent/a", 5000), 60);
         lines.record(&row(2, "/agent/a", 6000), 60);
-        lines.revoke(&of_agent(1000), (9, &[1, 2]), None).unwrap();
+        lines.revoke(&of_agent(1000), (9, &[1, 2]), None, &[]).unwrap();
         let (one, two) = (1_u64.to_be_bytes(), 2_u64.to_be_bytes());
         let mut listed = |covers, since, serials: &[&[u8]]| {
             lines.all_listed(&[7; 32], (covers, since), &serials.iter().copied().collect())

@@ -48,8 +48,13 @@ pub(super) fn rebuild(connection: &Connection, edge: &Edge, replace: bool) -> Re
         let made = rows(&fresh, table)?;
         tables.push((table, made.len() as u64));
         // One that holds what cannot be read is made anew, too.
-        if rows(connection, table).ok().as_ref() != Some(&made) {
-            differing.push(table);
+        match rows(connection, table) {
+            Ok(kept) if kept == made => {}
+            // A value of another type: the file itself is sound.
+            Err(JournalError::Sqlite(error)) if error.sqlite_error_code().is_some() => {
+                return Err(error.into());
+            }
+            _ => differing.push(table),
         }
     }
     if replace && !differing.is_empty() {

@@ -6,6 +6,7 @@ use ledger::entry::{Entry, Revocation};
 use rusqlite::{Connection, OptionalExtension, ToSql};
 
 use super::JournalError;
+use super::rows::CertificateRow;
 
 /// What is left of a set of certificates: those that are not revoked and have not expired.
 const LIVE: &str = "certificate.not_after >= :now AND (:controller IS NULL OR certificate.controller = :controller) \
@@ -38,6 +39,19 @@ impl Scope {
     /// Its target.
     pub(crate) fn target(&self) -> &Target {
         &self.target
+    }
+
+    /// Whether it names this certificate, whose row was proved, and can end it.
+    pub(super) fn names(&self, row: &CertificateRow) -> bool {
+        let named = match &self.target {
+            Target::Certificate(certificate) => certificate.index == row.index,
+            Target::Agent(id) => row.subject.strip_prefix("/agent/") == Some(id),
+            Target::IssuedSince(issued) => {
+                row.controller.as_deref() == Some(&issued.controller)
+                    && row.recorded_ms >= issued.since_unix_ms
+            }
+        };
+        named && self.reaches(row.controller.as_deref(), row.not_after)
     }
 
     /// Whether a certificate under this controller's grants, whose last second since 1970 is this one, is one that it can end.
