@@ -7,6 +7,7 @@ mod backup;
 mod error;
 mod file;
 mod format;
+mod known;
 mod lines;
 mod memory;
 mod new;
@@ -18,12 +19,12 @@ mod revocation;
 mod rows;
 mod verify;
 
-use std::collections::HashSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use certs::ObjectIdentifier;
+use certs::crl::Revoked;
 use ledger::entry::entry::Kind;
 use ledger::entry::revocation::Target;
 use ledger::tree::{Edge, TreeHead};
@@ -72,6 +73,8 @@ pub struct Journal {
     decides: Option<Connection>,
     /// Time of the latest entry that was verified or appended since this was taken, in milliseconds since 1970.
     latest_ms: Option<i64>,
+    /// What was unsigned when it was verified.
+    pending: Pending,
     lock: File,
 }
 
@@ -91,6 +94,15 @@ pub struct Appended {
     pub index: u64,
     /// Its leaf hash.
     pub leaf: Hash,
+}
+
+/// What was unsigned at one moment.
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    /// Certificates that have neither a signature nor an abandonment.
+    pub(crate) rows: Vec<CertificateRow>,
+    /// Time of the newest entry that a checkpoint covers, in milliseconds since 1970: what is above it, somebody may have written.
+    pub(crate) covered_ms: i64,
 }
 
 impl Journal {
@@ -136,6 +148,7 @@ impl Journal {
             memory: Memory::default(),
             decides: None,
             latest_ms: None,
+            pending: Pending::default(),
             lock,
         })
     }
@@ -178,6 +191,11 @@ impl Journal {
     /// time after the journal was verified.
     pub(crate) fn take_latest_ms(&mut self) -> Option<i64> {
         self.latest_ms.take()
+    }
+
+    /// What was unsigned when the journal was verified, the first time this is asked: what the file says since is not.
+    pub(crate) fn take_pending(&mut self) -> Pending {
+        std::mem::take(&mut self.pending)
     }
 
     /// The tree with everything appended.
@@ -269,6 +287,7 @@ impl Journal {
         let revoked = projection::apply(&self.connection, appended.index, record)?;
         if let Some(decides) = &self.decides {
             projection::apply_authority(decides, appended.index, record)?;
+            self.memory.know(appended.index, record)?;
             self.follow(appended.index, record, &revoked)?;
         }
         self.memory.forget(record.kind.as_ref());
@@ -306,7 +325,7 @@ impl Journal {
                     Target::Certificate(one) => reader.certificate(one.index)?.map(|row| row.subject),
                     Target::Agent(_) | Target::IssuedSince(_) => None,
                 };
-                lines.revoke(&scope, (index, revoked), subject.as_deref(), &forgotten)?;
+                lines.revoke(&scope, (index, revocation.reason, revoked), subject.as_deref(), &forgotten)?;
             }
             Some(Kind::Act(_)) if !revoked.is_empty() => {
                 lines.repeat(&reader.revoked_by(index)?)?;
@@ -316,11 +335,27 @@ impl Journal {
         Ok(())
     }
 
-    /// Whether a list has every certificate that it must have, by the keeper's own memory.
-    pub(crate) fn is_whole(&self, crl: &entry::Crl, expired_since: i64, listed: &HashSet<&[u8]>) -> bool {
+    /// Whether a list has what it must have, by the keeper's own memory, and nothing else: each certificate with when it was revoked, and why.
+    ///
+    /// # Errors
+    /// The memory's.
+    pub(crate) fn is_as_revoked(
+        &self,
+        crl: &entry::Crl,
+        expired_since: i64,
+        listed: &[Revoked],
+    ) -> Result<bool, JournalError> {
+        let issuer = &crl.issuer_spki_sha256;
+        let repeated = self.reader().repeated(issuer, crl.covers, expired_since)?;
         let mut lines = self.memory.lines.borrow_mut();
-        let of = (crl.covers, expired_since);
-        lines.as_mut().is_none_or(|lines| lines.all_listed(&crl.issuer_spki_sha256, of, listed))
+        let Some(lines) = lines.as_mut() else { return Ok(true) };
+        let wanted = lines.listed(issuer, (crl.covers, expired_since), &repeated);
+        let as_wanted = |one: &Revoked| {
+            let (at, reason) = (i64::try_from(one.revoked_at), i32::from(one.reason.code()));
+            wanted.get(one.serial.as_slice()).is_some_and(|wanted| at == Ok(wanted.0) && reason == wanted.1)
+        };
+        // None stands there twice: the list was held against the rules of RFC 5280.
+        Ok(listed.len() == wanted.len() && listed.iter().all(as_wanted))
     }
 
     /// Goes on as the log of another origin, in the open batch. The newest checkpoint is the log's before: it goes.
@@ -450,15 +485,17 @@ impl Journal {
     pub(crate) fn verify(&mut self, attributes_oid: ObjectIdentifier) -> Result<TreeHead, JournalError> {
         let reader = Reader::borrowing(&self.connection);
         // As of one moment: another program may write while this reads.
-        let Sound { head, decides, latest_ms } = reader.within(|reader| {
+        let (Sound { head, decides, latest_ms }, pending) = reader.within(|reader| {
             let sound = Pass::begin(reader, attributes_oid, None)?.finish(reader)?;
+            let pending = Pending { rows: reader.pending()?, covered_ms: reader.covered_ms()? };
             *self.memory.lines.borrow_mut() = Some(reader.all_lines(sound.head.size)?);
-            Ok(sound)
+            *self.memory.known.borrow_mut() = Some(reader.all_known()?);
+            Ok((sound, pending))
         })?;
         if head != self.edge.head() {
             return Err(JournalError::Corrupt("its tiles are not those of its entries".into()));
         }
-        (self.decides, self.latest_ms) = (Some(decides), Some(latest_ms));
+        (self.decides, self.latest_ms, self.pending) = (Some(decides), Some(latest_ms), pending);
         Ok(head)
     }
 

@@ -6,7 +6,7 @@
 
 use audit::entries::PENDING_MS;
 
-use crate::journal::{CertificateRow, Durability, Journal, JournalError};
+use crate::journal::{CertificateRow, Durability, Journal, JournalError, Pending};
 use crate::requests::Settings;
 use crate::sequencer::{abandonment, own_entry};
 
@@ -22,11 +22,12 @@ pub(crate) fn recover(
     settings: &Settings,
     now_ms: i64,
 ) -> Result<usize, JournalError> {
-    let pending = journal.reader().pending()?;
+    let pending = journal.take_pending();
+    demand_pending(&pending)?;
+    let pending = pending.rows;
     if pending.is_empty() {
         return Ok(0);
     }
-    demand_pending(journal)?;
     // A clock that is behind does not make the log go back in time.
     let now_ms = now_ms.max(journal.newest_ms()?);
     tracing::warn!(abandoned = pending.len(), "certificates that the last run recorded and did not sign");
@@ -42,16 +43,8 @@ pub(crate) fn recover(
 ///
 /// # Errors
 /// One must have had one, so that the journal is not what it was.
-pub(crate) fn demand_pending(journal: &Journal) -> Result<(), JournalError> {
-    let covered_ms = covered_ms(journal)?;
-    journal.reader().pending()?.iter().try_for_each(|row| can_be_pending(row, covered_ms))
-}
-
-/// Time of the newest entry that a checkpoint covers, in milliseconds since 1970: what is above it, somebody may have written.
-fn covered_ms(journal: &Journal) -> Result<i64, JournalError> {
-    let reader = journal.reader();
-    let covered = reader.checkpoint()?.map_or(0, |(size, _)| size);
-    Ok(reader.time_before(covered)?.unwrap_or(i64::MIN))
+pub(crate) fn demand_pending(pending: &Pending) -> Result<(), JournalError> {
+    pending.rows.iter().try_for_each(|row| can_be_pending(row, pending.covered_ms))
 }
 
 /// Abandoning a certificate makes the one before it the newest of its line: that must not follow from a signature that someone removed.

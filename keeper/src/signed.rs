@@ -1,12 +1,13 @@
 //! Verifies a caller's signature over its request, with the key of the certificate that it presented, taken from that certificate's entry.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use audit::{Request, RequestVerifier};
-use certs::{BadSignature, PublicKey, TbsFields};
-use ledger::entry::entry::Kind;
-use ledger::entry::{self, RequestSignature};
+use certs::{BadSignature, PublicKey};
+use ledger::entry::RequestSignature;
 use ledger::request::Terms;
 use proto::door::{Presented, Signed};
 use proto::v1::{self, Reason};
@@ -29,7 +30,7 @@ pub(crate) struct SignedRequest {
     request: Request,
     body: Vec<u8>,
     signature: RequestSignature,
-    certificate: u64,
+    signer: Arc<Signer>,
 }
 
 impl SignedRequest {
@@ -50,7 +51,23 @@ impl SignedRequest {
 
     /// The entry of the certificate whose key signed it.
     pub(crate) fn certificate(&self) -> u64 {
-        self.certificate
+        self.signer.index
+    }
+
+    /// That the key which signed it is the one of that certificate: it was read from a file, and only the writer can prove what it reads.
+    ///
+    /// # Errors
+    /// It is another: the file is not what it was.
+    pub(crate) fn demand_key(&self, writer: &Reader<'_>) -> Result<(), JournalError> {
+        let (_, spki) = writer.certified_key(self.signer.index)?;
+        if spki != self.signer.spki {
+            let index = self.signer.index;
+            return Err(JournalError::Corrupt(format!(
+                "the key of entry {index} is another than was verified"
+            )));
+        }
+        self.signer.proved.store(true, Ordering::Relaxed);
+        Ok(())
     }
 }
 
@@ -70,6 +87,16 @@ struct Signer {
     /// Whether it is a controller's: of agents only renewals are taken.
     controls: bool,
     key: PublicKey,
+    /// DER SubjectPublicKeyInfo.
+    spki: Vec<u8>,
+    /// Whether the writer found it to be what was verified: until then it is read anew for each request.
+    proved: AtomicBool,
+}
+
+impl fmt::Debug for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Signer").field("index", &self.index).finish_non_exhaustive()
+    }
 }
 
 impl Verifier {
@@ -106,37 +133,28 @@ impl Verifier {
         verified.map_err(|BadSignature| invalid(&terms, &signature.method))?;
         let request =
             Request::decode(&signature.method, &body).map_err(|no| Refusal::malformed("body", no))?;
-        Ok(SignedRequest { request, body, signature, certificate: signer.index })
+        Ok(SignedRequest { request, body, signature, signer })
     }
 
     fn signer(&mut self, serial: &[u8]) -> Result<Arc<Signer>, Refusal> {
-        if let Some(known) = self.keys.get(serial) {
+        if let Some(known) = self.keys.get(serial).filter(|known| known.proved.load(Ordering::Relaxed)) {
             return Ok(Arc::clone(known));
         }
         let row = self.reader.certificate_by_serial(serial)?.ok_or_else(callers::unknown)?;
         let controls = row.subject.starts_with("/controller/");
-        let signer = Arc::new(Signer { index: row.index, controls, key: self.key(row.index, serial)? });
+        let (of, spki) = self.reader.certified_key(row.index)?;
+        let corrupt = |what: &str| JournalError::Corrupt(format!("entry {}: {what}", row.index));
+        if of != serial {
+            return Err(corrupt("another serial number than its row says").into());
+        }
+        let key = PublicKey::try_from(spki.as_slice()).map_err(|error| corrupt(&error.to_string()))?;
+        let signer =
+            Arc::new(Signer { index: row.index, controls, key, spki, proved: AtomicBool::new(false) });
         if self.keys.len() >= KEYS_MAX {
             self.keys.clear();
         }
         self.keys.insert(serial.to_owned(), Arc::clone(&signer));
         Ok(signer)
-    }
-
-    /// The key of the certificate that an entry records.
-    fn key(&self, index: u64, serial: &[u8]) -> Result<PublicKey, JournalError> {
-        let corrupt = |what: &str| JournalError::Corrupt(format!("entry {index}: {what}"));
-        let body = self.reader.entry(index)?.ok_or_else(|| corrupt("not there"))?;
-        let Some(Kind::Issuance(issuance)) =
-            entry::decode(&body).map_err(|error| corrupt(&error.to_string()))?.kind
-        else {
-            return Err(corrupt("no certificate"));
-        };
-        let tbs = TbsFields::parse(&issuance.tbs).map_err(|error| corrupt(&error.to_string()))?;
-        if tbs.serial != serial {
-            return Err(corrupt("another serial number than its row says"));
-        }
-        PublicKey::try_from(tbs.spki.as_slice()).map_err(|error| corrupt(&error.to_string()))
     }
 }
 

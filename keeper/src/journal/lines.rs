@@ -15,6 +15,10 @@ use super::rows::{CertificateRow, RevokedWhole};
 /// For how long a certificate that ended is remembered, in seconds: clocks differ.
 const SLACK_SECS: i64 = 3600;
 
+/// For how long a revocation is remembered after its certificate's end, in seconds: beyond the farthest that a clock may be ahead before officers
+/// set it right.
+const FAR_SECS: i64 = 100 * 86_400;
+
 /// A certificate.
 #[derive(Clone, Debug)]
 struct Live {
@@ -40,6 +44,8 @@ struct Revoked {
     serial: Box<[u8]>,
     issuer: Arc<[u8]>,
     not_after: i64,
+    at: i64,
+    reason: i32,
     act: u64,
 }
 
@@ -129,10 +135,11 @@ impl Lines {
     pub(super) fn was_revoked(&mut self, row: &RevokedWhole) {
         let issuer = shared(&mut self.issuers, row.issuer.as_slice());
         let serial = row.serial.as_slice().into();
-        self.revoked.insert(row.index, Revoked { serial, issuer, not_after: row.not_after, act: row.act });
+        let RevokedWhole { not_after, at, reason, act, .. } = *row;
+        self.revoked.insert(row.index, Revoked { serial, issuer, not_after, at, reason, act });
     }
 
-    /// Takes over a revocation by the entry `act`, which ended these certificates by the file's tables. `subject` is whose the one certificate is by
+    /// Takes over a revocation by the entry `act`, for this reason (RFC 5280 §5.3.1), which ended these certificates by the file's tables. `subject` is whose the one certificate is by
     /// them that a scope names: it is looked for there first. `forgotten` are the rows, proved by their entries, of those that ended long ago by the
     /// log's time, which officers set back since.
     ///
@@ -141,7 +148,7 @@ impl Lines {
     pub(super) fn revoke(
         &mut self,
         scope: &Scope,
-        (act, ended): (u64, &[u64]),
+        (act, reason, ended): (u64, i32, &[u64]),
         subject: Option<&str>,
         forgotten: &[CertificateRow],
     ) -> Result<(), JournalError> {
@@ -161,7 +168,8 @@ impl Lines {
             return Err(JournalError::NotAsRecorded(vec!["certificate", "line", "revoked", "agent_ended"]));
         }
         for Live { index, serial, issuer, not_after, .. } in named {
-            self.revoked.insert(index, Revoked { serial, issuer, not_after, act });
+            let at = scope.now_secs();
+            self.revoked.insert(index, Revoked { serial, issuer, not_after, at, reason, act });
         }
         Ok(())
     }
@@ -206,19 +214,24 @@ impl Lines {
         })
     }
 
-    /// Whether a list of this issuer has everything that was revoked by an entry below `covers` and had not ended at `since_secs`; and forgets what
-    /// no list has any more.
-    pub(super) fn all_listed(
-        &mut self,
+    /// What a list of this issuer has, by serial number: everything that was revoked by an entry below `covers` and had not ended at `since_secs`, with
+    /// when and why; and what a new epoch repeats of others. Forgets what no list has any more.
+    pub(super) fn listed<'l>(
+        &'l mut self,
         issuer: &[u8],
         (covers, since_secs): (u64, i64),
-        listed: &HashSet<&[u8]>,
-    ) -> bool {
-        self.revoked.retain(|_, revoked| revoked.not_after >= since_secs.saturating_sub(86_400));
-        let mut wanted = self.revoked.values().filter(|revoked| {
+        repeated: &'l [(Vec<u8>, (i64, i32))],
+    ) -> HashMap<&'l [u8], (i64, i32)> {
+        self.revoked.retain(|_, revoked| revoked.not_after >= since_secs.saturating_sub(FAR_SECS));
+        let own: HashSet<&[u8]> = self.revoked.values().map(|revoked| &*revoked.serial).collect();
+        let repeated = repeated.iter().map(|(serial, of)| (serial.as_slice(), *of));
+        let mut all: HashMap<_, _> = repeated.filter(|(serial, _)| !own.contains(serial)).collect();
+        let is_on_it = |revoked: &&Revoked| {
             *revoked.issuer == *issuer && revoked.act < covers && revoked.not_after >= since_secs
-        });
-        wanted.all(|revoked| listed.contains(&*revoked.serial))
+        };
+        let listed = self.revoked.values().filter(is_on_it);
+        all.extend(listed.map(|revoked| (&*revoked.serial, (revoked.at, revoked.reason))));
+        all
     }
 }
 
@@ -269,26 +282,29 @@ mod tests {
             }
             lines
         };
-        assert!(fresh().revoke(&of_agent(1000), (9, &[4, 2]), None, &[]).is_ok());
+        assert!(fresh().revoke(&of_agent(1000), (9, 1, &[4, 2]), None, &[]).is_ok());
         for other in [&[2][..], &[2, 4, 1], &[2, 3, 4], &[]] {
-            assert!(fresh().revoke(&of_agent(1000), (9, other), None, &[]).is_err(), "{other:?}");
+            assert!(fresh().revoke(&of_agent(1000), (9, 1, other), None, &[]).is_err(), "{other:?}");
         }
         let mut lines = fresh();
-        lines.revoke(&of_agent(1000), (9, &[2, 4]), None, &[]).unwrap();
-        assert!(lines.revoke(&of_agent(1000), (10, &[2, 4]), None, &[]).is_err(), "they were revoked before");
-        lines.revoke(&of_agent(1000), (10, &[]), None, &[]).unwrap();
+        lines.revoke(&of_agent(1000), (9, 1, &[2, 4]), None, &[]).unwrap();
+        assert!(
+            lines.revoke(&of_agent(1000), (10, 1, &[2, 4]), None, &[]).is_err(),
+            "they were revoked before"
+        );
+        lines.revoke(&of_agent(1000), (10, 1, &[]), None, &[]).unwrap();
         let certificate = |index| {
             let target = Target::Certificate(Reference { index, ..Reference::default() });
             Scope::new(target, Some("build"), 1000)
         };
         // Whatever the file's tables say whose it is.
         for subject in [None, Some("/agent/a"), Some("/agent/b")] {
-            fresh().revoke(&certificate(3), (9, &[3]), subject, &[]).unwrap();
+            fresh().revoke(&certificate(3), (9, 1, &[3]), subject, &[]).unwrap();
         }
         let since = Target::IssuedSince(IssuedSince { controller: "build".into(), since_unix_ms: 0 });
-        fresh().revoke(&Scope::new(since, None, 1000), (9, &[2, 3, 4]), None, &[]).unwrap();
+        fresh().revoke(&Scope::new(since, None, 1000), (9, 1, &[2, 3, 4]), None, &[]).unwrap();
         fresh()
-            .revoke(&Scope::new(Target::Agent("a".into()), Some("other"), 1000), (9, &[]), None, &[])
+            .revoke(&Scope::new(Target::Agent("a".into()), Some("other"), 1000), (9, 1, &[]), None, &[])
             .unwrap();
     }
 
@@ -315,8 +331,8 @@ mod tests {
         lines.record(&CertificateRow { recorded_ms: 100_000_000, ..row(2, "/agent/a", 200_000) }, 60);
         assert_eq!(lines.forgotten(&[1, 2]), [1]);
         let anothers = CertificateRow { subject: "/agent/b".into(), ..first.clone() };
-        assert!(lines.revoke(&of_agent(1000), (9, &[1, 2]), None, &[anothers]).is_err());
-        lines.revoke(&of_agent(1000), (9, &[1, 2]), None, &[first]).unwrap();
+        assert!(lines.revoke(&of_agent(1000), (9, 1, &[1, 2]), None, &[anothers]).is_err());
+        lines.revoke(&of_agent(1000), (9, 1, &[1, 2]), None, &[first]).unwrap();
         assert!(lines.is_revoked(1) && lines.is_revoked(2));
     }
 
@@ -325,14 +341,20 @@ mod tests {
         let mut lines = Lines::default();
         lines.record(&row(1, "/agent/a", 5000), 60);
         lines.record(&row(2, "/agent/a", 6000), 60);
-        lines.revoke(&of_agent(1000), (9, &[1, 2]), None, &[]).unwrap();
+        lines.revoke(&of_agent(1000), (9, 1, &[1, 2]), None, &[]).unwrap();
         let (one, two) = (1_u64.to_be_bytes(), 2_u64.to_be_bytes());
-        let mut listed = |covers, since, serials: &[&[u8]]| {
-            lines.all_listed(&[7; 32], (covers, since), &serials.iter().copied().collect())
+        let mut all_of = |covers, since, repeated: &[(Vec<u8>, (i64, i32))]| {
+            let all = lines.listed(&[7; 32], (covers, since), repeated);
+            let mut all: Vec<_> = all.into_iter().map(|(serial, of)| (serial.to_vec(), of)).collect();
+            all.sort_unstable();
+            all
         };
-        assert!(listed(10, 1000, &[&one, &two]));
-        assert!(!listed(10, 1000, &[&one]));
-        assert!(listed(9, 1000, &[]), "an entry that it does not take into account");
-        assert!(listed(10, 5500, &[&two]), "the first has ended");
+        let (one, two) = ((one.to_vec(), (1000, 1)), (two.to_vec(), (1000, 1)));
+        assert_eq!(all_of(10, 1000, &[]), [one, two.clone()]);
+        assert_eq!(all_of(9, 1000, &[]), [], "an entry that it does not take into account");
+        assert_eq!(all_of(10, 5500, &[]), std::slice::from_ref(&two), "the first has ended");
+        // Nor is it repeated: it was revoked, by its own journal.
+        let (again, lost) = ((two.0.clone(), (2000, 4)), (vec![9], (2000, 4)));
+        assert_eq!(all_of(10, 5500, &[again, lost.clone()]), [two, lost]);
     }
 }

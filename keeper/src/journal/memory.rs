@@ -7,14 +7,21 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use certs::TbsFields;
 use ledger::charter::Charter;
+use ledger::entry::Entry;
 use ledger::entry::entry::Kind;
 
+use super::JournalError;
+use super::known::Known;
 use super::lines::Lines;
 use super::rows::{CertificateRow, FreezeRow, Granted};
 
 /// Callers remembered; beyond it all are forgotten and looked up again.
 const CALLERS_MAX: usize = 4096;
+
+/// A serial number, and a key (DER SubjectPublicKeyInfo).
+pub(super) type Certified = (Vec<u8>, Vec<u8>);
 
 /// Owned by the journal's writing end, on one thread.
 #[derive(Default)]
@@ -23,11 +30,15 @@ pub(super) struct Memory {
     grants: RefCell<HashMap<String, Arc<[Granted]>>>,
     /// Certificates that callers presented, by their SHA-256: signed as such, and not revoked.
     presented: RefCell<HashMap<[u8; 32], CertificateRow>>,
+    /// Serial numbers and keys of such, by the index of their entries, where they were proved.
+    keys: RefCell<HashMap<u64, Certified>>,
     freeze: RefCell<Option<FreezeRow>>,
     /// The charter in force, its chain verified.
     charter: RefCell<Option<Charter>>,
     /// Certificates that can be renewed or revoked, or were; none where the journal was not verified.
     pub(super) lines: RefCell<Option<Lines>>,
+    /// Keys that were certified and requests that were carried out; none where the journal was not verified.
+    pub(super) known: RefCell<Option<Known>>,
 }
 
 impl Memory {
@@ -42,6 +53,24 @@ impl Memory {
             Some(Kind::Revocation(_) | Kind::Abandonment(_)) => self.presented.borrow_mut().clear(),
             _ => {}
         }
+    }
+
+    /// Takes over what an entry says of keys and requests.
+    ///
+    /// # Errors
+    /// Its certificate does not parse.
+    pub(super) fn know(&self, index: u64, record: &Entry) -> Result<(), JournalError> {
+        let mut known = self.known.borrow_mut();
+        let Some(known) = known.as_mut() else { return Ok(()) };
+        if let Some(Kind::Issuance(issuance)) = &record.kind {
+            let tbs =
+                TbsFields::parse(&issuance.tbs).map_err(|error| JournalError::Corrupt(error.to_string()))?;
+            known.certified(&tbs.spki_sha256(), &issuance.subject);
+        }
+        if let Some(actor) = record.actor.as_ref().filter(|_| !record.request_id.is_empty()) {
+            known.carried_out(&actor.identity, &record.request_id, index);
+        }
+        Ok(())
     }
 
     pub(super) fn is_revoked(&self, index: u64) -> bool {
@@ -66,6 +95,18 @@ impl Memory {
             presented.clear();
         }
         presented.insert(sha256, row.clone());
+    }
+
+    pub(super) fn key(&self, index: u64) -> Option<Certified> {
+        self.keys.borrow().get(&index).cloned()
+    }
+
+    pub(super) fn keep_key(&self, index: u64, key: &Certified) {
+        let mut keys = self.keys.borrow_mut();
+        if keys.len() >= CALLERS_MAX {
+            keys.clear();
+        }
+        keys.insert(index, key.clone());
     }
 
     pub(super) fn freeze(&self) -> Option<FreezeRow> {

@@ -8,6 +8,7 @@
 mod authority;
 mod bulk;
 
+pub(super) use authority::sets_the_clock;
 use ledger::entry::{Entry, entry::Kind};
 use rusqlite::Connection;
 

@@ -18,6 +18,7 @@ use proto::v1;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::JournalError;
+use super::known::Known;
 use super::lines::Lines;
 use super::memory::Memory;
 use super::rows::{
@@ -148,8 +149,26 @@ impl<'a> Reader<'a> {
         Ok(Some(entry.time_unix_ms))
     }
 
-    /// Exact bytes of an entry: those of its leaf in the tree, so that a damaged record is neither signed again nor handed out.
+    /// Exact bytes of an entry: those of its leaf in the tree, so that a damaged record is neither signed again nor handed out. The writer's own are
+    /// in the tree that it has in memory, once the journal was verified.
     pub fn entry(&self, index: u64) -> Read<Option<Vec<u8>>> {
+        let body = self.entry_there(index)?;
+        if let (Some(body), Some(own)) = (&body, self.own.filter(|own| own.decides.is_some())) {
+            self.demand_in_tree(index, body, own.edge)?;
+        }
+        Ok(body)
+    }
+
+    fn demand_in_tree(&self, index: u64, body: &[u8], edge: &Edge) -> Read<()> {
+        let corrupt = |what: &dyn std::fmt::Display| {
+            JournalError::Corrupt(format!("entry {index} is not the one that was verified: {what}"))
+        };
+        let head = edge.head();
+        let proof = inclusion_proof(self, head.size, index).map_err(|error| corrupt(&error))?;
+        verify_inclusion(leaf_hash(body), index, &head, &proof).map_err(|error| corrupt(&error))
+    }
+
+    fn entry_there(&self, index: u64) -> Read<Option<Vec<u8>>> {
         let sql = "SELECT body, leaf_hash FROM entry WHERE idx = ?1";
         let found =
             self.one(sql, [index], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, [u8; 32]>(1)?)))?;
@@ -196,6 +215,12 @@ impl<'a> Reader<'a> {
             }
             found => Ok(found),
         }
+    }
+
+    /// Time of the newest entry that a checkpoint covers, in milliseconds since 1970.
+    pub(crate) fn covered_ms(&self) -> Read<i64> {
+        let covered = self.checkpoint()?.map_or(0, |(size, _)| size);
+        Ok(self.time_before(covered)?.unwrap_or(i64::MIN))
     }
 
     /// A certificate by the index of its entry.
@@ -338,6 +363,11 @@ impl<'a> Reader<'a> {
         self.memory()?.lines.borrow().as_ref().map(of)
     }
 
+    /// The same of keys and requests.
+    fn known<T>(&self, of: impl FnOnce(&Known) -> T) -> Option<T> {
+        self.memory()?.known.borrow().as_ref().map(of)
+    }
+
     /// A certificate of the writer's as its entry says, by its index.
     pub(crate) fn proved(&self, index: u64) -> Read<Option<CertificateRow>> {
         self.certificate(index)?.map(|row| self.demand_row(&row).map(|()| row)).transpose()
@@ -375,23 +405,42 @@ impl<'a> Reader<'a> {
 
     /// For the writer: that this row of `certificate` is what its entry says, and that entry in the tree which the writer knows.
     fn demand_row(&self, row: &CertificateRow) -> Read<()> {
-        let Some(own) = self.own else { return Ok(()) };
+        if self.own.is_none() {
+            return Ok(());
+        }
         let corrupt = |what: &dyn std::fmt::Display| {
             JournalError::Corrupt(format!("certificate {} is not as its entry says: {what}", row.index))
         };
-        let body = self.entry(row.index)?.ok_or_else(|| corrupt(&"there is none"))?;
-        let head = own.edge.head();
-        let proof = inclusion_proof(self, head.size, row.index).map_err(|error| corrupt(&error))?;
-        verify_inclusion(leaf_hash(&body), row.index, &head, &proof).map_err(|error| corrupt(&error))?;
-        let entry = ledger::entry::decode(&body).map_err(|error| corrupt(&error))?;
-        let Some(Kind::Issuance(issuance)) = entry.kind else { return Err(corrupt(&"it is no certificate")) };
-        let tbs = TbsFields::parse(&issuance.tbs).map_err(|error| corrupt(&error))?;
+        let (issuance, tbs) = self.certified(row.index)?;
         let same = issuance.subject == row.subject
             && issuance.issuer_spki_sha256 == row.issuer
             && (tbs.serial.as_slice(), tbs.not_before, tbs.not_after)
                 == (row.serial.as_slice(), row.not_before, row.not_after);
         let same = same && !self.in_memory(|lines| lines.is_anothers(row)).unwrap_or_default();
         if same { Ok(()) } else { Err(corrupt(&"another certificate")) }
+    }
+
+    /// What the entry of a certificate says.
+    fn certified(&self, index: u64) -> Read<(Issuance, TbsFields)> {
+        let corrupt = |what: &dyn std::fmt::Display| JournalError::Corrupt(format!("entry {index}: {what}"));
+        let body = self.entry(index)?.ok_or_else(|| corrupt(&"it is not there"))?;
+        let entry = ledger::entry::decode(&body).map_err(|error| corrupt(&error))?;
+        let Some(Kind::Issuance(issuance)) = entry.kind else { return Err(corrupt(&"it is no certificate")) };
+        let tbs = TbsFields::parse(&issuance.tbs).map_err(|error| corrupt(&error))?;
+        Ok((issuance, tbs))
+    }
+
+    /// The serial number of a certificate and its key (DER SubjectPublicKeyInfo), by its entry. Only to the writer is it proved.
+    pub(crate) fn certified_key(&self, index: u64) -> Read<(Vec<u8>, Vec<u8>)> {
+        if let Some(known) = self.memory().and_then(|memory| memory.key(index)) {
+            return Ok(known);
+        }
+        let (_, tbs) = self.certified(index)?;
+        let key = (tbs.serial, tbs.spki);
+        if let Some(memory) = self.memory() {
+            memory.keep_key(index, &key);
+        }
+        Ok(key)
     }
 
     /// Entries that a controller caused under a grant in this hour (hours since 1970).
@@ -402,7 +451,12 @@ impl<'a> Reader<'a> {
 
     /// Whose a public key is: SPIFFE path.
     pub fn key_subject(&self, spki_sha256: &[u8]) -> Read<Option<String>> {
-        self.one("SELECT subject FROM identity_key WHERE spki_sha256 = ?1", [spki_sha256], |row| row.get(0))
+        let sql = "SELECT subject FROM identity_key WHERE spki_sha256 = ?1";
+        let subject: Option<String> = self.one(sql, [spki_sha256], |row| row.get(0))?;
+        match self.known(|known| known.is_holder(spki_sha256, subject.as_deref())) {
+            Some(false) => Err(JournalError::NotAsRecorded(vec!["identity_key"])),
+            _ => Ok(subject),
+        }
     }
 
     /// Whether a public key is a CA's own.
@@ -414,7 +468,17 @@ impl<'a> Reader<'a> {
     /// What a request_id led to: hash of the request and index of the entry.
     pub fn request(&self, caller: &str, request_id: &str) -> Read<Option<(Vec<u8>, u64)>> {
         let sql = "SELECT fields_sha256, idx FROM request WHERE caller = ?1 AND request_id = ?2";
-        self.one(sql, (caller, request_id), |row| Ok((row.get(0)?, row.get(1)?)))
+        let found: Option<(Vec<u8>, u64)> =
+            self.one(sql, (caller, request_id), |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let Some(known) = self.known(|known| known.request(caller, request_id)) else { return Ok(found) };
+        let differs = || JournalError::NotAsRecorded(vec!["request"]);
+        if known != found.as_ref().map(|(_, index)| *index) {
+            return Err(differs());
+        }
+        let Some((fields, index)) = found else { return Ok(None) };
+        let body = self.entry(index)?.ok_or_else(differs)?;
+        let entry = ledger::entry::decode(&body).map_err(|_| differs())?;
+        if entry.fields_sha256 == fields { Ok(Some((fields, index))) } else { Err(differs()) }
     }
 
     /// What officers stopped.

@@ -36,6 +36,11 @@ impl Scope {
         Ok(Self::new(target, controller, record.time_unix_ms.div_euclid(1000)))
     }
 
+    /// The time of it, in seconds since 1970.
+    pub(super) fn now_secs(&self) -> i64 {
+        self.now_secs
+    }
+
     /// Its target.
     pub(crate) fn target(&self) -> &Target {
         &self.target

@@ -144,7 +144,7 @@ pub(crate) fn plan(desk: &mut Desk<'_>, by: &Asker, change: &Change) -> Result<P
 
 /// A request that its caller signed, for this certificate and not long ago.
 fn signed(desk: &mut Desk<'_>, who: &Who, signed: &SignedRequest) -> Result<Plan, Refusal> {
-    let caller = Signer::of(who, signed)?;
+    let caller = Signer::of(&desk.reader, who, signed)?;
     // A caller may write any number.
     let apart_ms = desk.now_ms.saturating_sub(signed.signature().time_unix_ms);
     if apart_ms.saturating_abs() > SLACK_MS {
@@ -280,10 +280,13 @@ pub(crate) struct Signer<'a> {
 
 impl<'a> Signer<'a> {
     /// # Errors
-    /// The certificate that was presented is not the one whose key signed.
-    fn of(who: &'a Who, signed: &'a SignedRequest) -> Result<Self, Refusal> {
+    /// The certificate that was presented is not the one whose key signed, or that key is not the one of its entry.
+    fn of(reader: &Reader<'_>, who: &'a Who, signed: &'a SignedRequest) -> Result<Self, Refusal> {
         match who.certificate() {
-            Some(row) if row.index == signed.certificate() => Ok(Self { who, signed }),
+            Some(row) if row.index == signed.certificate() => {
+                signed.demand_key(reader)?;
+                Ok(Self { who, signed })
+            }
             _ => Err(Refusal::internal("a request signed by another certificate than the presented one")),
         }
     }

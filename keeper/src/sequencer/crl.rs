@@ -16,7 +16,7 @@ impl Sequencer {
             self.crls.ended(false, Instant::now());
             return Ok(());
         }
-        if !composed.is_whole(&self.journal) {
+        if !composed.is_as_revoked(&self.journal)? {
             return Err(JournalError::NotAsRecorded(vec!["revoked"]).into());
         }
         let entry = self.own_entry(Kind::Crl(composed.entry().clone()));

@@ -2,13 +2,13 @@
 //!
 //! A crash before the record leaves nothing; one after it leaves a CRL that is never signed, and the next one takes its place.
 
-use certs::crl::{Crl, LintedCrl};
+use certs::crl::{Crl, LintedCrl, Revoked};
 use certs::{BadSignature, Issuer};
 use hsm_config::TokenError;
 use sha2::{Digest, Sha256};
 
 use crate::custody::Session;
-use crate::journal::{Appended, Journal, Reader};
+use crate::journal::{Appended, Journal, JournalError, Reader};
 
 /// How long a CRL is good for, in seconds: a day.
 const LIFETIME_SECS: i64 = 86_400;
@@ -31,16 +31,18 @@ pub(crate) struct CrlOrder {
 pub(crate) struct ComposedCrl {
     linted: LintedCrl,
     entry: ledger::entry::Crl,
-    /// Serial numbers of what it lists.
-    serials: Vec<Vec<u8>>,
+    /// What it lists.
+    revoked: Vec<Revoked>,
     expired_since: i64,
 }
 
 impl ComposedCrl {
-    /// Whether it has all that the keeper's own memory knows: it was read from a file.
-    pub(crate) fn is_whole(&self, journal: &Journal) -> bool {
-        let listed = self.serials.iter().map(Vec::as_slice).collect();
-        journal.is_whole(&self.entry, self.expired_since, &listed)
+    /// Whether it has what the keeper's own memory knows, and nothing else: it was read from a file.
+    ///
+    /// # Errors
+    /// The journal's.
+    pub(crate) fn is_as_revoked(&self, journal: &Journal) -> Result<bool, JournalError> {
+        journal.is_as_revoked(&self.entry, self.expired_since, &self.revoked)
     }
 
     /// What is recorded of it.
@@ -84,8 +86,7 @@ pub(crate) fn compose(reader: &Reader<'_>, issuer: &Issuer, order: &CrlOrder) ->
         revoked: revoked.len() as u64,
         covers: order.covers,
     };
-    let serials = revoked.into_iter().map(|revoked| revoked.serial).collect();
-    Ok(ComposedCrl { linted, entry, serials, expired_since: order.expired_since })
+    Ok(ComposedCrl { linted, entry, revoked, expired_since: order.expired_since })
 }
 
 /// A CRL whose entry and exact input are durable: it may be signed, once. Not `Clone`.

@@ -65,4 +65,5 @@ mod torture;
 mod tpm;
 mod trust;
 mod uncovered;
+mod unproved;
 mod wire;

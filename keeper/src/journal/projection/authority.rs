@@ -10,6 +10,21 @@ use super::{Applied, State, corrupt};
 use crate::journal::JournalError;
 use crate::{RENEWALS_STOP_MS, convert};
 
+/// The nonce of a recorded act, and what it is.
+fn read(act: &entry::Act) -> Result<([u8; 16], cell::Act), JournalError> {
+    let proposal = ledger::proposal::Proposal::read(&note(&act.note)?).map_err(corrupt)?;
+    let act = cell::Act::parse(&proposal.act_name, &proposal.act_fields).map_err(corrupt)?;
+    Ok((proposal.nonce, act))
+}
+
+/// Whether officers set the clock right by this act: what had ended by a clock that was ahead may live again.
+///
+/// # Errors
+/// It is none.
+pub(in super::super) fn sets_the_clock(act: &entry::Act) -> Result<bool, JournalError> {
+    Ok(read(act)?.1 == cell::Act::ClockConfirm)
+}
+
 impl State<'_> {
     pub(super) fn authority(&self) -> Applied {
         match self.kind()? {
@@ -59,10 +74,8 @@ impl State<'_> {
     }
 
     fn act(&self, act: &entry::Act) -> Applied {
-        let note = note(&act.note)?;
-        let proposal = ledger::proposal::Proposal::read(&note).map_err(corrupt)?;
-        self.run("INSERT INTO proposal VALUES (?1, ?2)", (proposal.nonce, self.index))?;
-        let act = cell::Act::parse(&proposal.act_name, &proposal.act_fields).map_err(corrupt)?;
+        let (nonce, act) = read(act)?;
+        self.run("INSERT INTO proposal VALUES (?1, ?2)", (nonce, self.index))?;
         match act {
             cell::Act::ControllerAdd { name, grants, .. } => {
                 self.run(

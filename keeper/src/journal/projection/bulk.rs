@@ -4,6 +4,7 @@ use certs::TbsFields;
 use ledger::entry::{self, entry::Kind};
 use rusqlite::OptionalExtension;
 
+use super::authority::sets_the_clock;
 use super::{Applied, State, corrupt};
 use crate::HOUR_MS;
 use crate::journal::JournalError;
@@ -18,7 +19,12 @@ impl State<'_> {
             Kind::AgentChange(change) => self.draw(&change.grant)?,
             Kind::Abandonment(abandonment) => self.abandonment(abandonment)?,
             Kind::Revocation(revocation) => revoked = self.revocation(revocation)?,
-            Kind::Act(_) => revoked = self.repeated()?,
+            Kind::Act(act) => {
+                if sets_the_clock(act)? {
+                    self.run("DELETE FROM agent_ended", ())?;
+                }
+                revoked = self.repeated()?;
+            }
             _ => {}
         }
         self.request()?;

@@ -5,7 +5,10 @@ use certs::crl::Revoked;
 use super::super::JournalError;
 use super::super::revocation::Scope;
 use super::super::rows::{CrlRow, RevokedRow, crl_row};
-use super::{Read, Reader};
+use super::{Read, Reader, many, one};
+
+/// A serial number with when it was revoked, in seconds since 1970, and why (RFC 5280 §5.3.1).
+type Listed = (Vec<u8>, (i64, i32));
 
 const CRL: &str = "SELECT idx, number, this_update, next_update, revoked, covers FROM crl";
 
@@ -39,6 +42,19 @@ impl Reader<'_> {
         rows.into_iter().map(listed).collect()
     }
 
+    /// What of it a new epoch repeats, whether the journal knows the certificate or not.
+    pub(in super::super) fn repeated(
+        &self,
+        issuer: &[u8],
+        covers: u64,
+        since_secs: i64,
+    ) -> Read<Vec<Listed>> {
+        let sql =
+            "SELECT serial, at, reason FROM repeated WHERE issuer = ?1 AND act < ?3 AND not_after >= ?2";
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, (row.get(1)?, row.get(2)?)));
+        many(self.decides(), sql, (issuer, since_secs, covers), read)
+    }
+
     /// Certificates revoked and not expired.
     pub fn revoked_live(&self, now_secs: i64) -> Read<u64> {
         let live =
@@ -58,7 +74,12 @@ impl Reader<'_> {
 
     /// The newest recorded CRL of an issuer.
     pub fn crl(&self, issuer: &[u8]) -> Read<Option<CrlRow>> {
-        self.one(&format!("{CRL} WHERE issuer = ?1 ORDER BY number DESC LIMIT 1"), [issuer], crl_row)
+        one(
+            self.decides(),
+            &format!("{CRL} WHERE issuer = ?1 ORDER BY number DESC LIMIT 1"),
+            [issuer],
+            crl_row,
+        )
     }
 
     /// The newest CRL of an issuer that is signed.

@@ -1,11 +1,12 @@
 //! Whole tables and pages of them, for holding the journal against its entries.
 
 use ledger::Hash;
-use rusqlite::Connection;
+use rusqlite::{Connection, Row};
 
 use std::collections::HashMap;
 
 use super::super::JournalError;
+use super::super::known::Known;
 use super::super::lines::Lines;
 use super::super::rows::{CertificateRow, RevokedWhole, certificate_row};
 use super::{CERTIFICATE, Read, Reader};
@@ -22,7 +23,7 @@ const REVOKED: &str = "SELECT idx, serial, issuer, not_after, at, reason, act FR
 /// Entries whose certificates are read at a time.
 const ROWS: u64 = 10_000;
 
-fn revoked_row(row: &rusqlite::Row<'_>) -> rusqlite::Result<RevokedWhole> {
+fn revoked_row(row: &Row<'_>) -> rusqlite::Result<RevokedWhole> {
     Ok(RevokedWhole {
         index: row.get(0)?,
         serial: row.get(1)?,
@@ -124,18 +125,18 @@ impl Reader<'_> {
     }
 
     pub(crate) fn lines(&self) -> Read<Vec<LineRow>> {
-        let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+        let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
         self.many("SELECT subject, newest, lifetime_secs FROM line", [], read)
     }
 
     pub(crate) fn all_spent(&self) -> Read<Vec<SpentRow>> {
-        let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
+        let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
         self.many("SELECT controller, name, hour, entries FROM spent", [], read)
     }
 
     /// By agent's path and controller, the entry that ended all before it.
     pub(crate) fn agents_ended(&self) -> Read<Vec<((String, String), u64)>> {
-        let read = |row: &rusqlite::Row<'_>| Ok(((row.get(0)?, row.get(1)?), row.get(2)?));
+        let read = |row: &Row<'_>| Ok(((row.get(0)?, row.get(1)?), row.get(2)?));
         self.many("SELECT subject, controller, idx FROM agent_ended", [], read)
     }
 
@@ -161,6 +162,31 @@ impl Reader<'_> {
         }
         self.all_revoked()?.iter().for_each(|row| lines.was_revoked(row));
         Ok(lines)
+    }
+
+    /// What the writer remembers of keys and requests, of a journal that was verified.
+    pub(in super::super) fn all_known(&self) -> Read<Known> {
+        let mut known = Known::default();
+        let sql = "SELECT spki_sha256, subject FROM identity_key";
+        self.each(sql, |row| {
+            known.certified(row.get_ref(0)?.as_blob()?, row.get_ref(1)?.as_str()?);
+            Ok(())
+        })?;
+        self.each("SELECT caller, request_id, idx FROM request", |row| {
+            known.carried_out(row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?, row.get(2)?);
+            Ok(())
+        })?;
+        Ok(known)
+    }
+
+    /// Reads all rows, one at a time.
+    fn each(&self, sql: &str, mut read: impl FnMut(&Row<'_>) -> rusqlite::Result<()>) -> Read<()> {
+        let mut statement = self.connection().prepare(sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            read(row)?;
+        }
+        Ok(())
     }
 
     /// The revocations by one entry.

@@ -9,6 +9,7 @@ use ledger::entry::revocation::Target;
 use ledger::entry::{Entry, Issuance, Profile, Revocation};
 
 use super::{corrupt, of_table};
+use crate::journal::projection::sets_the_clock;
 use crate::journal::rows::CertificateRow;
 use crate::journal::{JournalError, Reader};
 use crate::{HOUR_MS, SERVICE_PATH};
@@ -120,8 +121,11 @@ impl Bulk {
                 self.revocation(index, entry, revocation);
                 self.draw(audit, entry, &revocation.grant);
             }
-            Some(Kind::Act(_)) => {
+            Some(Kind::Act(act)) => {
                 self.acts.insert(index);
+                if sets_the_clock(act)? {
+                    self.ended.clear();
+                }
             }
             _ => {}
         }

@@ -1,0 +1,75 @@
+//! Which keys were certified, for whom, and which requests were carried out: what makes both be done once, in the writer's own memory.
+//!
+//! It takes some 50 octets for each of either. Does not: know what was asked for; the entry that a request led to says that.
+
+use std::collections::HashMap;
+
+use sha2::{Digest, Sha256};
+
+/// The beginning of a SHA-256: nobody finds two of the same.
+type Short = [u8; 16];
+
+/// All of them, of a journal that was verified.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// The first holder of each public key.
+    keys: HashMap<Short, Short>,
+    /// The last entry that each request led to.
+    requests: HashMap<Short, u64>,
+}
+
+impl Known {
+    /// A public key was certified for a subject. Its first holder stays.
+    pub(super) fn certified(&mut self, spki_sha256: &[u8], subject: &str) {
+        self.keys.entry(short(&[spki_sha256])).or_insert_with(|| short(&[subject.as_bytes()]));
+    }
+
+    /// A request led to an entry.
+    pub(super) fn carried_out(&mut self, caller: &str, request_id: &str, index: u64) {
+        self.requests.insert(of_request(caller, request_id), index);
+    }
+
+    /// Whether this, or nobody, is the first holder of a public key.
+    pub(super) fn is_holder(&self, spki_sha256: &[u8], subject: Option<&str>) -> bool {
+        self.keys.get(&short(&[spki_sha256])).copied() == subject.map(|subject| short(&[subject.as_bytes()]))
+    }
+
+    /// The last entry that a request led to.
+    pub(super) fn request(&self, caller: &str, request_id: &str) -> Option<u64> {
+        self.requests.get(&of_request(caller, request_id)).copied()
+    }
+}
+
+fn of_request(caller: &str, request_id: &str) -> Short {
+    // No caller's path has a zero byte.
+    short(&[caller.as_bytes(), &[0], request_id.as_bytes()])
+}
+
+fn short(parts: &[&[u8]]) -> Short {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part);
+    }
+    let whole: [u8; 32] = hash.finalize().into();
+    let mut first = Short::default();
+    first.copy_from_slice(&whole[..16]);
+    first
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_holder_and_the_last_entry_are_known() {
+        let mut known = Known::default();
+        assert!(known.is_holder(&[1; 32], None) && !known.is_holder(&[1; 32], Some("/agent/a")));
+        known.certified(&[1; 32], "/agent/a");
+        known.certified(&[1; 32], "/agent/b");
+        assert!(known.is_holder(&[1; 32], Some("/agent/a")));
+        assert!(!known.is_holder(&[1; 32], Some("/agent/b")) && !known.is_holder(&[1; 32], None));
+        known.carried_out("/agent/a", "one", 7);
+        known.carried_out("/agent/a", "one", 9);
+        assert_eq!((known.request("/agent/a", "one"), known.request("/agent/b", "one")), (Some(9), None));
+    }
+}

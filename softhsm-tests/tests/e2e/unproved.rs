@@ -1,0 +1,313 @@
+//! Another program writes to the journal's file for a moment and puts back what was there: what the keeper read meanwhile is proved before it is
+//! recorded, or held against its own memory. In the end the log verifies, and the next start takes it.
+
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use ledger::entry::entry::Kind;
+use proto::v1::{RenewCertificateBody, RevokeCertificateBody, revoke_certificate_body::Target};
+use rcgen::{KeyPair, PublicKeyData as _};
+use rootcellar_softhsm_tests::Cell;
+use rusqlite::Connection;
+
+use crate::support::{Holder, House, abandoned, ask, csr, csr_of, eventually, issue, request, still_issues};
+
+const HOUR_MS: i64 = 3_600_000;
+
+fn database(cell: &Cell) -> Connection {
+    let connection = Connection::open(cell.data_dir().join("journal.sqlite")).unwrap();
+    connection.busy_timeout(Duration::from_secs(5)).unwrap();
+    connection
+}
+
+fn number(cell: &Cell, sql: &str) -> i64 {
+    database(cell).query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+async fn revoke_agent(client: &client::Client, id: &str) -> Result<u32, tonic::Status> {
+    let target = Some(Target::Agent(format!("agents/{id}")));
+    let body = RevokeCertificateBody { target, reason: 1, ..RevokeCertificateBody::default() };
+    client
+        .issuance()
+        .revoke_certificate(body)
+        .await
+        .map(|told| u32::try_from(told.into_inner().revoked).unwrap())
+}
+
+fn renewal() -> RenewCertificateBody {
+    RenewCertificateBody { csr: csr(), ..RenewCertificateBody::default() }
+}
+
+/// Every entry there is lies under a checkpoint.
+async fn covered(house: &House) {
+    eventually("a checkpoint covers all", async || {
+        let sql = "SELECT (SELECT size FROM checkpoint) > (SELECT max(idx) FROM entry)";
+        (number(&house.cell, sql) == 1).then_some(())
+    })
+    .await;
+}
+
+/// The keeper saw that its file is not as its entries say.
+async fn noticed(house: &House) {
+    eventually("it is noticed", async || {
+        let log = house.serving.log();
+        (log.contains("not as its entries say")
+            || log.contains("journal-damaged")
+            || log.contains("was verified"))
+        .then_some(())
+    })
+    .await;
+}
+
+/// Whatever was recorded is sound, and served.
+async fn is_sound(mut house: House) -> House {
+    house.stop().await;
+    let house = House::of(house.cell);
+    house.credentials();
+    house.cell.run(&["ledger", "verify"]).ok();
+    house
+}
+
+/// The entry with another key in its certificate, as a row of the file.
+fn with_key(cell: &Cell, index: i64, key: &KeyPair) -> (String, String) {
+    let body: Vec<u8> =
+        database(cell).query_row("SELECT body FROM entry WHERE idx = ?1", [index], |row| row.get(0)).unwrap();
+    let mut entry = ledger::entry::decode(&body).unwrap();
+    let Some(Kind::Issuance(issuance)) = &mut entry.kind else { panic!("{entry:?}") };
+    let from = certs::TbsFields::parse(&issuance.tbs).unwrap().spki;
+    let to = key.subject_public_key_info();
+    let at = issuance.tbs.windows(from.len()).position(|window| window == from).unwrap();
+    issuance.tbs[at..at + to.len()].copy_from_slice(&to);
+    (put_entry(index, &ledger::entry::encode(&entry).unwrap()), put_entry(index, &body))
+}
+
+fn put_entry(index: i64, body: &[u8]) -> String {
+    let hex = |octets: &[u8]| data_encoding::HEXLOWER.encode(octets);
+    let leaf = ledger::leaf_hash(body);
+    format!(
+        "UPDATE entry SET body = x'{}', leaf_hash = x'{}' WHERE idx = {index}",
+        hex(body),
+        hex(leaf.as_bytes())
+    )
+}
+
+/// The entry of one's own certificate has another key for a moment: nothing that this key signed is recorded, then or later.
+#[tokio::test]
+async fn no_other_key_signs_for_a_caller() {
+    let (house, client) = House::with_build().await;
+    let own = Holder::ask(&client, "build/v", |_| {}).await;
+    covered(&house).await;
+    let other = KeyPair::generate().unwrap();
+    let index = number(&house.cell, "SELECT max(idx) FROM certificate WHERE subject = '/agent/build/v'");
+    let (forged, good) = with_key(&house.cell, index, &other);
+    let (anchors, chain, key) = (house.anchors(), own.chain_pem(), own.key.serialize_pem());
+    let credentials = client::Credentials { anchors: &anchors, chain: &chain, key: &key };
+    let thief = client::Client::connect(&house.serving.server, &credentials).await.map_err(|_| ()).unwrap();
+    let thief = thief.signing(house.signer(&chain, &other.serialize_pem()));
+    let had = number(&house.cell, "SELECT count(*) FROM certificate WHERE subject = '/agent/build/v'");
+    database(&house.cell).execute_batch(&forged).unwrap();
+    thief.issuance().renew_certificate(renewal()).await.expect_err("the key is another's");
+    database(&house.cell).execute_batch(&good).unwrap();
+    thief.issuance().renew_certificate(renewal()).await.expect_err("and is not remembered");
+    drop((thief, client));
+    let house = is_sound(house).await;
+    let has = number(&house.cell, "SELECT count(*) FROM certificate WHERE subject = '/agent/build/v'");
+    assert_eq!(has, had);
+}
+
+/// A row too many, or with other dates, while a list is made.
+#[tokio::test]
+async fn a_list_has_nothing_that_was_not_revoked() {
+    for (write, put_back) in [
+        (
+            "INSERT INTO revoked SELECT idx, serial, issuer, not_after, 1700000000, 1, 1 FROM certificate WHERE subject = '/agent/build/honest'",
+            "DELETE FROM revoked WHERE act = 1",
+        ),
+        (
+            "UPDATE revoked SET at = at + 1000000000, reason = reason - 1",
+            "UPDATE revoked SET at = at - 1000000000, reason = reason + 1 WHERE reason = 0",
+        ),
+    ] {
+        let (house, client) = House::with_build().await;
+        issue(&client, "build/honest").await;
+        issue(&client, "build/first").await;
+        issue(&client, "build/other").await;
+        assert_eq!(revoke_agent(&client, "build/first").await.unwrap(), 1);
+        eventually("the list has it", async || {
+            (number(&house.cell, "SELECT max(revoked) FROM crl") == 1).then_some(())
+        })
+        .await;
+        covered(&house).await;
+        assert_eq!(database(&house.cell).execute(write, []).unwrap(), 1);
+        let _ = revoke_agent(&client, "build/other").await;
+        noticed(&house).await;
+        database(&house.cell).execute_batch(put_back).unwrap();
+        drop(client);
+        let house = is_sound(house).await;
+        let lists = eventually("there is a list of both", async || {
+            let max = number(&house.cell, "SELECT max(revoked) FROM crl");
+            (max >= 2).then_some(max)
+        })
+        .await;
+        assert_eq!(lists, 2, "{write}");
+    }
+}
+
+/// Writes once the next start has said that the journal is sound: whether it did.
+fn at_next_start(cell: &Cell, write: String) -> JoinHandle<bool> {
+    let (log, path) = (cell.path("serve.log"), cell.data_dir().join("journal.sqlite"));
+    let times = move || {
+        let said = std::fs::read_to_string(&log).unwrap_or_default();
+        said.matches("the journal is as its entries say").count()
+    };
+    let had = times();
+    thread::spawn(move || {
+        let connection = Connection::open(path).unwrap();
+        connection.busy_timeout(Duration::from_secs(5)).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while times() <= had {
+            if Instant::now() > deadline {
+                return false;
+            }
+            thread::yield_now();
+        }
+        connection.execute_batch(&write).is_ok()
+    })
+}
+
+/// The number of the newest list, after a start has read the whole journal.
+#[tokio::test]
+async fn a_list_follows_the_one_before() {
+    let (mut house, client) = House::with_build().await;
+    issue(&client, "build/other").await;
+    drop(client);
+    assert_eq!(house.stop().await, 0);
+    let newest = number(&house.cell, "SELECT max(number) FROM crl");
+    let wrote = at_next_start(&house.cell, "UPDATE crl SET number = number + 5000".into());
+    let house = House::of(house.cell);
+    assert!(wrote.join().unwrap());
+    let client = house.credentials().client().await;
+    let _ = revoke_agent(&client, "build/other").await;
+    noticed(&house).await;
+    database(&house.cell).execute_batch("UPDATE crl SET number = number - 5000 WHERE number > 5000").unwrap();
+    drop(client);
+    let house = is_sound(house).await;
+    eventually("there is a list", async || {
+        (number(&house.cell, "SELECT max(number) FROM crl") > newest).then_some(())
+    })
+    .await;
+    assert!(number(&house.cell, "SELECT max(number) FROM crl") < 100);
+}
+
+/// The signature of a certificate, gone after a start has read the whole journal: it is not given up.
+#[tokio::test]
+async fn no_certificate_is_given_up_that_was_signed() {
+    let (mut house, client) = House::with_build().await;
+    Holder::ask(&client, "build/v", |_| {}).await;
+    Holder::ask(&client, "build/v", |_| {}).await;
+    drop(client);
+    house.cell.set_clock(600_000);
+    still_issues(&house.credentials().client().await).await;
+    assert_eq!(house.stop().await, 0);
+    let index = number(&house.cell, "SELECT max(idx) FROM certificate WHERE subject = '/agent/build/v'");
+    let write = format!(
+        "BEGIN; CREATE TABLE kept AS SELECT * FROM signature WHERE idx = {index}; DELETE FROM signature WHERE idx = {index}; \
+         UPDATE settled SET idx = 0; UPDATE certificate SET recorded_ms = recorded_ms + 600000 WHERE idx = {index}; COMMIT"
+    );
+    let wrote = at_next_start(&house.cell, write);
+    let house = House::of(house.cell);
+    assert!(wrote.join().unwrap());
+    let put_back = format!(
+        "BEGIN; INSERT OR IGNORE INTO signature SELECT * FROM kept; DROP TABLE kept; \
+         UPDATE certificate SET recorded_ms = recorded_ms - 600000 WHERE idx = {index}; COMMIT"
+    );
+    database(&house.cell).execute_batch(&put_back).unwrap();
+    let house = is_sound(house).await;
+    assert_eq!(abandoned(&house.entries().await), 0);
+}
+
+/// The entry of the newest manifest is another for a moment.
+#[tokio::test]
+async fn a_manifest_is_held_against_the_one_before() {
+    let (house, client) = House::with_build().await;
+    covered(&house).await;
+    let newest = number(&house.cell, "SELECT max(idx) FROM custody");
+    let body: Vec<u8> = database(&house.cell)
+        .query_row("SELECT body FROM entry WHERE idx = ?1", [newest], |row| row.get(0))
+        .unwrap();
+    let mut entry = ledger::entry::decode(&body).unwrap();
+    let Some(Kind::Custody(custody)) = &mut entry.kind else { panic!("{entry:?}") };
+    custody.tokens.iter_mut().for_each(|token| "forged".clone_into(&mut token.serial));
+    let forged = put_entry(newest, &ledger::entry::encode(&entry).unwrap());
+    database(&house.cell).execute_batch(&forged).unwrap();
+    house.cell.set_clock(3_700_000);
+    noticed(&house).await;
+    database(&house.cell).execute_batch(&put_entry(newest, &body)).unwrap();
+    drop(client);
+    is_sound(house).await;
+}
+
+/// The row of a key, or of a request, is gone for a moment.
+#[tokio::test]
+async fn a_key_and_a_request_are_remembered() {
+    let (house, client) = House::with_build().await;
+    let one = Holder::ask(&client, "build/a", |_| {}).await;
+    let mut once = request("build/c", csr());
+    "once".clone_into(&mut once.request_id);
+    ask(&client, once.clone()).await.unwrap();
+    covered(&house).await;
+    let had = number(&house.cell, "SELECT count(*) FROM certificate WHERE subject LIKE '/agent/build/%'");
+    let keep = "CREATE TABLE k AS SELECT * FROM identity_key; CREATE TABLE r AS SELECT * FROM request; \
+                DELETE FROM identity_key WHERE subject = '/agent/build/a'; DELETE FROM request WHERE request_id = 'once'";
+    database(&house.cell).execute_batch(keep).unwrap();
+    ask(&client, request("build/b", csr_of(&one.key))).await.expect_err("it is another's key");
+    ask(&client, once).await.expect_err("it was carried out");
+    database(&house.cell)
+        .execute_batch(
+            "INSERT OR IGNORE INTO identity_key SELECT * FROM k; INSERT OR IGNORE INTO request SELECT * FROM r; \
+             DROP TABLE k; DROP TABLE r",
+        )
+        .unwrap();
+    drop(client);
+    let house = is_sound(house).await;
+    let has = number(&house.cell, "SELECT count(*) FROM certificate WHERE subject LIKE '/agent/build/%'");
+    assert_eq!(has, had);
+}
+
+/// A start by a clock that is hours ahead, and officers who set it right: what seemed over lives again, and can be revoked.
+#[tokio::test]
+async fn what_lives_again_can_be_revoked() {
+    for revoked_ahead in [false, true] {
+        let (mut house, client) = House::with_build().await;
+        let one = issue(&client, "build/a").await;
+        drop(client);
+        assert_eq!(house.stop().await, 0);
+        house.cell.jump_clock(0, 6 * HOUR_MS);
+        // Nothing says what the clock was trusted to be before.
+        std::fs::remove_file(house.cell.data_dir().join("clock")).unwrap();
+        let mut house = House::of(house.cell);
+        let client = house.credentials().client().await;
+        if revoked_ahead {
+            assert_eq!(revoke_agent(&client, "build/a").await.unwrap(), 0, "it has ended");
+        } else {
+            issue(&client, "build/a").await;
+        }
+        drop(client);
+        assert_eq!(house.stop().await, 0);
+        house.cell.jump_clock(0, 0);
+        let house = House::of(house.cell);
+        house.cell.run(&["clock", "confirm"]).ok();
+        let client = house.credentials().client().await;
+        still_issues(&client).await;
+        if revoked_ahead {
+            assert_eq!(revoke_agent(&client, "build/a").await.unwrap(), 1);
+        } else {
+            house.cell.run(&["cert", "revoke", "--serial", &one.serial, "--reason", "key-compromise"]).ok();
+            assert_eq!(revoke_agent(&client, "build/a").await.unwrap(), 1, "the other");
+        }
+        drop(client);
+        let mut house = is_sound(house).await;
+        house.stop().await;
+        house.cell.run(&["ledger", "rebuild"]).ok();
+    }
+}
