@@ -141,7 +141,11 @@ impl Pending {
         files::write(&waiting, certificates_pem(chain).as_bytes(), PUBLIC)?;
         // From here on the certificate is not lost: after a crash between the two renames, `heal` makes the second.
         self.kept = true;
-        files::rename(&self.pair.waiting(), &self.pair.key)?;
+        if self.pair.number != 0 {
+            // `heal` looks for the first: it is refused, or its certificate is older than this.
+            files::rename(&self.pair.waiting(), &beside(&self.pair.key))?;
+        }
+        files::rename(&beside(&self.pair.key), &self.pair.key)?;
         files::rename(&waiting, &self.pair.chain)?;
         // The others have no certificate that counts any more. One that stays is asked for in vain once.
         for number in 0..WAITING_MAX {
@@ -214,6 +218,22 @@ mod tests {
         }
         assert!(resumed(3).is_none());
         resumed(1).unwrap().replace(&[vec![0x30, 0]]).unwrap();
+        assert_eq!(names(home.path()), ["chain.pem", "key.pem"]);
+    }
+
+    #[test]
+    fn a_second_keys_replacement_is_healed_beside_a_first_that_waits() {
+        let home = tempfile::tempdir().unwrap();
+        let pair = Pair::in_dir(home.path());
+        drop(Pending::create(pair.clone(), LeafKey::generate().unwrap()).unwrap().keep());
+        // What makes the last rename fail.
+        std::fs::create_dir(home.path().join("chain.pem")).unwrap();
+        let second = Pending::create(pair.numbered(1), LeafKey::generate().unwrap()).unwrap();
+        let key = second.key().pem();
+        assert!(second.replace(&[vec![0x30, 0]]).is_err());
+        assert_eq!(std::fs::read_to_string(home.path().join("key.pem")).unwrap(), *key);
+        std::fs::remove_dir(home.path().join("chain.pem")).unwrap();
+        pair.heal().unwrap();
         assert_eq!(names(home.path()), ["chain.pem", "key.pem"]);
     }
 

@@ -162,7 +162,7 @@ pub struct ListAgentsRequest {
     /// Most agents wanted, up to 500; more is taken as 500. Optional: 50.
     #[prost(int32, tag = "1")]
     pub page_size: i32,
-    /// From the page before. Optional.
+    /// From the page before, to the same caller and of the same list; it does not outlive the service's process. Optional.
     #[prost(string, tag = "2")]
     pub page_token: ::prost::alloc::string::String,
 }
@@ -1117,7 +1117,7 @@ pub struct ListCertificatesRequest {
     /// Most certificates wanted, up to 500; more is taken as 500. Optional: 50.
     #[prost(int32, tag = "1")]
     pub page_size: i32,
-    /// From the page before. Optional.
+    /// From the page before, to the same caller and of the same list; it does not outlive the service's process. Optional.
     #[prost(string, tag = "2")]
     pub page_token: ::prost::alloc::string::String,
     /// Optional. One condition (AIP-160): `agent = "agents/build/logger-1"`.
@@ -2258,7 +2258,7 @@ pub struct ListControllersRequest {
     /// Most controllers wanted, up to 500; more is taken as 500. Optional: 50.
     #[prost(int32, tag = "1")]
     pub page_size: i32,
-    /// From the page before. Optional.
+    /// From the page before, to the same caller and of the same list; it does not outlive the service's process. Optional.
     #[prost(string, tag = "2")]
     pub page_token: ::prost::alloc::string::String,
 }
