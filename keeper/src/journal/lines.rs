@@ -120,11 +120,13 @@ impl Lines {
         self.lines.get(subject).map(|line| line.lifetime_secs)
     }
 
-    /// Whether a certificate that is remembered was recorded under another controller's grant than this row says.
-    pub(super) fn is_anothers(&self, row: &CertificateRow) -> bool {
+    /// Whether a certificate that is remembered was recorded under another controller's grant than this row says, or given up where it says not.
+    pub(super) fn is_another(&self, row: &CertificateRow) -> bool {
         let line = self.lines.get(row.subject.as_str());
         let live = line.and_then(|line| line.certificates.iter().find(|live| live.index == row.index));
-        live.is_some_and(|live| live.controller.as_deref() != row.controller.as_deref())
+        live.is_some_and(|live| {
+            (live.controller.as_deref(), live.abandoned) != (row.controller.as_deref(), row.abandoned)
+        })
     }
 
     pub(super) fn is_revoked(&self, index: u64) -> bool {

@@ -416,7 +416,7 @@ impl<'a> Reader<'a> {
             && issuance.issuer_spki_sha256 == row.issuer
             && (tbs.serial.as_slice(), tbs.not_before, tbs.not_after)
                 == (row.serial.as_slice(), row.not_before, row.not_after);
-        let same = same && !self.in_memory(|lines| lines.is_anothers(row)).unwrap_or_default();
+        let same = same && !self.in_memory(|lines| lines.is_another(row)).unwrap_or_default();
         if same { Ok(()) } else { Err(corrupt(&"another certificate")) }
     }
 

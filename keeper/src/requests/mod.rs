@@ -258,11 +258,11 @@ impl<'a> Once<'a> {
     /// expired is, too, where the request was signed anew after its end: what was signed once is the same request, sent again.
     fn certificate_before(&self, desk: &Desk<'_>, caller: &Signer<'_>) -> Result<Option<Plan>, Refusal> {
         let row = match self.before(&desk.reader, caller.who) {
-            Ok(Some(index)) => desk.reader.certificate(index)?,
+            Ok(Some(index)) => desk.reader.proved(index)?,
             Ok(None) => None,
             Err(reused) => {
                 let row = desk.reader.request(caller.who.path(), self.id)?.map(|(_, index)| index);
-                let row = row.map(|index| desk.reader.certificate(index)).transpose()?.flatten();
+                let row = row.map(|index| desk.reader.proved(index)).transpose()?.flatten();
                 let is_over = row.map(|row| caller.signed_after(desk, &row)).transpose()?.unwrap_or(false);
                 return if is_over { Ok(None) } else { Err(reused) };
             }

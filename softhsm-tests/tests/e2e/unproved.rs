@@ -274,6 +274,36 @@ async fn a_key_and_a_request_are_remembered() {
     assert_eq!(has, had);
 }
 
+/// The certificate that a request led to is given up, or has ended, for a moment: it is not made again.
+#[tokio::test]
+async fn a_request_is_carried_out_once() {
+    for (write, put_back) in [
+        (
+            "UPDATE certificate SET abandoned = 1 WHERE idx = @",
+            "UPDATE certificate SET abandoned = 0 WHERE idx = @",
+        ),
+        (
+            "UPDATE certificate SET not_after = not_after - 1000000 WHERE idx = @",
+            "UPDATE certificate SET not_after = not_after + 1000000 WHERE idx = @",
+        ),
+    ] {
+        let (house, client) = House::with_build().await;
+        let mut once = request("build/c", csr());
+        "once".clone_into(&mut once.request_id);
+        ask(&client, once.clone()).await.unwrap();
+        covered(&house).await;
+        let last = "SELECT max(idx) FROM certificate WHERE subject = '/agent/build/c'";
+        let index = number(&house.cell, last);
+        let filled = |sql: &str| sql.replace('@', &index.to_string());
+        database(&house.cell).execute_batch(&filled(write)).unwrap();
+        ask(&client, once).await.expect_err("it was carried out");
+        database(&house.cell).execute_batch(&filled(put_back)).unwrap();
+        drop(client);
+        let house = is_sound(house).await;
+        assert_eq!(number(&house.cell, last), index, "{write}");
+    }
+}
+
 /// A start by a clock that is hours ahead, and officers who set it right: what seemed over lives again, and can be revoked.
 #[tokio::test]
 async fn what_lives_again_can_be_revoked() {
