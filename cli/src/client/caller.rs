@@ -63,13 +63,18 @@ impl Caller {
     pub(crate) async fn renew(&mut self, session: &Session) -> Result<(), Failure> {
         let first = Pair::in_dir(&self.credentials.dir);
         let mut refused = None;
-        for number in 0..WAITING_MAX {
-            let pair = first.numbered(number);
+        let mut is_last = false;
+        for pair in (0..WAITING_MAX).map(|number| first.numbered(number)) {
             let pending = match (Pending::resume(pair.clone())?, &refused) {
+                _ if is_last => break,
                 (Some(pending), _) => pending,
                 // Another key is no newer than this one.
                 (None, Some(NOT_NEWEST)) => break,
-                (None, _) => Pending::create(pair, LeafKey::generate()?)?.keep(),
+                (None, _) => {
+                    // One new key a time: whoever refuses them all has not burnt the next one.
+                    is_last = true;
+                    Pending::create(pair, LeafKey::generate()?)?.keep()
+                }
             };
             match self.renew_once(session, pending).await {
                 Err(failure) if failure.reason() == KEY_IN_USE => refused = Some(KEY_IN_USE),

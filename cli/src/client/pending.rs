@@ -14,7 +14,7 @@ use crate::files::{self, PUBLIC, SECRET, beside, certificates_pem};
 use crate::keys::LeafKey;
 
 /// Keys of one renewal that wait at most: each was said to be another's, or to have no newest certificate.
-pub(super) const WAITING_MAX: u8 = 8;
+pub(super) const WAITING_MAX: u8 = 200;
 
 /// Where a key and the chain for it lie.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub(crate) struct Pair {
     chain: PathBuf,
     /// Which of the keys that wait: 0 but for renewals whose first key was refused.
     number: u8,
+    /// Whether the key is for a line that officers begin: no renewal asks with it.
+    enrols: bool,
 }
 
 /// A key that waits for its certificate. Dropped, it is removed, unless it was kept.
@@ -37,7 +39,7 @@ pub(crate) struct Pending {
 impl Pair {
     /// Those of the controller whose credentials are in this directory.
     pub(crate) fn in_dir(dir: &Path) -> Self {
-        Self { key: dir.join(KEY), chain: dir.join(CHAIN), number: 0 }
+        Self { key: dir.join(KEY), chain: dir.join(CHAIN), number: 0, enrols: false }
     }
 
     /// `PREFIX.key.pem` and `PREFIX.chain.pem`.
@@ -46,7 +48,13 @@ impl Pair {
             key: files::suffixed(prefix, ".key.pem"),
             chain: files::suffixed(prefix, ".chain.pem"),
             number: 0,
+            enrols: false,
         }
+    }
+
+    /// The same place, for a key whose line officers begin.
+    pub(crate) fn enrolling(self) -> Self {
+        Self { enrols: true, ..self }
     }
 
     /// The file of the key.
@@ -67,7 +75,13 @@ impl Pair {
     /// Where its key waits.
     fn waiting(&self) -> PathBuf {
         let first = beside(&self.key);
-        if self.number == 0 { first } else { files::suffixed(&first, &format!(".{}", self.number)) }
+        if self.enrols {
+            files::suffixed(&self.key, ".enrolling")
+        } else if self.number == 0 {
+            first
+        } else {
+            files::suffixed(&first, &format!(".{}", self.number))
+        }
     }
 
     /// Brings a replacement to its end that a crash interrupted between its two renames.
@@ -141,7 +155,7 @@ impl Pending {
         files::write(&waiting, certificates_pem(chain).as_bytes(), PUBLIC)?;
         // From here on the certificate is not lost: after a crash between the two renames, `heal` makes the second.
         self.kept = true;
-        if self.pair.number != 0 {
+        if self.pair.waiting() != beside(&self.pair.key) {
             // `heal` looks for the first: it is refused, or its certificate is older than this.
             files::rename(&self.pair.waiting(), &beside(&self.pair.key))?;
         }

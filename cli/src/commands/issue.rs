@@ -14,7 +14,7 @@ use super::view::Moment;
 use crate::client::caller::Caller;
 use crate::client::pending::{Pair, Pending};
 use crate::client::{As, request_id};
-use crate::error::{Exit, Failure};
+use crate::error::Failure;
 use crate::files::{self, PUBLIC, certificates_pem, suffixed};
 use crate::keys::LeafKey;
 use crate::output::{Page, Show};
@@ -133,9 +133,9 @@ impl Subject {
         }
     }
 
-    /// A key that was refused for good asks no more; one that may try again keeps waiting where it was kept.
+    /// With an idempotency key the same key asks again, whatever was said: what is refused may have been carried out.
     fn refused(self, why: Failure, args: &Issue, caller: &Caller) -> Failure {
-        if let (Self::Own(pending), false) = (self, why.exit() == Exit::TryLater) {
+        if let (Self::Own(pending), None) = (self, &args.request_id) {
             pending.give_up();
         }
         ask::explained(why, args, &caller.credentials.identity.controller)

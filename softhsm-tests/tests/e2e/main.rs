@@ -17,6 +17,7 @@ mod config;
 mod conformance;
 mod csr;
 mod custody;
+mod deceived;
 mod disbelief;
 mod disk;
 mod doctor;

@@ -55,7 +55,7 @@ impl Enrolment {
         let key = if signing.is_dry_run() {
             Waiting::Memory(key)
         } else {
-            Waiting::File(Pending::create(Pair::in_dir(&dir), key)?)
+            Waiting::File(Pending::create(Pair::in_dir(&dir).enrolling(), key)?)
         };
         Ok(Self { controller: controller.clone(), dir, key })
     }
@@ -69,8 +69,8 @@ impl Enrolment {
         dir: PathBuf,
         public_key: &[u8],
     ) -> Result<Option<Self>, Failure> {
-        let pending =
-            Pending::resume(Pair::in_dir(&dir))?.filter(|pending| pending.key().public_key() == public_key);
+        let pending = Pending::resume(Pair::in_dir(&dir).enrolling())?
+            .filter(|pending| pending.key().public_key() == public_key);
         Ok(pending.map(|pending| Self { controller: controller.clone(), dir, key: Waiting::File(pending) }))
     }
 
