@@ -365,6 +365,7 @@ impl Journal {
     pub(crate) fn rename(&mut self, origin: &str) -> Result<(), JournalError> {
         self.connection.execute("UPDATE meta SET origin = ?1", [origin])?;
         self.connection.execute("DELETE FROM checkpoint", [])?;
+        self.memory.checkpoint.borrow_mut().take();
         origin.clone_into(&mut self.origin);
         Ok(())
     }
@@ -382,6 +383,9 @@ impl Journal {
         self.connection
             .prepare_cached("INSERT INTO signature (idx, signature, certificate_sha256) VALUES (?1, ?2, ?3)")?
             .execute((index, signature, certificate))?;
+        if let Some(known) = self.memory.known.borrow_mut().as_mut() {
+            known.signed(index, certificate);
+        }
         Ok(())
     }
 
@@ -465,6 +469,7 @@ impl Journal {
         self.connection
             .prepare_cached("INSERT OR REPLACE INTO checkpoint (one, size, note) VALUES (1, ?1, ?2)")?
             .execute((size, note))?;
+        *self.memory.checkpoint.borrow_mut() = Some((size, note.to_owned()));
         Ok(())
     }
 
@@ -490,6 +495,7 @@ impl Journal {
             let pending = Pending { rows: reader.pending()?, covered_ms: reader.covered_ms()? };
             *self.memory.lines.borrow_mut() = Some(reader.all_lines(sound.head.size)?);
             *self.memory.known.borrow_mut() = Some(reader.all_known()?);
+            *self.memory.checkpoint.borrow_mut() = reader.checkpoint()?;
             Ok((sound, pending))
         })?;
         if head != self.edge.head() {

@@ -44,7 +44,7 @@ impl Remembered {
 
     /// Keeps what is trusted now, where it has moved.
     pub(crate) fn keep(&mut self, offset_ms: i64) {
-        if self.offset_ms.is_some_and(|known| (known - offset_ms).abs() < MOVED_MS) {
+        if self.offset_ms.is_some_and(|known| known.saturating_sub(offset_ms).saturating_abs() < MOVED_MS) {
             return;
         }
         self.offset_ms = Some(offset_ms);

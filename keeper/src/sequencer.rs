@@ -333,7 +333,8 @@ impl Sequencer {
     fn pending_for_long(&self) -> Result<bool, JournalError> {
         let Some(oldest) = self.pending.keys().min() else { return Ok(false) };
         let reader = self.journal.reader();
-        let recorded_ms = reader.certificate(*oldest)?.map_or(i64::MAX, |row| row.recorded_ms);
+        let gone = || JournalError::NotAsRecorded(vec!["certificate"]);
+        let recorded_ms = reader.proved(*oldest)?.ok_or_else(gone)?.recorded_ms;
         Ok(self.journal.newest_ms()?.saturating_sub(recorded_ms) > PENDING_MS / 2)
     }
 

@@ -24,6 +24,8 @@ pub(crate) struct Time {
     boot: Clock,
     /// Wall clock less the time since the start, when it was last trusted.
     trusted_ms: Option<i64>,
+    /// Whether this process trusted it, not one before that left a file.
+    is_ours: bool,
     /// Since when it is wrong, as time since the start.
     wrong_since_ms: Option<i64>,
     /// Time of the newest entry.
@@ -48,7 +50,7 @@ impl Time {
     /// `boot` is the time since the machine started, suspends included (clock_gettime(2), CLOCK_BOOTTIME); `floor_ms` the newest entry's;
     /// `trusted_ms` wall clock less `boot`, as it was trusted before in this start of the machine.
     pub(crate) fn new(wall: Clock, boot: Clock, floor_ms: i64, trusted_ms: Option<i64>) -> Self {
-        Self { wall, boot, trusted_ms, wrong_since_ms: None, floor_ms }
+        Self { wall, boot, trusted_ms, is_ours: false, wrong_since_ms: None, floor_ms }
     }
 
     /// Wall clock less the time since the machine started, where it is trusted.
@@ -64,7 +66,10 @@ impl Time {
     /// The best that is known of the time, for what must be recorded though the clock is wrong: not before the newest entry, and by the time
     /// since the start where the clock jumped.
     pub(crate) fn best_ms(&mut self) -> i64 {
-        let by_boot = self.trusted_ms.map_or_else(|| (self.wall)(), |trusted| trusted + (self.boot)());
+        let (wall, boot) = ((self.wall)(), (self.boot)());
+        let by_boot = self.trusted_ms.map_or(wall, |trusted| trusted.saturating_add(boot));
+        // What a file says is acted on only to refuse.
+        let by_boot = if self.is_ours { by_boot } else { by_boot.min(wall) };
         self.now_ms().unwrap_or(by_boot).max(self.floor_ms)
     }
 
@@ -80,22 +85,22 @@ impl Time {
             return Err(ClockWrong::FarAhead(wall.saturating_sub(self.floor_ms) / 86_400_000));
         }
         let trusted = *self.trusted_ms.get_or_insert(offset);
-        if (offset - trusted).abs() > SLACK_MS {
+        if offset.saturating_sub(trusted).saturating_abs() > SLACK_MS {
             let since = *self.wrong_since_ms.get_or_insert_with(|| {
                 tracing::error!(
                     alarm = "clock-jumped",
-                    seconds = (offset - trusted) / 1000,
+                    seconds = offset.saturating_sub(trusted) / 1000,
                     "the clock jumped"
                 );
                 boot
             });
             if boot - since < SETTLED_MS {
-                return Err(ClockWrong::Jumped((offset - trusted) / 1000));
+                return Err(ClockWrong::Jumped(offset.saturating_sub(trusted) / 1000));
             }
             tracing::warn!("the clock has stayed where it jumped to: it is taken for set right");
             self.trusted_ms = Some(offset);
         }
-        self.wrong_since_ms = None;
+        (self.wrong_since_ms, self.is_ours) = (None, true);
         // A step back that is small enough to be allowed: the log's time stands still for it. What had ended stays ended.
         Ok(wall.max(self.floor_ms))
     }
@@ -110,6 +115,7 @@ impl Time {
         let (wall, boot) = ((self.wall)(), (self.boot)());
         *self = Self {
             trusted_ms: Some(wall - boot),
+            is_ours: true,
             wrong_since_ms: None,
             floor_ms: wall,
             wall: Clock::clone(&self.wall),

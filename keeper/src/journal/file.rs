@@ -39,6 +39,9 @@ pub(super) fn tune(connection: &Connection) -> Result<(), JournalError> {
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
+    // Somebody may add one after the schema was looked at: it would write for us.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false)?;
     // Else a statement that compares with a parameter is planned anew whenever the parameter changes: 4 µs for grants.
     // (sqlite.org/queryplanner-ng.html#the_query_planner_stability_guarantee)
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;

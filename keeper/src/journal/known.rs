@@ -16,6 +16,8 @@ pub(super) struct Known {
     keys: HashMap<Short, Short>,
     /// The last entry that each request led to.
     requests: HashMap<Short, u64>,
+    /// The SHA-256 of each whole certificate, by its entry.
+    signed: HashMap<u64, Short>,
 }
 
 impl Known {
@@ -27,6 +29,16 @@ impl Known {
     /// A request led to an entry.
     pub(super) fn carried_out(&mut self, caller: &str, request_id: &str, index: u64) {
         self.requests.insert(of_request(caller, request_id), index);
+    }
+
+    /// A signature completed what has this SHA-256.
+    pub(super) fn signed(&mut self, index: u64, sha256: &[u8; 32]) {
+        self.signed.insert(index, beginning(sha256));
+    }
+
+    /// Whether what an entry records was signed, so that the whole has this SHA-256.
+    pub(super) fn is_signed_as(&self, index: u64, sha256: &[u8; 32]) -> bool {
+        self.signed.get(&index) == Some(&beginning(sha256))
     }
 
     /// Whether this, or nobody, is the first holder of a public key.
@@ -50,9 +62,12 @@ fn short(parts: &[&[u8]]) -> Short {
     for part in parts {
         hash.update(part);
     }
-    let whole: [u8; 32] = hash.finalize().into();
+    beginning(&hash.finalize().into())
+}
+
+fn beginning(sha256: &[u8; 32]) -> Short {
     let mut first = Short::default();
-    first.copy_from_slice(&whole[..16]);
+    first.copy_from_slice(&sha256[..16]);
     first
 }
 

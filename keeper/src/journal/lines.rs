@@ -133,6 +133,11 @@ impl Lines {
         self.revoked.contains_key(&index)
     }
 
+    /// Whether anything was revoked by an entry from `index` on.
+    pub(super) fn revoked_since(&self, index: u64) -> bool {
+        self.revoked.values().any(|revoked| revoked.act >= index)
+    }
+
     /// A certificate that stands among the revoked of a journal that was verified.
     pub(super) fn was_revoked(&mut self, row: &RevokedWhole) {
         let issuer = shared(&mut self.issuers, row.issuer.as_slice());
@@ -188,6 +193,11 @@ impl Lines {
             self.was_revoked(row);
         }
         Ok(())
+    }
+
+    /// How many a scope names that are not revoked and had not ended.
+    pub(super) fn count(&self, scope: &Scope, subject: Option<&str>) -> u64 {
+        self.named(scope, subject).count() as u64
     }
 
     /// What a scope names, is not revoked, and had not ended.
@@ -295,6 +305,8 @@ mod tests {
             "they were revoked before"
         );
         lines.revoke(&of_agent(1000), (10, 1, &[]), None, &[]).unwrap();
+        assert_eq!((fresh().count(&of_agent(1000), None), lines.count(&of_agent(1000), None)), (2, 0));
+        assert!(lines.revoked_since(9) && !lines.revoked_since(10));
         let certificate = |index| {
             let target = Target::Certificate(Reference { index, ..Reference::default() });
             Scope::new(target, Some("build"), 1000)

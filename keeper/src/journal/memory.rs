@@ -37,6 +37,8 @@ pub(super) struct Memory {
     charter: RefCell<Option<Charter>>,
     /// Certificates that can be renewed or revoked, or were; none where the journal was not verified.
     pub(super) lines: RefCell<Option<Lines>>,
+    /// The newest checkpoint, as it was verified or is the keeper's own: size and note.
+    pub(super) checkpoint: RefCell<Option<(u64, String)>>,
     /// Keys that were certified and requests that were carried out; none where the journal was not verified.
     pub(super) known: RefCell<Option<Known>>,
 }

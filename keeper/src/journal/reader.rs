@@ -206,6 +206,9 @@ impl<'a> Reader<'a> {
 
     /// The newest checkpoint: size and note.
     pub fn checkpoint(&self) -> Read<Option<(u64, String)>> {
+        if let Some(own) = self.own.filter(|own| own.decides.is_some()) {
+            return Ok(own.memory.checkpoint.borrow().clone());
+        }
         let found: Option<(u64, String)> =
             self.one("SELECT size, note FROM checkpoint", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
         // The number stands there for statements; the note alone is signed.
@@ -347,6 +350,10 @@ impl<'a> Reader<'a> {
             _ => return Ok(Presented::Unknown),
         }
         self.demand_row(&row)?;
+        // Whoever has one ECDSA signature can make another of it that verifies, too.
+        if self.known(|known| known.is_signed_as(row.index, sha256)) == Some(false) {
+            return Err(JournalError::NotAsRecorded(vec!["signature"]));
+        }
         if self.memory().is_some_and(|memory| memory.is_revoked(row.index))
             || self.revoked(row.index)?.is_some()
         {
@@ -411,8 +418,9 @@ impl<'a> Reader<'a> {
         let corrupt = |what: &dyn std::fmt::Display| {
             JournalError::Corrupt(format!("certificate {} is not as its entry says: {what}", row.index))
         };
-        let (issuance, tbs) = self.certified(row.index)?;
+        let (time_unix_ms, issuance, tbs) = self.certified(row.index)?;
         let same = issuance.subject == row.subject
+            && time_unix_ms == row.recorded_ms
             && issuance.issuer_spki_sha256 == row.issuer
             && (tbs.serial.as_slice(), tbs.not_before, tbs.not_after)
                 == (row.serial.as_slice(), row.not_before, row.not_after);
@@ -420,14 +428,14 @@ impl<'a> Reader<'a> {
         if same { Ok(()) } else { Err(corrupt(&"another certificate")) }
     }
 
-    /// What the entry of a certificate says.
-    fn certified(&self, index: u64) -> Read<(Issuance, TbsFields)> {
+    /// When the entry of a certificate was made, in milliseconds since 1970, and what it says.
+    fn certified(&self, index: u64) -> Read<(i64, Issuance, TbsFields)> {
         let corrupt = |what: &dyn std::fmt::Display| JournalError::Corrupt(format!("entry {index}: {what}"));
         let body = self.entry(index)?.ok_or_else(|| corrupt(&"it is not there"))?;
         let entry = ledger::entry::decode(&body).map_err(|error| corrupt(&error))?;
         let Some(Kind::Issuance(issuance)) = entry.kind else { return Err(corrupt(&"it is no certificate")) };
         let tbs = TbsFields::parse(&issuance.tbs).map_err(|error| corrupt(&error))?;
-        Ok((issuance, tbs))
+        Ok((entry.time_unix_ms, issuance, tbs))
     }
 
     /// The serial number of a certificate and its key (DER SubjectPublicKeyInfo), by its entry. Only to the writer is it proved.
@@ -435,7 +443,7 @@ impl<'a> Reader<'a> {
         if let Some(known) = self.memory().and_then(|memory| memory.key(index)) {
             return Ok(known);
         }
-        let (_, tbs) = self.certified(index)?;
+        let (.., tbs) = self.certified(index)?;
         let key = (tbs.serial, tbs.spki);
         if let Some(memory) = self.memory() {
             memory.keep_key(index, &key);

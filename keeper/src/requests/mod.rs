@@ -36,7 +36,7 @@ use crate::asks::{Asker, Change};
 use crate::callers::{self, Who};
 use crate::convert;
 use crate::entropy::Entropy;
-use crate::journal::{CertificateRow, Reader};
+use crate::journal::{CertificateRow, JournalError, Reader};
 use crate::refusal::Refusal;
 use crate::signed::SignedRequest;
 use crate::steps::{self, Issuing, Order};
@@ -228,6 +228,10 @@ pub(crate) struct Once<'a> {
     fields: [u8; 32],
 }
 
+fn missing(index: u64) -> JournalError {
+    JournalError::Corrupt(format!("entry {index} is no certificate any more"))
+}
+
 impl<'a> Once<'a> {
     /// `fields` is the request without its idempotency key and without what differs between two tries of the same, such as the bytes of
     /// an ECDSA CSR. prost's encoding is the same for the same fields.
@@ -258,7 +262,7 @@ impl<'a> Once<'a> {
     /// expired is, too, where the request was signed anew after its end: what was signed once is the same request, sent again.
     fn certificate_before(&self, desk: &Desk<'_>, caller: &Signer<'_>) -> Result<Option<Plan>, Refusal> {
         let row = match self.before(&desk.reader, caller.who) {
-            Ok(Some(index)) => desk.reader.proved(index)?,
+            Ok(Some(index)) => Some(desk.reader.proved(index)?.ok_or_else(|| missing(index))?),
             Ok(None) => None,
             Err(reused) => {
                 let row = desk.reader.request(caller.who.path(), self.id)?.map(|(_, index)| index);

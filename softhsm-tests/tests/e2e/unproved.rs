@@ -283,6 +283,10 @@ async fn a_request_is_carried_out_once() {
             "UPDATE certificate SET abandoned = 0 WHERE idx = @",
         ),
         (
+            "CREATE TABLE kept AS SELECT * FROM certificate WHERE idx = @; DELETE FROM certificate WHERE idx = @",
+            "INSERT OR IGNORE INTO certificate SELECT * FROM kept; DROP TABLE kept",
+        ),
+        (
             "UPDATE certificate SET not_after = not_after - 1000000 WHERE idx = @",
             "UPDATE certificate SET not_after = not_after + 1000000 WHERE idx = @",
         ),
@@ -301,6 +305,52 @@ async fn a_request_is_carried_out_once() {
         drop(client);
         let house = is_sound(house).await;
         assert_eq!(number(&house.cell, last), index, "{write}");
+    }
+}
+
+/// The checkpoint, after a start has read the whole journal: another number, or a trigger that puts an older one in its place.
+#[tokio::test]
+async fn the_token_keeps_no_checkpoint_that_was_not_verified() {
+    for write in [
+        "UPDATE checkpoint SET note = replace(note, char(10) || size || char(10), char(10) || 99999 || char(10)), size = 99999",
+        "CREATE TRIGGER older AFTER INSERT ON checkpoint BEGIN UPDATE checkpoint SET size = 1, note = 'none'; END",
+        "CREATE TRIGGER dropped BEFORE INSERT ON entry BEGIN SELECT RAISE(IGNORE); END",
+    ] {
+        let (mut house, client) = House::with_build().await;
+        issue(&client, "build/a").await;
+        drop(client);
+        assert_eq!(house.stop().await, 0);
+        let wrote = at_next_start(&house.cell, write.into());
+        let mut house = House::of(house.cell);
+        assert!(wrote.join().unwrap(), "{write}");
+        house.stop().await;
+        database(&house.cell)
+            .execute_batch("DROP TRIGGER IF EXISTS older; DROP TRIGGER IF EXISTS dropped; DELETE FROM checkpoint WHERE size = 99999")
+            .unwrap();
+        is_sound(House::of(house.cell)).await;
+    }
+}
+
+/// What the clock was trusted to be, as the file says: nothing is recorded by it.
+#[tokio::test]
+async fn a_clock_of_the_file_records_nothing() {
+    for offset in ["900000000000000", "100000000000000", "9223372036854775802"] {
+        let (mut house, client) = House::with_build().await;
+        issue(&client, "build/a").await;
+        drop(client);
+        assert_eq!(house.stop().await, 0);
+        let file = house.cell.data_dir().join("clock");
+        let good = std::fs::read_to_string(&file).unwrap();
+        let boot = good.split(' ').next().unwrap();
+        std::fs::write(&file, format!("{boot} {offset}\n")).unwrap();
+        // A certificate that a crash left without its signature.
+        let unsign = "DELETE FROM signature WHERE idx = (SELECT max(idx) FROM certificate); UPDATE settled SET idx = 0";
+        database(&house.cell).execute_batch(unsign).unwrap();
+        let mut house = House::of(house.cell);
+        assert_ne!(abandoned(&house.entries().await), 0);
+        house.stop().await;
+        std::fs::write(&file, &good).unwrap();
+        is_sound(House::of(house.cell)).await;
     }
 }
 

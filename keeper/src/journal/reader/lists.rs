@@ -2,6 +2,8 @@
 
 use certs::crl::Revoked;
 
+use ledger::entry::revocation::Target;
+
 use super::super::JournalError;
 use super::super::revocation::Scope;
 use super::super::rows::{CrlRow, RevokedRow, crl_row};
@@ -22,7 +24,16 @@ impl Reader<'_> {
 
     /// How many certificates a revocation would end.
     pub(crate) fn revocable(&self, scope: &Scope) -> Read<u64> {
-        Ok(scope.count(self.connection())?)
+        let count = scope.count(self.connection())?;
+        let subject = match scope.target() {
+            Target::Certificate(one) => self.certificate(one.index)?.map(|row| row.subject),
+            Target::Agent(_) | Target::IssuedSince(_) => None,
+        };
+        // There may be more that the memory forgot and that live again; the entry is held against them one by one.
+        match self.in_memory(|lines| lines.count(scope, subject.as_deref())) {
+            Some(known) if known > count => Err(JournalError::NotAsRecorded(vec!["revoked"])),
+            _ => Ok(count),
+        }
     }
 
     /// What a CRL of this issuer lists: every certificate revoked by an entry below `covers` and not expired at `since_secs`.
@@ -92,6 +103,9 @@ impl Reader<'_> {
 
     /// Whether anything was revoked by an entry from `index` on.
     pub fn revoked_since(&self, index: u64) -> Read<bool> {
+        if self.in_memory(|lines| lines.revoked_since(index)) == Some(true) {
+            return Ok(true);
+        }
         let sql =
             "SELECT 1 FROM revoked WHERE act >= ?1 UNION ALL SELECT 1 FROM repeated WHERE act >= ?1 LIMIT 1";
         Ok(self.one(sql, [index], |_| Ok(()))?.is_some())

@@ -176,6 +176,10 @@ impl Reader<'_> {
             known.carried_out(row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?, row.get(2)?);
             Ok(())
         })?;
+        self.each("SELECT idx, certificate_sha256 FROM signature", |row| {
+            known.signed(row.get(0)?, &row.get(1)?);
+            Ok(())
+        })?;
         Ok(known)
     }
 
