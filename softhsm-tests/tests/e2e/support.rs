@@ -94,8 +94,15 @@ impl House {
 
     /// Signs with a key as the holder of a chain, both PEM, for the cell's log and by its clock.
     pub(crate) fn signer(&self, chain: &str, key: &str) -> Arc<Signer> {
+        self.signer_ahead(chain, key, 0)
+    }
+
+    /// The same by a clock that is so many milliseconds ahead of the cell's.
+    pub(crate) fn signer_ahead(&self, chain: &str, key: &str, ahead_ms: i64) -> Arc<Signer> {
         let origin = newest_log(&self.credentials().read("bundle.note"));
-        Signer::new(chain, key, &origin, self.cell.clock()).expect("a chain and its key")
+        let clock = self.cell.clock();
+        let ahead = Arc::new(move || clock() + ahead_ms);
+        Signer::new(chain, key, &origin, ahead).expect("a chain and its key")
     }
 
     /// The officers' anchors, PEM.

@@ -276,16 +276,19 @@ async fn a_signature_of_an_impossible_time() {
 #[tokio::test]
 async fn one_signed_request_is_one_certificate_whatever_its_clock_says() {
     let (house, _client) = House::with_build().await;
+    let credentials = house.credentials();
+    let signer = house.signer_ahead(&credentials.read("chain.pem"), &credentials.read("key.pem"), 280_000);
     let mut taken = crate::front::take(house).await;
     let build = taken.build.presents();
-    taken.cell.set_clock(280_000);
     let body = IssueCertificateBody {
         request_id: "once".into(),
         lifetime: Some(prost_types::Duration { seconds: 10, nanos: 0 }),
         ..request("build/b", csr_of(&KeyPair::generate().unwrap()))
     };
-    let method = "IssuanceService/IssueCertificate";
-    let signed = taken.build.signs(method, prost::Message::encode_to_vec(&body)).await;
+    let method = "/rootcellar.v1.IssuanceService/IssueCertificate".to_owned();
+    let body = prost::Message::encode_to_vec(&body);
+    let (signature, _) = signer.sign(&method, &body).await.unwrap();
+    let signed = proto::door::Signed { method, body, signature: Some(signature) };
     let mut names = std::collections::BTreeSet::new();
     for now_ms in [0, 5_000, 12_000, 30_000, 100_000] {
         taken.cell.set_clock(now_ms);
