@@ -20,9 +20,6 @@ use super::rows::{CertificateRow, FreezeRow, Granted};
 /// Callers remembered; beyond it all are forgotten and looked up again.
 const CALLERS_MAX: usize = 4096;
 
-/// A serial number, and a key (DER SubjectPublicKeyInfo).
-pub(super) type Certified = (Vec<u8>, Vec<u8>);
-
 /// Owned by the journal's writing end, on one thread.
 #[derive(Default)]
 pub(super) struct Memory {
@@ -30,8 +27,6 @@ pub(super) struct Memory {
     grants: RefCell<HashMap<String, Arc<[Granted]>>>,
     /// Certificates that callers presented, by their SHA-256: signed as such, and not revoked.
     presented: RefCell<HashMap<[u8; 32], CertificateRow>>,
-    /// Serial numbers and keys of such, by the index of their entries, where they were proved.
-    keys: RefCell<HashMap<u64, Certified>>,
     freeze: RefCell<Option<FreezeRow>>,
     /// The charter in force, its chain verified.
     charter: RefCell<Option<Charter>>,
@@ -97,18 +92,6 @@ impl Memory {
             presented.clear();
         }
         presented.insert(sha256, row.clone());
-    }
-
-    pub(super) fn key(&self, index: u64) -> Option<Certified> {
-        self.keys.borrow().get(&index).cloned()
-    }
-
-    pub(super) fn keep_key(&self, index: u64, key: &Certified) {
-        let mut keys = self.keys.borrow_mut();
-        if keys.len() >= CALLERS_MAX {
-            keys.clear();
-        }
-        keys.insert(index, key.clone());
     }
 
     pub(super) fn freeze(&self) -> Option<FreezeRow> {

@@ -440,15 +440,8 @@ impl<'a> Reader<'a> {
 
     /// The serial number of a certificate and its key (DER SubjectPublicKeyInfo), by its entry. Only to the writer is it proved.
     pub(crate) fn certified_key(&self, index: u64) -> Read<(Vec<u8>, Vec<u8>)> {
-        if let Some(known) = self.memory().and_then(|memory| memory.key(index)) {
-            return Ok(known);
-        }
         let (.., tbs) = self.certified(index)?;
-        let key = (tbs.serial, tbs.spki);
-        if let Some(memory) = self.memory() {
-            memory.keep_key(index, &key);
-        }
-        Ok(key)
+        Ok((tbs.serial, tbs.spki))
     }
 
     /// Entries that a controller caused under a grant in this hour (hours since 1970).
