@@ -2,10 +2,10 @@
 //!
 //! Each one ends the one before: a front that was in other hands for a while leaves no credential that outlives the next.
 
-use certs::{Profile, TbsFields};
+use certs::Profile;
 use ledger::entry::entry::Kind;
 use ledger::entry::revocation::Target;
-use ledger::entry::{self, Entry, Profile as Recorded, Revocation, RevocationReason};
+use ledger::entry::{Entry, Profile as Recorded, Revocation, RevocationReason};
 use proto::door::Serve;
 use proto::v1::Reason;
 
@@ -69,14 +69,8 @@ fn is_the_same(desk: &Desk<'_>, row: &CertificateRow, serve: &Serve) -> Result<b
     {
         return Ok(false);
     }
-    let body = desk.reader.entry(row.index)?.ok_or_else(|| Refusal::internal("an entry is not there"))?;
-    match entry::decode(&body).map_err(Refusal::internal)?.kind {
-        Some(Kind::Issuance(issuance)) => {
-            let fields = TbsFields::parse(&issuance.tbs).map_err(Refusal::internal)?;
-            Ok(fields.spki == serve.public_key)
-        }
-        _ => Err(Refusal::internal("a certificate's entry is none")),
-    }
+    let (_, spki) = desk.reader.certified_key(row.index)?;
+    Ok(spki == serve.public_key)
 }
 
 /// The entry that revokes the one before; none where nothing is left of it.
