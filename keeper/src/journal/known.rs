@@ -22,8 +22,8 @@ pub(super) struct Known {
 
 impl Known {
     /// A public key was certified for a subject. Its first holder stays.
-    pub(super) fn certified(&mut self, spki_sha256: &[u8], subject: &str) {
-        self.keys.entry(short(&[spki_sha256])).or_insert_with(|| short(&[subject.as_bytes()]));
+    pub(super) fn certified(&mut self, spki_sha256: &[u8; 32], subject: &str) {
+        self.keys.entry(beginning(spki_sha256)).or_insert_with(|| short(&[subject.as_bytes()]));
     }
 
     /// A request led to an entry.
@@ -42,8 +42,8 @@ impl Known {
     }
 
     /// Whether this, or nobody, is the first holder of a public key.
-    pub(super) fn is_holder(&self, spki_sha256: &[u8], subject: Option<&str>) -> bool {
-        self.keys.get(&short(&[spki_sha256])).copied() == subject.map(|subject| short(&[subject.as_bytes()]))
+    pub(super) fn is_holder(&self, spki_sha256: &[u8; 32], subject: Option<&str>) -> bool {
+        self.keys.get(&beginning(spki_sha256)).copied() == subject.map(|subject| short(&[subject.as_bytes()]))
     }
 
     /// The last entry that a request led to.

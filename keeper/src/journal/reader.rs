@@ -451,7 +451,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Whose a public key is: SPIFFE path.
-    pub fn key_subject(&self, spki_sha256: &[u8]) -> Read<Option<String>> {
+    pub fn key_subject(&self, spki_sha256: &[u8; 32]) -> Read<Option<String>> {
         let sql = "SELECT subject FROM identity_key WHERE spki_sha256 = ?1";
         let subject: Option<String> = self.one(sql, [spki_sha256], |row| row.get(0))?;
         match self.known(|known| known.is_holder(spki_sha256, subject.as_deref())) {

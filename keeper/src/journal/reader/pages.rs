@@ -169,7 +169,7 @@ impl Reader<'_> {
         let mut known = Known::default();
         let sql = "SELECT spki_sha256, subject FROM identity_key";
         self.each(sql, |row| {
-            known.certified(row.get_ref(0)?.as_blob()?, row.get_ref(1)?.as_str()?);
+            known.certified(&row.get(0)?, row.get_ref(1)?.as_str()?);
             Ok(())
         })?;
         self.each("SELECT caller, request_id, idx FROM request", |row| {
