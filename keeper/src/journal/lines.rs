@@ -9,7 +9,7 @@ use std::sync::Arc;
 use ledger::entry::revocation::Target;
 
 use super::JournalError;
-use super::revocation::Scope;
+use super::revocation::{Scope, is_named};
 use super::rows::{CertificateRow, RevokedWhole};
 
 /// For how long a certificate that ended is remembered, in seconds: clocks differ.
@@ -202,28 +202,25 @@ impl Lines {
 
     /// What a scope names, is not revoked, and had not ended.
     fn named<'l>(&'l self, scope: &'l Scope, subject: Option<&str>) -> impl Iterator<Item = &'l Live> {
-        let has = |line: &&Line, index| line.certificates.iter().any(|live| live.index == index);
         let one = match scope.target() {
-            Target::Agent(id) => Some(self.lines.get(&*format!("/agent/{id}"))),
+            Target::Agent(id) => Some(self.lines.get_key_value(&*format!("/agent/{id}"))),
             Target::Certificate(of) => subject
-                .and_then(|subject| self.lines.get(subject))
-                .filter(|line| has(line, of.index))
+                .and_then(|subject| self.lines.get_key_value(subject))
+                .filter(|(_, line)| line.certificates.iter().any(|live| live.index == of.index))
                 .map(Some),
             Target::IssuedSince(_) => None,
         };
-        let all = one.is_none().then(|| self.lines.values());
+        let all = one.is_none().then(|| self.lines.iter());
         let lines = one.flatten().into_iter().chain(all.into_iter().flatten());
-        lines.flat_map(|line| &line.certificates).filter(move |live| {
-            let named = match scope.target() {
-                Target::Agent(_) => true,
-                Target::Certificate(certificate) => certificate.index == live.index,
-                Target::IssuedSince(issued) => {
-                    live.controller.as_deref() == Some(&issued.controller)
-                        && live.recorded_ms >= issued.since_unix_ms
-                }
-            };
-            named && scope.reaches(live.controller.as_deref(), live.not_after) && !self.is_revoked(live.index)
-        })
+        let certificates =
+            lines.flat_map(|(subject, line)| line.certificates.iter().map(move |live| (&**subject, live)));
+        let is_named = |(subject, live): &(&str, &Live)| {
+            let controller = live.controller.as_deref();
+            is_named(scope.target(), live.index, subject, (controller, live.recorded_ms))
+                && scope.reaches(controller, live.not_after)
+                && !self.is_revoked(live.index)
+        };
+        certificates.filter(is_named).map(|(_, live)| live)
     }
 
     /// What a list of this issuer has, by serial number: everything that was revoked by an entry below `covers` and had not ended at `since_secs`, with

@@ -21,6 +21,23 @@ pub(crate) struct Scope {
     now_secs: i64,
 }
 
+/// Whether a revocation names a certificate: of this entry and subject, recorded under this controller's grant at this time, in milliseconds since
+/// 1970.
+pub(super) fn is_named(
+    target: &Target,
+    index: u64,
+    subject: &str,
+    (controller, recorded_ms): (Option<&str>, i64),
+) -> bool {
+    match target {
+        Target::Certificate(certificate) => certificate.index == index,
+        Target::Agent(id) => subject.strip_prefix("/agent/") == Some(id),
+        Target::IssuedSince(issued) => {
+            controller == Some(&issued.controller) && recorded_ms >= issued.since_unix_ms
+        }
+    }
+}
+
 impl Scope {
     /// Those that `target` names; a controller reaches only what was issued under its own grants.
     pub(crate) fn new(target: Target, controller: Option<&str>, now_secs: i64) -> Self {
@@ -48,15 +65,9 @@ impl Scope {
 
     /// Whether it names this certificate, whose row was proved, and can end it.
     pub(super) fn names(&self, row: &CertificateRow) -> bool {
-        let named = match &self.target {
-            Target::Certificate(certificate) => certificate.index == row.index,
-            Target::Agent(id) => row.subject.strip_prefix("/agent/") == Some(id),
-            Target::IssuedSince(issued) => {
-                row.controller.as_deref() == Some(&issued.controller)
-                    && row.recorded_ms >= issued.since_unix_ms
-            }
-        };
-        named && self.reaches(row.controller.as_deref(), row.not_after)
+        let controller = row.controller.as_deref();
+        is_named(&self.target, row.index, &row.subject, (controller, row.recorded_ms))
+            && self.reaches(controller, row.not_after)
     }
 
     /// Whether a certificate under this controller's grants, whose last second since 1970 is this one, is one that it can end.

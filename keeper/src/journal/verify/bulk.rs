@@ -10,6 +10,7 @@ use ledger::entry::{Entry, Issuance, Profile, Revocation};
 
 use super::{corrupt, of_table};
 use crate::journal::projection::sets_the_clock;
+use crate::journal::revocation::is_named;
 use crate::journal::rows::CertificateRow;
 use crate::journal::{JournalError, Reader};
 use crate::{HOUR_MS, SERVICE_PATH};
@@ -322,14 +323,8 @@ impl Revoked {
     fn names(&self, certificate: &CertificateRow) -> bool {
         let ours =
             self.controller.is_none() || self.controller.as_deref() == certificate.controller.as_deref();
-        let named = match &self.target {
-            Target::Certificate(reference) => reference.index == certificate.index,
-            Target::Agent(id) => certificate.subject.strip_prefix("/agent/") == Some(id),
-            Target::IssuedSince(issued) => {
-                certificate.controller.as_deref() == Some(&issued.controller)
-                    && certificate.recorded_ms >= issued.since_unix_ms
-            }
-        };
+        let recorded = (certificate.controller.as_deref(), certificate.recorded_ms);
+        let named = is_named(&self.target, certificate.index, &certificate.subject, recorded);
         ours && named && certificate.not_after >= self.at
     }
 }
