@@ -26,7 +26,6 @@ use std::time::Duration;
 use certs::ObjectIdentifier;
 use certs::crl::Revoked;
 use ledger::entry::entry::Kind;
-use ledger::entry::revocation::Target;
 use ledger::tree::{Edge, TreeHead};
 use ledger::{Hash, entry, leaf_hash};
 use rusqlite::{Connection, OpenFlags};
@@ -321,10 +320,7 @@ impl Journal {
             }
             Some(Kind::Revocation(revocation)) => {
                 let scope = Scope::of(revocation, record)?;
-                let subject = match scope.target() {
-                    Target::Certificate(one) => reader.certificate(one.index)?.map(|row| row.subject),
-                    Target::Agent(_) | Target::IssuedSince(_) => None,
-                };
+                let subject = reader.subject_of(&scope)?;
                 lines.revoke(&scope, (index, revocation.reason, revoked), subject.as_deref(), &forgotten)?;
             }
             Some(Kind::Act(_)) if !revoked.is_empty() => {

@@ -22,13 +22,18 @@ impl Reader<'_> {
         })
     }
 
+    /// Whose the one certificate is that a scope names, by the file: where it is looked for first.
+    pub(in super::super) fn subject_of(&self, scope: &Scope) -> Read<Option<String>> {
+        Ok(match scope.target() {
+            Target::Certificate(one) => self.certificate(one.index)?.map(|row| row.subject),
+            Target::Agent(_) | Target::IssuedSince(_) => None,
+        })
+    }
+
     /// How many certificates a revocation would end.
     pub(crate) fn revocable(&self, scope: &Scope) -> Read<u64> {
         let count = scope.count(self.connection())?;
-        let subject = match scope.target() {
-            Target::Certificate(one) => self.certificate(one.index)?.map(|row| row.subject),
-            Target::Agent(_) | Target::IssuedSince(_) => None,
-        };
+        let subject = self.subject_of(scope)?;
         // There may be more that the memory forgot and that live again; the entry is held against them one by one.
         match self.in_memory(|lines| lines.count(scope, subject.as_deref())) {
             Some(known) if known > count => Err(JournalError::NotAsRecorded(vec!["revoked"])),
