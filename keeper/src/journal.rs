@@ -299,11 +299,15 @@ impl Journal {
     /// # Errors
     /// [`JournalError::NotAsRecorded`]: somebody wrote to them, and no replay of the entries would end the same certificates.
     fn follow(&self, index: u64, record: &entry::Entry, revoked: &[u64]) -> Result<(), JournalError> {
+        if let Some(Kind::Revocation(revocation)) = &record.kind {
+            return self.follow_revocation(
+                index,
+                &Scope::of(revocation, record)?,
+                revocation.reason,
+                revoked,
+            );
+        }
         let reader = self.reader();
-        let forgotten = self.memory.lines.borrow().as_ref().map(|lines| lines.forgotten(revoked));
-        let forgotten =
-            forgotten.unwrap_or_default().into_iter().filter_map(|index| reader.proved(index).transpose());
-        let forgotten: Vec<CertificateRow> = forgotten.collect::<Result<_, _>>()?;
         // What is read from here on must not ask the memory.
         let mut lines = self.memory.lines.borrow_mut();
         let Some(lines) = lines.as_mut() else { return Ok(()) };
@@ -318,17 +322,33 @@ impl Journal {
                 let subject = reader.certificate(given_up)?.map(|row| row.subject);
                 lines.abandon(subject.as_deref(), given_up);
             }
-            Some(Kind::Revocation(revocation)) => {
-                let scope = Scope::of(revocation, record)?;
-                let subject = reader.subject_of(&scope)?;
-                lines.revoke(&scope, (index, revocation.reason, revoked), subject.as_deref(), &forgotten)?;
-            }
             Some(Kind::Act(_)) if !revoked.is_empty() => {
                 lines.repeat(&reader.revoked_by(index)?)?;
             }
             _ => {}
         }
         Ok(())
+    }
+
+    fn follow_revocation(
+        &self,
+        index: u64,
+        scope: &Scope,
+        reason: i32,
+        revoked: &[u64],
+    ) -> Result<(), JournalError> {
+        let reader = self.reader();
+        let subject = reader.subject_of(scope)?;
+        let subject = subject.as_deref();
+        let lines = self.memory.lines.borrow();
+        let forgotten = lines.as_ref().map(|lines| lines.forgotten(scope, subject, revoked));
+        drop(lines);
+        let forgotten = forgotten.unwrap_or_default().into_iter();
+        let forgotten: Vec<CertificateRow> =
+            forgotten.filter_map(|index| reader.proved(index).transpose()).collect::<Result<_, _>>()?;
+        let mut lines = self.memory.lines.borrow_mut();
+        let Some(lines) = lines.as_mut() else { return Ok(()) };
+        lines.revoke(scope, (index, reason, revoked), subject, &forgotten)
     }
 
     /// Whether a list has what it must have, by the keeper's own memory, and nothing else: each certificate with when it was revoked, and why.

@@ -87,13 +87,12 @@ impl Lines {
         }
     }
 
-    /// Those of these certificates that are not remembered.
-    pub(super) fn forgotten(&self, ended: &[u64]) -> Vec<u64> {
+    /// Those of these certificates that a scope names by nothing that is remembered.
+    pub(super) fn forgotten(&self, scope: &Scope, subject: Option<&str>, ended: &[u64]) -> Vec<u64> {
         if ended.is_empty() {
             return Vec::new();
         }
-        let known: HashSet<u64> =
-            self.lines.values().flat_map(|line| &line.certificates).map(|live| live.index).collect();
+        let known: HashSet<u64> = self.named(scope, subject).map(|live| live.index).collect();
         ended.iter().copied().filter(|index| !known.contains(index)).collect()
     }
 
@@ -164,7 +163,10 @@ impl Lines {
                 continue;
             }
             let live = self.live(row);
-            self.lines.entry(row.subject.as_str().into()).or_default().certificates.insert(0, live);
+            let line = self.lines.entry(row.subject.as_str().into()).or_default();
+            if !line.certificates.iter().any(|known| known.index == live.index) {
+                line.certificates.insert(0, live);
+            }
         }
         let named: Vec<Live> = self.named(scope, subject).cloned().collect();
         let mut wanted: Vec<u64> = named.iter().map(|live| live.index).collect();
@@ -340,7 +342,7 @@ mod tests {
         let first = row(1, "/agent/a", 5000);
         lines.record(&first, 60);
         lines.record(&CertificateRow { recorded_ms: 100_000_000, ..row(2, "/agent/a", 200_000) }, 60);
-        assert_eq!(lines.forgotten(&[1, 2]), [1]);
+        assert_eq!(lines.forgotten(&of_agent(1000), None, &[1, 2]), [1]);
         let anothers = CertificateRow { subject: "/agent/b".into(), ..first.clone() };
         assert!(lines.revoke(&of_agent(1000), (9, 1, &[1, 2]), None, &[anothers]).is_err());
         lines.revoke(&of_agent(1000), (9, 1, &[1, 2]), None, &[first]).unwrap();
