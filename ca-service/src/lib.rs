@@ -40,6 +40,7 @@ mod ops;
 mod own_certificate;
 mod places;
 mod rate;
+mod recent;
 mod room;
 mod scrape;
 mod services;

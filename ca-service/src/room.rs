@@ -4,13 +4,15 @@
 //! Does not: bound what anyone does who is known. Those have places of their own ([`crate::places`]).
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     net::{IpAddr, Ipv6Addr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use tokio::{sync::Notify, time::Instant};
+
+use crate::recent::Recent;
 
 /// Bits of an IPv6 address that name a network: whoever has one has all addresses in it (RFC 4291 §2.5.4).
 const NETWORK_BITS: u32 = 64;
@@ -141,26 +143,19 @@ impl Drop for Guest {
 pub(crate) struct Lobby {
     known: Arc<Room>,
     strangers: Arc<Room>,
-    met: Mutex<Met>,
-}
-
-/// Addresses, the latest ones at least.
-#[derive(Debug, Default)]
-struct Met {
-    lately: HashSet<IpAddr>,
-    before: HashSet<IpAddr>,
+    met: Mutex<Recent<IpAddr>>,
 }
 
 impl Lobby {
     /// As of two rooms of this size.
     pub(crate) fn new(most: usize, most_of_one: usize, patience: Duration) -> Arc<Self> {
         let room = || Room::new(most, most_of_one, patience);
-        Arc::new(Self { known: room(), strangers: room(), met: Mutex::default() })
+        Arc::new(Self { known: room(), strangers: room(), met: Mutex::new(Recent::new(REMEMBERED)) })
     }
 
     /// See [`Room::enter`].
     pub(crate) fn enter(&self, address: IpAddr) -> Option<Guest> {
-        let room = if self.met().has(network(address)) { &self.known } else { &self.strangers };
+        let room = if self.met().has(&network(address)) { &self.known } else { &self.strangers };
         room.enter(address)
     }
 
@@ -169,21 +164,8 @@ impl Lobby {
         self.met().add(network(address));
     }
 
-    fn met(&self) -> MutexGuard<'_, Met> {
+    fn met(&self) -> MutexGuard<'_, Recent<IpAddr>> {
         self.met.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Met {
-    fn has(&self, address: IpAddr) -> bool {
-        self.lately.contains(&address) || self.before.contains(&address)
-    }
-
-    fn add(&mut self, address: IpAddr) {
-        if self.lately.len() >= REMEMBERED {
-            self.before = std::mem::take(&mut self.lately);
-        }
-        self.lately.insert(address);
     }
 }
 
@@ -267,15 +249,5 @@ mod tests {
         let _stranger = lobby.enter(address(2)).unwrap();
         assert!(lobby.enter(address(3)).is_none());
         assert!(is_inside(&known).await);
-    }
-
-    #[test]
-    fn what_is_remembered_is_bounded_and_the_latest() {
-        let mut met = Met::default();
-        let address = |number: u32| IpAddr::from(number.to_be_bytes());
-        let many = u32::try_from(5 * REMEMBERED).unwrap();
-        (0..many).for_each(|number| met.add(address(number)));
-        assert!(met.lately.len() + met.before.len() <= 2 * REMEMBERED);
-        assert!((many - 4096..many).all(|number| met.has(address(number))) && !met.has(address(0)));
     }
 }
