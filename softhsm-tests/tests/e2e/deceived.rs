@@ -2,15 +2,15 @@
 //! line kept goes on.
 
 use std::collections::HashSet;
-use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex};
 
 use prost::Message as _;
 use proto::door::{Answer, Ask, Caller, Refused, Serve, answer, ask};
 use proto::v1::{Reason, RenewCertificateBody};
 use rootcellar_softhsm_tests::Cell;
-use rootcellar_softhsm_tests::door::{Lie, Role, Twist, front, relay};
+use rootcellar_softhsm_tests::door::{Lie, Twist, front};
 
+use crate::proven::between;
 use crate::support::House;
 
 const RENEW: [&str; 3] = ["renew", "--controller", "build"];
@@ -20,14 +20,8 @@ fn refusal(reason: Reason) -> answer::Answer {
 }
 
 /// Serves the cell with this between front and keeper, runs a command, and ends both.
-fn deceive(mut cell: Cell, lie: Lie, twist: Twist, command: &[&str]) -> Cell {
-    let (near, front_end) = UnixStream::pair().unwrap();
-    let (keeper_end, far) = UnixStream::pair().unwrap();
-    let keeper = Role::start(&mut cell, "keeper", &far);
-    relay(near, &keeper_end, lie, twist);
-    let front = Role::start(&mut cell, "front", &front_end);
-    let port = front.ready["mtls"].as_str().unwrap().rsplit(':').next().unwrap();
-    cell.credentials_at(&format!("https://localhost:{port}"), "build");
+fn deceive(cell: Cell, lie: Lie, twist: Twist, command: &[&str]) -> Cell {
+    let (cell, front, keeper) = between(cell, lie, twist);
     assert_ne!(cell.run(command).code, 0);
     assert_eq!((front.stop(), keeper.stop()), (0, 0));
     cell

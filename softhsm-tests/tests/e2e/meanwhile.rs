@@ -18,15 +18,9 @@ use tonic::Status;
 use tonic_types::StatusExt as _;
 
 use crate::officer::submit;
-use crate::support::{Holder, House, ask, csr, eventually, issue, request, still_issues};
+use crate::support::{Holder, House, ask, csr, database, eventually, issue, request, still_issues};
 
 const NARROW: &str = "agents=build/*;roles=logger;ttl=1h;budget=10000";
-
-fn database(cell: &Cell) -> Connection {
-    let connection = Connection::open(cell.data_dir().join("journal.sqlite")).unwrap();
-    connection.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
-    connection
-}
 
 /// Refused for this reason; or the scrub came by and saw it, so that nothing is served any more.
 #[track_caller]

@@ -112,7 +112,7 @@ async fn a_freeze_whose_proof_cannot_be_had_is_said_to_be_there_by_word_alone() 
 }
 
 /// Starts both processes of a cell that is stopped, with someone between them; and the credentials of "build" for it.
-fn between(mut cell: Cell, lie: Lie, twist: Twist) -> (Cell, Role, Role) {
+pub(crate) fn between(mut cell: Cell, lie: Lie, twist: Twist) -> (Cell, Role, Role) {
     let (near, front_end) = UnixStream::pair().unwrap();
     let (keeper_end, far) = UnixStream::pair().unwrap();
     let keeper = Role::start(&mut cell, "keeper", &far);

@@ -10,6 +10,7 @@ use ledger::entry::entry::Kind;
 use proto::v1::{Agent, Certificate, IssueCertificateBody, LedgerEntry, ListEntriesRequest};
 use rcgen::{CertificateParams, KeyPair};
 use rootcellar_softhsm_tests::{Cell, Credentials, Faults, Serving, Signal, newest_log};
+use rusqlite::Connection;
 use tokio::time::{Instant, interval};
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Code, Response, Status};
@@ -293,4 +294,11 @@ pub(crate) fn lives(pid: u32) -> bool {
 pub(crate) fn files_below(dir: &Path) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(dir).expect("a directory").map(|entry| entry.expect("an entry").path());
     entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
+}
+
+/// The file of a cell's journal, as another program has it: waits for the service's transactions.
+pub(crate) fn database(cell: &Cell) -> Connection {
+    let connection = Connection::open(cell.data_dir().join("journal.sqlite")).unwrap();
+    connection.busy_timeout(Duration::from_secs(5)).unwrap();
+    connection
 }

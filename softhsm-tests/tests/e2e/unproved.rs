@@ -10,15 +10,11 @@ use rcgen::{KeyPair, PublicKeyData as _};
 use rootcellar_softhsm_tests::Cell;
 use rusqlite::Connection;
 
-use crate::support::{Holder, House, abandoned, ask, csr, csr_of, eventually, issue, request, still_issues};
+use crate::support::{
+    Holder, House, abandoned, ask, csr, csr_of, database, eventually, issue, request, still_issues,
+};
 
 const HOUR_MS: i64 = 3_600_000;
-
-fn database(cell: &Cell) -> Connection {
-    let connection = Connection::open(cell.data_dir().join("journal.sqlite")).unwrap();
-    connection.busy_timeout(Duration::from_secs(5)).unwrap();
-    connection
-}
 
 fn number(cell: &Cell, sql: &str) -> i64 {
     database(cell).query_row(sql, [], |row| row.get(0)).unwrap()
