@@ -1,7 +1,7 @@
 //! How many frames a peer sends (RFC 9113 §4.1): what comes with requests is theirs, a flood of anything else ends the connection (§10.5).
 //!
 //! hyper answers or drops PING, SETTINGS, PRIORITY, WINDOW_UPDATE and unknown frames without end, and each costs as much to read as a small
-//! request's. Flow control bounds octets of DATA, but not how many frames they come in.
+//! request's. Flow control bounds bytes of DATA, but not how many frames they come in.
 //!
 //! Does not: look into a frame, or find fault with one. hyper does.
 
@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Octets of the client's preface (RFC 9113 §3.4).
+/// Bytes of the client's preface (RFC 9113 §3.4).
 pub(crate) const PREFACE: usize = 24;
 
-/// Octets of a frame's head.
+/// Bytes of a frame's head.
 const HEAD: usize = 9;
 
 /// Frames that may come without a request at once.
@@ -24,11 +24,11 @@ const IN_A_SECOND: u32 = 200;
 /// Frames that may come with a HEADERS, or with DATA that is worth a frame: window updates and PINGs for what is answered.
 const WITH_EACH: u32 = 8;
 
-/// Octets that are sent for each of which so many frames may come back: window updates (RFC 9113 §6.9), however small a client makes them, and
+/// Bytes that are sent for each of which so many frames may come back: window updates (RFC 9113 §6.9), however small a client makes them, and
 /// PINGs by which it measures. The smallest window that clients use is a quarter of the standard's.
 const SENT: usize = 4 * 1024;
 
-/// Octets of DATA that are worth a frame: a batch's item has more.
+/// Bytes of DATA that are worth a frame: a batch's item has more.
 const WORTH_A_FRAME: usize = 256;
 
 const DATA: u8 = 0;
@@ -39,11 +39,11 @@ const HEADERS: u8 = 1;
 pub(crate) struct Frames {
     preface: usize,
     head: [u8; HEAD],
-    /// Octets of the head that have come.
+    /// Bytes of the head that have come.
     heads: usize,
-    /// Octets of the payload that are still to come.
+    /// Bytes of the payload that are still to come.
     payload: usize,
-    /// Octets that were sent and gave no credit yet.
+    /// Bytes that were sent and gave no credit yet.
     sent: usize,
     /// Frames that may come.
     credit: u32,
@@ -66,19 +66,19 @@ impl Frames {
         self.preface == 0
     }
 
-    /// These octets come next.
+    /// These bytes come next.
     ///
     /// # Errors
     /// [`Flood`].
-    pub(crate) fn take(&mut self, mut octets: &[u8], now: Instant) -> Result<(), Flood> {
+    pub(crate) fn take(&mut self, mut bytes: &[u8], now: Instant) -> Result<(), Flood> {
         self.refill(now);
-        octets = skip(octets, &mut self.preface);
+        bytes = skip(bytes, &mut self.preface);
         loop {
-            octets = skip(octets, &mut self.payload);
-            let Some((&next, rest)) = octets.split_first() else { return Ok(()) };
+            bytes = skip(bytes, &mut self.payload);
+            let Some((&next, rest)) = bytes.split_first() else { return Ok(()) };
             self.head[self.heads] = next;
             self.heads += 1;
-            octets = rest;
+            bytes = rest;
             if self.heads == HEAD {
                 self.heads = 0;
                 self.frame()?;
@@ -86,9 +86,9 @@ impl Frames {
         }
     }
 
-    /// So many octets were sent: the peer may answer for them.
-    pub(crate) fn sent(&mut self, octets: usize) {
-        self.sent += octets;
+    /// So many bytes were sent: the peer may answer for them.
+    pub(crate) fn sent(&mut self, bytes: usize) {
+        self.sent += bytes;
         let frames = u32::try_from(self.sent / SENT).unwrap_or(AT_ONCE).min(AT_ONCE);
         self.sent %= SENT;
         self.credit = (self.credit + WITH_EACH * frames).min(AT_ONCE);
@@ -116,11 +116,11 @@ impl Frames {
     }
 }
 
-/// What is left behind so many octets, and how many of them are still to come.
-fn skip<'a>(octets: &'a [u8], left: &mut usize) -> &'a [u8] {
-    let here = octets.len().min(*left);
+/// What is left behind so many bytes, and how many of them are still to come.
+fn skip<'a>(bytes: &'a [u8], left: &mut usize) -> &'a [u8] {
+    let here = bytes.len().min(*left);
     *left -= here;
-    &octets[here..]
+    &bytes[here..]
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Which keys were certified, for whom, and which requests were carried out: what makes both be done once, in the writer's own memory.
 //!
-//! It takes some 50 octets for each of either. Does not: know what was asked for; the entry that a request led to says that.
+//! It takes some 50 bytes for each of either. Does not: know what was asked for; the entry that a request led to says that.
 
 use std::collections::HashMap;
 

@@ -1,7 +1,7 @@
 //! What the writer knows of certificates that can still be renewed or revoked, and of those that were revoked: made of the entries when the journal
 //! is verified, and kept with each one appended since. Of a certificate that ended only what makes it the newest of its line stays.
 //!
-//! It takes some 150 octets a certificate. Does not: know what the file's tables say; they are held against it.
+//! It takes some 150 bytes a certificate. Does not: know what the file's tables say; they are held against it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
