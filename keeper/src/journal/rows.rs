@@ -139,6 +139,18 @@ pub struct Granted {
     pub grant: Grant,
 }
 
+pub(super) fn revoked_row(row: &Row<'_>) -> rusqlite::Result<RevokedWhole> {
+    Ok(RevokedWhole {
+        index: row.get(0)?,
+        serial: row.get(1)?,
+        issuer: row.get(2)?,
+        not_after: row.get(3)?,
+        at: row.get(4)?,
+        reason: row.get(5)?,
+        act: row.get(6)?,
+    })
+}
+
 pub(super) fn certificate_row(row: &Row<'_>) -> rusqlite::Result<CertificateRow> {
     Ok(CertificateRow {
         index: row.get(0)?,

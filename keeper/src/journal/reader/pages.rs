@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use super::super::JournalError;
 use super::super::known::Known;
 use super::super::lines::Lines;
-use super::super::rows::{CertificateRow, RevokedWhole, certificate_row};
+use super::super::rows::{CertificateRow, RevokedWhole, certificate_row, revoked_row};
 use super::{CERTIFICATE, Read, Reader};
 
 /// A row of `lines`: subject, newest, lifetime in seconds.
@@ -22,18 +22,6 @@ const REVOKED: &str = "SELECT idx, serial, issuer, not_after, at, reason, act FR
 
 /// Entries whose certificates are read at a time.
 const ROWS: u64 = 10_000;
-
-fn revoked_row(row: &Row<'_>) -> rusqlite::Result<RevokedWhole> {
-    Ok(RevokedWhole {
-        index: row.get(0)?,
-        serial: row.get(1)?,
-        issuer: row.get(2)?,
-        not_after: row.get(3)?,
-        at: row.get(4)?,
-        reason: row.get(5)?,
-        act: row.get(6)?,
-    })
-}
 
 impl Reader<'_> {
     /// The connection, for tables of every shape.
