@@ -11,10 +11,9 @@ use rustls::{
     server::ParsedCertificate,
     sign::CertifiedKey,
 };
-use sha2::{Digest, Sha256};
 use x509_parser::{certificate::X509Certificate, prelude::FromDer};
 
-use crate::{bundle::Bundle, tls::time_of};
+use crate::{bundle::Bundle, steps, tls::time_of};
 
 /// A key, and a chain for it that was good under the anchors. Only [`Self::new`] makes one.
 pub(super) struct Proven {
@@ -84,8 +83,7 @@ impl Proven {
     pub(super) fn presented(&self) -> Option<Presented> {
         let leaf = self.key.cert.first()?;
         let (_, parsed) = X509Certificate::from_der(leaf).ok()?;
-        let serial = parsed.raw_serial().iter().copied().skip_while(|&byte| byte == 0).collect();
-        Some(Presented { serial, certificate_sha256: Sha256::digest(leaf).to_vec() })
+        Some(steps::presented(leaf, &parsed))
     }
 
     /// For handshakes.

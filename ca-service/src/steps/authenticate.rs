@@ -57,6 +57,12 @@ pub(crate) enum NotACaller {
     OfAnotherCell,
 }
 
+/// How the keeper knows a certificate that was presented: by its serial number without leading zero bytes, and the SHA-256 of the whole.
+pub(crate) fn presented(leaf: &[u8], certificate: &X509Certificate<'_>) -> Presented {
+    let serial = certificate.raw_serial().iter().copied().skip_while(|&byte| byte == 0).collect();
+    Presented { serial, certificate_sha256: Sha256::digest(leaf).to_vec() }
+}
+
 impl Caller {
     /// From a finished handshake, whose verifier has found the chain good under the cell's anchors.
     ///
@@ -77,9 +83,8 @@ impl Caller {
         if id.trust_domain() != cell {
             return Err(NotACaller::OfAnotherCell);
         }
-        let serial = certificate.raw_serial().iter().copied().skip_while(|&byte| byte == 0).collect();
         let proof = Proof::Presented {
-            presented: Presented { serial, certificate_sha256: Sha256::digest(leaf).to_vec() },
+            presented: presented(leaf, &certificate),
             not_after: certificate.validity().not_after.timestamp(),
         };
         Ok(Self(Arc::new(Who { name: id.path().to_string().into(), proof, leave: Notify::new() })))
