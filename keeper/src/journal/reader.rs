@@ -23,7 +23,7 @@ use super::lines::Lines;
 use super::memory::Memory;
 use super::rows::{
     AgentRow, CertificateRow, ControllerRow, FreezeRow, GrantRow, Granted, agent_row, certificate_row,
-    controller_row, decoded,
+    controller_row, decoded, payer,
 };
 use crate::convert;
 
@@ -389,13 +389,8 @@ impl<'a> Reader<'a> {
     pub(super) fn recorded(&self, index: u64, entry: &Entry, issuance: &Issuance) -> Read<CertificateRow> {
         let tbs =
             TbsFields::parse(&issuance.tbs).map_err(|error| JournalError::Corrupt(error.to_string()))?;
-        let identity = entry.actor.as_ref().map_or("", |actor| actor.identity.as_str());
-        let controller = match (identity.strip_prefix("/controller/"), identity.strip_prefix("/agent/")) {
-            _ if issuance.grant.is_empty() => None,
-            (Some(controller), _) => Some(controller.to_owned()),
-            (_, Some(agent)) => self.agent(agent)?.map(|agent| agent.record.owner),
-            _ => None,
-        };
+        let owner = |agent: &str| Ok(self.agent(agent)?.map(|agent| agent.record.owner));
+        let controller = payer(entry, &issuance.grant, owner)?;
         Ok(CertificateRow {
             index,
             serial: tbs.serial,

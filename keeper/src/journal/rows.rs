@@ -1,7 +1,7 @@
 //! Rows of the projections, typed, and how each is read.
 
 use cell::Grant;
-use ledger::entry::AgentRecord;
+use ledger::entry::{AgentRecord, Entry};
 use prost::Message;
 use proto::v1;
 use rusqlite::Row;
@@ -149,6 +149,21 @@ pub(super) fn revoked_row(row: &Row<'_>) -> rusqlite::Result<RevokedWhole> {
         reason: row.get(5)?,
         act: row.get(6)?,
     })
+}
+
+/// Whose budget an entry draws on, where it draws on a grant: the controller's that caused it, or that owns the agent that did.
+pub(super) fn payer(
+    entry: &Entry,
+    grant: &str,
+    owner: impl FnOnce(&str) -> Result<Option<String>, JournalError>,
+) -> Result<Option<String>, JournalError> {
+    let identity = entry.actor.as_ref().map_or("", |actor| actor.identity.as_str());
+    match (identity.strip_prefix("/controller/"), identity.strip_prefix("/agent/")) {
+        _ if grant.is_empty() => Ok(None),
+        (Some(controller), _) => Ok(Some(controller.to_owned())),
+        (_, Some(agent)) => owner(agent),
+        _ => Ok(None),
+    }
 }
 
 pub(super) fn certificate_row(row: &Row<'_>) -> rusqlite::Result<CertificateRow> {

@@ -9,6 +9,7 @@ use super::{Applied, State, corrupt};
 use crate::HOUR_MS;
 use crate::journal::JournalError;
 use crate::journal::revocation::Scope;
+use crate::journal::rows::payer;
 
 impl State<'_> {
     /// The entries of the certificates that were revoked.
@@ -112,17 +113,11 @@ impl State<'_> {
 
     /// Whose budget the entry draws on, where it draws on a grant: the controller that caused it, or that owns the agent that did.
     fn payer(&self, grant: &str) -> Result<Option<String>, JournalError> {
-        let identity = self.record.actor.as_ref().map_or("", |actor| actor.identity.as_str());
-        Ok(match (identity.strip_prefix("/controller/"), identity.strip_prefix("/agent/")) {
-            _ if grant.is_empty() => None,
-            (Some(controller), _) => Some(controller.to_owned()),
-            (_, Some(agent)) => Some(
-                self.connection
-                    .prepare_cached("SELECT owner FROM agent WHERE id = ?1")?
-                    .query_row([agent], |row| row.get(0))?,
-            ),
-            _ => None,
-        })
+        let owner = |agent: &str| {
+            let mut owner = self.connection.prepare_cached("SELECT owner FROM agent WHERE id = ?1")?;
+            Ok(Some(owner.query_row([agent], |row| row.get(0))?))
+        };
+        payer(self.record, grant, owner)
     }
 
     fn draw(&self, grant: &str) -> Applied {

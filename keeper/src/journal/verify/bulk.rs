@@ -11,7 +11,7 @@ use ledger::entry::{Entry, Issuance, Profile, Revocation};
 use super::{corrupt, of_table};
 use crate::journal::projection::sets_the_clock;
 use crate::journal::revocation::is_named;
-use crate::journal::rows::CertificateRow;
+use crate::journal::rows::{CertificateRow, payer};
 use crate::journal::{JournalError, Reader};
 use crate::{HOUR_MS, SERVICE_PATH};
 
@@ -114,13 +114,13 @@ impl Bulk {
                 }
                 not_after = Some(self.issuance(reader, audit, index, entry, issuance, row)?);
             }
-            Some(Kind::AgentChange(change)) => self.draw(audit, entry, &change.grant),
+            Some(Kind::AgentChange(change)) => self.draw(audit, entry, &change.grant)?,
             Some(Kind::Abandonment(given_up)) => {
                 self.abandoned.extend(given_up.certificate.as_ref().map(|to| to.index));
             }
             Some(Kind::Revocation(revocation)) => {
                 self.revocation(index, entry, revocation);
-                self.draw(audit, entry, &revocation.grant);
+                self.draw(audit, entry, &revocation.grant)?;
             }
             Some(Kind::Act(act)) => {
                 self.acts.insert(index);
@@ -146,7 +146,7 @@ impl Bulk {
         let fields = TbsFields::parse(&issuance.tbs).map_err(corrupt)?;
         let subject = issuance.subject.as_str();
         let before = self.lines.get(subject).copied();
-        let payer = payer(audit, entry, &issuance.grant);
+        let payer = payer(entry, &issuance.grant, |agent| Ok(audit.owner(agent).map(str::to_owned)))?;
         let made = CertificateRow {
             index,
             serial: fields.serial.clone(),
@@ -200,10 +200,11 @@ impl Bulk {
         self.revocations.insert(index, Revoked { target, controller, at, reason, count });
     }
 
-    fn draw(&mut self, audit: &Audit, entry: &Entry, grant: &str) {
-        if let Some(controller) = payer(audit, entry, grant) {
+    fn draw(&mut self, audit: &Audit, entry: &Entry, grant: &str) -> Result<(), JournalError> {
+        if let Some(controller) = payer(entry, grant, |agent| Ok(audit.owner(agent).map(str::to_owned)))? {
             self.spend(&controller, grant, entry.time_unix_ms);
         }
+        Ok(())
     }
 
     fn spend(&mut self, payer: &str, grant: &str, time_unix_ms: i64) {
@@ -357,15 +358,4 @@ fn is_first_holder(
         at = row.previous.filter(|previous| *previous < row.index);
     }
     Ok(false)
-}
-
-/// Whose budget the entry draws on: the controller's that caused it, or that owns the agent that did.
-fn payer(audit: &Audit, entry: &Entry, grant: &str) -> Option<String> {
-    let identity = entry.actor.as_ref().map_or("", |actor| actor.identity.as_str());
-    match (identity.strip_prefix("/controller/"), identity.strip_prefix("/agent/")) {
-        _ if grant.is_empty() => None,
-        (Some(controller), _) => Some(controller.to_owned()),
-        (_, Some(agent)) => audit.owner(agent).map(str::to_owned),
-        _ => None,
-    }
 }
