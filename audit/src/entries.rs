@@ -33,7 +33,7 @@ pub use issuances::PENDING_MS;
 pub use requests::RequestFlaw;
 pub use revocations::LIFETIME_MAX_SECS;
 
-use crate::RequestVerifier;
+use crate::{Changes, RequestVerifier};
 use authority::Authority;
 use callers::{By, Requests, said};
 use certificates::Certificates;
@@ -85,6 +85,7 @@ pub struct Audit {
     manifests: Manifests,
     requests: Requests,
     bodies: Bodies,
+    changes: Changes,
     signatures: RequestVerifier,
     report: Report,
     /// A tree that was seen before, until this one has grown to its size.
@@ -130,6 +131,7 @@ impl Audit {
             manifests: Manifests::default(),
             requests: Requests::default(),
             bodies: Bodies::default(),
+            changes: Changes::default(),
             signatures: RequestVerifier::default(),
             report: Report::default(),
             remembered,
@@ -213,6 +215,11 @@ impl Audit {
     /// Time of the latest entry since officers confirmed the clock, in milliseconds since 1970: none after it may be before.
     pub fn latest_ms(&self) -> i64 {
         self.requests.newest_ms()
+    }
+
+    /// The changes of the last minutes, as of the entries read so far: they are taken away.
+    pub fn take_changes(&mut self) -> Changes {
+        std::mem::take(&mut self.changes)
     }
 
     /// Whether it is the charter's cell, as of the entries read so far.
@@ -355,6 +362,8 @@ impl Audit {
         if is_known {
             self.known_ms = self.known_ms.max(entry.time_unix_ms);
         }
+        let Self { changes, certificates, .. } = self;
+        changes.follow(entry, |index| certificates.get(index).map(|one| one.subject.to_string()));
         self.requests.recorded(entry.time_unix_ms);
         self.newest_ms = self.newest_ms.max(entry.time_unix_ms);
     }
@@ -373,6 +382,7 @@ impl Audit {
             }
             Act::ClockConfirm => {
                 self.requests.clock_confirmed(entry.time_unix_ms);
+                self.changes.clock_confirmed(entry.time_unix_ms);
                 // What was recorded by a clock that was ahead is no measure of what is pending.
                 self.known_ms = entry.time_unix_ms;
                 Ok(())

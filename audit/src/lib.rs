@@ -4,6 +4,7 @@
 //! - `attributes`: what the private key of a CA must report (invariant I1)
 //! - `ceremony`: what a ceremony's transcript proves
 //! - `chain`: a certificate up to a trust anchor
+//! - `changes`: what each caller signed last of an agent
 //! - `custody`: a custody manifest's place in the log
 //! - `entries`: a whole ledger, from its first entry
 //! - `note_keys`: keys of notes as tokens have them
@@ -17,6 +18,7 @@ pub mod agents;
 mod attributes;
 pub mod ceremony;
 mod chain;
+mod changes;
 mod custody;
 pub mod entries;
 mod note_keys;
@@ -29,6 +31,7 @@ mod trust;
 
 pub use attributes::{KeyAttributes, NotInCustody, Provenance, REQUIRED};
 pub use chain::{Chain, ChainError};
+pub use changes::Changes;
 pub use custody::ProvenCustody;
 pub use ledger::note::is_deceptive;
 pub use note_keys::{note_key, note_spki};

@@ -53,6 +53,8 @@ pub(crate) struct Caller {
     pub(crate) certificate: u64,
     pub(crate) sha256: Vec<u8>,
     pub(crate) serial: Vec<u8>,
+    /// By its own clock, in milliseconds since 1970.
+    pub(crate) signs_ms: i64,
 }
 
 /// The cell.
@@ -226,6 +228,7 @@ impl Tiny {
             certificate: ACT + 1,
             sha256: Vec::new(),
             serial: Vec::new(),
+            signs_ms: NOW * 1000,
         };
         let mut tiny = Self { officer, log, root, issuer, charter, bundle, entries, controller, chain };
         tiny.fill();
@@ -413,11 +416,11 @@ impl Caller {
     pub(crate) fn actor(&self, method: &str, body: &[u8]) -> entry::Actor {
         let method = format!("/rootcellar.v1.{method}");
         let together = Together::new(vec![leaf_of(&method, body)]).unwrap();
-        let terms = request::Terms { origin: ORIGIN, serial: &self.serial, time_unix_ms: NOW * 1000 };
+        let terms = request::Terms { origin: ORIGIN, serial: &self.serial, time_unix_ms: self.signs_ms };
         let signature = entry::RequestSignature {
             method,
             request_sha256: Sha256::digest(body).to_vec(),
-            time_unix_ms: NOW * 1000,
+            time_unix_ms: self.signs_ms,
             size: 1,
             index: 0,
             path: Vec::new(),

@@ -25,7 +25,9 @@ use std::time::Duration;
 
 use certs::ObjectIdentifier;
 use certs::crl::Revoked;
+use ledger::entry::Revocation;
 use ledger::entry::entry::Kind;
+use ledger::entry::revocation::Target;
 use ledger::tree::{Edge, TreeHead};
 use ledger::{Hash, entry, leaf_hash};
 use rusqlite::{Connection, OpenFlags};
@@ -288,6 +290,7 @@ impl Journal {
             projection::apply_authority(decides, appended.index, record)?;
             self.memory.know(appended.index, record)?;
             self.follow(appended.index, record, &revoked)?;
+            self.follow_changes(record)?;
         }
         self.memory.forget(record.kind.as_ref());
         self.latest_ms = self.latest_ms.max(Some(record.time_unix_ms));
@@ -327,6 +330,22 @@ impl Journal {
             }
             _ => {}
         }
+        Ok(())
+    }
+
+    /// Remembers what a caller or officers changed, and when that was signed.
+    fn follow_changes(&self, record: &entry::Entry) -> Result<(), JournalError> {
+        let mut subject = None;
+        match &record.kind {
+            Some(Kind::Revocation(Revocation { target: Some(Target::Certificate(to)), .. })) => {
+                subject = self.reader().proved(to.index)?.map(|row| row.subject);
+            }
+            Some(Kind::Act(act)) if projection::sets_the_clock(act)? => {
+                self.memory.changes.borrow_mut().clock_confirmed(record.time_unix_ms);
+            }
+            _ => {}
+        }
+        self.memory.changes.borrow_mut().follow(record, |_| subject);
         Ok(())
     }
 
@@ -506,7 +525,7 @@ impl Journal {
     pub(crate) fn verify(&mut self, attributes_oid: ObjectIdentifier) -> Result<TreeHead, JournalError> {
         let reader = Reader::borrowing(&self.connection);
         // As of one moment: another program may write while this reads.
-        let (Sound { head, decides, latest_ms }, pending) = reader.within(|reader| {
+        let (Sound { head, decides, latest_ms, changes }, pending) = reader.within(|reader| {
             let sound = Pass::begin(reader, attributes_oid, None)?.finish(reader)?;
             let pending = Pending { rows: reader.pending()?, covered_ms: reader.covered_ms()? };
             *self.memory.lines.borrow_mut() = Some(reader.all_lines(sound.head.size)?);
@@ -517,6 +536,7 @@ impl Journal {
         if head != self.edge.head() {
             return Err(JournalError::Corrupt("its tiles are not those of its entries".into()));
         }
+        *self.memory.changes.borrow_mut() = changes;
         (self.decides, self.latest_ms, self.pending) = (Some(decides), Some(latest_ms), pending);
         Ok(head)
     }

@@ -3,10 +3,12 @@
 use std::collections::{HashMap, VecDeque};
 
 use certs::PublicKey;
-use ledger::entry::{Actor, ActorKind, Entry, RequestSignature};
+use ledger::entry::entry::Kind;
+use ledger::entry::{Actor, ActorKind, Change, Entry, RequestSignature};
 use ledger::request::{SLACK_MS, Terms};
 
 use super::{Audit, Flaw};
+use crate::changes::gives;
 
 /// How far before the newest entry a caller's may be, in milliseconds: a step of NTP, which the keeper allows.
 const STEP_MS: i64 = 60_000;
@@ -64,6 +66,9 @@ pub enum CallerFlaw {
     /// Recorded at a time that was over.
     #[error("asked before the newest entry was recorded")]
     Time,
+    /// A request that gives, and was signed before a change of the same agent that came first.
+    #[error("signed the request before a change of the agent that was recorded earlier")]
+    Overtaken,
     /// A signed request, carried out for the second time.
     #[error("had the same request carried out before")]
     Repeated,
@@ -85,6 +90,8 @@ struct Led {
     index: u64,
     request_sha256: Vec<u8>,
     signed_ms: i64,
+    /// Whether it created an agent: then further entries of the same request may follow.
+    creates: bool,
 }
 
 impl Requests {
@@ -107,7 +114,8 @@ impl Requests {
         let key = (caller.identity.to_owned(), entry.request_id.clone());
         let request_sha256 = caller.signature.request_sha256.clone();
         let signed_ms = caller.signature.time_unix_ms;
-        self.last.insert(key.clone(), Led { index, request_sha256, signed_ms });
+        let creates = matches!(&entry.kind, Some(Kind::AgentChange(of)) if of.change() == Change::Created);
+        self.last.insert(key.clone(), Led { index, request_sha256, signed_ms, creates });
         self.order.push_back((entry.time_unix_ms, index, key));
         while self.order.front().is_some_and(|(time, ..)| time.saturating_add(REMEMBERED_MS) < self.newest_ms)
         {
@@ -183,6 +191,11 @@ impl Audit {
         if apart_ms.saturating_abs() > SLACK_MS {
             return Err(CallerFlaw::SignatureTime);
         }
+        let given = gives(entry, |id| self.authority.controllers.agent(id).cloned());
+        let signed_ms = caller.signature.time_unix_ms;
+        if given.is_some_and(|agent| self.changes.since(caller.identity, &agent, signed_ms).is_some()) {
+            return Err(CallerFlaw::Overtaken);
+        }
         self.judge_once(index, entry, caller)
     }
 
@@ -198,8 +211,10 @@ impl Audit {
         let key = (caller.identity.to_owned(), entry.request_id.clone());
         let after_secs = caller.signature.time_unix_ms.min(entry.time_unix_ms).div_euclid(1000);
         let again = self.requests.last.get(&key).is_some_and(|led| {
-            // Several entries of one request follow one another.
-            let same = led.index + 1 == index && led.request_sha256 == caller.signature.request_sha256;
+            // Several entries of one request follow one another: agents, and one certificate at most.
+            let same = led.creates
+                && led.index + 1 == index
+                && led.request_sha256 == caller.signature.request_sha256;
             // What was signed once is one request, however far its caller's clock is ahead; and so are two that take turns.
             let anew = led.signed_ms < caller.signature.time_unix_ms;
             let over = self.certificates.get(led.index).is_some_and(|certificate| {

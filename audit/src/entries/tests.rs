@@ -382,6 +382,57 @@ fn a_signed_request_is_carried_out_once() {
 }
 
 #[test]
+fn one_request_leads_to_one_certificate() {
+    let mut tiny = Tiny::new();
+    let (issuance, body, signature) = tiny.asked(&["logger"], 1);
+    tiny.ask("IssuanceService/IssueCertificate", &body, Kind::Issuance(issuance), signature);
+    tiny.entries.push(tiny.entries[8].clone());
+    let all = all(&tiny);
+    assert!(matches!(all[0], (9, Flaw::Caller(CallerFlaw::Repeated))), "{all:?}");
+}
+
+/// As where somebody holds a signed request back, and delivers it after a later one.
+#[test]
+fn what_was_signed_before_a_change_gives_nothing_after_it() {
+    let disabled = |revision| entry::AgentRecord { disabled: true, ..record(&["logger"], revision) };
+    let overtaken = |tiny: &Tiny, at: u64| {
+        let found = found(tiny);
+        assert!(matches!(found, (index, Flaw::Caller(CallerFlaw::Overtaken)) if index == at), "{found:?}");
+    };
+    let mut tiny = Tiny::new();
+    tiny.update(disabled(2));
+    tiny.controller.signs_ms -= 1;
+    tiny.update(record(&["logger"], 3));
+    overtaken(&tiny, 9);
+    let mut tiny = Tiny::new();
+    tiny.delete(record(&["logger"], 1));
+    tiny.controller.signs_ms -= 1;
+    tiny.create(record(&["logger"], 1));
+    overtaken(&tiny, 9);
+    let mut tiny = Tiny::new();
+    tiny.update(record(&["logger"], 2));
+    tiny.controller.signs_ms -= 1;
+    tiny.issue(&["logger"], 2);
+    overtaken(&tiny, 9);
+    // Officers', at the moment in which they are recorded.
+    let mut tiny = Tiny::new();
+    revoke(&mut tiny, LEAF, 9);
+    tiny.controller.signs_ms -= 1;
+    tiny.issue(&["logger"], 1);
+    overtaken(&tiny, 10);
+    // What takes away, what was signed with it, and what was signed after it.
+    let mut tiny = Tiny::new();
+    tiny.update(record(&["logger"], 2));
+    tiny.controller.signs_ms -= 1;
+    tiny.update(disabled(3));
+    tiny.controller.signs_ms += 1;
+    tiny.update(record(&["logger"], 4));
+    tiny.controller.signs_ms += 1;
+    tiny.issue(&["logger"], 4);
+    assert!(all(&tiny).is_empty(), "{:?}", all(&tiny));
+}
+
+#[test]
 fn what_was_recorded_is_what_was_asked_for() {
     // Another's request, another key, another agent: the body lies beside the entry.
     let mut tiny = Tiny::new();

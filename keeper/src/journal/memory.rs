@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use audit::Changes;
 use certs::TbsFields;
 use ledger::charter::Charter;
 use ledger::entry::Entry;
@@ -36,6 +37,8 @@ pub(super) struct Memory {
     pub(super) checkpoint: RefCell<Option<(u64, String)>>,
     /// Keys that were certified and requests that were carried out; none where the journal was not verified.
     pub(super) known: RefCell<Option<Known>>,
+    /// What callers changed in the last minutes.
+    pub(super) changes: RefCell<Changes>,
 }
 
 impl Memory {

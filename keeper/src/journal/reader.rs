@@ -375,6 +375,11 @@ impl<'a> Reader<'a> {
         self.memory()?.known.borrow().as_ref().map(of)
     }
 
+    /// When the change was signed that came before what a caller signed earlier, see [`audit::Changes::since`].
+    pub(crate) fn changed_since(&self, caller: &str, agent: &str, signed_ms: i64) -> Option<i64> {
+        self.memory()?.changes.borrow().since(caller, agent, signed_ms)
+    }
+
     /// A certificate of the writer's as its entry says, by its index.
     pub(crate) fn proved(&self, index: u64) -> Read<Option<CertificateRow>> {
         self.certificate(index)?.map(|row| self.demand_row(&row).map(|()| row)).transpose()

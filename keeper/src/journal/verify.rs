@@ -8,6 +8,7 @@
 
 mod bulk;
 
+use audit::Changes;
 use audit::entries::{Audit, Item, OutOfOrder, Report, Taken};
 use certs::ObjectIdentifier;
 use certs::compose::join;
@@ -57,6 +58,8 @@ pub(crate) struct Sound {
     pub(crate) decides: Connection,
     /// Time of its latest entry since officers confirmed the clock, in milliseconds since 1970.
     pub(crate) latest_ms: i64,
+    /// What callers changed in its last minutes.
+    pub(crate) changes: Changes,
 }
 
 impl Pass {
@@ -270,10 +273,11 @@ impl Pass {
             return Err(JournalError::NotAsRecorded(differing));
         }
         let latest_ms = self.audit.latest_ms();
+        let changes = self.audit.take_changes();
         let Report { mut findings, .. } = self.audit.conclude();
         if findings.is_empty() {
             self.fresh.execute_batch("COMMIT")?;
-            return Ok(Sound { head, decides: self.fresh, latest_ms });
+            return Ok(Sound { head, decides: self.fresh, latest_ms, changes });
         }
         let first = findings.swap_remove(0);
         Err(JournalError::Unproven { index: first.index, flaw: Box::new(first.flaw) })

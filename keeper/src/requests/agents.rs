@@ -91,6 +91,7 @@ pub(super) fn update(
     } else {
         let authorised = steps::authorise::agent(&desk.reader, caller.who, &spec, 0)?;
         steps::admit::not_frozen(&desk.reader)?;
+        caller.not_overtaken(desk, &id)?;
         authorised.within_budget(&desk.reader, desk.now_ms, 1)?;
         authorised
     };
@@ -134,6 +135,7 @@ fn creation(
 ) -> Result<Entry, Refusal> {
     let authorised = steps::authorise::agent(&desk.reader, caller.who, spec, 0)?;
     steps::admit::not_frozen(&desk.reader)?;
+    caller.not_overtaken(desk, spec.id.as_str())?;
     authorised.within_budget(&desk.reader, desk.now_ms, entries)?;
     if desk.reader.agent(spec.id.as_str())?.is_some() {
         return Err(Refusal::new(Reason::AgentExists, format!("agents/{} exists", spec.id)).on("agent.name"));

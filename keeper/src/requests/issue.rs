@@ -52,6 +52,7 @@ pub(super) fn plan(
     if row.is_none() && description.is_none() {
         return Err(missing(&id));
     }
+    caller.not_overtaken(desk, id.as_str())?;
     authorised.within_budget(&desk.reader, desk.now_ms, if row.is_some() { 1 } else { 2 })?;
 
     let mut entries = Vec::with_capacity(2);

@@ -313,6 +313,24 @@ impl<'a> Signer<'a> {
         Ok(before.is_none_or(|before| before.time_unix_ms < signed_ms))
     }
 
+    /// What gives to an agent was not signed before its caller, or officers, changed the agent or ended its certificates: who held it back since
+    /// would have it carried out after what was meant to follow it.
+    ///
+    /// # Errors
+    /// [`Reason::SignatureExpired`].
+    fn not_overtaken(&self, desk: &Desk<'_>, id: &str) -> Result<(), Refusal> {
+        let signed_ms = self.signed.signature().time_unix_ms;
+        let Some(changed_ms) = desk.reader.changed_since(self.who.path(), &format!("/agent/{id}"), signed_ms)
+        else {
+            return Ok(());
+        };
+        let message = format!(
+            "the request was signed {} ms before a change of agents/{id} or an end of its certificates, which is recorded: look at what it is now, and sign anew",
+            changed_ms.saturating_sub(signed_ms)
+        );
+        Err(Refusal::new(Reason::SignatureExpired, message).on("signature"))
+    }
+
     /// As the ledger records it.
     fn actor(&self, origin: &str) -> Actor {
         Actor { signature: Some(self.signed.signature().clone()), ..self.who.actor(origin) }

@@ -107,6 +107,22 @@ impl Taken {
         );
     }
 
+    /// The controller "build" has a request carried out.
+    async fn signs_and_asks(&mut self, (method, body): (&str, Vec<u8>)) {
+        let signed = self.build.signs(method, body).await;
+        let answered = self.door.ask(self.build.presents(), ask::Ask::Signed(signed));
+        assert!(!matches!(answered, answer::Answer::Refused(_)), "{method}: {answered:?}");
+    }
+
+    /// The same with the keeper started anew.
+    fn restarted(self) -> Self {
+        let Self { keeper, door, mut cell, build, other, agent } = self;
+        drop(door);
+        assert_eq!(keeper.stop(), 0);
+        let (keeper, door) = Role::keeper(&mut cell);
+        Self { keeper, door, build, other, agent, cell }
+    }
+
     /// The keeper as it is again behind a front of ours.
     pub(crate) fn back(mut self) -> House {
         assert!(self.keeper.runs(), "the keeper lives");
@@ -238,6 +254,53 @@ async fn what_was_signed_is_carried_out_once_and_for_ten_minutes() {
     let of_b = |found: &&LedgerEntry| issuance_of(found).is_some_and(|of| of.subject == "/agent/build/b");
     assert_eq!(house.entries().await.iter().filter(of_b).count(), 1);
     house.cell.run(&["ledger", "verify"]).ok();
+}
+
+/// A front that holds signed requests back delivers them after what their caller signed later: they give nothing, nor after a restart.
+#[tokio::test]
+async fn what_was_held_back_gives_nothing_after_what_was_meant_to_follow_it() {
+    let (house, _client) = House::with_build().await;
+    let mut taken = take(house).await;
+    let build = taken.build.presents();
+    let update = |disabled, request_id: &str| {
+        let agent = Some(Agent { disabled, ..agent("build/a") });
+        let update = UpdateAgentBody { agent, request_id: request_id.into(), ..UpdateAgentBody::default() };
+        ("AgentService/UpdateAgent", update.encode_to_vec())
+    };
+    let issue = |id: &str| {
+        let issue = IssueCertificateBody { request_id: id.into(), description: None, ..request(id, csr()) };
+        ("IssuanceService/IssueCertificate", issue.encode_to_vec())
+    };
+    let create = |request_id: &str| {
+        let create = CreateAgentBody { agent: Some(agent("build/b")), request_id: request_id.into() };
+        ("AgentService/CreateAgent", create.encode_to_vec())
+    };
+    let delete = |request_id: &str| {
+        let name = "agents/build/b".into();
+        let delete = DeleteAgentBody { name, request_id: request_id.into(), ..DeleteAgentBody::default() };
+        ("AgentService/DeleteAgent", delete.encode_to_vec())
+    };
+    taken.signs_and_asks(create("first")).await;
+    let mut held = Vec::new();
+    for (method, body) in [update(false, "enable"), issue("build/a"), issue("build/b"), create("again")] {
+        held.push(taken.build.signs(method, body).await);
+    }
+    taken.cell.set_clock(1000);
+    taken.signs_and_asks(update(true, "disable")).await;
+    taken.signs_and_asks(delete("end")).await;
+    taken.refuses(build.as_ref(), held[0].clone(), Reason::SignatureExpired);
+    taken.refuses(build.as_ref(), held[1].clone(), Reason::AgentDisabled);
+    taken.cell.set_clock(2000);
+    taken.signs_and_asks(update(false, "enable-now")).await;
+    for _restarted in [false, true] {
+        for signed in &held[1..] {
+            taken.refuses(build.as_ref(), signed.clone(), Reason::SignatureExpired);
+        }
+        taken = taken.restarted();
+    }
+    // What is signed now is.
+    taken.signs_and_asks(issue("build/b")).await;
+    taken.back().cell.run(&["ledger", "verify"]).ok();
 }
 
 /// A caller whose clock is ahead signs after the end of what lasts some seconds, and twice where an answer is late.
