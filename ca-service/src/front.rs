@@ -159,7 +159,9 @@ impl Front {
         let store =
             Store::open(&state_dir).map_err(|source| FrontError::State { path: state_dir, source })?;
         let keeper = Keeper::new(limits.in_flight);
-        let own = Arc::new(OwnCertificate::new(store, keeper.clone(), Arc::clone(&clock)));
+        let cell = Arc::new(cell);
+        let own = OwnCertificate::new(store, keeper.clone(), Arc::clone(&clock), Arc::clone(&cell));
+        let own = Arc::new(own);
         let (health, health_service) = Health::new(Arc::clone(&own)).await;
         let limits = Arc::new(limits);
         let desk = Desk {
@@ -177,7 +179,7 @@ impl Front {
         let (sums, gone) = (Arc::default(), desk.gone);
         let app = App { routes, limits, callers: desk.callers, metrics: desk.metrics, clock, sums, gone };
         let app = Arc::new(app);
-        Ok(Self { keeper, own, health, app, cell: Arc::new(cell) })
+        Ok(Self { keeper, own, health, app, cell })
     }
 
     async fn serve(

@@ -68,6 +68,13 @@ placed!(AgentId, "agent");
 placed!(ControllerName, "controller");
 placed!(ServiceName, "service");
 
+impl ServiceName {
+    /// The certificate authority's own name.
+    pub fn ca() -> Self {
+        Self("ca".to_owned())
+    }
+}
+
 /// Whose a path is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Identity {

@@ -2,9 +2,11 @@
 //!
 //! Does not: look at who asks, or decide.
 
-use proto::door::{self, Serve, ask::Ask};
+use certs::csr::VerifiedCsr;
+use proto::door::{self, ask::Ask};
 use proto::v1;
 
+use crate::convert;
 use crate::refusal::Refusal;
 use crate::signed::{SignedRequest, Verifier};
 
@@ -43,7 +45,7 @@ pub(crate) enum Change {
     /// A request that its caller signed; or why it is none.
     Signed(Result<Box<SignedRequest>, Refusal>),
     /// The front's own certificate; whether it is the first time that this front asks.
-    Serve(Serve, bool),
+    Serve(Result<Box<VerifiedCsr>, Refusal>, bool),
     /// An act that officers signed.
     Proposal(v1::SubmitProposalRequest),
     /// What officers did and signed elsewhere.
@@ -102,7 +104,7 @@ pub(crate) fn sort(ask: Option<Ask>, by: &Asker, verifier: Option<&mut Verifier>
             (Asker::Presented(presented), Some(verifier)) => verifier.verify(presented, signed).map(Box::new),
             _ => Err(Refusal::not_allowed("a caller without a certificate")),
         })),
-        Ask::Serve(serve) => change(Change::Serve(serve, false)),
+        Ask::Serve(serve) => change(Change::Serve(convert::csr(&serve.csr).map(Box::new), false)),
         Ask::SubmitProposal(submit) => change(Change::Proposal(submit)),
         Ask::ImportCeremony(import) => change(Change::Import(import)),
         Ask::GetStatus(v1::GetStatusRequest {}) => What::Own(Own::Status),

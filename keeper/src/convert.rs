@@ -4,9 +4,10 @@ use cell::{
     AgentId, AgentPattern, AgentSpec, BoundedSet, Budget, ControllerName, DnsName, DnsPattern, Grant, MaxTtl,
     Role, Tag,
 };
+use certs::csr::{self, CsrError, VerifiedCsr};
 use ledger::entry::AgentRecord;
 use prost_types::Timestamp;
-use proto::v1;
+use proto::v1::{self, Reason};
 
 use crate::page::INDEX_MAX;
 use crate::refusal::Refusal;
@@ -49,6 +50,20 @@ pub(crate) fn request_id(text: &str) -> Result<&str, Refusal> {
     } else {
         Err(Refusal::malformed("request_id", "use 1 to 64 visible ASCII characters, best a UUID"))
     }
+}
+
+/// A CSR, DER or PEM, whose signature is by the key that it is for.
+pub(crate) fn csr(bytes: &[u8]) -> Result<VerifiedCsr, Refusal> {
+    let malformed = |error: CsrError| {
+        let reason = match error {
+            CsrError::UnsupportedKey | CsrError::UnsupportedSignatureAlgorithm => Reason::KeyUnsupported,
+            CsrError::WeakKey(_) => Reason::KeyWeak,
+            CsrError::BadSignature => Reason::CsrSignatureInvalid,
+            _ => Reason::CsrMalformed,
+        };
+        Refusal::new(reason, error.to_string()).on("csr")
+    };
+    csr::from_pem_or_der(bytes).and_then(|der| csr::check(&der)).map_err(malformed)
 }
 
 pub(crate) fn agent_spec(id: AgentId, agent: &v1::Agent) -> Result<AgentSpec, Refusal> {

@@ -70,8 +70,6 @@ pub type Random = Arc<dyn Fn(&mut [u8]) -> std::io::Result<()> + Send + Sync>;
 /// Told when a numbered step of a certificate is done, so that a test can end the process there. The product's does nothing.
 pub type Probe = Arc<dyn Fn(&'static str) + Send + Sync>;
 
-/// Name of the service in its certificate.
-const SERVICE_NAME: &str = "ca";
 /// SPIFFE path of the service, and what the ledger calls it.
 const SERVICE_PATH: &str = "/service/ca";
 /// Milliseconds in the hour that a budget is for: where it is checked and where it is spent.

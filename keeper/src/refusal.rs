@@ -37,11 +37,6 @@ impl Refusal {
         self
     }
 
-    /// The same without saying that two had one key.
-    pub(crate) fn without_clash(self) -> Self {
-        Self { clash: None, ..self }
-    }
-
     /// Says that a key was presented for a second identity, for the ledger.
     pub(crate) fn clashing(mut self, clash: KeyClash) -> Self {
         self.clash = Some(Box::new(clash));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use audit::{Request, RequestVerifier};
+use certs::csr::VerifiedCsr;
 use certs::{BadSignature, PublicKey};
 use ledger::entry::RequestSignature;
 use ledger::request::Terms;
@@ -14,6 +15,7 @@ use proto::v1::{self, Reason};
 use sha2::{Digest, Sha256};
 
 use crate::callers;
+use crate::convert;
 use crate::journal::{JournalError, Reader};
 use crate::refusal::Refusal;
 
@@ -29,6 +31,8 @@ const KEYS_MAX: usize = 4096;
 pub(crate) struct SignedRequest {
     request: Request,
     body: Vec<u8>,
+    /// Where it is for a certificate: the CSR that it holds, or why it is none.
+    csr: Option<Result<VerifiedCsr, Refusal>>,
     signature: RequestSignature,
     signer: Arc<Signer>,
 }
@@ -37,6 +41,15 @@ impl SignedRequest {
     /// What is asked for.
     pub(crate) fn request(&self) -> &Request {
         &self.request
+    }
+
+    /// The CSR that it holds, whose signature shows that whoever made it has the key.
+    ///
+    /// # Errors
+    /// It is none.
+    pub(crate) fn csr(&self) -> Result<&VerifiedCsr, Refusal> {
+        let none = || Err(Refusal::internal("a request without a CSR"));
+        self.csr.as_ref().map_or_else(none, |csr| csr.as_ref().map_err(Refusal::clone))
     }
 
     /// The bytes that were signed.
@@ -136,7 +149,12 @@ impl Verifier {
         verified.map_err(|BadSignature| invalid(&terms, &signature.method))?;
         let request =
             Request::decode(&signature.method, &body).map_err(|no| Refusal::malformed("body", no))?;
-        Ok(SignedRequest { request, body, signature, signer })
+        let csr = match &request {
+            Request::Issue(issue) => Some(convert::csr(&issue.csr)),
+            Request::Renew(renew) => Some(convert::csr(&renew.csr)),
+            _ => None,
+        };
+        Ok(SignedRequest { request, body, csr, signature, signer })
     }
 
     fn signer(&mut self, serial: &[u8]) -> Result<Arc<Signer>, Refusal> {

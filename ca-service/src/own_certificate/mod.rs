@@ -16,11 +16,12 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
+use cell::{ServiceName, TrustDomain};
 use proto::{
     door::{self, Serve, answer, ask},
     v1::Reason,
 };
-use rcgen::{KeyPair, PublicKeyData};
+use rcgen::{CertificateParams, DistinguishedName, KeyPair, SanType};
 use rustls::{
     pki_types::{CertificateDer, PrivatePkcs8KeyDer},
     server::{ClientHello, ResolvesServerCert},
@@ -58,6 +59,7 @@ pub(crate) struct OwnCertificate {
     store: Store,
     keeper: Keeper,
     clock: Clock,
+    cell: Arc<TrustDomain>,
     /// A key that was asked for, until its certificate is in use: asked again, it is given the same certificate.
     asked: Mutex<Option<Arc<KeyPair>>>,
     /// The keeper said that the current one was revoked.
@@ -88,13 +90,14 @@ enum NotRenewed {
 
 impl OwnCertificate {
     /// None yet.
-    pub(crate) fn new(store: Store, keeper: Keeper, clock: Clock) -> Self {
+    pub(crate) fn new(store: Store, keeper: Keeper, clock: Clock, cell: Arc<TrustDomain>) -> Self {
         Self {
             current: ArcSwapOption::empty(),
             there: watch::Sender::new(false),
             store,
             keeper,
             clock,
+            cell,
             asked: Mutex::default(),
             revoked: AtomicBool::new(false),
         }
@@ -193,7 +196,8 @@ impl OwnCertificate {
     /// A new key and a certificate for it: asked for, verified as a peer would, written down, used.
     async fn renew(&self, bundle: &Bundle) -> Result<(), NotRenewed> {
         let key = self.key()?;
-        let ask = ask::Ask::Serve(Serve { public_key: key.subject_public_key_info() });
+        let csr = request_for(&key, &self.cell)?;
+        let ask = ask::Ask::Serve(Serve { csr });
         let answer = self.keeper.ask_as_front(SERVE_TIMEOUT, ask).await;
         let answer = answer.map_err(|refused| NotRenewed::Refused(refused.message))?;
         let answer::Answer::Certificate(certificate) = answer else { return Err(NotRenewed::OtherAnswer) };
@@ -239,6 +243,15 @@ impl OwnCertificate {
     }
 }
 
+/// The CSR for the service's certificate, DER.
+fn request_for(key: &KeyPair, cell: &TrustDomain) -> Result<Vec<u8>, rcgen::Error> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    let uri = ServiceName::ca().spiffe_id(cell).to_string();
+    params.subject_alt_names = vec![SanType::URI(uri.try_into()?)];
+    Ok(params.serialize_request(key)?.der().to_vec())
+}
+
 impl ResolvesServerCert for OwnCertificate {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.current.load().as_ref().map(|proven| proven.key())
@@ -248,7 +261,7 @@ impl ResolvesServerCert for OwnCertificate {
 impl fmt::Debug for OwnCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The key stays out of every log.
-        let Self { current: _, there, store, keeper: _, clock: _, asked: _, revoked: _ } = self;
+        let Self { current: _, there, store, keeper: _, clock: _, cell: _, asked: _, revoked: _ } = self;
         f.debug_struct("OwnCertificate")
             .field("there", &*there.borrow())
             .field("store", store)

@@ -88,7 +88,7 @@ impl FarEnd {
                 ("bundle", Some(answer::Answer::GetTrustBundle(GetTrustBundleResponse { bundle })))
             }
             ask::Ask::Serve(serve) => {
-                let chain = self.0.pki.serve(&serve.public_key);
+                let chain = self.0.pki.serve(&serve.csr);
                 ("serve", Some(answer::Answer::Certificate(Certificate { chain, ..Certificate::default() })))
             }
             ask::Ask::Recognise(_) if *self.0.strangers.lock().unwrap() => {

@@ -66,15 +66,16 @@ impl Pki {
         Holder { chain: certificate.pem(), key: key.serialize_pem(), der: certificate.der().to_vec() }
     }
 
-    /// What the keeper answers to `Serve`: a chain for this key, ten days long.
-    pub(crate) fn serve(&self, public_key: &[u8]) -> Vec<Vec<u8>> {
+    /// What the keeper answers to `Serve`: a chain for the key of this CSR, ten days long.
+    pub(crate) fn serve(&self, csr: &[u8]) -> Vec<Vec<u8>> {
         let mut params = params(10);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.subject_alt_names = vec![
             SanType::DnsName("localhost".try_into().unwrap()),
             SanType::URI("spiffe://cell.example/service/rootcellar".try_into().unwrap()),
         ];
-        let key = SubjectPublicKeyInfo::from_der(public_key).unwrap();
+        let csr = certs::csr::check(csr).unwrap();
+        let key = SubjectPublicKeyInfo::from_der(csr.public_key().spki_der()).unwrap();
         vec![params.signed_by(&key, &self.root).unwrap().der().to_vec()]
     }
 }

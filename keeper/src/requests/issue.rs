@@ -1,7 +1,7 @@
 //! IssueCertificate: a controller asks for one of its agents.
 
 use cell::{AgentId, AgentSpec};
-use certs::csr::{self, Csr, CsrError};
+use certs::csr::{Csr, CsrError};
 use certs::{Attributes, Profile};
 use ledger::entry::entry::Kind;
 use ledger::entry::{Change, Entry, Profile as Recorded};
@@ -25,7 +25,7 @@ pub(super) fn plan(
     let who = caller.who;
     let controller = who.controller()?.as_str();
     let id = convert::agent_id(&issue.agent, "agent")?;
-    let csr = csr(&issue.csr)?;
+    let csr = caller.csr()?;
     // Two tries of the same have the same key, and another signature in their CSR.
     let fields = v1::IssueCertificateBody {
         csr: csr.public_key().spki_der().to_vec(),
@@ -63,23 +63,10 @@ pub(super) fn plan(
     let mut issuing = issuing(desk, &spec, revision, &authorised);
     issuing.csr_sha256 = csr.sha256().to_vec();
     let order = order(desk, &spec);
-    demand(&csr, &order)?;
+    demand(csr, &order)?;
     let issuance = desk.certificate(csr.public_key().spki_der(), ttl_secs, &order, issuing)?;
     entries.push(desk.entry_for(caller, &once, Kind::Issuance(issuance)));
     Ok(Plan::Record { entries, then: Then::Certificate })
-}
-
-/// The request for a certificate, read from the bytes that the caller signed. That its sender holds the key, the front has checked.
-pub(super) fn csr(bytes: &[u8]) -> Result<Csr, Refusal> {
-    let malformed = |error: CsrError| {
-        let reason = match error {
-            CsrError::UnsupportedKey | CsrError::UnsupportedSignatureAlgorithm => Reason::KeyUnsupported,
-            CsrError::WeakKey(_) => Reason::KeyWeak,
-            _ => Reason::CsrMalformed,
-        };
-        Refusal::new(reason, error.to_string()).on("csr")
-    };
-    csr::from_pem_or_der(bytes).and_then(|der| csr::read(&der)).map_err(malformed)
 }
 
 /// Everything that the CSR asks for is what will be issued: nothing is dropped in silence.

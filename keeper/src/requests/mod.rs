@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use audit::Request;
 use cell::{DnsNames, TrustDomain};
+use certs::csr::VerifiedCsr;
 use certs::{Blocklist, Issuer};
 use const_oid::ObjectIdentifier;
 use ledger::entry::entry::Kind;
@@ -135,11 +136,16 @@ pub(crate) fn plan(desk: &mut Desk<'_>, by: &Asker, change: &Change) -> Result<P
     let planned = match change {
         Change::Signed(Ok(signed)) => self::signed(desk, &who, signed),
         Change::Signed(Err(refusal)) => Err(refusal.clone()),
-        Change::Serve(serve, is_first) => serve::plan(desk, &who, serve, *is_first),
+        Change::Serve(Ok(csr), is_first) => serve::plan(desk, &who, csr, *is_first),
+        Change::Serve(Err(refusal), _) => Err(refusal.clone()),
         Change::Proposal(submit) => proposal::plan(desk, submit),
         Change::Import(import) => import::plan(desk, import),
     };
-    planned.map_err(|refusal| (refusal, name))
+    planned.map_err(|refusal| match refusal.reason() {
+        // Whoever has seen a request can show it for ever.
+        Reason::SignatureExpired => (refusal, String::new()),
+        _ => (refusal, name),
+    })
 }
 
 /// A request that its caller signed, for this certificate and not long ago.
@@ -293,6 +299,11 @@ impl<'a> Signer<'a> {
             }
             _ => Err(Refusal::internal("a request signed by another certificate than the presented one")),
         }
+    }
+
+    /// The CSR in its request.
+    fn csr(&self) -> Result<&'a VerifiedCsr, Refusal> {
+        self.signed.csr()
     }
 
     /// The certificate that it presents.

@@ -37,7 +37,7 @@ pub(super) fn plan(
     renew: &v1::RenewCertificateBody,
     request_id: &str,
 ) -> Result<Plan, Refusal> {
-    let csr = issue::csr(&renew.csr)?;
+    let csr = caller.csr()?;
     let fields = v1::RenewCertificateBody {
         csr: csr.public_key().spki_der().to_vec(),
         request_id: String::new(),
@@ -63,7 +63,7 @@ pub(super) fn plan(
             return Err(Refusal::not_allowed(caller.who.path()));
         }
     };
-    issue::demand(&csr, &order)?;
+    issue::demand(csr, &order)?;
     issuing.csr_sha256 = csr.sha256().to_vec();
     issuing.renews = Some(desk.reference(presented.index));
     let issuance = desk.certificate(csr.public_key().spki_der(), ttl_secs, &order, issuing)?;

@@ -2,17 +2,17 @@
 //!
 //! Each one ends the one before: a front that was in other hands for a while leaves no credential that outlives the next.
 
+use cell::{ServiceName, SpiffeId};
 use certs::Profile;
+use certs::csr::{RequestedName, VerifiedCsr};
 use ledger::entry::entry::Kind;
 use ledger::entry::revocation::Target;
 use ledger::entry::{Entry, Profile as Recorded, Revocation, RevocationReason};
-use proto::door::Serve;
 use proto::v1::Reason;
 
 use super::{Desk, Plan, Then};
 use crate::HOUR_MS;
 use crate::callers::{self, Who};
-use crate::charters;
 use crate::journal::{CertificateRow, Scope};
 use crate::refusal::Refusal;
 use crate::steps::{Issuing, Order};
@@ -24,53 +24,61 @@ const PER_HOUR: u32 = 12;
 /// Beyond these, for fronts that have just been started.
 const FIRSTS_PER_HOUR: u32 = 12;
 
-pub(super) fn plan(desk: &mut Desk<'_>, who: &Who, serve: &Serve, is_first: bool) -> Result<Plan, Refusal> {
+pub(super) fn plan(
+    desk: &mut Desk<'_>,
+    who: &Who,
+    csr: &VerifiedCsr,
+    is_first: bool,
+) -> Result<Plan, Refusal> {
     if *who.kind() != callers::Kind::Front {
         return Err(Refusal::not_allowed(who.path()));
     }
+    let uri = ServiceName::ca().spiffe_id(&desk.settings.cell);
+    is_its_own(csr, &uri)?;
+    let spki = csr.public_key().spki_der();
     let before = desk.reader.newest_held(crate::SERVICE_PATH)?;
     let before = before.map(|index| desk.reader.proved(index)).transpose()?.flatten();
     if let Some(row) = &before
-        && is_the_same(desk, row, serve)?
+        && is_the_same(desk, row, spki)?
     {
         return Ok(Plan::Await(row.index));
     }
     rested(desk, is_first)?;
-    let (bundle, _) = charters::bundle(&desk.reader)?;
-    let mut log_keys = bundle.contents().log_keys();
-    if log_keys.any(|(_, key)| audit::note_spki(key) == serve.public_key) {
-        return Err(Refusal::new(Reason::KeyInUse, "this public key is the log's").on("public_key"));
-    }
     let mut entries: Vec<Entry> = match before {
         Some(row) => superseded(desk, who, &row)?.into_iter().collect(),
         None => Vec::new(),
     };
-    let name: cell::ServiceName = crate::SERVICE_NAME.parse().map_err(Refusal::internal)?;
     let order = Order {
         dns_names: desk.settings.service_dns.clone(),
         ip_addresses: desk.settings.service_addresses.clone(),
-        ..Order::plain(Profile::Service, name.spiffe_id(&desk.settings.cell))
+        ..Order::plain(Profile::Service, uri)
     };
     let issuing =
         Issuing { subject: crate::SERVICE_PATH.to_owned(), profile: Recorded::Service, ..Issuing::default() };
-    // That the front names another's key says nothing of who has it.
-    let issuance = desk.certificate(&serve.public_key, SERVICE_TTL_SECS, &order, issuing);
-    let issuance = issuance.map_err(Refusal::without_clash)?;
+    let issuance = desk.certificate(spki, SERVICE_TTL_SECS, &order, issuing)?;
     entries.push(desk.entry(who.actor(&desk.settings.origin), Kind::Issuance(issuance)));
     Ok(Plan::Record { entries, then: Then::Certificate })
 }
 
+/// A CSR for the service's SPIFFE ID alone. The front sees those of all callers: one of theirs proves that they have the key, not that it has.
+fn is_its_own(csr: &VerifiedCsr, uri: &SpiffeId) -> Result<(), Refusal> {
+    if *csr.names() == [RequestedName::Uri(uri.to_string())] && csr.extensions().is_empty() {
+        return Ok(());
+    }
+    Err(Refusal::new(Reason::CsrNameNotIssued, format!("the front's CSR is not for {uri} alone")).on("csr"))
+}
+
 /// Whether this certificate is what is asked for: of the same key, in the first half of its life, and not revoked. A front whose answer was
 /// lost asks again.
-fn is_the_same(desk: &Desk<'_>, row: &CertificateRow, serve: &Serve) -> Result<bool, Refusal> {
+fn is_the_same(desk: &Desk<'_>, row: &CertificateRow, spki: &[u8]) -> Result<bool, Refusal> {
     if desk.now_ms.div_euclid(1000) >= row.not_before.midpoint(row.not_after)
         || row.issuer != desk.issuer.spki_sha256()
         || desk.reader.revoked(row.index)?.is_some()
     {
         return Ok(false);
     }
-    let (_, spki) = desk.reader.certified_key(row.index)?;
-    Ok(spki == serve.public_key)
+    let (_, certified) = desk.reader.certified_key(row.index)?;
+    Ok(certified == spki)
 }
 
 /// The entry that revokes the one before; none where nothing is left of it.

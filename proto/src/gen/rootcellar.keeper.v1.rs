@@ -128,9 +128,9 @@ pub struct Signed {
 /// Asks for the front's own certificate. Its names are the keeper's configuration.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Serve {
-    /// DER SubjectPublicKeyInfo of the front's key.
+    /// PKCS#10 request, DER, for the service's SPIFFE ID and nothing else: no CSR of anybody else can stand here. Proves that the front has the key.
     #[prost(bytes = "vec", tag = "1")]
-    pub public_key: ::prost::alloc::vec::Vec<u8>,
+    pub csr: ::prost::alloc::vec::Vec<u8>,
 }
 /// From the keeper.
 #[derive(Clone, PartialEq, ::prost::Message)]

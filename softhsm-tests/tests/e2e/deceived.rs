@@ -1,9 +1,11 @@
-//! A front that carries out what it says was refused, or has a caller's key certified for itself: once it is in good hands again, what the command
-//! line kept goes on.
+//! A front that carries out what it says was refused, or would have a caller's key certified for itself: once it is in good hands again, what the
+//! command line kept goes on.
 
 use std::collections::HashSet;
+use std::fs;
 use std::sync::{Arc, Mutex};
 
+use data_encoding::BASE64;
 use prost::Message as _;
 use proto::door::{Answer, Ask, Caller, Refused, Serve, answer, ask};
 use proto::v1::{Reason, RenewCertificateBody};
@@ -37,18 +39,19 @@ fn says(reason: Reason, of: &'static str) -> Twist {
     })
 }
 
-/// The key of each renewal is certified for the front itself, which gives this reason.
-fn burns(reason: Reason) -> (Lie, Twist) {
+/// Has the key of each renewal certified for itself, as far as the keeper lets it, and gives this reason. The keys, as it saw them.
+fn burns(reason: Reason) -> (Lie, Twist, Arc<Mutex<Vec<Vec<u8>>>>) {
     let ids: Arc<Mutex<HashSet<u64>>> = Arc::default();
-    let burnt = Arc::clone(&ids);
+    let keys: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
+    let (burnt, seen) = (Arc::clone(&ids), Arc::clone(&keys));
     let lie = move |ask: &mut Ask| {
         let Some(ask::Ask::Signed(signed)) = &ask.ask else { return None };
         let renewal = signed.method.ends_with("/RenewCertificate").then_some(&*signed.body)?;
         let csr = RenewCertificateBody::decode(renewal).unwrap().csr;
-        let public_key = certs::csr::read(&csr).unwrap().public_key().spki_der().to_vec();
+        seen.lock().unwrap().push(certs::csr::read(&csr).unwrap().public_key().spki_der().to_vec());
         burnt.lock().unwrap().insert(ask.id);
         ask.caller = Some(Caller { caller: front() });
-        ask.ask = Some(ask::Ask::Serve(Serve { public_key }));
+        ask.ask = Some(ask::Ask::Serve(Serve { csr }));
         None
     };
     let twist = move |answer: Answer| {
@@ -57,7 +60,7 @@ fn burns(reason: Reason) -> (Lie, Twist) {
         }
         answer
     };
-    (Arc::new(lie), Arc::new(twist))
+    (Arc::new(lie), Arc::new(twist), keys)
 }
 
 fn honest(cell: Cell) -> House {
@@ -70,7 +73,7 @@ fn honest(cell: Cell) -> House {
 async fn a_renewal_whose_keys_are_burnt_goes_on_with_another() {
     let (mut house, _client) = House::with_build().await;
     assert_eq!(house.stop().await, 0);
-    let (lie, twist) = burns(Reason::KeyInUse);
+    let (lie, twist, _) = burns(Reason::KeyInUse);
     let house = honest(deceive(house.cell, lie, twist, &RENEW));
     for at in [120_000, 7_200_000] {
         house.cell.set_clock(at);
@@ -124,7 +127,11 @@ async fn a_renewal_shows_nobody_the_key_of_a_reissue() {
     let file = house.cell.path("reissue.note").display().to_string();
     house.cell.run(&["controller", "reissue", "build", "--proposal-out", &file]).ok();
     assert_eq!(house.stop().await, 0);
-    let (lie, twist) = burns(Reason::Internal);
+    let (lie, twist, keys) = burns(Reason::Internal);
     let house = House::of(deceive(house.cell, lie, twist, &RENEW));
+    let proposal = fs::read_to_string(&file).unwrap();
+    let of_the_reissue = |key: &Vec<u8>| proposal.contains(&BASE64.encode(key));
+    let shown = keys.lock().unwrap().clone();
+    assert!(!shown.is_empty() && !shown.iter().any(of_the_reissue), "{proposal}");
     house.cell.run(&["proposal", "submit", &file]).ok();
 }

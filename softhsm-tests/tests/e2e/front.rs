@@ -17,7 +17,7 @@ use rcgen::{KeyPair, PublicKeyData as _};
 use rootcellar_softhsm_tests::Cell;
 use rootcellar_softhsm_tests::door::{Door, Role, front, presented};
 
-use crate::support::{Holder, House, chain_pem, csr, csr_of, issuance_of, issue, request};
+use crate::support::{Anothers, Holder, House, chain_pem, csr, csr_of, issuance_of, issue, request, serve};
 
 /// A front in other hands, and a caller whose certificate it has seen.
 pub(crate) struct Taken {
@@ -351,12 +351,11 @@ async fn a_door_does_not_outlast_its_front() {
     taken.back();
 }
 
-/// What waits in a door is not carried out behind the back of the next front, and whose key a front names is no alarm.
+/// What waits in a door is not carried out behind the back of the next front, and a key that the front does not have is no alarm.
 #[tokio::test]
 async fn what_a_front_asked_is_not_carried_out_after_its_end() {
     let (house, _client) = House::with_build().await;
     let mut taken = take(house).await;
-    let serve = |key: &KeyPair| ask::Ask::Serve(Serve { public_key: key.subject_public_key_info() });
     let list = || ask::Ask::ListEntries(ListEntriesRequest { start_index: 0, page_size: 500 });
     // Behind what takes a while.
     while taken.door.try_send(taken.build.presents(), list()) {}
@@ -373,18 +372,46 @@ async fn what_a_front_asked_is_not_carried_out_after_its_end() {
         other => panic!("{other:?}"),
     }
     taken.door = next;
+    // Another's CSR, which it has seen; and one in the service's name for another's key.
+    let seen = csr();
+    assert_eq!(taken.reason(front(), ask::Ask::Serve(Serve { csr: seen })), Ok(Reason::CsrNameNotIssued));
     let spki =
         certs::TbsFields::parse(certs::summary::tbs_of(&taken.build.certificate).unwrap()).unwrap().spki;
-    let refused = taken.reason(front(), ask::Ask::Serve(Serve { public_key: spki }));
-    assert_eq!(refused, Ok(Reason::KeyInUse));
+    let refused = taken.reason(front(), serve(&Anothers::of(&spki)));
+    assert_eq!(refused, Ok(Reason::CsrSignatureInvalid));
     taken.cell.set_clock(61_000);
-    taken.reason(front(), ask::Ask::Serve(Serve { public_key: vec![1] })).unwrap();
+    taken.reason(front(), ask::Ask::Serve(Serve { csr: vec![1] })).unwrap();
     let house = taken.back();
     for found in house.entries().await {
         if let Some(Kind::Refusals(sum)) = entry::decode(&found.entry).unwrap().kind {
             assert!(sum.key_clashes.is_empty(), "{sum:?}");
         }
     }
+}
+
+/// A controller may pass on what an agent sends it: with the front in other hands, too, a key is certified only for who has it.
+#[tokio::test]
+async fn no_key_is_certified_for_who_does_not_have_it() {
+    let (house, _client) = House::with_build().await;
+    let mut taken = take(house).await;
+    let build = taken.build.presents();
+    let victim = KeyPair::generate().unwrap();
+    let copied = csr_of(&Anothers::of(&victim.subject_public_key_info()));
+    let issue = |csr, request_id: &str| IssueCertificateBody {
+        request_id: request_id.into(),
+        ..request(&format!("build/{request_id}"), csr)
+    };
+    let thief = issue(copied.clone(), "thief").encode_to_vec();
+    let thief = taken.build.signs("IssuanceService/IssueCertificate", thief).await;
+    taken.refuses(build.as_ref(), thief, Reason::CsrSignatureInvalid);
+    let renewal =
+        RenewCertificateBody { csr: copied, request_id: "renewal".into(), ..RenewCertificateBody::default() };
+    let renewal = taken.agent.signs("IssuanceService/RenewCertificate", renewal.encode_to_vec()).await;
+    let agent = taken.agent.presents();
+    taken.refuses(agent.as_ref(), renewal, Reason::CsrSignatureInvalid);
+    let victim = issue(csr_of(&victim), "victim").encode_to_vec();
+    taken.signs_and_asks(("IssuanceService/IssueCertificate", victim)).await;
+    taken.back().cell.run(&["ledger", "verify"]).ok();
 }
 
 /// Nobody is said to have asked for what nobody signed.
@@ -396,7 +423,7 @@ async fn no_refusal_is_recorded_in_the_name_of_a_caller_who_signed_nothing() {
         let proposal = SubmitProposalRequest { proposal: "nonsense".into() };
         for unsigned in [
             ask::Ask::SubmitProposal(proposal),
-            ask::Ask::Serve(Serve { public_key: vec![1] }),
+            ask::Ask::Serve(Serve { csr: vec![1] }),
             ask::Ask::ImportCeremony(ImportCeremonyRequest::default()),
         ] {
             taken.reason(by.clone(), unsigned).unwrap();
@@ -406,9 +433,13 @@ async fn no_refusal_is_recorded_in_the_name_of_a_caller_who_signed_nothing() {
     let body = IssueCertificateBody { request_id: "signed".into(), ..request("other/x", csr()) };
     let signed = taken.build.signs("IssuanceService/IssueCertificate", body.encode_to_vec()).await;
     let build = taken.build.presents();
+    let kept = signed.clone();
     taken.refuses(build.as_ref(), signed, Reason::GrantDoesNotCover);
-    taken.cell.set_clock(61_000);
-    taken.reason(build.clone(), ask::Ask::Serve(Serve { public_key: vec![1] })).unwrap();
+    // Nor does it ask again when the front shows for long what it signed once.
+    taken.cell.set_clock(302_000);
+    taken.refuses(build.as_ref(), kept, Reason::SignatureExpired);
+    taken.cell.set_clock(363_000);
+    taken.reason(build.clone(), ask::Ask::Serve(Serve { csr: vec![1] })).unwrap();
     let house = taken.back();
     let mut named = Vec::new();
     for found in house.entries().await {
@@ -463,7 +494,6 @@ async fn a_body_that_could_be_read_in_two_ways_is_refused() {
 async fn it_takes_few_service_certificates_with_it_and_none_that_lasts() {
     let (house, _client) = House::with_build().await;
     let mut taken = take(house).await;
-    let serve = |key: &KeyPair| ask::Ask::Serve(Serve { public_key: key.subject_public_key_info() });
     let mut given: Vec<Vec<u8>> = Vec::new();
     let refused = loop {
         let key = KeyPair::generate().unwrap();

@@ -13,12 +13,12 @@ use ledger::entry::entry::Kind;
 use ledger::entry::{self, Actor, ActorKind, Entry};
 use ledger::note::Note;
 use prost::Message as _;
-use proto::door::{Serve, Signed, answer, ask};
+use proto::door::{Signed, answer, ask};
 use proto::v1::{
     BackupJournalRequest, GetCrlRequest, ImportCeremonyRequest, IssueCertificateBody, Reason,
     SubmitProposalRequest,
 };
-use rcgen::{KeyPair, PublicKeyData as _};
+use rcgen::KeyPair;
 use rootcellar_softhsm_tests::door::front;
 use rootcellar_softhsm_tests::{Cell, Faults};
 use rusqlite::Connection;
@@ -26,7 +26,7 @@ use rusqlite::Connection;
 use crate::front::{Seen, take};
 use crate::invariants::nothing_unrecorded_was_signed;
 use crate::officer::{Officer, now_secs};
-use crate::support::{BINARY, House, csr, inner, issue, request, still_issues};
+use crate::support::{Anothers, BINARY, House, csr, inner, issue, request, serve, still_issues};
 
 /// A cell with the misbehaving module, a controller, a certificate, another that was revoked, a CRL and a freeze; a copy of all that; and
 /// the service stopped.
@@ -243,18 +243,18 @@ async fn from_the_fronts_side_of_the_door() {
     house.build().await;
     let mut taken = take(house).await;
     let build = taken.build.presents();
-    // I1: no ask names a key or brings one: the only key that the front brings is its own, and a CA's is refused to it as any other's.
-    let own = KeyPair::generate().unwrap().subject_public_key_info();
-    let own = taken.door.ask(front(), ask::Ask::Serve(Serve { public_key: own }));
+    // I1: no ask names a key or brings one: the only key that the front brings is its own, and for another's, a CA's or the log's it has no
+    // signature.
+    let own = taken.door.ask(front(), serve(&KeyPair::generate().unwrap()));
     let answer::Answer::Certificate(own) = own else { panic!("{own:?}") };
     let issuer = certs::TbsFields::parse(certs::summary::tbs_of(&own.chain[1]).unwrap()).unwrap();
-    let taken_by_it = ask::Ask::Serve(Serve { public_key: issuer.spki });
-    assert_eq!(taken.reason(front(), taken_by_it), Ok(Reason::KeyInUse));
+    let taken_by_it = serve(&Anothers::of(&issuer.spki));
+    assert_eq!(taken.reason(front(), taken_by_it), Ok(Reason::CsrSignatureInvalid));
     let bundle = fs::read(taken.cell.officer_dir().join("bundle.note")).unwrap();
     let logs = Contents::read(&Note::parse(&bundle).unwrap()).unwrap();
     let (_, log) = logs.log_keys().next().unwrap();
-    let logs_own = ask::Ask::Serve(Serve { public_key: audit::note_spki(log) });
-    assert_eq!(taken.reason(front(), logs_own), Ok(Reason::KeyInUse));
+    let logs_own = serve(&Anothers::of(&audit::note_spki(log)));
+    assert_eq!(taken.reason(front(), logs_own), Ok(Reason::CsrSignatureInvalid));
     // I3, I5: what the caller did not sign is not issued, whatever the front says beside it.
     let mut other = signed(&taken.build, "build/x").await;
     other.body = signed(&taken.build, "build/y").await.body;

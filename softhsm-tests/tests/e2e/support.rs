@@ -7,8 +7,12 @@ use std::time::Duration;
 
 use client::{Client, Credentials as Pem, Signer};
 use ledger::entry::entry::Kind;
+use proto::door::{Serve, ask};
 use proto::v1::{Agent, Certificate, IssueCertificateBody, LedgerEntry, ListEntriesRequest};
-use rcgen::{CertificateParams, KeyPair};
+use rcgen::{
+    CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PublicKeyData,
+    SanType, SignatureAlgorithm, SigningKey,
+};
 use rootcellar_softhsm_tests::{Cell, Credentials, Faults, Serving, Signal, newest_log};
 use rusqlite::Connection;
 use tokio::time::{Instant, interval};
@@ -218,12 +222,12 @@ pub(crate) fn csr() -> Vec<u8> {
 }
 
 /// A CSR of a key that asks for nothing else.
-pub(crate) fn csr_of(key: &KeyPair) -> Vec<u8> {
+pub(crate) fn csr_of(key: &impl SigningKey) -> Vec<u8> {
     csr_with(key, |_| {})
 }
 
 /// A CSR that asks for more.
-pub(crate) fn csr_with(key: &KeyPair, change: impl FnOnce(&mut CertificateParams)) -> Vec<u8> {
+pub(crate) fn csr_with(key: &impl SigningKey, change: impl FnOnce(&mut CertificateParams)) -> Vec<u8> {
     let mut params = CertificateParams::default();
     change(&mut params);
     params.serialize_request(key).expect("a CSR").der().to_vec()
@@ -238,6 +242,50 @@ pub(crate) fn request(id: &str, csr: Vec<u8>) -> IssueCertificateBody {
         allow_missing: true,
         ..IssueCertificateBody::default()
     }
+}
+
+/// A public key whose private half is another's: what it signs is signed by a key that is made for it.
+pub(crate) struct Anothers {
+    public_key: Vec<u8>,
+    algorithm: &'static SignatureAlgorithm,
+    signs: KeyPair,
+}
+
+impl Anothers {
+    /// From a DER SubjectPublicKeyInfo.
+    pub(crate) fn of(spki: &[u8]) -> Self {
+        // RFC 5480 §2.2, RFC 8410 §4: the key is at the end, as long as its kind is.
+        let (algorithm, octets) = match spki.len() {
+            91 => (&PKCS_ECDSA_P256_SHA256, 65),
+            120 => (&PKCS_ECDSA_P384_SHA384, 97),
+            44 => (&PKCS_ED25519, 32),
+            other => panic!("{other}"),
+        };
+        let public_key = spki[spki.len() - octets..].to_vec();
+        Self { public_key, algorithm, signs: KeyPair::generate_for(algorithm).unwrap() }
+    }
+}
+
+impl PublicKeyData for Anothers {
+    fn der_bytes(&self) -> &[u8] {
+        &self.public_key
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        self.algorithm
+    }
+}
+
+impl SigningKey for Anothers {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+        self.signs.sign(message)
+    }
+}
+
+/// What a front asks with for a certificate of this key.
+pub(crate) fn serve(key: &impl SigningKey) -> ask::Ask {
+    let uri = SanType::URI("spiffe://cell.internal/service/ca".try_into().unwrap());
+    ask::Ask::Serve(Serve { csr: csr_with(key, |params| params.subject_alt_names = vec![uri]) })
 }
 
 /// Asks for a certificate.
