@@ -135,9 +135,8 @@ pub(crate) fn plan(desk: &mut Desk<'_>, by: &Asker, change: &Change) -> Result<P
     }
     let planned = match change {
         Change::Signed(Ok(signed)) => self::signed(desk, &who, signed),
-        Change::Signed(Err(refusal)) => Err(refusal.clone()),
+        Change::Signed(Err(refusal)) | Change::Serve(Err(refusal), _) => Err(refusal.clone()),
         Change::Serve(Ok(csr), is_first) => serve::plan(desk, &who, csr, *is_first),
-        Change::Serve(Err(refusal), _) => Err(refusal.clone()),
         Change::Proposal(submit) => proposal::plan(desk, submit),
         Change::Import(import) => import::plan(desk, import),
     };

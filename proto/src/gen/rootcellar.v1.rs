@@ -3840,7 +3840,7 @@ pub enum Reason {
     CallerRevoked = 23,
     /// The request is not signed by the key of the presented certificate.
     SignatureInvalid = 24,
-    /// The request was signed too long ago, or its time is still to come.
+    /// The request was signed too long ago, its time is still to come, or the agent was changed by what was signed later.
     SignatureExpired = 25,
     /// No grant of the caller covers what it asks.
     GrantDoesNotCover = 30,
