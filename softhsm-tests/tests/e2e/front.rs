@@ -1,6 +1,7 @@
 //! Code in the front, at its end of the door: it has seen the certificates of all callers, and has none of their keys.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use client::Signer;
 use ledger::entry::entry::Kind;
@@ -37,18 +38,29 @@ pub(crate) struct Taken {
 pub(crate) struct Seen {
     certificate: Vec<u8>,
     signer: Arc<Signer>,
+    /// How far its clock is ahead of the cell's.
+    ahead_ms: Arc<AtomicI64>,
 }
 
 impl Seen {
     /// A controller with these credentials.
     pub(crate) fn of(house: &House, credentials: &rootcellar_softhsm_tests::Credentials) -> Self {
-        let chain = credentials.read("chain.pem");
-        let certificate = pem::parse_many(&chain).unwrap().swap_remove(0).into_contents();
-        Self { certificate, signer: house.signer(&chain, &credentials.read("key.pem")) }
+        Self::with(house, &credentials.read("chain.pem"), &credentials.read("key.pem"))
+    }
+
+    fn with(house: &House, chain: &str, key: &str) -> Self {
+        let certificate = pem::parse_many(chain).unwrap().swap_remove(0).into_contents();
+        let ahead_ms = Arc::default();
+        Self { certificate, signer: house.signer_ahead(chain, key, &ahead_ms), ahead_ms }
     }
 
     pub(crate) fn presents(&self) -> Option<caller::Caller> {
         presented(&self.certificate)
+    }
+
+    /// Sets its own clock, which nobody else reads.
+    fn set_ahead(&self, ahead_ms: i64) {
+        self.ahead_ms.store(ahead_ms, Ordering::Relaxed);
     }
 
     pub(crate) async fn signs(&self, method: &str, body: Vec<u8>) -> Signed {
@@ -62,10 +74,7 @@ impl Seen {
 pub(crate) async fn take(house: House) -> Taken {
     let client = house.credentials().client().await;
     let holder = Holder::ask(&client, "build/a", |_| {}).await;
-    let agent = Seen {
-        certificate: holder.certificate.chain[0].clone(),
-        signer: house.signer(&holder.chain_pem(), &holder.key.serialize_pem()),
-    };
+    let agent = Seen::with(&house, &holder.chain_pem(), &holder.key.serialize_pem());
     let build = Seen::of(&house, &house.credentials());
     let other = Seen::of(&house, &house.controller("other", "agents=other/*;roles=logger"));
     let mut house = house;
@@ -243,11 +252,10 @@ async fn what_was_signed_is_carried_out_once_and_for_ten_minutes() {
     }
     assert!(certificates.windows(2).all(|pair| pair[0] == pair[1]), "one certificate");
     // Kept for later, it is worth nothing; nor is one from a clock that is ahead.
-    for (signed_at, used_at) in [(0, 301_000), (700_000, 301_000)] {
-        let other = IssueCertificateBody { request_id: format!("at-{signed_at}"), ..body.clone() };
-        taken.cell.set_clock(signed_at);
+    for ahead in [-301_000, 301_000] {
+        let other = IssueCertificateBody { request_id: format!("at{ahead}"), ..body.clone() };
+        taken.build.set_ahead(ahead);
         let other = taken.build.signs("IssuanceService/IssueCertificate", other.encode_to_vec()).await;
-        taken.cell.set_clock(used_at);
         taken.refuses(build.as_ref(), other, Reason::SignatureExpired);
     }
     let house = taken.back();
@@ -313,7 +321,7 @@ async fn two_signatures_of_one_request_do_not_take_turns() {
     let body = IssueCertificateBody { request_id: "once".into(), lifetime, ..request("build/b", csr()) };
     let mut signed = Vec::new();
     for ahead in [60_000, 60_500] {
-        taken.cell.set_clock(ahead);
+        taken.build.set_ahead(ahead);
         signed.push(taken.build.signs("IssuanceService/IssueCertificate", body.encode_to_vec()).await);
     }
     let ask = |taken: &mut Taken, number: usize| match taken
@@ -323,7 +331,6 @@ async fn two_signatures_of_one_request_do_not_take_turns() {
         answer::Answer::Certificate(certificate) => certificate.name,
         other => panic!("{other:?}"),
     };
-    taken.cell.set_clock(0);
     let first = ask(&mut taken, 0);
     for number in [1, 0, 1] {
         assert_eq!(ask(&mut taken, number), first, "it has not ended");

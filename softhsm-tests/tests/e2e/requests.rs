@@ -295,3 +295,24 @@ async fn signed_at_another_time() {
     }
     still_issues(&client).await;
 }
+
+/// As where an older request arrives behind a later one.
+#[tokio::test]
+async fn signed_before_a_change() {
+    let (house, client) = House::with_build().await;
+    issue(&client, "build/a").await;
+    let update = |disabled, request_id: &str| UpdateAgentBody {
+        agent: Some(Agent { name: "agents/build/a".into(), disabled, ..Agent::default() }),
+        request_id: request_id.into(),
+        ..UpdateAgentBody::default()
+    };
+    client.agents().update_agent(update(true, "disable")).await.expect("its owner disables it");
+    let (credentials, behind) = (house.credentials(), Arc::new((-10_000).into()));
+    let signer = house.signer_ahead(&credentials.read("chain.pem"), &credentials.read("key.pem"), &behind);
+    let older = client.clone().signing(signer);
+    let told = older.agents().update_agent(update(false, "enable")).await;
+    let told = refused(told, Code::Unauthenticated, "SIGNATURE_EXPIRED");
+    assert!(told.message().contains("sign anew"), "{}", told.message());
+    client.agents().update_agent(update(false, "enable")).await.expect("signed anew");
+    still_issues(&client).await;
+}

@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use client::{Client, Credentials as Pem, Signer};
@@ -99,14 +100,14 @@ impl House {
 
     /// Signs with a key as the holder of a chain, both PEM, for the cell's log and by its clock.
     pub(crate) fn signer(&self, chain: &str, key: &str) -> Arc<Signer> {
-        self.signer_ahead(chain, key, 0)
+        self.signer_ahead(chain, key, &Arc::default())
     }
 
     /// The same by a clock that is so many milliseconds ahead of the cell's.
-    pub(crate) fn signer_ahead(&self, chain: &str, key: &str, ahead_ms: i64) -> Arc<Signer> {
+    pub(crate) fn signer_ahead(&self, chain: &str, key: &str, ahead_ms: &Arc<AtomicI64>) -> Arc<Signer> {
         let origin = newest_log(&self.credentials().read("bundle.note"));
-        let clock = self.cell.clock();
-        let ahead = Arc::new(move || clock() + ahead_ms);
+        let (clock, ahead_ms) = (self.cell.clock(), Arc::clone(ahead_ms));
+        let ahead = Arc::new(move || clock() + ahead_ms.load(Ordering::Relaxed));
         Signer::new(chain, key, &origin, ahead).expect("a chain and its key")
     }
 

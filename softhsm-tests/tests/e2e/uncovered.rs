@@ -277,7 +277,8 @@ async fn a_signature_of_an_impossible_time() {
 async fn one_signed_request_is_one_certificate_whatever_its_clock_says() {
     let (house, _client) = House::with_build().await;
     let credentials = house.credentials();
-    let signer = house.signer_ahead(&credentials.read("chain.pem"), &credentials.read("key.pem"), 280_000);
+    let ahead = Arc::new(280_000.into());
+    let signer = house.signer_ahead(&credentials.read("chain.pem"), &credentials.read("key.pem"), &ahead);
     let mut taken = crate::front::take(house).await;
     let build = taken.build.presents();
     let body = IssueCertificateBody {
