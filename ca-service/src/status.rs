@@ -124,9 +124,11 @@ fn code(reason: Reason) -> Code {
         // AIP-154: the reader reads again and decides anew.
         Reason::EtagMismatch => Code::Aborted,
         Reason::NotFound => Code::NotFound,
-        Reason::BudgetExhausted | Reason::QueueFull | Reason::RateLimited | Reason::MessageTooLong => {
-            Code::ResourceExhausted
-        }
+        Reason::BudgetExhausted
+        | Reason::QueueFull
+        | Reason::RateLimited
+        | Reason::MessageTooLong
+        | Reason::DiskLow => Code::ResourceExhausted,
         Reason::DeadlineExceeded => Code::DeadlineExceeded,
         Reason::KeeperUnavailable
         | Reason::TokenUnavailable

@@ -43,6 +43,7 @@ pub(crate) struct Config {
     officer: token::Officer,
     attributes_oid: ObjectIdentifier,
     weak_keys: Arc<Blocklist>,
+    keep_free: u64,
     limits: Limits,
     log: log::Log,
     places: Places,
@@ -83,13 +84,14 @@ impl Config {
         let officer = token::Officer::read(&mut file);
         let attributes_oid = certificates::attributes_oid(&mut file);
         let weak_keys = certificates::weak_keys(&mut file);
+        let keep_free = limits::keep_free(&mut file);
         let limits = limits::read(&mut file);
         let log = log::Log::read(&mut file);
         if let (Some(issuing), Some(token::Standby(Some(standby)))) = (&issuing, &standby) {
             token::one_environment(&mut file, &issuing.token, standby);
         }
         let settings = file.finish().map_err(|problems| ConfigError { file: None, problems })?;
-        let all = (cell, service, issuing, standby, root, officer, attributes_oid, limits, log);
+        let all = (cell, service, issuing, standby, root, officer, attributes_oid, keep_free, limits, log);
         let (
             Some(cell),
             Some(service),
@@ -98,6 +100,7 @@ impl Config {
             Some(root),
             Some(officer),
             Some(attributes_oid),
+            Some(keep_free),
             Some(limits),
             Some(log),
         ) = all
@@ -113,11 +116,17 @@ impl Config {
             officer,
             attributes_oid,
             weak_keys,
+            keep_free,
             limits,
             log,
             places,
             settings,
         })
+    }
+
+    /// Bytes of the journal's disk that are kept for what takes away.
+    pub(crate) fn keep_free(&self) -> u64 {
+        self.keep_free
     }
 
     /// Trust domain of the cell.

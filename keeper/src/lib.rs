@@ -15,6 +15,7 @@ mod checkpoints;
 mod convert;
 mod crls;
 mod custody;
+mod disk;
 mod door;
 mod entropy;
 mod epoch;

@@ -113,6 +113,7 @@ impl Metrics {
             "entropy_failed",
             "custody_differs",
             "root_token_visible",
+            "disk_low",
         ] {
             let _ = measured.alarms.get_or_create(&Named { name });
         }
@@ -262,6 +263,7 @@ mod tests {
             issuer_secs: 86_400,
             root_secs: 2 * 86_400,
             dir: Path::new("/nowhere"),
+            disk_free: 5,
             crl: Some((3, 100)),
             revoked: 1,
             stopped: (true, false),

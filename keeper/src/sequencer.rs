@@ -31,6 +31,7 @@ use proto::v1;
 use crate::Probe;
 use crate::checkpoints::Checkpoints;
 use crate::crls::Crls;
+use crate::disk::Disk;
 use crate::door::{OpenDoors, Reply};
 use crate::entropy::Entropy;
 use crate::journal::{Durability, Journal, JournalError, ended_long_ago};
@@ -93,6 +94,7 @@ pub(crate) struct Sequencer {
     pub(crate) pulse: Pulse,
     /// When it was last looked for what lies beside the journal.
     pub(crate) looked: Instant,
+    pub(crate) disk: Disk,
     /// Counts its turns, for whoever looks whether it turns at all.
     pub(crate) turns: Arc<AtomicU64>,
     /// A session of its own, for a certificate that is alone.
@@ -152,6 +154,7 @@ impl Sequencer {
             let report = self.own.work(Job::Certificate(recorded));
             self.batch(vec![report])?;
         }
+        self.tend_disk();
         self.tend_stops()?;
         self.tend_checkpoint();
         self.tend_entropy();
@@ -317,6 +320,14 @@ impl Sequencer {
                 );
                 Ok(())
             }
+        }
+    }
+
+    /// Says that the disk is nearly full, when it has come to be.
+    fn tend_disk(&mut self) {
+        if self.disk.look(Instant::now()) {
+            self.metrics.alarm("disk_low");
+            tracing::error!(alarm = "disk-low", cause = %self.disk.room(), "what takes away goes on");
         }
     }
 

@@ -63,6 +63,8 @@ pub struct Config {
     pub attributes_oid: ObjectIdentifier,
     /// Keys that are known to be weak: none of them gets a certificate.
     pub weak_keys: Arc<Blocklist>,
+    /// Bytes of the journal's disk that are kept for what takes away.
+    pub keep_free: u64,
 }
 
 /// Why a keeper does not start.

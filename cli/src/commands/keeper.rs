@@ -72,6 +72,7 @@ fn settings(config: &Config) -> Result<keeper::Config, Failure> {
         service_addresses: config.addresses().to_vec(),
         attributes_oid: config.attributes_oid(),
         weak_keys: config.weak_keys(),
+        keep_free: config.keep_free(),
     })
 }
 

@@ -1,4 +1,4 @@
-//! `[limits]`: how much of everything the front takes.
+//! `[limits]`: how much of everything the front takes; and `[journal]`: how much of the disk the keeper leaves.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -46,6 +46,12 @@ pub(super) fn read(file: &mut File<'_>) -> Option<Limits> {
         request_timeout_most: timeout_most?,
         ..is
     })
+}
+
+/// Bytes of the journal's disk that are kept for what takes away.
+pub(super) fn keep_free(file: &mut File<'_>) -> Option<u64> {
+    let mebibytes = count::<0, 1_073_741_824>(file, "journal.keep-free-mib", 256)?;
+    u64::try_from(mebibytes).ok().map(|mebibytes| mebibytes << 20)
 }
 
 fn count<const LEAST: usize, const MOST: usize>(

@@ -21,6 +21,7 @@ pub(super) struct Gauges {
     checkpoint_age: Real,
     days_left: Family<Named, Real>,
     journal: Family<Named, Gauge>,
+    disk_free: Gauge,
     crl_number: Gauge,
     crl_left: Real,
     revoked: Gauge,
@@ -44,6 +45,8 @@ pub(crate) struct Moment<'a> {
     pub(crate) root_secs: i64,
     /// The data directory.
     pub(crate) dir: &'a Path,
+    /// Bytes free on its disk.
+    pub(crate) disk_free: u64,
     /// Number of the newest CRL and the seconds until its nextUpdate, where there is one.
     pub(crate) crl: Option<(u64, i64)>,
     /// Certificates revoked and not expired.
@@ -81,6 +84,12 @@ impl Gauges {
             Unit::Bytes,
             self.journal.clone(),
         );
+        registry.register_with_unit(
+            "disk_free",
+            "Room on the journal's disk",
+            Unit::Bytes,
+            self.disk_free.clone(),
+        );
         registry.register("crl_number", "Number of the newest CRL", self.crl_number.clone());
         registry.register_with_unit(
             "crl_left",
@@ -106,6 +115,7 @@ impl Gauges {
             let length = std::fs::metadata(now.dir.join(file)).map_or(0, |file| file.len());
             self.journal.get_or_create(&Named { name }).set(signed(length));
         }
+        self.disk_free.set(signed(now.disk_free));
         if let Some((number, left)) = now.crl {
             self.crl_number.set(signed(number));
             self.crl_left.set(real(left));

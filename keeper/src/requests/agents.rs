@@ -10,6 +10,7 @@ use super::{Desk, Once, Plan, Signer, Then, issue};
 use crate::answers;
 use crate::callers::Who;
 use crate::convert;
+use crate::disk::Wanted;
 use crate::journal::AgentRow;
 use crate::refusal::Refusal;
 use crate::steps::{self, Authorised};
@@ -91,6 +92,7 @@ pub(super) fn update(
     } else {
         let authorised = steps::authorise::agent(&desk.reader, caller.who, &spec, 0)?;
         steps::admit::not_frozen(&desk.reader)?;
+        desk.room.demand(Wanted::New)?;
         caller.not_overtaken(desk, &id)?;
         authorised.within_budget(&desk.reader, desk.now_ms, 1)?;
         authorised
@@ -135,6 +137,7 @@ fn creation(
 ) -> Result<Entry, Refusal> {
     let authorised = steps::authorise::agent(&desk.reader, caller.who, spec, 0)?;
     steps::admit::not_frozen(&desk.reader)?;
+    desk.room.demand(Wanted::New)?;
     caller.not_overtaken(desk, spec.id.as_str())?;
     authorised.within_budget(&desk.reader, desk.now_ms, entries)?;
     if desk.reader.agent(spec.id.as_str())?.is_some() {

@@ -9,6 +9,7 @@ use proto::v1::{self, Reason};
 
 use super::{Desk, Once, Plan, Signer, Then, agents};
 use crate::convert;
+use crate::disk::Wanted;
 use crate::journal::AgentRow;
 use crate::refusal::Refusal;
 use crate::steps::{self, Authorised, Issuing, Order};
@@ -37,6 +38,7 @@ pub(super) fn plan(
         return Ok(plan);
     }
     steps::admit::not_frozen(&desk.reader)?;
+    desk.room.demand(Wanted::New)?;
     let row = desk.reader.agent(id.as_str())?;
     if let Some(row) = &row {
         // Before anything of it is looked at: a refusal tells nothing of another's agent outside the caller's grants, and of one

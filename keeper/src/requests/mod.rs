@@ -36,6 +36,7 @@ use crate::Probe;
 use crate::asks::{Asker, Change};
 use crate::callers::{self, Who};
 use crate::convert;
+use crate::disk::Room;
 use crate::entropy::Entropy;
 use crate::journal::{CertificateRow, JournalError, Reader};
 use crate::refusal::Refusal;
@@ -52,6 +53,7 @@ pub(crate) struct Desk<'a> {
     pub(crate) probe: &'a Probe,
     /// When each controller last revoked everything since a time.
     pub(crate) swept: &'a mut BTreeMap<String, i64>,
+    pub(crate) room: Room,
     pub(crate) now_ms: i64,
     /// Whether that is to be trusted.
     pub(crate) clock: Result<(), ClockWrong>,

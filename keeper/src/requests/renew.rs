@@ -10,6 +10,7 @@ use super::{Desk, Once, Plan, Signer, Then, issue};
 use crate::HOUR_MS;
 use crate::callers;
 use crate::convert;
+use crate::disk::Wanted;
 use crate::journal::CertificateRow;
 use crate::refusal::Refusal;
 use crate::steps::{self, Authorised, Issuing, Order};
@@ -50,6 +51,7 @@ pub(super) fn plan(
     let presented = caller.certificate()?.clone();
     newest(desk, &presented)?;
     steps::admit::renewals_go_on(&desk.reader, desk.now_ms)?;
+    desk.room.demand(Wanted::Renewal)?;
     let asked_secs = issue::asked_secs(renew.lifetime.as_ref())?;
     let (order, ttl_secs, mut issuing) = match caller.who.kind() {
         callers::Kind::Agent(id) => agent(desk, id, &presented, asked_secs)?,

@@ -62,6 +62,7 @@ impl Sequencer {
             entropy: &mut self.entropy,
             probe: &self.probe,
             swept: &mut self.swept,
+            room: self.disk.room(),
             now_ms,
             clock,
             next: self.journal.edge().size(),

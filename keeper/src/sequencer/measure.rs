@@ -29,6 +29,9 @@ impl Sequencer {
             let what = if damage.of_tables { Obstacle::TablesDiffer } else { Obstacle::JournalDamaged };
             hinder(&mut status, what, why);
         }
+        if self.disk.room().is_low() {
+            hinder(&mut status, Obstacle::DiskLow, self.disk.room().to_string());
+        }
         if let Some(failed) = self.entropy.failed() {
             hinder(&mut status, Obstacle::EntropyFailed, failed.to_string());
         }
@@ -50,6 +53,7 @@ impl Sequencer {
             issuer_secs,
             root_secs,
             dir: self.journal.dir(),
+            disk_free: self.disk.room().free(),
             crl: self.crls.newest().map(|row| (row.number, row.next_update - now_secs)),
             revoked: reader.revoked_live(now_secs)?,
             clock_wrong,

@@ -15,6 +15,7 @@ use crate::attendant::Attendant;
 use crate::checkpoints::Checkpoints;
 use crate::crls::{self, Crls};
 use crate::custody::Custody;
+use crate::disk::Disk;
 use crate::door::{Lane, OpenDoors, Routes, Waiting};
 use crate::journal::{Journal, JournalError, move_wal};
 use crate::manifest::{self, LoadedModule, Manifests, Observer};
@@ -128,6 +129,7 @@ impl Checked {
             metrics,
             pulse: pulse.clone(),
             looked: Instant::now(),
+            disk: Disk::new(&config.data_dir, config.keep_free),
             turns: Arc::clone(&turns),
             own,
             held: Vec::new(),

@@ -2394,6 +2394,8 @@ pub enum Obstacle {
     EntropyFailed = 4,
     /// The journal's tables are not as its entries say: made anew from the entries, they are.
     TablesDiffer = 5,
+    /// The disk is nearly full: nothing new is taken.
+    DiskLow = 6,
 }
 impl Obstacle {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -2408,6 +2410,7 @@ impl Obstacle {
             Self::JournalDamaged => "OBSTACLE_JOURNAL_DAMAGED",
             Self::EntropyFailed => "OBSTACLE_ENTROPY_FAILED",
             Self::TablesDiffer => "OBSTACLE_TABLES_DIFFER",
+            Self::DiskLow => "OBSTACLE_DISK_LOW",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -2419,6 +2422,7 @@ impl Obstacle {
             "OBSTACLE_JOURNAL_DAMAGED" => Some(Self::JournalDamaged),
             "OBSTACLE_ENTROPY_FAILED" => Some(Self::EntropyFailed),
             "OBSTACLE_TABLES_DIFFER" => Some(Self::TablesDiffer),
+            "OBSTACLE_DISK_LOW" => Some(Self::DiskLow),
             _ => None,
         }
     }
@@ -3910,6 +3914,8 @@ pub enum Reason {
     ClockWrong = 95,
     /// A source of random numbers failed its health tests.
     EntropyFailed = 96,
+    /// The disk is nearly full: what is left is for revocations and stops.
+    DiskLow = 97,
 }
 impl Reason {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -3968,6 +3974,7 @@ impl Reason {
             Self::NotServed => "REASON_NOT_SERVED",
             Self::ClockWrong => "REASON_CLOCK_WRONG",
             Self::EntropyFailed => "REASON_ENTROPY_FAILED",
+            Self::DiskLow => "REASON_DISK_LOW",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -4023,6 +4030,7 @@ impl Reason {
             "REASON_NOT_SERVED" => Some(Self::NotServed),
             "REASON_CLOCK_WRONG" => Some(Self::ClockWrong),
             "REASON_ENTROPY_FAILED" => Some(Self::EntropyFailed),
+            "REASON_DISK_LOW" => Some(Self::DiskLow),
             _ => None,
         }
     }

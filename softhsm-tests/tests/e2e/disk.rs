@@ -4,12 +4,16 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
+use proto::v1::revoke_certificate_body::Target;
+use proto::v1::{Agent, CreateAgentBody, RenewCertificateBody, RevokeCertificateBody};
 use rcgen::KeyPair;
 use rootcellar_softhsm_tests::Cell;
 use tonic::Code;
+use tonic_types::StatusExt as _;
 
 use crate::support::{
-    BINARY, House, abandoned, ask, csr_of, eventually, issue, issued, refused, request, still_issues,
+    BINARY, Holder, House, abandoned, ask, csr, csr_of, eventually, issue, issued, refused, request,
+    still_issues,
 };
 
 /// A founded cell whose processes have the library before libc, and the file with its orders.
@@ -73,4 +77,57 @@ async fn read_only() {
     fs::remove_file(&order).unwrap();
     let house = House::of(cell);
     still_issues(&house.build().await).await;
+}
+
+/// What is free for the cell's directory, in mebibytes.
+fn free_mib(house: &House) -> u64 {
+    let disk = rustix::fs::statvfs(house.cell.data_dir()).unwrap();
+    (disk.f_bavail * disk.f_frsize) >> 20
+}
+
+/// A disk that fills up: what is new stops first, then what is renewed; what takes away goes on.
+#[tokio::test]
+async fn nearly_full() {
+    let (mut house, client) = House::with_build().await;
+    let holders =
+        [Holder::ask(&client, "build/a", |_| {}).await, Holder::ask(&client, "build/d", |_| {}).await];
+    let renew = || RenewCertificateBody { csr: csr(), ..RenewCertificateBody::default() };
+    let keep = |house: &House, mebibytes: u64| {
+        house.cell.configure(&format!("[journal]\nkeep-free-mib = {mebibytes}\n"));
+    };
+    let free = free_mib(&house);
+    // Half of the floor is free, and no more than the floor; then not half.
+    for (holder, (floor, renews)) in holders.iter().zip([(free + free / 2, true), (free * 4, false)]) {
+        keep(&house, floor);
+        house.restart().await;
+        let client = house.credentials().client().await;
+        let told =
+            refused(ask(&client, request("build/b", csr())).await, Code::ResourceExhausted, "DISK_LOW");
+        assert!(told.get_details_retry_info().is_some(), "{told:?}");
+        let create = CreateAgentBody {
+            agent: Some(Agent { name: "agents/build/c".into(), ..Agent::default() }),
+            ..CreateAgentBody::default()
+        };
+        refused(client.agents().create_agent(create).await, Code::ResourceExhausted, "DISK_LOW");
+        let renewed = holder.client(&house).await.issuance().renew_certificate(renew()).await;
+        if renews {
+            renewed.expect("there is room for it");
+        } else {
+            refused(renewed, Code::ResourceExhausted, "DISK_LOW");
+        }
+        assert!(house.cell.run(&["status"]).stdout.contains("MiB are free"), "it says why");
+    }
+    let client = house.credentials().client().await;
+    let revoke = RevokeCertificateBody {
+        target: Some(Target::Agent("agents/build/a".into())),
+        reason: 1,
+        ..RevokeCertificateBody::default()
+    };
+    client.issuance().revoke_certificate(revoke).await.expect("it takes away");
+    house.cell.run(&["freeze"]).ok();
+    house.cell.run(&["ledger", "verify"]).ok();
+    house.cell.run(&["thaw"]).ok();
+    keep(&house, 0);
+    house.restart().await;
+    still_issues(&house.credentials().client().await).await;
 }

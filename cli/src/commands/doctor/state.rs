@@ -41,6 +41,7 @@ pub(super) fn readiness(service: &Service) -> Vec<Finding> {
                     ("journal.tables", "systemctl stop rootcellar, and then rootcellar ledger rebuild --replace")
                 }
                 Obstacle::JournalDamaged => ("journal.damaged", "rootcellar journal restore FILE"),
+                Obstacle::DiskLow => ("disk.low", "du --human-readable --max-depth=2 on the data directory, and take away or move what is no journal"),
                 Obstacle::IssuerNotValid => ("issuer.not-valid", "rootcellar issuer activate"),
                 Obstacle::Unspecified => ("service.not-ready", "rootcellar status"),
             };
