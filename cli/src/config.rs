@@ -17,6 +17,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ca_service::Limits;
 use cell::{DnsName, TrustDomain};
@@ -172,6 +173,11 @@ impl Config {
             configured => configured,
         };
         format!("https://{host}:{port}")
+    }
+
+    /// How long the module may take for a start.
+    pub(crate) fn start_timeout(&self) -> Duration {
+        self.issuing.start_timeout
     }
 
     /// The service's token.

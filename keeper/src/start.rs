@@ -1,6 +1,7 @@
 //! Starts a keeper: what is on the disk is read and checked, the token is opened, what a crash left is finished, then the door opens.
 
 mod assemble;
+mod watch;
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::net::UnixStream;
@@ -34,6 +35,7 @@ use crate::workers::Pulse;
 use crate::{Clock, Probe, Random, recovery, rollback};
 
 use assemble::Checked;
+use watch::Watch;
 
 /// How often calls that hang are looked for, and whether the sequencer turns.
 const LOOK: Duration = Duration::from_millis(500);
@@ -65,6 +67,8 @@ pub struct Config {
     pub weak_keys: Arc<Blocklist>,
     /// Bytes of the journal's disk that are kept for what takes away.
     pub keep_free: u64,
+    /// How long the token's module may take for a start, but where a person enters the PIN.
+    pub start_timeout: Duration,
 }
 
 /// Why a keeper does not start.
@@ -213,6 +217,7 @@ impl Keeper {
         let modules = LoadedModule::about_to_be(&config.tokens, &journal.reader())?;
         let log_spkis: Vec<Vec<u8>> = trust.log.keys.iter().map(audit::note_spki).collect();
         let issuer_spki = trust.issuer.public_key().spki_der().to_vec();
+        let watch = Watch::over(&config);
         let (custody, keys) = Custody::open(&config.tokens, guard, issuer_spki, &log_spkis, metrics.clone())?;
         let module = LoadedModule::of(modules, custody.config())?;
         let session = custody.bare_session()?;
@@ -239,7 +244,7 @@ impl Keeper {
         let checkpoints = checkpoint(&mut journal, &custody, &trust)?;
         let newest = journal.reader().checkpoint()?.map(|(_, note)| note);
         rollback::keep_at_start(&session, &kept, journal.cell(), &trust.charter_sha256, newest.as_deref());
-        drop(session);
+        drop((session, watch));
         Checked { journal, trust, custody, module, settings, metrics, checkpoints, time, remembered }
             .assemble(config, surroundings)
     }

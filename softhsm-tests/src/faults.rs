@@ -69,6 +69,14 @@ impl Faults {
         self.write("login-rv", rv);
     }
 
+    /// Whether from now on C_Login does not come back.
+    ///
+    /// # Panics
+    /// The disk's.
+    pub fn hang_logins(&self, hang: bool) {
+        self.write("login-hangs", if hang { "yes" } else { "no" });
+    }
+
     /// What C_Sign was given to sign so far, in every process: digests for ECDSA and RSA, whole messages for Ed25519.
     ///
     /// # Panics

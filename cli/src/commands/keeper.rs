@@ -73,6 +73,7 @@ fn settings(config: &Config) -> Result<keeper::Config, Failure> {
         attributes_oid: config.attributes_oid(),
         weak_keys: config.weak_keys(),
         keep_free: config.keep_free(),
+        start_timeout: config.start_timeout(),
     })
 }
 

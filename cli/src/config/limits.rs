@@ -67,7 +67,7 @@ fn rate(file: &mut File<'_>, key: &'static str, default: NonZeroU32) -> Option<N
     u32::try_from(count).ok().and_then(NonZeroU32::new)
 }
 
-fn time(file: &mut File<'_>, key: &'static str, default: Duration) -> Option<Duration> {
+pub(super) fn time(file: &mut File<'_>, key: &'static str, default: Duration) -> Option<Duration> {
     let default = Lifetime::from(u32::try_from(default.as_secs()).unwrap_or(u32::MAX));
     let time: Option<Lifetime> = file.value(key, &default.to_string());
     time.map(|time| Duration::from_secs(time.secs().into()))

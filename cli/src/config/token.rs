@@ -2,16 +2,22 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 use hsm_config::{KeyAlgorithm, PinSource, Profile, ProfileError, TokenConfig, TokenUri, UnknownAlgorithm};
 
 use super::file::File;
+use super::limits;
+
+/// How long the module may take for a start: some network HSMs take a good part of it.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Debug)]
 pub(super) struct Issuing {
     pub(super) token: TokenConfig,
     pub(super) issuing_key: KeyAlgorithm,
     pub(super) log_key: KeyAlgorithm,
+    pub(super) start_timeout: Duration,
 }
 
 #[derive(Clone, Debug)]
@@ -31,7 +37,13 @@ impl Issuing {
         };
         let issuing_key = file.value("token.issuing-key", "p256");
         let log_key: Option<LogKey> = file.value("token.log-key", "ed25519");
-        Some(Self { token: token.join()?, issuing_key: issuing_key?, log_key: log_key?.0 })
+        let start_timeout = limits::time(file, "token.start-timeout", START_TIMEOUT);
+        Some(Self {
+            token: token.join()?,
+            issuing_key: issuing_key?,
+            log_key: log_key?.0,
+            start_timeout: start_timeout?,
+        })
     }
 }
 

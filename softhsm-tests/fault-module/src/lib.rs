@@ -4,7 +4,7 @@
 //! `signs` there (`C_Login` whether a PIN was sent, `C_Sign` what it is to sign, in hexadecimal). `C_GetTokenInfo` adds the flags in its file
 //! `flags`, a decimal number, fails (CKR_DEVICE_ERROR) while its file `told` says `nothing`, and pads its texts with NUL while that says `NUL`,
 //! as does `C_GetInfo`; a `C_Login` without a PIN takes it from the file `keypad`, as if it were entered at the token, and every one
-//! returns the number in its file `login-rv` without looking at the PIN. And `C_Sign` does what the first line of its file `fault` says, read
+//! returns the number in its file `login-rv` without looking at the PIN, and does not come back while its file `login-hangs` says `yes`. And `C_Sign` does what the first line of its file `fault` says, read
 //! anew for each call:
 //! `flip` (another signature than the key's), `rv=N` (returns N, decimal, without signing), `delay=N` (waits N milliseconds first),
 //! `lasts=N` (answers after N milliseconds in all). Likewise `C_GenerateRandom` by its file `random`: `stuck` (every octet the same), `bias`
@@ -95,6 +95,11 @@ unsafe extern "C" fn login(
     length: CK_ULONG,
 ) -> CK_RV {
     record("logins", if pin.is_null() { "entered at the token" } else { "sent" });
+    // A bound for a test that forgot it.
+    let began = Instant::now();
+    while read("login-hangs").trim() == "yes" && began.elapsed() < Duration::from_secs(60) {
+        wait(Duration::from_millis(50));
+    }
     if let Ok(rv) = read("login-rv").trim().parse() {
         return rv;
     }

@@ -116,3 +116,21 @@ async fn keeper_hangs() {
     })
     .await;
 }
+
+/// A module that does not come back, at a start after the first one: somebody is told, and the next start is tried.
+#[tokio::test]
+async fn module_hangs_at_a_start() {
+    let (mut house, faults) = House::with_faults();
+    assert_eq!(house.stop().await, 0);
+    let config = fs::read_to_string(house.cell.config_file()).unwrap();
+    house.cell.configure(&config.replace("[token]\n", "[token]\nstart-timeout = \"10s\"\n"));
+    let house = House::of(house.cell);
+    let client = house.build().await;
+    let keeper = house.serving.child("keeper");
+    faults.hang_logins(true);
+    Serving::signal(keeper, Signal::KILL);
+    eventually("it is said", async || house.serving.log().contains("module-hangs").then_some(())).await;
+    faults.hang_logins(false);
+    eventually("another start", async || ask(&client, request("build/a", crate::support::csr())).await.ok())
+        .await;
+}
