@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use http::{Extensions, HeaderMap};
+use prost::Message;
 use proto::{
     door::{Refused, Signed, answer::Answer, ask::Ask},
     v1::{Reason, RequestSignature},
@@ -171,16 +172,18 @@ impl Desk {
     ///
     /// # Errors
     /// As [`Self::ask`], and `QUEUE_FULL` for one more.
-    pub(crate) async fn scan<Q, A>(
+    pub(crate) async fn scan<Q, A: Message>(
         &self,
         request: Request<Q>,
         wrap: fn(Q) -> Ask,
         pick: fn(Answer) -> Option<A>,
     ) -> Result<Response<A>, Status> {
         let call = Call::of(request.extensions()).map_err(status)?;
-        let share = self.shares.scan(&self.account(&call.connection.caller)).map_err(status)?;
+        let account = self.account(&call.connection.caller);
+        let share = self.shares.scan(&account).map_err(status)?;
         let mut response = self.relay(request, wrap, pick).await?;
-        response.extensions_mut().insert(UntilRead::new(share));
+        let long = self.shares.long(&account, response.get_ref().encoded_len()).map_err(status)?;
+        response.extensions_mut().insert(UntilRead::new([share, long]));
         Ok(response)
     }
 }

@@ -24,8 +24,9 @@ use crate::{
     chance,
     gone::Gone,
     log::Line,
-    metrics::Metrics,
+    metrics::{Limit, Metrics},
     rate::Callers,
+    readings::Readings,
     shares::held,
     status::{explained, refused, status},
     steps::Caller,
@@ -47,8 +48,8 @@ const STREAM_WINDOW: u32 = 128 * 1024;
 /// The same of a whole connection, and so what a peer can have the front hold for requests.
 const CONNECTION_WINDOW: u32 = 256 * 1024;
 
-/// Octets of a stream's answers that may wait to be sent.
-const SEND_BUFFER: usize = 64 * 1024;
+/// Octets of a stream's answers that may wait to be sent: what a peer that reads nothing can have the front hold for each.
+const SEND_BUFFER: usize = 16 * 1024;
 
 /// What is served on every connection.
 pub(crate) struct App {
@@ -90,17 +91,26 @@ impl App {
         let who = caller.clone();
         let batches = Arc::new(Semaphore::new(limits.batches_per_connection));
         let connection = Connection { caller, peer, closing: closing.subscribe(), batches };
+        let (readings, metrics) = (Arc::new(Readings::default()), self.metrics.clone());
+        let of_answers = Arc::clone(&readings);
         let service = service_fn(move |request| {
             let (app, connection) = (Arc::clone(&self), connection.clone());
-            async move { Ok::<_, Infallible>(app.answer(request, connection).await) }
+            let readings = Arc::clone(&of_answers);
+            async move { Ok::<_, Infallible>(held(app.answer(request, connection).await, &readings)) }
         });
-        let mut connection = pin!(http2(&limits).serve_connection(TokioIo::new(stream), service));
+        let streams = if who.is_agent() { limits.streams_per_agent } else { u32::MAX };
+        let http2 = http2(&limits, limits.streams_per_connection.min(streams));
+        let mut connection = pin!(http2.serve_connection(TokioIo::new(stream), service));
         let ended = tokio::select! {
             ended = &mut connection => Some(ended),
             () = silent(&begun, limits.handshake_timeout) => Some(Ok(())),
             () = sleep(chance::shortened(limits.connection_age, AGE_SHARE)) => None,
             // Its certificate was revoked, or its holder removed.
             () = who.leaves() => None,
+            () = readings.stall(limits.stall) => {
+                metrics.closed(Limit::Unread);
+                None
+            }
             () = stopped(stop) => None,
         };
         let ended = if let Some(ended) = ended {
@@ -143,7 +153,7 @@ impl App {
             let end = asked.and_then(|time| now.checked_add(time));
             request.extensions_mut().insert(Call { connection, deadline, end });
             match timeout_at(deadline, self.routes.clone().oneshot(request.map(Body::new))).await {
-                Ok(Ok(response)) => held(explain(response)),
+                Ok(Ok(response)) => explain(response),
                 Ok(Err(never)) => match never {},
                 Err(_elapsed) => status(too_late()).into_http(),
             }
@@ -192,11 +202,11 @@ fn explain(response: http::Response<Body>) -> http::Response<Body> {
     }
 }
 
-fn http2(limits: &Limits) -> http2::Builder<TokioExecutor> {
+fn http2(limits: &Limits, streams: u32) -> http2::Builder<TokioExecutor> {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
-        .max_concurrent_streams(limits.streams_per_connection)
+        .max_concurrent_streams(streams)
         .max_header_list_size(limits.header_bytes)
         .max_pending_accept_reset_streams(RESETS)
         .max_local_error_reset_streams(ERRORS)

@@ -270,7 +270,7 @@ impl Front {
             cell: Arc::clone(&self.cell),
             lobby: Lobby::new(limits.handshakes, limits.handshakes_per_address, limits.patience),
             handshakes: Rate::new(limits.handshakes_per_second),
-            callers: Places::new(limits.connections, limits.connections_per_caller),
+            callers: Places::new(limits.connections),
         };
         Mtls { own: Arc::clone(&self.own), bundles, desk: Arc::new(desk) }
     }

@@ -6,7 +6,7 @@
 //! - `listener`, `mtls`, `ops`, `connection`, `begun`, `frames`: sockets and what is served on them; `local`: the same services in another process, over
 //!   the keeper's own socket
 //! - `http1`, `crls`, `crl_site`: plain HTTP, and CRLs over it
-//! - `room`: where those wait who are not known yet; `places`, `rate`, `shares`, `looks`, `gone`: who may take
+//! - `room`: where those wait who are not known yet; `places`, `rate`, `shares`, `readings`, `looks`, `gone`: who may take
 //!   how much of it
 //! - `steps`: steps 1 and 2 of the issuance cycle; `call`, `services`, `log`, `sums`, `status`: one request, its answer and its line
 //! - `metrics`, `scrape`: what is counted, and the page of it
@@ -40,6 +40,7 @@ mod ops;
 mod own_certificate;
 mod places;
 mod rate;
+mod readings;
 mod recent;
 mod room;
 mod scrape;

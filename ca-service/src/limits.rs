@@ -11,6 +11,8 @@ pub struct Limits {
     /// Connections of one caller; one more is closed once it is known whose it is. 256: a fleet of one controller's clients, and a
     /// sixteenth of the whole.
     pub connections_per_caller: usize,
+    /// The same of one agent, where that is less. 16: it asks a few times an hour.
+    pub connections_per_agent: usize,
     /// Connections whose handshake is not over; for one more, the one that has been silent longest is closed. 256: half a second's
     /// handshakes. As many again are for addresses from which a caller came before.
     pub handshakes: usize,
@@ -27,6 +29,8 @@ pub struct Limits {
     pub handshake_timeout: Duration,
     /// HTTP/2 streams open at a time on a connection (RFC 9113 §5.1.2). 256: several times what one caller keeps busy.
     pub streams_per_connection: u32,
+    /// The same on an agent's, where that is less. 32: it asks one thing at a time.
+    pub streams_per_agent: u32,
     /// Batches open at a time on a connection; one more is refused. 4: two keep a token busy, and each holds some 128 items.
     pub batches_per_connection: usize,
     /// Bytes of a request message. 256 KiB: a batch of 50 agents with every field full, of 100 that are common.
@@ -55,6 +59,12 @@ pub struct Limits {
     pub in_flight_per_caller: usize,
     /// Lists and CRLs that are looked for or being read by callers at a time. 256: at a mebibyte a page, a quarter of a gibibyte.
     pub scans: usize,
+    /// Mebibytes of them, whatever their length. 256: half of what a small machine can spare.
+    pub long_mebibytes: usize,
+    /// The same of one caller; a longer answer is given where it has no other. 64: a page for each of its scans, and a CRL of a million.
+    pub long_mebibytes_per_caller: usize,
+    /// Time for which such an answer may not be read on; then its connection ends. 30 s: as for one that does not say that it lives.
+    pub stall: Duration,
     /// The same of one caller. 4: each may hold a page of a mebibyte here until it is read.
     pub scans_per_caller: usize,
     /// Time between looks at whether the keeper answers. 2 s.
@@ -68,6 +78,7 @@ impl Default for Limits {
         Self {
             connections: 4096,
             connections_per_caller: 256,
+            connections_per_agent: 16,
             handshakes: 256,
             handshakes_per_address: 64,
             patience: Duration::from_millis(250),
@@ -75,6 +86,7 @@ impl Default for Limits {
             handshakes_per_second: nonzero(500),
             handshake_timeout: Duration::from_secs(5),
             streams_per_connection: 256,
+            streams_per_agent: 32,
             batches_per_connection: 4,
             message_bytes: 256 * 1024,
             header_bytes: 16 * 1024,
@@ -88,6 +100,9 @@ impl Default for Limits {
             in_flight: 4096,
             in_flight_per_caller: 512,
             scans: 256,
+            long_mebibytes: 256,
+            long_mebibytes_per_caller: 64,
+            stall: Duration::from_secs(30),
             scans_per_caller: 4,
             probe: Duration::from_secs(2),
             door_wait: Duration::from_secs(30),

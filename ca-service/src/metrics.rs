@@ -63,6 +63,8 @@ pub(crate) enum Limit {
     OfOneCaller,
     /// `handshakes`, `handshakes-per-address`.
     Handshakes,
+    /// A long answer was not read on for half a minute.
+    Unread,
     /// The bounds of `crl-listen`, which are no keys.
     CrlConnections,
 }
@@ -272,12 +274,14 @@ impl Handshake {
 }
 
 impl Limit {
-    const ALL: [Self; 4] = [Self::Connections, Self::OfOneCaller, Self::Handshakes, Self::CrlConnections];
+    const ALL: [Self; 5] =
+        [Self::Connections, Self::OfOneCaller, Self::Handshakes, Self::Unread, Self::CrlConnections];
 
     fn label(self) -> OfLimit {
         let limit = match self {
             Self::Connections => "connections",
             Self::OfOneCaller => "connections-per-caller",
+            Self::Unread => "unread-answer",
             Self::Handshakes => "handshakes",
             Self::CrlConnections => "crl-connections",
         };

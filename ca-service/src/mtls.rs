@@ -113,7 +113,10 @@ impl Reception {
                     self.lobby.meet(from.ip());
                 }
                 let who = if is_over { EXPIRED.into() } else { Arc::clone(caller.name()) };
-                match self.callers.take(who) {
+                let limits = &self.app.limits;
+                let of_agent = if caller.is_agent() { limits.connections_per_agent } else { usize::MAX };
+                let most = limits.connections_per_caller.min(of_agent);
+                match self.callers.take(who, most) {
                     Some(_place) => Arc::clone(&self.app).serve(stream, (caller, Some(from)), stop).await,
                     None => self.app.metrics.closed(Limit::OfOneCaller),
                 }

@@ -4,9 +4,15 @@ use std::{io, net::SocketAddr, num::NonZeroU32, time::Duration};
 
 use ca_service::Limits;
 use client::Client;
+use http_body_util::Full;
+use hyper::{
+    body::{Bytes, Incoming},
+    client::conn::http2,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use proto::{
     door::answer,
-    v1::{GetAgentRequest, GetAgentResponse, Reason},
+    v1::{GetAgentRequest, GetAgentResponse, LedgerEntry, ListEntriesRequest, ListEntriesResponse, Reason},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -18,6 +24,7 @@ use tonic_types::StatusExt;
 use crate::{
     far_end::refusal,
     house::{House, Running},
+    sockets::ops,
     tls::{PREFACE, shake},
 };
 
@@ -330,5 +337,102 @@ async fn a_message_too_long_is_refused_unread() {
     let told = client.agents().get_agent(GetAgentRequest { name: "x".repeat(200) }).await.unwrap_err();
     assert_eq!(reason(&told), (Code::ResourceExhausted, "MESSAGE_TOO_LONG".into()));
     assert!(front.asks.try_recv().is_err());
+    front.stop().await;
+}
+
+/// A caller that asks for a list, and takes nothing of it but its beginning: its end of the connection, the answer, and what becomes of the
+/// connection.
+async fn unread(
+    house: &House,
+    front: &mut Running,
+    entry: usize,
+) -> (http2::SendRequest<Full<Bytes>>, http::Response<Incoming>, tokio::task::JoinHandle<hyper::Result<()>>) {
+    let mut config = house.pki.caller("/agent/a").client(&house.pki.anchors());
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let stream = TokioIo::new(shake(front, config).await.unwrap());
+    let mut http2 = http2::Builder::new(TokioExecutor::new());
+    http2.initial_stream_window_size(1024);
+    let (mut sender, connection) = http2.handshake(stream).await.unwrap();
+    let connection = tokio::spawn(connection);
+    // A message of no octets (gRPC over HTTP/2, "Length-Prefixed-Message").
+    let request = http::Request::post("https://localhost/rootcellar.v1.LedgerService/ListEntries")
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(Full::new(Bytes::from_static(&[0; 5])))
+        .unwrap();
+    let asked = tokio::spawn(sender.send_request(request));
+    let ask = front.asks.recv().await.unwrap();
+    let entries = vec![LedgerEntry { entry: vec![7; entry], ..LedgerEntry::default() }];
+    let list = ListEntriesResponse { entries, ..ListEntriesResponse::default() };
+    front.far.answer(ask.id, answer::Answer::ListEntries(list));
+    (sender, asked.await.unwrap().unwrap(), connection)
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_read_on_ends_its_connection() {
+    let limits = Limits { scans_per_caller: 1, stall: 20 * SHORT, drain: SHORT, ..Limits::default() };
+    let house = House { limits, ..House::new() };
+    let mut front = house.start().await;
+    let (_sender, _answer, connection) = unread(&house, &mut front, 1 << 20).await;
+    let list = |client: &Client| {
+        let client = client.clone();
+        tokio::spawn(async move { client.ledger().list_entries(ListEntriesRequest::default()).await })
+    };
+    let other = front.connect(&house, &house.pki.caller("/agent/a")).await;
+    let told = list(&other).await.unwrap().unwrap_err();
+    assert_eq!(reason(&told), (Code::ResourceExhausted, "QUEUE_FULL".into()), "it holds the only place");
+    tokio::time::timeout(Duration::from_secs(10), connection).await.expect("it ends").unwrap().unwrap_err();
+    let (_, page) = ops(&front, "GET", "/metrics").await;
+    assert!(page.contains("closed_total{limit=\"unread-answer\"} 1"), "{page}");
+    let listing = list(&other);
+    let ask = front.asks.recv().await.unwrap();
+    front.far.answer(ask.id, answer::Answer::ListEntries(ListEntriesResponse::default()));
+    listing.await.unwrap().expect("its place is free");
+    front.stop().await;
+}
+
+#[tokio::test]
+async fn long_answers_hold_so_much_and_no_more() {
+    let limits = Limits { long_mebibytes: 3, long_mebibytes_per_caller: 2, ..Limits::default() };
+    let house = House { limits, ..House::new() };
+    let mut front = house.start().await;
+    let (_sender, _answer, _connection) = unread(&house, &mut front, (1 << 20) + 1).await;
+    for (caller, octets, fits) in
+        [("/agent/a", 1, false), ("/agent/b", 1 << 20, false), ("/agent/b", 1000, true)]
+    {
+        let client = front.connect(&house, &house.pki.caller(caller)).await;
+        let listing =
+            tokio::spawn(async move { client.ledger().list_entries(ListEntriesRequest::default()).await });
+        let ask = front.asks.recv().await.unwrap();
+        let entries = vec![LedgerEntry { entry: vec![7; octets], ..LedgerEntry::default() }];
+        let list = ListEntriesResponse { entries, ..ListEntriesResponse::default() };
+        front.far.answer(ask.id, answer::Answer::ListEntries(list));
+        match listing.await.unwrap() {
+            Ok(_) => assert!(fits, "{caller} {octets}"),
+            Err(told) => {
+                assert!(!fits, "{caller} {octets}: {told:?}");
+                assert_eq!(reason(&told), (Code::ResourceExhausted, "QUEUE_FULL".into()));
+            }
+        }
+    }
+    front.stop().await;
+}
+
+#[tokio::test]
+async fn an_agent_has_fewer_connections_than_a_controller() {
+    let limits = Limits { connections_per_agent: 1, ..Limits::default() };
+    let house = House { limits, ..House::new() };
+    let mut front = house.start().await;
+    for (caller, taken) in [("/agent/a", false), ("/controller/build", true)] {
+        let first = front.connect(&house, &house.pki.caller(caller)).await;
+        let asked = asking(&first);
+        answer_next(&mut front).await;
+        asked.await.unwrap().unwrap();
+        let again = house.pki.caller(caller).client(&house.pki.anchors());
+        let mut again = shake(&front, again).await.unwrap();
+        let said = tokio::time::timeout(20 * SHORT, again.read_u8()).await;
+        // The front speaks first, with its SETTINGS (RFC 9113 §3.4).
+        assert_eq!(said.is_ok_and(|said| said.is_ok()), taken, "{caller}");
+    }
     front.stop().await;
 }

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// The status line's code, and the body.
-async fn ops(front: &Running, method: &str, path: &str) -> (u16, String) {
+pub(crate) async fn ops(front: &Running, method: &str, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(front.bound.ops).await.unwrap();
     let request = format!("{method} {path} HTTP/1.1\r\nhost: ops\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();

@@ -14,6 +14,7 @@ pub(super) fn read(file: &mut File<'_>) -> Option<Limits> {
     let is = Limits::default();
     let connections = count::<1, 1_000_000>(file, "limits.connections", is.connections);
     let of_caller = count::<1, 1_000_000>(file, "limits.connections-per-caller", is.connections_per_caller);
+    let of_agent = count::<1, 1_000_000>(file, "limits.connections-per-agent", is.connections_per_agent);
     let handshakes = count::<1, 100_000>(file, "limits.handshakes", is.handshakes);
     let of_one = count::<1, 100_000>(file, "limits.handshakes-per-address", is.handshakes_per_address);
     let per_second = rate(file, "limits.handshakes-per-second", is.handshakes_per_second);
@@ -32,6 +33,7 @@ pub(super) fn read(file: &mut File<'_>) -> Option<Limits> {
     Some(Limits {
         connections: connections?,
         connections_per_caller: of_caller?,
+        connections_per_agent: of_agent?,
         in_flight_per_caller: in_flight_of_caller?,
         scans_per_caller: scans?,
         handshakes: handshakes?,
