@@ -75,9 +75,21 @@ pub(crate) fn too_late() -> Refused {
     )
 }
 
-/// The time that `grpc-timeout` gives; none where it is not there or cannot be read.
-pub(crate) fn time_asked(headers: &HeaderMap) -> Option<Duration> {
-    headers.get("grpc-timeout").and_then(|value| grpc_timeout(value.to_str().ok()?))
+/// The time that `grpc-timeout` gives; none where it is not there.
+///
+/// # Errors
+/// `REQUEST_MALFORMED`: it cannot be read. Who believes to have set a deadline is not to wait for another.
+pub(crate) fn time_asked(headers: &HeaderMap) -> Result<Option<Duration>, Refused> {
+    let mut asked = headers.get_all("grpc-timeout").iter();
+    let Some(value) = asked.next() else { return Ok(None) };
+    let time = value.to_str().ok().and_then(grpc_timeout).filter(|_| asked.next().is_none());
+    time.map(Some).ok_or_else(|| Refused {
+        field: "grpc-timeout".into(),
+        ..refused(
+            Reason::RequestMalformed,
+            "`grpc-timeout` cannot be read: send one, of 1 to 8 digits and a unit (H, M, S, m, u or n)",
+        )
+    })
 }
 
 impl Limits {
@@ -224,7 +236,7 @@ mod tests {
     fn time(header: Option<&str>) -> Duration {
         let mut headers = HeaderMap::new();
         header.map(|text| headers.insert("grpc-timeout", text.parse().unwrap()));
-        Limits::default().time_for(time_asked(&headers))
+        Limits::default().time_for(time_asked(&headers).unwrap())
     }
 
     #[test]
@@ -236,11 +248,33 @@ mod tests {
     }
 
     #[test]
-    fn without_a_readable_deadline_the_default_holds() {
-        for header in
-            [None, Some(""), Some("S"), Some("1"), Some("1s"), Some("-1S"), Some("+1S"), Some("123456789S")]
-        {
-            assert_eq!(time(header), Limits::default().request_timeout, "{header:?}");
+    fn without_a_deadline_the_default_holds() {
+        assert_eq!(time(None), Limits::default().request_timeout);
+    }
+
+    #[test]
+    fn a_deadline_that_cannot_be_read_is_none() {
+        for values in [
+            &[""][..],
+            &["S"],
+            &["1"],
+            &["1s"],
+            &["-1S"],
+            &["+1S"],
+            &["123456789S"],
+            &["1S", "1S"],
+            &["1\u{e9}"],
+        ] {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append("grpc-timeout", http::HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            }
+            let told = time_asked(&headers).unwrap_err();
+            assert_eq!(
+                (told.reason(), &*told.field),
+                (Reason::RequestMalformed, "grpc-timeout"),
+                "{values:?}"
+            );
         }
     }
 }

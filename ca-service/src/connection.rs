@@ -142,20 +142,21 @@ impl App {
     ) -> http::Response<Body> {
         let _under_way = self.metrics.request();
         let line = Line::begin(&request, &connection);
-        let mut response = if let Err(no) = self.admit(&connection.caller) {
-            status(no).into_http()
-        } else if let Some(code) = no_grpc(&request) {
-            bare(code)
-        } else {
-            let (now, asked) = (Instant::now(), time_asked(request.headers()));
-            let deadline = now + self.limits.time_for(asked);
-            // A deadline too far for the clock is none.
-            let end = asked.and_then(|time| now.checked_add(time));
-            request.extensions_mut().insert(Call { connection, deadline, end });
-            match timeout_at(deadline, self.routes.clone().oneshot(request.map(Body::new))).await {
-                Ok(Ok(response)) => explain(response),
-                Ok(Err(never)) => match never {},
-                Err(_elapsed) => status(too_late()).into_http(),
+        let asked = self.admit(&connection.caller).and_then(|()| time_asked(request.headers()));
+        let mut response = match (no_grpc(&request), asked) {
+            (Some(code), _) => bare(code),
+            (None, Err(no)) => status(no).into_http(),
+            (None, Ok(asked)) => {
+                let now = Instant::now();
+                let deadline = now + self.limits.time_for(asked);
+                // A deadline too far for the clock is none.
+                let end = asked.and_then(|time| now.checked_add(time));
+                request.extensions_mut().insert(Call { connection, deadline, end });
+                match timeout_at(deadline, self.routes.clone().oneshot(request.map(Body::new))).await {
+                    Ok(Ok(response)) => explain(response),
+                    Ok(Err(never)) => match never {},
+                    Err(_elapsed) => status(too_late()).into_http(),
+                }
             }
         };
         line.end(&mut response, &self.metrics, &self.sums);
