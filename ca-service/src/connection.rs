@@ -25,6 +25,7 @@ use crate::{
     gone::Gone,
     log::Line,
     metrics::{Limit, Metrics},
+    one_message::bounded,
     rate::Callers,
     readings::Readings,
     shares::held,
@@ -152,7 +153,7 @@ impl App {
                 // A deadline too far for the clock is none.
                 let end = asked.and_then(|time| now.checked_add(time));
                 request.extensions_mut().insert(Call { connection, deadline, end });
-                match timeout_at(deadline, self.routes.clone().oneshot(request.map(Body::new))).await {
+                match timeout_at(deadline, self.routes.clone().oneshot(bounded(request))).await {
                     Ok(Ok(response)) => explain(response),
                     Ok(Err(never)) => match never {},
                     Err(_elapsed) => status(too_late()).into_http(),

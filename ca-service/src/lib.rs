@@ -3,7 +3,7 @@
 //! - `front`: the life of the whole; `limits`: every bound; `error`: why it cannot start
 //! - `door`, `keeper`: asks go to the keeper, answers come back
 //! - `bundle`, `verifier`, `tls`, `own_certificate`: whom the front believes, and with what it proves itself
-//! - `listener`, `mtls`, `ops`, `connection`, `begun`, `frames`: sockets and what is served on them; `local`: the same services in another process, over
+//! - `listener`, `mtls`, `ops`, `connection`, `begun`, `frames`, `one_message`: sockets and what is served on them; `local`: the same services in another process, over
 //!   the keeper's own socket
 //! - `http1`, `crls`, `crl_site`: plain HTTP, and CRLs over it
 //! - `room`: where those wait who are not known yet; `places`, `rate`, `shares`, `readings`, `looks`, `gone`: who may take
@@ -36,6 +36,7 @@ mod log;
 mod looks;
 mod metrics;
 mod mtls;
+mod one_message;
 mod ops;
 mod own_certificate;
 mod places;

@@ -340,27 +340,55 @@ async fn a_message_too_long_is_refused_unread() {
     front.stop().await;
 }
 
+type Sender = http2::SendRequest<Full<Bytes>>;
+type Connecting = tokio::task::JoinHandle<hyper::Result<()>>;
+
+/// A connection of the agent "a" whose HTTP/2 is in the test's hands, with so many octets of window for each stream.
+async fn raw(house: &House, front: &Running, window: u32) -> (Sender, Connecting) {
+    let mut config = house.pki.caller("/agent/a").client(&house.pki.anchors());
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let stream = TokioIo::new(shake(front, config).await.unwrap());
+    let mut http2 = http2::Builder::new(TokioExecutor::new());
+    http2.initial_stream_window_size(window);
+    let (sender, connection) = http2.handshake(stream).await.unwrap();
+    (sender, tokio::spawn(connection))
+}
+
+fn list_of(messages: usize) -> http::Request<Full<Bytes>> {
+    // Each of no octets (gRPC over HTTP/2, "Length-Prefixed-Message").
+    http::Request::post("https://localhost/rootcellar.v1.LedgerService/ListEntries")
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(Full::new(vec![0; 5 * messages].into()))
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_method_of_one_message_takes_one() {
+    let house = House::new();
+    let mut front = house.start().await;
+    let (mut sender, _connection) = raw(&house, &front, 65_535).await;
+    for messages in [2, 600] {
+        let answer = sender.send_request(list_of(messages)).await.unwrap();
+        let told = Status::from_header_map(answer.headers()).expect("a refusal");
+        assert_eq!(reason(&told), (Code::InvalidArgument, "REQUEST_MALFORMED".into()), "{messages}");
+    }
+    let asked = tokio::spawn(sender.send_request(list_of(1)));
+    let ask = front.asks.recv().await.unwrap();
+    front.far.answer(ask.id, answer::Answer::ListEntries(ListEntriesResponse::default()));
+    assert!(asked.await.unwrap().unwrap().status().is_success());
+    front.stop().await;
+}
+
 /// A caller that asks for a list, and takes nothing of it but its beginning: its end of the connection, the answer, and what becomes of the
 /// connection.
 async fn unread(
     house: &House,
     front: &mut Running,
     entry: usize,
-) -> (http2::SendRequest<Full<Bytes>>, http::Response<Incoming>, tokio::task::JoinHandle<hyper::Result<()>>) {
-    let mut config = house.pki.caller("/agent/a").client(&house.pki.anchors());
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    let stream = TokioIo::new(shake(front, config).await.unwrap());
-    let mut http2 = http2::Builder::new(TokioExecutor::new());
-    http2.initial_stream_window_size(1024);
-    let (mut sender, connection) = http2.handshake(stream).await.unwrap();
-    let connection = tokio::spawn(connection);
-    // A message of no octets (gRPC over HTTP/2, "Length-Prefixed-Message").
-    let request = http::Request::post("https://localhost/rootcellar.v1.LedgerService/ListEntries")
-        .header("content-type", "application/grpc")
-        .header("te", "trailers")
-        .body(Full::new(Bytes::from_static(&[0; 5])))
-        .unwrap();
-    let asked = tokio::spawn(sender.send_request(request));
+) -> (Sender, http::Response<Incoming>, Connecting) {
+    let (mut sender, connection) = raw(house, front, 1024).await;
+    let asked = tokio::spawn(sender.send_request(list_of(1)));
     let ask = front.asks.recv().await.unwrap();
     let entries = vec![LedgerEntry { entry: vec![7; entry], ..LedgerEntry::default() }];
     let list = ListEntriesResponse { entries, ..ListEntriesResponse::default() };
