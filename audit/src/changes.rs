@@ -1,7 +1,9 @@
-//! When each caller last signed a change of an agent or an end of its certificates: what it signed before that gives nothing any more.
+//! When each caller last signed a change of an agent or an end of its certificates, and when it last had one made: what it signed before that
+//! gives nothing any more.
 //!
 //! Who stands between a caller and the service can hold a signed request back for as long as its signature is good, and deliver it after
-//! a later one of the same caller: an agent that was disabled would be enabled again.
+//! a later one of the same caller: an agent that was disabled would be enabled again, and a certificate for a key that was thrown away would
+//! be the newest of its line.
 //!
 //! Does not: hold up what takes away. That is carried out whenever it comes.
 
@@ -11,6 +13,7 @@ use ledger::entry::entry::Kind;
 use ledger::entry::revocation::Target;
 use ledger::entry::{AgentRecord, Change, Entry, Revocation};
 use ledger::request::SLACK_MS;
+use sha2::{Digest as _, Sha256};
 
 use crate::agents::narrows;
 
@@ -22,53 +25,67 @@ const ALL: &str = "";
 /// The changes of the last minutes.
 #[derive(Debug, Default)]
 pub struct Changes {
-    /// By the caller's SPIFFE path and the agent's, either of which may be [`ALL`]: when the last was signed, in milliseconds since 1970.
-    signed: HashMap<(String, String), i64>,
+    /// When the last of each kind was signed, in milliseconds since 1970.
+    signed: HashMap<Short, i64>,
     /// How many are remembered before it is looked for those that are over.
     look_at: usize,
 }
 
+/// The beginning of the SHA-256 of a kind of change: the caller's SPIFFE path and the agent's, either of which may be [`ALL`], and what is given
+/// after it.
+type Short = [u8; 16];
+
+/// What a request gives to an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Given {
+    /// That it is there, or may more than before.
+    Right,
+    /// A certificate, for a key that its controller names.
+    Certificate,
+}
+
 impl Changes {
-    /// Takes an entry over. `of_certificate` says whose a certificate is, as a SPIFFE path, where the entry names one.
+    /// Takes an entry over. `of_certificate` says whose a certificate is, as a SPIFFE path, where the entry ends one.
     pub fn follow(&mut self, entry: &Entry, of_certificate: impl FnOnce(u64) -> Option<String>) {
         let actor = entry.actor.as_ref();
-        // Officers' acts are of the moment in which they are recorded, and hold for every caller.
-        let (by, signed_ms) = match actor.and_then(|actor| Some((&actor.identity, actor.signature.as_ref()?)))
-        {
-            Some((identity, signature)) => (identity.as_str(), signature.time_unix_ms),
-            None => (ALL, entry.time_unix_ms),
-        };
-        let (by, agent) = match &entry.kind {
+        // Officers' acts are of the moment in which they are recorded, and hold for every caller; so are an agent's renewals.
+        let of_officers = (ALL, entry.time_unix_ms);
+        let of_caller =
+            actor.and_then(|actor| Some((actor.identity.as_str(), actor.signature.as_ref()?.time_unix_ms)));
+        let by = of_caller.unwrap_or(of_officers);
+        match &entry.kind {
             Some(Kind::AgentChange(change)) if change.change() != Change::Created => {
                 let agent = change.agent.as_ref().map(|agent| path(&agent.id));
-                (by, agent)
+                self.change(entry, by, agent, Given::Right);
             }
-            Some(Kind::Revocation(Revocation { target: Some(target), .. })) => match target {
-                Target::Agent(id) => (by, Some(path(id))),
-                Target::Certificate(certificate) => (by, of_certificate(certificate.index)),
+            Some(Kind::Revocation(Revocation { target: Some(target), revoked, .. })) => match target {
+                Target::Agent(id) => self.change(entry, by, Some(path(id)), Given::Right),
+                // One that had ended, or was revoked before: it takes nothing.
+                Target::Certificate(_) if *revoked == 0 => {}
+                Target::Certificate(certificate) => {
+                    self.change(entry, by, of_certificate(certificate.index), Given::Right);
+                }
                 Target::IssuedSince(issued) => {
-                    return self.change(
-                        format!("/controller/{}", issued.controller),
-                        ALL.to_owned(),
-                        signed_ms,
-                        entry,
-                    );
+                    let controller = format!("/controller/{}", issued.controller);
+                    self.change(entry, (&controller, by.1), Some(ALL.to_owned()), Given::Right);
                 }
             },
-            _ => return,
-        };
-        if let Some(agent) = agent {
-            self.change(by.to_owned(), agent, signed_ms, entry);
+            Some(Kind::Issuance(issuance)) if issuance.subject.starts_with(AGENTS) => {
+                let by = if issuance.renews.is_some() { of_officers } else { by };
+                self.change(entry, by, Some(issuance.subject.clone()), Given::Certificate);
+            }
+            _ => {}
         }
     }
 
-    fn change(&mut self, by: String, agent: String, signed_ms: i64, entry: &Entry) {
+    fn change(&mut self, entry: &Entry, (by, signed_ms): (&str, i64), agent: Option<String>, given: Given) {
+        let Some(agent) = agent else { return };
         if self.signed.len() >= self.look_at.max(KEPT) {
             let oldest_ms = entry.time_unix_ms.saturating_sub(SLACK_MS);
             self.signed.retain(|_, signed_ms| *signed_ms >= oldest_ms);
             self.look_at = self.signed.len() * 2;
         }
-        let newest = self.signed.entry((by, agent)).or_insert(signed_ms);
+        let newest = self.signed.entry(kind(by, &agent, given)).or_insert(signed_ms);
         *newest = signed_ms.max(*newest);
     }
 
@@ -79,19 +96,26 @@ impl Changes {
         self.signed.values_mut().for_each(|signed_ms| *signed_ms = latest_ms.min(*signed_ms));
     }
 
-    /// When the change was signed, in milliseconds since 1970, that came before a request which gives something to an agent and which this
-    /// caller signed earlier; none where there is no such change. Both are SPIFFE paths.
-    pub fn since(&self, caller: &str, agent: &str, signed_ms: i64) -> Option<i64> {
+    /// When the change was signed, in milliseconds since 1970, that came before a request which gives this to an agent and which its caller
+    /// signed earlier; none where there is no such change. Both are SPIFFE paths.
+    pub fn since(&self, caller: &str, agent: &str, given: Given, signed_ms: i64) -> Option<i64> {
+        let after: &[Given] = match given {
+            Given::Right => &[Given::Right],
+            Given::Certificate => &[Given::Right, Given::Certificate],
+        };
         let each = [(caller, agent), (caller, ALL), (ALL, agent)];
-        let changed = each
-            .into_iter()
-            .filter_map(|(caller, agent)| self.signed.get(&(caller.to_owned(), agent.to_owned())).copied());
+        let each = each.into_iter().flat_map(|pair| after.iter().map(move |given| (pair, *given)));
+        let changed =
+            each.filter_map(|((caller, agent), given)| self.signed.get(&kind(caller, agent, given)).copied());
         changed.max().filter(|changed_ms| *changed_ms > signed_ms)
     }
 }
 
-/// The agent, as a SPIFFE path, to which an entry on a controller's word gives something. `before` is what an agent was before it.
-pub(crate) fn gives(entry: &Entry, before: impl FnOnce(&str) -> Option<AgentRecord>) -> Option<String> {
+/// What an entry on a controller's word gives, and to which agent, as a SPIFFE path. `before` is what an agent was before it.
+pub(crate) fn gives(
+    entry: &Entry,
+    before: impl FnOnce(&str) -> Option<AgentRecord>,
+) -> Option<(String, Given)> {
     match entry.kind.as_ref()? {
         Kind::AgentChange(change) => {
             let agent = change.agent.as_ref()?;
@@ -100,16 +124,32 @@ pub(crate) fn gives(entry: &Entry, before: impl FnOnce(&str) -> Option<AgentReco
                 Change::Updated => before(&agent.id).is_some_and(|before| narrows(&before, agent)),
                 _ => true,
             };
-            (!takes).then(|| path(&agent.id))
+            (!takes).then(|| (path(&agent.id), Given::Right))
         }
         // A renewal is asked for with the newest certificate: where that was ended, nothing is renewed.
-        Kind::Issuance(issuance) if issuance.renews.is_none() => Some(issuance.subject.clone()),
+        Kind::Issuance(issuance) if issuance.renews.is_none() => {
+            Some((issuance.subject.clone(), Given::Certificate))
+        }
         _ => None,
     }
 }
 
+fn kind(by: &str, agent: &str, given: Given) -> Short {
+    // No path has a zero byte.
+    let mut hash = Sha256::new_with_prefix(by);
+    hash.update([0]);
+    hash.update(agent);
+    hash.update([0, given as u8]);
+    let mut first = Short::default();
+    first.copy_from_slice(&hash.finalize()[..16]);
+    first
+}
+
+/// Where the paths of agents begin.
+const AGENTS: &str = "/agent/";
+
 fn path(id: &str) -> String {
-    format!("/agent/{id}")
+    format!("{AGENTS}{id}")
 }
 
 #[cfg(test)]
@@ -128,7 +168,7 @@ mod tests {
     }
 
     fn revocation(target: Target) -> Kind {
-        Kind::Revocation(Revocation { target: Some(target), ..Revocation::default() })
+        Kind::Revocation(Revocation { target: Some(target), revoked: 1, ..Revocation::default() })
     }
 
     fn deletion(id: &str) -> Kind {
@@ -159,9 +199,13 @@ mod tests {
         ] {
             let changes = after(&entry(by, 1000, kind.clone()));
             let asked = [(BUILD, "/agent/a"), (BUILD, "/agent/b"), ("/controller/other", "/agent/a")];
-            let held = asked.map(|(caller, agent)| changes.since(caller, agent, 999).is_some());
+            let held = asked.map(|(caller, agent)| changes.since(caller, agent, Given::Right, 999).is_some());
             assert_eq!(held, holds, "{by} {kind:?}");
-            assert_eq!(changes.since(BUILD, "/agent/a", 1000), None, "signed with it, or after it");
+            assert_eq!(
+                changes.since(BUILD, "/agent/a", Given::Certificate, 1000),
+                None,
+                "signed with it, or after it"
+            );
         }
     }
 
@@ -172,14 +216,48 @@ mod tests {
             changes.follow(&entry(BUILD, n * 1000, deletion(&n.to_string())), |_| None);
         }
         assert!(changes.signed.len() <= KEPT + 1, "{}", changes.signed.len());
-        let newest = changes.since(BUILD, "/agent/9999", 0);
-        assert_eq!((newest, changes.since(BUILD, "/agent/9699", 0)), (Some(9_999_000), Some(9_699_000)));
+        let newest = changes.since(BUILD, "/agent/9999", Given::Right, 0);
+        assert_eq!(
+            (newest, changes.since(BUILD, "/agent/9699", Given::Right, 0)),
+            (Some(9_999_000), Some(9_699_000))
+        );
     }
 
     #[test]
     fn a_clock_that_was_ahead_holds_nobody_up_for_long() {
         let mut changes = after(&entry(BUILD, i64::MAX / 2, deletion("a")));
         changes.clock_confirmed(1_000_000);
-        assert_eq!(changes.since(BUILD, "/agent/a", 0), Some(1_000_000 + SLACK_MS));
+        assert_eq!(changes.since(BUILD, "/agent/a", Given::Right, 0), Some(1_000_000 + SLACK_MS));
+    }
+
+    #[test]
+    fn a_certificate_holds_for_certificates_alone_and_a_renewal_from_when_it_was_recorded() {
+        let issued = |renews: Option<Reference>| {
+            let subject = "/agent/a".into();
+            Kind::Issuance(ledger::entry::Issuance { subject, renews, ..Default::default() })
+        };
+        let (right, certificate) = (Given::Right, Given::Certificate);
+        let changes = after(&entry(BUILD, 1000, issued(None)));
+        let held = |caller, given, signed| changes.since(caller, "/agent/a", given, signed);
+        assert_eq!(held(BUILD, certificate, 999), Some(1000));
+        assert_eq!((held(BUILD, right, 999), held("/controller/other", certificate, 999)), (None, None));
+        // Whatever the agent's own clock says.
+        let ahead =
+            Entry { time_unix_ms: 500, ..entry("/agent/a", 1000, issued(Some(Reference::default()))) };
+        let changes = after(&ahead);
+        let held = |given, signed| changes.since(BUILD, "/agent/a", given, signed);
+        assert_eq!(
+            (held(certificate, 499), held(certificate, 500), held(right, 499)),
+            (Some(500), None, None)
+        );
+    }
+
+    /// One that ended is not known to every reader of the log.
+    #[test]
+    fn what_ends_nothing_is_no_change() {
+        let target = Target::Certificate(Reference { index: 7, ..Reference::default() });
+        let nothing = Revocation { target: Some(target), ..Revocation::default() };
+        let changes = after(&entry(BUILD, 1000, Kind::Revocation(nothing)));
+        assert_eq!(changes.since(BUILD, "/agent/a", Given::Certificate, 0), None);
     }
 }

@@ -31,7 +31,7 @@ mod trust;
 
 pub use attributes::{KeyAttributes, NotInCustody, Provenance, REQUIRED};
 pub use chain::{Chain, ChainError};
-pub use changes::Changes;
+pub use changes::{Changes, Given};
 pub use custody::ProvenCustody;
 pub use ledger::note::is_deceptive;
 pub use note_keys::{note_key, note_spki};

@@ -1,7 +1,7 @@
 //! Refusals, summed by the minute: they are recorded, and a flood of them makes no flood of entries. A key of two identities does not wait for
 //! the minute's end, unless an entry was made within it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use ledger::entry::{KeyClash, Refusal, Refusals};
 use prost::Message as _;
@@ -11,6 +11,8 @@ use proto::v1::Reason;
 const EVERY_MS: i64 = 60_000;
 /// Most callers and reasons in one entry.
 const KINDS_MAX: usize = 256;
+/// Signed requests of a sum that are told apart: what a caller asks in a minute; beyond it refusals are counted without a name.
+const SHOWN_MAX: usize = 65_536;
 /// Most keys of two identities in one entry.
 const CLASHES_MAX: usize = 64;
 
@@ -24,6 +26,8 @@ pub(crate) struct Refused {
     since_ms: Option<i64>,
     counts: BTreeMap<(String, &'static str), u64>,
     others: u64,
+    /// Requests that were counted: who has seen one can show it again.
+    shown: HashSet<[u8; 32]>,
     clashes: Vec<KeyClash>,
     clashes_untold: u64,
     /// When the sum was taken last.
@@ -44,8 +48,17 @@ impl Refused {
         }
     }
 
-    pub(crate) fn count(&mut self, caller: String, reason: Reason, now_ms: i64) {
+    /// A refusal; `request` says which it was, where its caller signed it: one that is shown again is none of its caller's.
+    pub(crate) fn count(&mut self, caller: String, request: Option<[u8; 32]>, reason: Reason, now_ms: i64) {
         self.since_ms.get_or_insert(now_ms);
+        if let Some(request) = request {
+            let room = self.shown.len() < SHOWN_MAX;
+            if self.shown.contains(&request) || !room {
+                self.others += 1;
+                return;
+            }
+            self.shown.insert(request);
+        }
         let full = self.counts.len() >= KINDS_MAX;
         match self.counts.get_mut(&(caller.clone(), reason.code())) {
             Some(count) => *count += 1,
@@ -125,7 +138,7 @@ mod tests {
     fn a_flood_is_one_entry_a_minute_of_bounded_size() {
         let mut refused = Refused::default();
         for number in 0..10_000 {
-            refused.count(format!("/controller/{}", number % 1000), Reason::GrantDoesNotCover, 0);
+            refused.count(format!("/controller/{}", number % 1000), None, Reason::GrantDoesNotCover, 0);
         }
         assert_eq!(refused.due(EVERY_MS - 1), None);
         let sum = refused.due(EVERY_MS).unwrap();
@@ -146,7 +159,7 @@ mod tests {
                 Reason::CsrMalformed,
                 Reason::Frozen,
             ] {
-                refused.count(name(number), reason, 0);
+                refused.count(name(number), None, reason, 0);
             }
             for other in 0..3 {
                 let spki_sha256 = vec![u8::try_from(number).unwrap(); 32];
@@ -179,5 +192,22 @@ mod tests {
         assert_eq!(refused.due(EVERY_MS), None);
         let sum = refused.due(EVERY_MS + 6).unwrap();
         assert_eq!((sum.key_clashes.len(), sum.key_clashes[0].count), (CLASHES_MAX, 5));
+    }
+
+    #[test]
+    fn a_request_that_is_shown_again_is_counted_once_in_its_callers_name() {
+        let mut refused = Refused::default();
+        for number in 0..10 {
+            refused.count("/controller/build".into(), Some([number % 2; 32]), Reason::GrantDoesNotCover, 0);
+        }
+        let sum = refused.due(EVERY_MS).unwrap();
+        assert_eq!((sum.refusals[0].count, sum.others), (2, 8));
+        for number in 0..SHOWN_MAX + 5 {
+            let mut request = [0; 32];
+            request[..8].copy_from_slice(&number.to_be_bytes());
+            refused.count("/controller/build".into(), Some(request), Reason::GrantDoesNotCover, EVERY_MS);
+        }
+        let sum = refused.due(2 * EVERY_MS).unwrap();
+        assert_eq!((sum.refusals[0].count, sum.others), (SHOWN_MAX as u64, 5));
     }
 }

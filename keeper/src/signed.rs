@@ -57,6 +57,15 @@ impl SignedRequest {
         &self.body
     }
 
+    /// SHA-256 of what makes it this request and no other: what was signed, and how.
+    pub(crate) fn sha256(&self) -> [u8; 32] {
+        let RequestSignature { request_sha256, signature, index, .. } = &self.signature;
+        let mut hash = Sha256::new_with_prefix(request_sha256);
+        hash.update(index.to_be_bytes());
+        hash.update(signature);
+        hash.finalize().into()
+    }
+
     /// As the ledger records it.
     pub(crate) fn signature(&self) -> &RequestSignature {
         &self.signature

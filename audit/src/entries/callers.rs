@@ -193,7 +193,9 @@ impl Audit {
         }
         let given = gives(entry, |id| self.authority.controllers.agent(id).cloned());
         let signed_ms = caller.signature.time_unix_ms;
-        if given.is_some_and(|agent| self.changes.since(caller.identity, &agent, signed_ms).is_some()) {
+        let since =
+            |(agent, given): (String, _)| self.changes.since(caller.identity, &agent, given, signed_ms);
+        if given.and_then(since).is_some() {
             return Err(CallerFlaw::Overtaken);
         }
         self.judge_once(index, entry, caller)

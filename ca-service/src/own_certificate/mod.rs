@@ -16,7 +16,7 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use cell::{ServiceName, TrustDomain};
+use cell::{ServiceName, SpiffeId, TrustDomain};
 use proto::{
     door::{self, Serve, answer, ask},
     v1::Reason,
@@ -150,7 +150,7 @@ impl OwnCertificate {
 
     async fn load(&self, bundle: &Bundle) {
         match self.store.load() {
-            Ok(Some((key, chain))) => match Proven::new(key, chain, bundle, (self.clock)()) {
+            Ok(Some((key, chain))) => match Proven::new(key, chain, bundle, (self.name(), (self.clock)())) {
                 Ok(proven) if self.is_revoked(&proven).await => {
                     tracing::warn!(
                         "the stored certificate was revoked: whoever was the front before asked for others"
@@ -196,7 +196,7 @@ impl OwnCertificate {
     /// A new key and a certificate for it: asked for, verified as a peer would, written down, used.
     async fn renew(&self, bundle: &Bundle) -> Result<(), NotRenewed> {
         let key = self.key()?;
-        let csr = request_for(&key, &self.cell)?;
+        let csr = request_for(&key, &self.name())?;
         let ask = ask::Ask::Serve(Serve { csr });
         let answer = self.keeper.ask_as_front(SERVE_TIMEOUT, ask).await;
         let answer = answer.map_err(|refused| NotRenewed::Refused(refused.message))?;
@@ -204,8 +204,8 @@ impl OwnCertificate {
         let chain: Vec<_> = certificate.chain.into_iter().map(CertificateDer::from).collect();
         let pkcs8 = PrivatePkcs8KeyDer::from(key.serialize_der());
         let now_ms = (self.clock)();
-        let proven =
-            Proven::new(pkcs8.into(), chain.clone(), bundle, now_ms).inspect_err(|_| *self.asked() = None)?;
+        let proven = Proven::new(pkcs8.into(), chain.clone(), bundle, (self.name(), now_ms))
+            .inspect_err(|_| *self.asked() = None)?;
         if proven.half_life_in(now_ms).is_zero() {
             // Its successor would be asked for at once, without end.
             *self.asked() = None;
@@ -219,6 +219,11 @@ impl OwnCertificate {
         self.revoked.store(false, Ordering::Relaxed);
         *self.asked() = None;
         Ok(())
+    }
+
+    /// The service's own.
+    fn name(&self) -> SpiffeId {
+        ServiceName::ca().spiffe_id(&self.cell)
     }
 
     /// The key to ask for.
@@ -244,11 +249,10 @@ impl OwnCertificate {
 }
 
 /// The CSR for the service's certificate, DER.
-fn request_for(key: &KeyPair, cell: &TrustDomain) -> Result<Vec<u8>, rcgen::Error> {
+fn request_for(key: &KeyPair, name: &SpiffeId) -> Result<Vec<u8>, rcgen::Error> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
-    let uri = ServiceName::ca().spiffe_id(cell).to_string();
-    params.subject_alt_names = vec![SanType::URI(uri.try_into()?)];
+    params.subject_alt_names = vec![SanType::URI(name.to_string().try_into()?)];
     Ok(params.serialize_request(key)?.der().to_vec())
 }
 

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use cell::SpiffeId;
 use proto::door::Presented;
 use rustls::{
     RootCertStore,
@@ -33,13 +34,16 @@ pub(super) enum Unproven {
     /// The clock is before 1970.
     #[error("the clock is before 1970")]
     Clock,
+    /// It is somebody else's.
+    #[error("the certificate is not for {0} alone")]
+    OtherName(SpiffeId),
     /// A peer would refuse it.
     #[error("the chain is not good under the trust bundle, or not for this key: {0}")]
     Refused(#[from] rustls::Error),
 }
 
 impl Proven {
-    /// Checks that the key is the leaf's, and the chain good now.
+    /// Checks that the leaf is for this name, the key the leaf's, and the chain good at this time, in milliseconds since 1970.
     ///
     /// # Errors
     /// [`Unproven`].
@@ -47,12 +51,16 @@ impl Proven {
         key: PrivateKeyDer<'static>,
         chain: Vec<CertificateDer<'static>>,
         bundle: &Bundle,
-        now_ms: i64,
+        (name, now_ms): (SpiffeId, i64),
     ) -> Result<Self, Unproven> {
         let leaf = chain.first().ok_or(Unproven::NoLeaf)?;
         let (_, parsed) = X509Certificate::from_der(leaf).map_err(|_| Unproven::NoLeaf)?;
         let (not_before, not_after) =
             (parsed.validity().not_before.timestamp(), parsed.validity().not_after.timestamp());
+        // X509-SVID §4.2: it has one. Who wrote the stored one, nobody knows.
+        if steps::only_uri(&parsed).ok() != Some(&*name.to_string()) {
+            return Err(Unproven::OtherName(name));
+        }
         verify(&chain, bundle.roots(), now_ms)?;
         let key = Arc::new(CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())?);
         Ok(Self { key, not_before, not_after })

@@ -155,7 +155,11 @@ const CONTROLLERS: &str = "/controller/";
 const EXPIRED: &str = "your certificate has expired: connect with a newer one, or have the agent's controller issue one \
                        (for a controller: an officer's `rootcellar controller reissue`)";
 
-fn only_uri<'a>(certificate: &'a X509Certificate<'_>) -> Result<&'a str, NotACaller> {
+/// The one URI among a certificate's names (X509-SVID §2).
+///
+/// # Errors
+/// There is none, or several.
+pub(crate) fn only_uri<'a>(certificate: &'a X509Certificate<'_>) -> Result<&'a str, NotACaller> {
     let mut uris = certificate
         .extensions()
         .iter()

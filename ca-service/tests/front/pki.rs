@@ -72,7 +72,7 @@ impl Pki {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.subject_alt_names = vec![
             SanType::DnsName("localhost".try_into().unwrap()),
-            SanType::URI("spiffe://cell.example/service/rootcellar".try_into().unwrap()),
+            SanType::URI("spiffe://cell.example/service/ca".try_into().unwrap()),
         ];
         let csr = certs::csr::check(csr).unwrap();
         let key = SubjectPublicKeyInfo::from_der(csr.public_key().spki_der()).unwrap();

@@ -6,6 +6,7 @@ mod prove;
 use std::path::{Path, PathBuf};
 
 use cell::AgentId;
+use certs::csr::RequestedName;
 use clap::Args;
 use serde::Serialize;
 
@@ -115,6 +116,11 @@ impl Subject {
         let malformed = |error: &dyn std::fmt::Display| Failure::malformed(path, error);
         let csr = certs::csr::from_pem_or_der(&bytes).map_err(|error| malformed(&error))?.to_vec();
         let verified = certs::csr::check(&csr).map_err(|error| malformed(&error))?;
+        if !verified.names().iter().any(|name| matches!(name, RequestedName::Uri(_))) {
+            tracing::warn!(
+                "the CSR names no SPIFFE ID: whoever carries it could hand it in for another agent first (openssl req -addext subjectAltName=URI:...)"
+            );
+        }
         Ok(Self::Theirs { public_key: verified.public_key().spki_der().to_vec(), csr })
     }
 

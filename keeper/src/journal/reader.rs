@@ -7,6 +7,7 @@ mod trust;
 
 use std::sync::Arc;
 
+use audit::Given;
 use certs::TbsFields;
 use ledger::checkpoint::Checkpoint;
 use ledger::entry::entry::Kind;
@@ -376,8 +377,13 @@ impl<'a> Reader<'a> {
     }
 
     /// When the change was signed that came before what a caller signed earlier, see [`audit::Changes::since`].
-    pub(crate) fn changed_since(&self, caller: &str, agent: &str, signed_ms: i64) -> Option<i64> {
-        self.memory()?.changes.borrow().since(caller, agent, signed_ms)
+    pub(crate) fn changed_since(
+        &self,
+        caller: &str,
+        (agent, given): (&str, Given),
+        signed_ms: i64,
+    ) -> Option<i64> {
+        self.memory()?.changes.borrow().since(caller, agent, given, signed_ms)
     }
 
     /// A certificate of the writer's as its entry says, by its index.

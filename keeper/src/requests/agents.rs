@@ -1,5 +1,6 @@
 //! Agents created, changed and deleted by the controllers that own them.
 
+use audit::Given;
 use audit::agents::{UPDATABLE, narrows, updated};
 use cell::AgentSpec;
 use ledger::entry::entry::Kind;
@@ -93,7 +94,7 @@ pub(super) fn update(
         let authorised = steps::authorise::agent(&desk.reader, caller.who, &spec, 0)?;
         steps::admit::not_frozen(&desk.reader)?;
         desk.room.demand(Wanted::New)?;
-        caller.not_overtaken(desk, &id)?;
+        caller.not_overtaken(desk, &id, Given::Right)?;
         authorised.within_budget(&desk.reader, desk.now_ms, 1)?;
         authorised
     };
@@ -138,7 +139,7 @@ fn creation(
     let authorised = steps::authorise::agent(&desk.reader, caller.who, spec, 0)?;
     steps::admit::not_frozen(&desk.reader)?;
     desk.room.demand(Wanted::New)?;
-    caller.not_overtaken(desk, spec.id.as_str())?;
+    caller.not_overtaken(desk, spec.id.as_str(), Given::Right)?;
     authorised.within_budget(&desk.reader, desk.now_ms, entries)?;
     if desk.reader.agent(spec.id.as_str())?.is_some() {
         return Err(Refusal::new(Reason::AgentExists, format!("agents/{} exists", spec.id)).on("agent.name"));

@@ -1,5 +1,6 @@
 //! IssueCertificate: a controller asks for one of its agents.
 
+use audit::Given;
 use cell::{AgentId, AgentSpec};
 use certs::csr::{Csr, CsrError};
 use certs::{Attributes, Profile};
@@ -54,7 +55,7 @@ pub(super) fn plan(
     if row.is_none() && description.is_none() {
         return Err(missing(&id));
     }
-    caller.not_overtaken(desk, id.as_str())?;
+    caller.not_overtaken(desk, id.as_str(), Given::Certificate)?;
     authorised.within_budget(&desk.reader, desk.now_ms, if row.is_some() { 1 } else { 2 })?;
 
     let mut entries = Vec::with_capacity(2);

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use audit::Request;
+use audit::{Given, Request};
 use cell::{DnsNames, TrustDomain};
 use certs::csr::VerifiedCsr;
 use certs::{Blocklist, Issuer};
@@ -133,7 +133,8 @@ pub(crate) fn plan(desk: &mut Desk<'_>, by: &Asker, change: &Change) -> Result<P
     let name = if matches!(change, Change::Signed(Ok(_))) { who.path().to_owned() } else { String::new() };
     // Officers may say that the clock is right: that alone is taken by a clock that seems wrong.
     if let (Err(wrong), false) = (desk.clock, matches!(change, Change::Proposal(_))) {
-        return Err((wrong.into(), name));
+        // How long ago it was signed, nobody knows now.
+        return Err((wrong.into(), String::new()));
     }
     let planned = match change {
         Change::Signed(Ok(signed)) => self::signed(desk, &who, signed),
@@ -325,19 +326,19 @@ impl<'a> Signer<'a> {
         Ok(before.is_none_or(|before| before.time_unix_ms < signed_ms))
     }
 
-    /// What gives to an agent was not signed before its caller, or officers, changed the agent or ended its certificates: who held it back since
-    /// would have it carried out after what was meant to follow it.
+    /// What gives to an agent was not signed before its caller, or officers, changed the agent or ended its certificates, nor a certificate before
+    /// the newest: who held it back since would have it carried out after what was meant to follow it.
     ///
     /// # Errors
     /// [`Reason::SignatureExpired`].
-    fn not_overtaken(&self, desk: &Desk<'_>, id: &str) -> Result<(), Refusal> {
+    fn not_overtaken(&self, desk: &Desk<'_>, id: &str, given: Given) -> Result<(), Refusal> {
         let signed_ms = self.signed.signature().time_unix_ms;
-        let Some(changed_ms) = desk.reader.changed_since(self.who.path(), &format!("/agent/{id}"), signed_ms)
-        else {
+        let to = (&*format!("/agent/{id}"), given);
+        let Some(changed_ms) = desk.reader.changed_since(self.who.path(), to, signed_ms) else {
             return Ok(());
         };
         let message = format!(
-            "the request was signed {} ms before a change of agents/{id} or an end of its certificates, which is recorded: look at what it is now, and sign anew",
+            "the request was signed {} ms before what is recorded of agents/{id} since (a change, an end of its certificates, or a newer one): look at what it is now, and sign anew",
             changed_ms.saturating_sub(signed_ms)
         );
         Err(Refusal::new(Reason::SignatureExpired, message).on("signature"))

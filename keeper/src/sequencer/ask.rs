@@ -84,7 +84,11 @@ impl Sequencer {
         match planned {
             Err((refusal, caller)) => {
                 self.metrics.refusal(refusal.reason());
-                self.refused.count(caller, refusal.reason(), now_ms);
+                let request = match &change {
+                    Change::Signed(Ok(signed)) => Some(signed.sha256()),
+                    _ => None,
+                };
+                self.refused.count(caller, request, refusal.reason(), now_ms);
                 if let Some(clash) = refusal.clash() {
                     self.refused.clash(clash, now_ms);
                 }

@@ -1,5 +1,6 @@
 //! Code in the front, at its end of the door: it has seen the certificates of all callers, and has none of their keys.
 
+use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -18,7 +19,10 @@ use rcgen::{KeyPair, PublicKeyData as _};
 use rootcellar_softhsm_tests::Cell;
 use rootcellar_softhsm_tests::door::{Door, Role, front, presented};
 
-use crate::support::{Anothers, Holder, House, chain_pem, csr, csr_of, issuance_of, issue, request, serve};
+use crate::support::{
+    Anothers, Holder, House, chain_pem, csr, csr_of, eventually, files_below, issuance_of, issue, request,
+    serve,
+};
 
 /// A front in other hands, and a caller whose certificate it has seen.
 pub(crate) struct Taken {
@@ -311,6 +315,96 @@ async fn what_was_held_back_gives_nothing_after_what_was_meant_to_follow_it() {
     taken.back().cell.run(&["ledger", "verify"]).ok();
 }
 
+/// An issuance that its caller believes to have failed, and whose key it threw away, does not become the newest of a line that went on.
+#[tokio::test]
+async fn a_held_issuance_ends_no_line_that_went_on() {
+    let (house, _client) = House::with_build().await;
+    let mut taken = take(house).await;
+    let build = taken.build.presents();
+    let issue = |id: &str, request_id: &str, key: &KeyPair| {
+        let issue = IssueCertificateBody { request_id: request_id.into(), ..request(id, csr_of(key)) };
+        ("IssuanceService/IssueCertificate", issue.encode_to_vec())
+    };
+    let thrown_away = KeyPair::generate().unwrap();
+    let mut held = Vec::new();
+    for id in ["build/a", "build/n"] {
+        let (method, body) = issue(id, &format!("lost {id}").replace(' ', "-"), &thrown_away);
+        held.push(taken.build.signs(method, body).await);
+    }
+    // One agent renews, the other is asked for again.
+    taken.cell.set_clock(2000);
+    let next = KeyPair::generate().unwrap();
+    let renewal = RenewCertificateBody { csr: csr_of(&next), request_id: "next".into(), lifetime: None };
+    let renewal = taken.agent.signs("IssuanceService/RenewCertificate", renewal.encode_to_vec()).await;
+    let renewed = taken.door.ask(taken.agent.presents(), ask::Ask::Signed(renewal));
+    let answer::Answer::Certificate(renewed) = renewed else { panic!("{renewed:?}") };
+    taken.signs_and_asks(issue("build/n", "again", &KeyPair::generate().unwrap())).await;
+    for _restarted in [false, true] {
+        for signed in &held {
+            taken.refuses(build.as_ref(), signed.clone(), Reason::SignatureExpired);
+        }
+        taken = taken.restarted();
+    }
+    taken.cell.set_clock(70_000);
+    let house = taken.back();
+    let holder = Holder { key: next, certificate: renewed };
+    let renewal = RenewCertificateBody { csr: csr(), ..RenewCertificateBody::default() };
+    holder.client(&house).await.issuance().renew_certificate(renewal).await.expect("its line goes on");
+    house.cell.run(&["ledger", "verify"]).ok();
+}
+
+/// Readers of the log that start late know nothing of certificates that ended long ago: what is recorded must not depend on them.
+#[tokio::test]
+async fn a_revocation_of_what_had_ended_is_no_change() {
+    let (house, client) = House::with_build().await;
+    let lifetime = Some(prost_types::Duration { seconds: 10, nanos: 0 });
+    let old = Holder::ask(&client, "build/b", |request| request.lifetime = lifetime).await.certificate;
+    house.cell.set_clock(8 * 3_600_000);
+    let mut taken = take(house).await;
+    taken.build.set_ahead(200_000);
+    let revoke = RevokeCertificateBody {
+        target: Some(Target::Certificate(old.name)),
+        reason: 1,
+        request_id: "ended".into(),
+    };
+    taken.signs_and_asks(("IssuanceService/RevokeCertificate", revoke.encode_to_vec())).await;
+    taken.build.set_ahead(0);
+    let issue = |request_id: &str| {
+        let body = IssueCertificateBody { request_id: request_id.into(), ..request("build/b", csr()) };
+        ("IssuanceService/IssueCertificate", body.encode_to_vec())
+    };
+    taken.signs_and_asks(issue("before")).await;
+    taken = taken.restarted();
+    taken.signs_and_asks(issue("after")).await;
+    let mut house = taken.back();
+    house.cell.run(&["ledger", "verify"]).ok();
+    house.restart().await;
+    house.cell.run(&["ledger", "verify"]).ok();
+}
+
+/// What a front leaves in its own directory is not shown by the next one.
+#[tokio::test]
+async fn a_certificate_of_another_is_not_shown_as_the_services() {
+    let (mut house, client) = House::with_build().await;
+    let holder = Holder::ask(&client, "build/evil", |_| {}).await;
+    let evil = house.controller("evil", "agents=evil/*;roles=logger");
+    let planted =
+        [(holder.chain_pem(), holder.key.serialize_pem()), (evil.read("chain.pem"), evil.read("key.pem"))];
+    for (chain, key) in planted {
+        assert_eq!(house.stop().await, 0);
+        let stored = files_below(&house.cell.data_dir());
+        let stored = stored.iter().find(|path| path.ends_with("front/chain.pem")).expect("the front's own");
+        fs::write(stored, chain).unwrap();
+        fs::write(stored.with_file_name("key.pem"), key).unwrap();
+        house = House::of(house.cell);
+        issue(&house.credentials().client().await, "build/next").await;
+        let log = eventually("it says so", async || {
+            Some(house.serving.log()).filter(|log| log.contains("the stored certificate is not used"))
+        });
+        assert!(log.await.contains("/service/ca"));
+    }
+}
+
 /// A caller whose clock is ahead signs after the end of what lasts some seconds, and twice where an answer is late.
 #[tokio::test]
 async fn two_signatures_of_one_request_do_not_take_turns() {
@@ -442,10 +536,15 @@ async fn no_refusal_is_recorded_in_the_name_of_a_caller_who_signed_nothing() {
     let build = taken.build.presents();
     let kept = signed.clone();
     taken.refuses(build.as_ref(), signed, Reason::GrantDoesNotCover);
-    // Nor does it ask again when the front shows for long what it signed once.
+    // Nor does it ask again when the front shows what it signed once again, for long, or while nobody knows for how long.
+    for _ in 0..20 {
+        taken.refuses(build.as_ref(), kept.clone(), Reason::GrantDoesNotCover);
+    }
     taken.cell.set_clock(302_000);
-    taken.refuses(build.as_ref(), kept, Reason::SignatureExpired);
-    taken.cell.set_clock(363_000);
+    taken.refuses(build.as_ref(), kept.clone(), Reason::SignatureExpired);
+    taken.cell.jump_clock(302_000, 7_200_000);
+    taken.refuses(build.as_ref(), kept, Reason::ClockWrong);
+    taken.cell.jump_clock(363_000, 0);
     taken.reason(build.clone(), ask::Ask::Serve(Serve { csr: vec![1] })).unwrap();
     let house = taken.back();
     let mut named = Vec::new();
