@@ -113,17 +113,30 @@ impl Role {
     /// # Panics
     /// It cannot be waited for.
     pub fn stop(mut self) -> i32 {
+        self.end()
+    }
+
+    /// The same, of one that is to be followed by another.
+    ///
+    /// # Panics
+    /// It cannot be waited for.
+    pub fn end(&mut self) -> i32 {
         send(&self.control, "\"stop\"", None);
         self.child.wait().expect("it ends").code().unwrap_or(-1)
+    }
+
+    /// Ends it as `kill -9` does.
+    pub fn kill(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
     }
 }
 
 impl Drop for Role {
     fn drop(&mut self) {
-        if let Ok(None) = self.child.try_wait() {
-            let _ = self.child.kill();
-            let _ = self.child.wait();
-        }
+        self.kill();
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod accounted;
 mod agents;
+mod agreement;
 mod approvals;
 mod batch;
 mod bundles;
