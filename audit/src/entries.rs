@@ -30,7 +30,7 @@ use ledger::{Hash, leaf_hash};
 pub use callers::CallerFlaw;
 pub use flaw::{Finding, Flaw, OutOfOrder};
 pub use issuances::PENDING_MS;
-pub use requests::RequestFlaw;
+pub use requests::{KEPT_SECS, RequestFlaw};
 pub use revocations::LIFETIME_MAX_SECS;
 
 use crate::{Changes, RequestVerifier};
@@ -96,6 +96,8 @@ pub struct Audit {
     known_secs: i64,
     /// Time of the newest of them, in milliseconds since 1970.
     known_ms: i64,
+    /// Time of the latest of them, and of callers' entries above, whose signatures say when: no entry of the service's own moves it.
+    proven_ms: i64,
     newest_ms: i64,
 }
 
@@ -138,6 +140,7 @@ impl Audit {
             known: 0,
             known_secs: i64::MIN,
             known_ms: i64::MIN,
+            proven_ms: i64::MIN,
             newest_ms: i64::MIN,
         }
     }
@@ -238,6 +241,8 @@ impl Audit {
         if made != checkpoint.head() {
             self.report.add(made.size, Flaw::Root { made: made.root, signed: checkpoint.root });
         }
+        // The checkpoint covers all of it.
+        self.proven_ms = self.newest_ms;
         self.conclude()
     }
 
@@ -253,7 +258,7 @@ impl Audit {
         }
         flaws.extend(self.remembered.map(|older| Flaw::Forked(older.size)));
         flaws.extend(self.issuers.anchored(self.authority.anchors()).err());
-        let missing: Vec<u64> = self.bodies.missing(self.newest_ms.div_euclid(1000)).collect();
+        let missing: Vec<u64> = self.bodies.missing(self.proven_ms.div_euclid(1000)).collect();
         for index in missing {
             self.report.add(index, RequestFlaw::Missing.into());
         }
@@ -283,7 +288,8 @@ impl Audit {
             }
             By::Caller(caller) => {
                 flaws.extend(self.judge_caller(index, entry, &caller).err().map(Flaw::from));
-                flaws.extend(self.judge_request(index, entry, &caller, request).err().map(Flaw::from));
+                let beside = (request, !signature.is_empty());
+                flaws.extend(self.judge_request(index, entry, &caller, beside).err().map(Flaw::from));
             }
             By::Officers | By::Service => {}
         }
@@ -362,6 +368,9 @@ impl Audit {
         if is_known {
             self.known_ms = self.known_ms.max(entry.time_unix_ms);
         }
+        if is_known || (matches!(by, By::Caller(_)) && flaws.is_empty()) {
+            self.proven_ms = self.proven_ms.max(entry.time_unix_ms);
+        }
         let Self { changes, certificates, .. } = self;
         changes.follow(entry, |index| certificates.get(index).map(|one| one.subject.to_string()));
         self.requests.recorded(entry.time_unix_ms);
@@ -370,7 +379,11 @@ impl Audit {
 
     fn act(&mut self, index: u64, entry: &Entry, act: &entry::Act) -> Result<(), Flaw> {
         let now = self.origins.last().ok_or(Flaw::NoCharter)?;
-        match self.authority.act(index, entry, act, now)? {
+        let act = self.authority.act(index, entry, act, now)?;
+        if index >= self.known && !may_go_back(&act) && self.requests.is_past(entry.time_unix_ms) {
+            return Err(Flaw::Time);
+        }
+        match act {
             Act::EpochOpen { epoch, kept, lost, revoked, .. } => {
                 self.revocations.lost(lost.size);
                 self.repeat(index, entry.time_unix_ms, &revoked);
@@ -454,6 +467,19 @@ impl Report {
             self.untold += 1;
         }
     }
+}
+
+/// Whether an act may be recorded at a time before the newest entry's. One that stops may have been laid beside the journal; one that sets the
+/// clock, or goes on after a loss, is about that time. What gives is good until it expires, by the time at which it was recorded.
+fn may_go_back(act: &Act) -> bool {
+    matches!(
+        act,
+        Act::Freeze
+            | Act::RenewalsStop
+            | Act::RenewalsStopConfirm
+            | Act::ClockConfirm
+            | Act::EpochOpen { .. }
+    )
 }
 
 #[cfg(test)]

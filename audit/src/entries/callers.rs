@@ -100,6 +100,11 @@ impl Requests {
         self.newest_ms
     }
 
+    /// Whether a time is before that, by more than the keeper allows.
+    pub(super) fn is_past(&self, time_unix_ms: i64) -> bool {
+        time_unix_ms < self.newest_ms.saturating_sub(STEP_MS)
+    }
+
     /// Officers say that the clock is right.
     pub(super) fn clock_confirmed(&mut self, time_unix_ms: i64) {
         self.newest_ms = time_unix_ms;
@@ -207,7 +212,7 @@ impl Audit {
         if entry.request_id.is_empty() || entry.fields_sha256.len() != 32 {
             return Err(CallerFlaw::Unnamed);
         }
-        if entry.time_unix_ms < self.requests.newest_ms.saturating_sub(STEP_MS) {
+        if self.requests.is_past(entry.time_unix_ms) {
             return Err(CallerFlaw::Time);
         }
         let key = (caller.identity.to_owned(), entry.request_id.clone());

@@ -15,6 +15,8 @@ use crate::{Request, agents};
 
 /// Lifetime where none is asked for, in seconds.
 const DEFAULT_TTL_SECS: u32 = 3600;
+/// How long the request for a certificate is kept after its end, in seconds.
+pub const KEPT_SECS: i64 = 86_400;
 /// Collection of agents' resource names.
 const AGENTS: &str = "agents/";
 
@@ -55,10 +57,11 @@ pub enum RequestFlaw {
 }
 
 impl Bodies {
-    /// The entries whose body is missing although they led to no certificate, or to one that had not ended at this second since 1970.
+    /// The entries whose body is missing although they led to no certificate, or to one that had not ended a day before this second since 1970.
     pub(super) fn missing(&self, newest_secs: i64) -> impl Iterator<Item = u64> {
+        let over = newest_secs.saturating_sub(KEPT_SECS);
         let kept = move |(index, not_after): &(u64, Option<i64>)| {
-            not_after.is_none_or(|not_after| not_after >= newest_secs).then_some(*index)
+            not_after.is_none_or(|not_after| not_after >= over).then_some(*index)
         };
         self.missing.iter().filter_map(kept)
     }
@@ -77,36 +80,31 @@ impl Bodies {
         if is_there {
             self.kept.clone_from(signed);
         } else if self.kept != *signed {
-            self.miss(index, entry);
-            self.missing.pop_if(|(_, not_after)| not_after.is_some_and(|not_after| not_after < ended_secs));
+            let not_after = not_after(entry);
+            if not_after.is_none_or(|not_after| not_after >= ended_secs.saturating_sub(KEPT_SECS)) {
+                self.missing.push((index, not_after));
+            }
         }
     }
+}
 
-    fn miss(&mut self, index: u64, entry: &Entry) {
-        let not_after = match &entry.kind {
-            Some(Kind::Issuance(issuance)) => {
-                TbsFields::parse(&issuance.tbs).map(|fields| fields.not_after).ok()
-            }
-            _ => None,
-        };
-        // What created the agent of this certificate came with the same request.
-        if let (Some(_), Some((before, of_agent @ None))) = (not_after, self.missing.last_mut())
-            && *before + 1 == index
-        {
-            *of_agent = not_after;
-        }
-        self.missing.push((index, not_after));
+/// The last second of the certificate that an entry records, since 1970. What created, changed or ended something keeps its request.
+fn not_after(entry: &Entry) -> Option<i64> {
+    match &entry.kind {
+        Some(Kind::Issuance(issuance)) => TbsFields::parse(&issuance.tbs).map(|fields| fields.not_after).ok(),
+        _ => None,
     }
 }
 
 impl Audit {
-    /// Holds an entry against the body of the request that it came from. Called before what the entry says is taken over.
+    /// Holds an entry against the body of the request that it came from, and whether its certificate is signed. Called before what the entry says
+    /// is taken over.
     pub(super) fn judge_request(
         &mut self,
         index: u64,
         entry: &Entry,
         caller: &Caller<'_>,
-        body: Option<&[u8]>,
+        (body, is_completed): (Option<&[u8]>, bool),
     ) -> Result<(), RequestFlaw> {
         let signed = &caller.signature.request_sha256;
         if let Some(body) = body {
@@ -123,10 +121,15 @@ impl Audit {
         match request {
             Some(request) if request.request_id() != entry.request_id => Err(RequestFlaw::RequestId),
             Some(request) => self.asks_for(request, entry, caller).map_err(RequestFlaw::Other),
-            None => {
-                self.bodies.miss(index, entry);
-                Ok(())
-            }
+            // Of a certificate that has ended, the request is let go. That there was one, its issuer's signature says: without it anybody could
+            // have written this.
+            None => match not_after(entry).filter(|_| is_completed) {
+                Some(not_after) => {
+                    self.bodies.missing.push((index, Some(not_after)));
+                    Ok(())
+                }
+                None => Err(RequestFlaw::Missing),
+            },
         }
     }
 

@@ -381,6 +381,66 @@ fn a_signed_request_is_carried_out_once() {
     assert!(all.iter().any(|(_, flaw)| matches!(flaw, Flaw::SerialTwice)), "{all:?}");
 }
 
+/// As where somebody writes entries in a caller's name, with a signature that it made for something else.
+#[test]
+fn what_has_no_request_beside_it_is_nobodys_word() {
+    let bare = |tiny: &mut Tiny| tiny.entries.last_mut().unwrap().request = None;
+    let missing = |tiny: &Tiny, at: u64| {
+        let found = found(tiny);
+        assert!(matches!(found, (index, Flaw::Request(RequestFlaw::Missing)) if index == at), "{found:?}");
+    };
+    let mut tiny = Tiny::new();
+    tiny.update(record(&["logger"], 2));
+    bare(&mut tiny);
+    missing(&tiny, 8);
+    // One that follows, and ends at once, is no excuse for it.
+    tiny.issue(&["logger"], 2);
+    bare(&mut tiny);
+    tiny.entries[9].signature.clear();
+    let flaws = all(&tiny);
+    let missing_at: Vec<u64> = flaws
+        .iter()
+        .filter(|(_, flaw)| matches!(flaw, Flaw::Request(RequestFlaw::Missing)))
+        .map(|(index, _)| *index)
+        .collect();
+    assert_eq!(missing_at, [8, 9], "{flaws:?}");
+    // Of what is signed, and ended a day before the newest entry, it is let go.
+    let mut tiny = Tiny::new();
+    bare(&mut tiny);
+    missing(&tiny, LEAF);
+    let late = |tiny: &mut Tiny, secs: i64| {
+        let actor =
+            Actor { kind: ActorKind::Service.into(), identity: "/service/ca".into(), ..Actor::default() };
+        tiny.push_by(actor, String::new(), Kind::Refusals(entry::Refusals::default()), Vec::new(), None);
+        let last = tiny.entries.len() as u64 - 1;
+        respoil(tiny, last, |entry| entry.time_unix_ms += secs * 1000);
+    };
+    late(&mut tiny, 3400 + 86_400);
+    missing(&tiny, LEAF);
+    late(&mut tiny, 3700 + 86_400);
+    assert!(all(&tiny).is_empty(), "{:?}", all(&tiny));
+    // Who reads a journal without a checkpoint over that entry goes by what is proved.
+    let mut audit = Audit::new(name(ORIGIN), ATTRIBUTES_OID, None);
+    tiny.entries.iter().enumerate().for_each(|(index, recorded)| read(&mut audit, index, recorded));
+    assert!(matches!(audit.conclude().findings[0].flaw, Flaw::Request(RequestFlaw::Missing)));
+}
+
+#[test]
+fn an_act_that_gives_is_recorded_when_it_is() {
+    let backdated = |act: &Act, time_unix_ms: i64| {
+        let mut tiny = Tiny::new();
+        tiny.act(&Act::Freeze, 8);
+        tiny.act(act, 9);
+        respoil(&mut tiny, 9, |entry| entry.time_unix_ms = time_unix_ms);
+        all(&tiny)
+    };
+    // A step of the clock, and more.
+    assert!(backdated(&Act::Thaw, NOW * 1000 - 60_000).is_empty());
+    let found = backdated(&Act::Thaw, NOW * 1000 - 60_001);
+    assert!(matches!(found[..], [(9, Flaw::Time)]), "{found:?}");
+    assert!(backdated(&Act::RenewalsStop, NOW * 1000 - 600_000).is_empty());
+}
+
 #[test]
 fn one_request_leads_to_one_certificate() {
     let mut tiny = Tiny::new();
@@ -459,7 +519,7 @@ fn what_was_recorded_is_what_was_asked_for() {
     tiny.entries[7].request = None;
     assert!(matches!(found(&tiny), (LEAF, Flaw::Request(RequestFlaw::Missing))));
     tiny.push(Kind::Custody(entry::Custody::default()), Vec::new());
-    respoil(&mut tiny, 8, |entry| entry.time_unix_ms += 3_700_000);
+    respoil(&mut tiny, 8, |entry| entry.time_unix_ms += 3_700_000 + 86_400_000);
     assert!(all(&tiny).is_empty());
     let mut tiny = Tiny::new();
     tiny.entries[6].request = None;

@@ -9,7 +9,7 @@
 mod bulk;
 
 use audit::Changes;
-use audit::entries::{Audit, Item, OutOfOrder, Report, Taken};
+use audit::entries::{Audit, Item, KEPT_SECS, OutOfOrder, Report, Taken};
 use certs::ObjectIdentifier;
 use certs::compose::join;
 use ledger::entry::entry::Kind;
@@ -28,8 +28,6 @@ const PAGE: u64 = TILE_WIDTH as u64;
 
 /// What a clock may be wrong by, in seconds.
 const ENDED_SLACK_SECS: i64 = 3600;
-/// How long the request behind a certificate is kept after its end, in seconds: a day, for auditors who read the log that often.
-const REQUESTS_KEPT_SECS: i64 = 86_400;
 
 /// A pass over the journal.
 pub(crate) struct Pass {
@@ -338,7 +336,7 @@ impl Pass {
 
 /// Whether the request behind a certificate that ended with this second since 1970 need not be kept any more.
 pub(crate) fn ended_long_ago(not_after: i64, now_ms: i64) -> bool {
-    not_after < now_ms.div_euclid(1000) - REQUESTS_KEPT_SECS
+    not_after < now_ms.div_euclid(1000) - KEPT_SECS
 }
 
 /// The second before which a certificate must have ended to be of no interest to any entry that no checkpoint covers: not presented by its
