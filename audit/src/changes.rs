@@ -19,6 +19,8 @@ use crate::agents::narrows;
 
 /// Changes remembered before those are let go that no signature can be older than.
 const KEPT: usize = 1024;
+/// How far a caller's clock may be behind the keeper's without being held up, in milliseconds.
+const SKEW_MS: i64 = 5000;
 /// Whoever signs, and whatever agent.
 const ALL: &str = "";
 
@@ -48,8 +50,9 @@ impl Changes {
     /// Takes an entry over. `of_certificate` says whose a certificate is, as a SPIFFE path, where the entry ends one.
     pub fn follow(&mut self, entry: &Entry, of_certificate: impl FnOnce(u64) -> Option<String>) {
         let actor = entry.actor.as_ref();
-        // Officers' acts are of the moment in which they are recorded, and hold for every caller; so are an agent's renewals.
-        let of_officers = (ALL, entry.time_unix_ms);
+        // Officers' acts are of the moment in which they are recorded, and hold for every caller; so are an agent's renewals. The keeper's clock and a
+        // caller's differ.
+        let of_officers = (ALL, entry.time_unix_ms.saturating_sub(SKEW_MS));
         let of_caller =
             actor.and_then(|actor| Some((actor.identity.as_str(), actor.signature.as_ref()?.time_unix_ms)));
         let by = of_caller.unwrap_or(of_officers);
@@ -89,10 +92,9 @@ impl Changes {
         *newest = signed_ms.max(*newest);
     }
 
-    /// Officers say that this is the time, in milliseconds since 1970: what was signed by a clock that was ahead is no later than any signature
-    /// that is taken now.
+    /// Officers say that this is the time, in milliseconds since 1970: whatever was signed by a clock that was ahead was signed by then.
     pub fn clock_confirmed(&mut self, time_unix_ms: i64) {
-        let latest_ms = time_unix_ms.saturating_add(SLACK_MS);
+        let latest_ms = time_unix_ms.saturating_sub(SKEW_MS);
         self.signed.values_mut().for_each(|signed_ms| *signed_ms = latest_ms.min(*signed_ms));
     }
 
@@ -197,12 +199,13 @@ mod tests {
             ("", revocation(certificate(7)), [true, false, true]),
             ("", revocation(since), [true, true, false]),
         ] {
-            let changes = after(&entry(by, 1000, kind.clone()));
+            let changes = after(&entry(by, 10_000, kind.clone()));
             let asked = [(BUILD, "/agent/a"), (BUILD, "/agent/b"), ("/controller/other", "/agent/a")];
-            let held = asked.map(|(caller, agent)| changes.since(caller, agent, Given::Right, 999).is_some());
+            let held =
+                asked.map(|(caller, agent)| changes.since(caller, agent, Given::Right, 4999).is_some());
             assert_eq!(held, holds, "{by} {kind:?}");
             assert_eq!(
-                changes.since(BUILD, "/agent/a", Given::Certificate, 1000),
+                changes.since(BUILD, "/agent/a", Given::Certificate, 10_000),
                 None,
                 "signed with it, or after it"
             );
@@ -224,10 +227,11 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_ahead_holds_nobody_up_for_long() {
+    fn a_clock_that_was_ahead_holds_nobody_up() {
         let mut changes = after(&entry(BUILD, i64::MAX / 2, deletion("a")));
         changes.clock_confirmed(1_000_000);
-        assert_eq!(changes.since(BUILD, "/agent/a", Given::Right, 0), Some(1_000_000 + SLACK_MS));
+        let since = |signed_ms| changes.since(BUILD, "/agent/a", Given::Right, signed_ms);
+        assert_eq!((since(994_999), since(995_000)), (Some(995_000), None));
     }
 
     #[test]
@@ -243,7 +247,7 @@ mod tests {
         assert_eq!((held(BUILD, right, 999), held("/controller/other", certificate, 999)), (None, None));
         // Whatever the agent's own clock says.
         let ahead =
-            Entry { time_unix_ms: 500, ..entry("/agent/a", 1000, issued(Some(Reference::default()))) };
+            Entry { time_unix_ms: 5500, ..entry("/agent/a", 10_000, issued(Some(Reference::default()))) };
         let changes = after(&ahead);
         let held = |given, signed| changes.since(BUILD, "/agent/a", given, signed);
         assert_eq!(

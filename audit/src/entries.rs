@@ -220,6 +220,12 @@ impl Audit {
         self.requests.newest_ms()
     }
 
+    /// Time of the newest entry that a checkpoint covers, in milliseconds since 1970, or at which officers confirmed the clock since: what a checkpoint
+    /// covers and is much older was not pending.
+    pub fn known_ms(&self) -> i64 {
+        self.known_ms
+    }
+
     /// The changes of the last minutes, as of the entries read so far: they are taken away.
     pub fn take_changes(&mut self) -> Changes {
         std::mem::take(&mut self.changes)
@@ -365,10 +371,16 @@ impl Audit {
         if !is_known && !TIMES_MS.contains(&entry.time_unix_ms) {
             flaws.push(Flaw::Time);
         }
+        let is_proven = is_known || (matches!(by, By::Caller(_)) && flaws.is_empty());
+        self.recorded(entry, is_known, is_proven);
+    }
+
+    /// Takes over when an entry was recorded, and what its caller changed.
+    fn recorded(&mut self, entry: &Entry, is_known: bool, is_proven: bool) {
         if is_known {
             self.known_ms = self.known_ms.max(entry.time_unix_ms);
         }
-        if is_known || (matches!(by, By::Caller(_)) && flaws.is_empty()) {
+        if is_proven {
             self.proven_ms = self.proven_ms.max(entry.time_unix_ms);
         }
         let Self { changes, certificates, .. } = self;

@@ -3,7 +3,6 @@
 //! Does not: sign; hash for a token (the token's side does).
 
 use aws_lc_rs::signature::{self as aws, UnparsedPublicKey, VerificationAlgorithm};
-use der::{Encode, Sequence, asn1::UintRef};
 
 use crate::key::{KeyKind, PublicKey};
 
@@ -207,29 +206,6 @@ impl Scheme {
     }
 }
 
-/// The DER Ecdsa-Sig-Value of a PKCS#11 signature, r and s in a row (PKCS#11 v3.1 §6.3.1; RFC 3279 §2.2.3).
-///
-/// # Errors
-/// [`BadSignature`] unless there are 64 (P-256) or 96 (P-384) bytes and neither half is zero: tokens do not check.
-pub fn ecdsa_der(raw: &[u8]) -> Result<Vec<u8>, BadSignature> {
-    #[derive(Sequence)]
-    struct EcdsaSigValue<'a> {
-        r: UintRef<'a>,
-        s: UintRef<'a>,
-    }
-
-    if !matches!(raw.len(), 64 | 96) {
-        return Err(BadSignature);
-    }
-    let (r, s) = raw.split_at(raw.len() / 2);
-    // FIPS 186-5 §6.4.2: both are at least 1.
-    if [r, s].iter().any(|half| half.iter().all(|&b| b == 0)) {
-        return Err(BadSignature);
-    }
-    let uint = |half| UintRef::new(half).map_err(|_| BadSignature);
-    EcdsaSigValue { r: uint(r)?, s: uint(s)? }.to_der().map_err(|_| BadSignature)
-}
-
 #[cfg(test)]
 mod tests {
     use der::{Decode, asn1::AnyRef};
@@ -262,24 +238,5 @@ mod tests {
         assert_eq!(verify(SignatureAlgorithm::Ed25519, message, &signature), Err(BadSignature));
         signature[9] ^= 1;
         assert_eq!(verify(SignatureAlgorithm::MlDsa65, message, &signature), Err(BadSignature));
-    }
-
-    #[test]
-    fn raw_ecdsa_signatures_become_minimal_der() {
-        let mut raw = [0; 64];
-        (raw[0], raw[31], raw[63]) = (0x80, 1, 0x7f);
-        let der = ecdsa_der(&raw).unwrap();
-        let r = [b"\x02\x21\x00\x80".as_slice(), &[0; 30], b"\x01"].concat();
-        assert_eq!(der, [b"\x30\x26".as_slice(), &r, b"\x02\x01\x7f"].concat());
-    }
-
-    #[test]
-    fn raw_ecdsa_signatures_of_other_lengths_or_zero_are_refused() {
-        for len in [0, 1, 63, 65, 95, 97, 128, 132] {
-            assert!(ecdsa_der(&vec![1; len]).is_err(), "{len}");
-        }
-        assert!(ecdsa_der(&[1; 96]).is_ok());
-        assert!(ecdsa_der(&[[1; 32], [0; 32]].concat()).is_err());
-        assert!(ecdsa_der(&[[0; 32], [1; 32]].concat()).is_err());
     }
 }

@@ -6,7 +6,7 @@
 //! - `lint`: another decoder reads those bytes and becomes their `Linted` proof (6)
 //! - `issuer`: the signature over them is verified (9); `compose::join` makes the certificate (10)
 //! - `crl`: what was revoked becomes a CRL, by the same steps
-//! - `key`, `algorithm`: public keys and signature algorithms; `attributes`: roles and tags; `summary`: for people
+//! - `key`, `algorithm`, `low_s`: public keys and signature algorithms; `attributes`: roles and tags; `summary`: for people
 //!
 //! Does not: hold a private key, sign, read a clock, draw chance, do I/O.
 
@@ -19,15 +19,17 @@ mod fields;
 mod issuer;
 mod key;
 pub mod lint;
+mod low_s;
 mod profile;
 mod raw;
 pub mod summary;
 
-pub use algorithm::{BadSignature, SignatureAlgorithm, ecdsa_der};
+pub use algorithm::{BadSignature, SignatureAlgorithm};
 pub use attributes::{ATTRIBUTES_OID, Attributes};
 pub use const_oid::ObjectIdentifier;
 pub use fields::{NotATbs, TbsFields};
 pub use issuer::{Issuer, IssuerError};
 pub use key::{Blocklist, BlocklistError, KeyError, KeyKind, PublicKey};
+pub use low_s::ecdsa_der;
 pub use profile::Profile;
 pub use summary::CertificateSummary;

@@ -24,12 +24,25 @@ use crate::journal::{Durability, Journal, JournalError};
 use crate::rollback::{self, LOST_FILE};
 use crate::{charters, requests, trust};
 
+/// Epochs by which an unsigned checkpoint may be beyond the journal's own: numbers are not used up, and nobody loses so many at once.
+const LEAP_MAX: u32 = 16;
+
 /// Why no epoch is opened. Nothing is recorded then.
 #[derive(Debug, thiserror::Error)]
 pub enum EpochError {
     /// The operator's: nothing says that the log went back.
     #[error("nothing says that the log went back: start the service; where it did, it says so and leaves {}", .0.display())]
     NothingLost(PathBuf),
+    /// Somebody's, most likely: a checkpoint that no key which this journal knows signed, of an epoch far beyond its own.
+    #[error("{} names the epoch {epoch}, far beyond {own}, and no key that this journal knows signed it: nobody has seen such a log", .path.display())]
+    FarBeyond {
+        /// The file.
+        path: PathBuf,
+        /// What it names.
+        epoch: u32,
+        /// The journal's.
+        own: u32,
+    },
     /// The operator's, or the disk's.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -91,8 +104,11 @@ impl WentBack {
         let lost = Tree { size: lost.size, root: *lost.root.as_bytes() };
         // No origin has two logs: the next is above the journal's own, too.
         let own: LogOrigin = journal.origin().parse().map_err(|error: &str| corrupt(&error))?;
-        let next = if own.epoch > origin.epoch { own.next() } else { origin.next() };
         let is_signed = rollback::ours(&note, &log.keys).is_some();
+        if !is_signed && origin.epoch > own.epoch.saturating_add(LEAP_MAX) {
+            return Err(EpochError::FarBeyond { path: lost_file, epoch: origin.epoch, own: own.epoch });
+        }
+        let next = if own.epoch > origin.epoch { own.next() } else { origin.next() };
         Ok(Self { journal, charter, bundle, lost_file, log, next, lost, is_signed })
     }
 

@@ -102,8 +102,11 @@ pub struct Appended {
 pub(crate) struct Pending {
     /// Certificates that have neither a signature nor an abandonment.
     pub(crate) rows: Vec<CertificateRow>,
-    /// Time of the newest entry that a checkpoint covers, in milliseconds since 1970: what is above it, somebody may have written.
+    /// Time of the newest entry that a checkpoint covers, in milliseconds since 1970, or at which officers confirmed the clock since: what is above
+    /// it, somebody may have written.
     pub(crate) covered_ms: i64,
+    /// Acts by which officers confirmed the clock, with the time of each: what was recorded before was recorded no later.
+    pub(crate) confirmed: Vec<(u64, i64)>,
 }
 
 impl Journal {
@@ -318,7 +321,8 @@ impl Journal {
             Some(Kind::Issuance(issuance)) => {
                 let row = reader.recorded(index, record, issuance)?;
                 let before = lines.lifetime(&row.subject).filter(|_| issuance.renews.is_some());
-                lines.record(&row, before.unwrap_or(issuance.lifetime_seconds));
+                let lifetime_secs = before.unwrap_or(issuance.lifetime_seconds);
+                lines.record(&row, lifetime_secs, record.time_unix_ms);
             }
             Some(Kind::Abandonment(abandonment)) => {
                 let given_up = abandonment.certificate.as_ref().map_or(u64::MAX, |to| to.index);
@@ -358,16 +362,9 @@ impl Journal {
     ) -> Result<(), JournalError> {
         let reader = self.reader();
         let subject = reader.subject_of(scope)?;
-        let subject = subject.as_deref();
-        let lines = self.memory.lines.borrow();
-        let forgotten = lines.as_ref().map(|lines| lines.forgotten(scope, subject, revoked));
-        drop(lines);
-        let forgotten = forgotten.unwrap_or_default().into_iter();
-        let forgotten: Vec<CertificateRow> =
-            forgotten.filter_map(|index| reader.proved(index).transpose()).collect::<Result<_, _>>()?;
         let mut lines = self.memory.lines.borrow_mut();
         let Some(lines) = lines.as_mut() else { return Ok(()) };
-        lines.revoke(scope, (index, reason, revoked), subject, &forgotten)
+        lines.revoke(scope, (index, reason, revoked), subject.as_deref())
     }
 
     /// Whether a list has what it must have, by the keeper's own memory, and nothing else: each certificate with when it was revoked, and why.
@@ -525,20 +522,34 @@ impl Journal {
     pub(crate) fn verify(&mut self, attributes_oid: ObjectIdentifier) -> Result<TreeHead, JournalError> {
         let reader = Reader::borrowing(&self.connection);
         // As of one moment: another program may write while this reads.
-        let (Sound { head, decides, latest_ms, changes }, pending) = reader.within(|reader| {
+        let sound = reader.within(|reader| {
             let sound = Pass::begin(reader, attributes_oid, None)?.finish(reader)?;
-            let pending = Pending { rows: reader.pending()?, covered_ms: reader.covered_ms()? };
-            *self.memory.lines.borrow_mut() = Some(reader.all_lines(sound.head.size)?);
+            *self.memory.lines.borrow_mut() = Some(reader.all_lines(sound.head.size, sound.latest_ms)?);
             *self.memory.known.borrow_mut() = Some(reader.all_known()?);
             *self.memory.checkpoint.borrow_mut() = reader.checkpoint()?;
-            Ok((sound, pending))
+            Ok(sound)
         })?;
+        let Sound { head, decides, latest_ms, changes, pending } = sound;
+        self.memory.forget_presented();
         if head != self.edge.head() {
             return Err(JournalError::Corrupt("its tiles are not those of its entries".into()));
         }
         *self.memory.changes.borrow_mut() = changes;
         (self.decides, self.latest_ms, self.pending) = (Some(decides), Some(latest_ms), pending);
         Ok(head)
+    }
+
+    /// The same while it is served, once officers have set the clock right: what had ended by a clock that was ahead, and was forgotten, lives again.
+    ///
+    /// # Errors
+    /// As [`Self::verify`].
+    pub(crate) fn verify_again(&mut self, attributes_oid: ObjectIdentifier) -> Result<(), JournalError> {
+        // What is the keeper's own is not read from the file.
+        let checkpoint = self.memory.checkpoint.borrow().clone();
+        self.verify(attributes_oid)?;
+        *self.memory.checkpoint.borrow_mut() = checkpoint;
+        drop(self.take_pending());
+        Ok(())
     }
 
     /// Makes the projections anew from the entries and compares them with those there, row by row. With `replace`, puts the new ones in

@@ -44,12 +44,17 @@ pub(crate) fn recover(
 /// # Errors
 /// One must have had one, so that the journal is not what it was.
 pub(crate) fn demand_pending(pending: &Pending) -> Result<(), JournalError> {
-    pending.rows.iter().try_for_each(|row| can_be_pending(row, pending.covered_ms))
+    pending.rows.iter().try_for_each(|row| can_be_pending(row, pending))
 }
 
 /// Abandoning a certificate makes the one before it the newest of its line: that must not follow from a signature that someone removed.
-fn can_be_pending(row: &CertificateRow, covered_ms: i64) -> Result<(), JournalError> {
-    if row.recorded_ms >= covered_ms.saturating_sub(PENDING_MS) {
+fn can_be_pending(row: &CertificateRow, pending: &Pending) -> Result<(), JournalError> {
+    // Whatever the clock said then.
+    let confirmed =
+        pending.confirmed.iter().filter(|(act, _)| *act > row.index).map(|(_, time_unix_ms)| *time_unix_ms);
+    let recorded_ms =
+        confirmed.min().map_or(row.recorded_ms, |confirmed_ms| confirmed_ms.min(row.recorded_ms));
+    if recorded_ms >= pending.covered_ms.saturating_sub(PENDING_MS) {
         return Ok(());
     }
     let index = row.index;
@@ -62,10 +67,20 @@ mod tests {
 
     #[test]
     fn a_certificate_from_long_before_the_newest_checkpoint_cannot_be_pending() {
-        let row = |recorded_ms| CertificateRow { recorded_ms, ..CertificateRow::default() };
-        can_be_pending(&row(5_000_000), i64::MIN).unwrap();
-        can_be_pending(&row(5_000_000), 5_000_000 + PENDING_MS).unwrap();
-        let removed = can_be_pending(&row(5_000_000), 5_000_001 + PENDING_MS).unwrap_err();
+        let row = |recorded_ms| CertificateRow { recorded_ms, index: 5, ..CertificateRow::default() };
+        let covered = |covered_ms, confirmed: &[(u64, i64)]| Pending {
+            covered_ms,
+            confirmed: confirmed.to_vec(),
+            ..Pending::default()
+        };
+        can_be_pending(&row(5_000_000), &covered(i64::MIN, &[])).unwrap();
+        can_be_pending(&row(5_000_000), &covered(5_000_000 + PENDING_MS, &[])).unwrap();
+        let removed = can_be_pending(&row(5_000_000), &covered(5_000_001 + PENDING_MS, &[])).unwrap_err();
         assert!(removed.to_string().contains("was removed"), "{removed}");
+        // By a clock that was days ahead, and was set right since.
+        let (ahead, late) = (row(900_000_000), covered(5_000_001 + PENDING_MS, &[(6, 5_000_000)]));
+        assert!(can_be_pending(&ahead, &late).unwrap_err().to_string().contains("was removed"));
+        can_be_pending(&ahead, &covered(5_000_000 + PENDING_MS, &[(6, 5_000_000)])).unwrap();
+        can_be_pending(&ahead, &covered(5_000_001 + PENDING_MS, &[(4, 5_000_000)])).unwrap();
     }
 }

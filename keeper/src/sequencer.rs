@@ -209,6 +209,9 @@ impl Sequencer {
         self.journal.commit()?;
         probe("7 record", records);
         probe("10 store", stores);
+        if outbox.clock {
+            self.journal.verify_again(self.settings.attributes_oid)?;
+        }
         self.metrics.step(if records { Step::Record } else { Step::Store }, began.elapsed());
         Ok(self.deliver(outbox))
     }

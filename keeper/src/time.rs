@@ -81,7 +81,7 @@ impl Time {
         let (wall, boot) = ((self.wall)(), (self.boot)());
         not_before(self.floor_ms, wall)?;
         let offset = wall - boot;
-        if self.trusted_ms.is_none() && wall.saturating_sub(self.floor_ms) > AHEAD_MS {
+        if !self.is_ours && wall.saturating_sub(self.floor_ms) > AHEAD_MS {
             return Err(ClockWrong::FarAhead(wall.saturating_sub(self.floor_ms) / 86_400_000));
         }
         let trusted = *self.trusted_ms.get_or_insert(offset);

@@ -477,7 +477,7 @@ fn what_was_signed_before_a_change_gives_nothing_after_it() {
     // Officers', at the moment in which they are recorded.
     let mut tiny = Tiny::new();
     revoke(&mut tiny, LEAF, 9);
-    tiny.controller.signs_ms -= 1;
+    tiny.controller.signs_ms -= 5001;
     tiny.issue(&["logger"], 1);
     overtaken(&tiny, 10);
     // What takes away, what was signed with it, and what was signed after it.

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use sha2::{Digest, Sha256};
 
 /// The beginning of a SHA-256: nobody finds two of the same.
-type Short = [u8; 16];
+pub(super) type Short = [u8; 16];
 
 /// All of them, of a journal that was verified.
 #[derive(Debug, Default)]
@@ -52,7 +52,8 @@ impl Known {
     }
 }
 
-fn of_request(caller: &str, request_id: &str) -> Short {
+/// What stands for a request of this caller.
+pub(super) fn of_request(caller: &str, request_id: &str) -> Short {
     // No caller's path has a zero byte.
     short(&[caller.as_bytes(), &[0], request_id.as_bytes()])
 }
@@ -65,7 +66,8 @@ fn short(parts: &[&[u8]]) -> Short {
     beginning(&hash.finalize().into())
 }
 
-fn beginning(sha256: &[u8; 32]) -> Short {
+/// What stands for a SHA-256.
+pub(super) fn beginning(sha256: &[u8; 32]) -> Short {
     let mut first = Short::default();
     first.copy_from_slice(&sha256[..16]);
     first

@@ -60,14 +60,15 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Begins a line, or goes on with one; `lifetime_secs` is that with which it began.
-    pub(super) fn record(&mut self, row: &CertificateRow, lifetime_secs: u32) {
+    /// Begins a line, or goes on with one; `lifetime_secs` is that with which it began. What had ended by the log's time, in milliseconds since 1970,
+    /// is forgotten: not by that of the row, which a clock that was ahead may have given it.
+    pub(super) fn record(&mut self, row: &CertificateRow, lifetime_secs: u32, now_ms: i64) {
         let live = self.live(row);
         let line = self.lines.entry(row.subject.as_str().into()).or_default();
         line.lifetime_secs = lifetime_secs;
         line.certificates.push(live);
         let newest = line.certificates.iter().rposition(|live| !live.abandoned).unwrap_or(0);
-        let ended = row.recorded_ms.div_euclid(1000).saturating_sub(SLACK_SECS);
+        let ended = now_ms.div_euclid(1000).saturating_sub(SLACK_SECS);
         let mut at = 0;
         line.certificates.retain(|live| {
             at += 1;
@@ -85,15 +86,6 @@ impl Lines {
             controller: row.controller.as_deref().map(|controller| shared(&mut self.controllers, controller)),
             abandoned: row.abandoned,
         }
-    }
-
-    /// Those of these certificates that a scope names by nothing that is remembered.
-    pub(super) fn forgotten(&self, scope: &Scope, subject: Option<&str>, ended: &[u64]) -> Vec<u64> {
-        if ended.is_empty() {
-            return Vec::new();
-        }
-        let known: HashSet<u64> = self.named(scope, subject).map(|live| live.index).collect();
-        ended.iter().copied().filter(|index| !known.contains(index)).collect()
     }
 
     /// A certificate is given up; `subject` is whose it is by the file's tables: it is looked for there first.
@@ -145,9 +137,8 @@ impl Lines {
         self.revoked.insert(row.index, Revoked { serial, issuer, not_after, at, reason, act });
     }
 
-    /// Takes over a revocation by the entry `act`, for this reason (RFC 5280 §5.3.1), which ended these certificates by the file's tables. `subject` is whose the one certificate is by
-    /// them that a scope names: it is looked for there first. `forgotten` are the rows, proved by their entries, of those that ended long ago by the
-    /// log's time, which officers set back since.
+    /// Takes over a revocation by the entry `act`, for this reason (RFC 5280 §5.3.1), which ended these certificates by the file's tables. `subject` is
+    /// whose the one certificate is by them that a scope names: it is looked for there first.
     ///
     /// # Errors
     /// It ended others than it names, or ones that were revoked before: the tables are not as the entries say.
@@ -156,18 +147,7 @@ impl Lines {
         scope: &Scope,
         (act, reason, ended): (u64, i32, &[u64]),
         subject: Option<&str>,
-        forgotten: &[CertificateRow],
     ) -> Result<(), JournalError> {
-        for row in forgotten {
-            if !scope.names(row) || self.is_revoked(row.index) {
-                continue;
-            }
-            let live = self.live(row);
-            let line = self.lines.entry(row.subject.as_str().into()).or_default();
-            if !line.certificates.iter().any(|known| known.index == live.index) {
-                line.certificates.insert(0, live);
-            }
-        }
         let named: Vec<Live> = self.named(scope, subject).cloned().collect();
         let mut wanted: Vec<u64> = named.iter().map(|live| live.index).collect();
         let mut ended = ended.to_vec();
@@ -265,6 +245,8 @@ mod tests {
 
     use super::*;
 
+    const NOW_MS: i64 = 1_000_000;
+
     fn row(index: u64, subject: &str, not_after: i64) -> CertificateRow {
         CertificateRow {
             index,
@@ -289,21 +271,18 @@ mod tests {
             for (index, subject, end) in
                 [(1, "/agent/a", 900), (2, "/agent/a", 5000), (3, "/agent/b", 5000), (4, "/agent/a", 6000)]
             {
-                lines.record(&row(index, subject, end), 60);
+                lines.record(&row(index, subject, end), 60, NOW_MS);
             }
             lines
         };
-        assert!(fresh().revoke(&of_agent(1000), (9, 1, &[4, 2]), None, &[]).is_ok());
+        assert!(fresh().revoke(&of_agent(1000), (9, 1, &[4, 2]), None).is_ok());
         for other in [&[2][..], &[2, 4, 1], &[2, 3, 4], &[]] {
-            assert!(fresh().revoke(&of_agent(1000), (9, 1, other), None, &[]).is_err(), "{other:?}");
+            assert!(fresh().revoke(&of_agent(1000), (9, 1, other), None).is_err(), "{other:?}");
         }
         let mut lines = fresh();
-        lines.revoke(&of_agent(1000), (9, 1, &[2, 4]), None, &[]).unwrap();
-        assert!(
-            lines.revoke(&of_agent(1000), (10, 1, &[2, 4]), None, &[]).is_err(),
-            "they were revoked before"
-        );
-        lines.revoke(&of_agent(1000), (10, 1, &[]), None, &[]).unwrap();
+        lines.revoke(&of_agent(1000), (9, 1, &[2, 4]), None).unwrap();
+        assert!(lines.revoke(&of_agent(1000), (10, 1, &[2, 4]), None).is_err(), "they were revoked before");
+        lines.revoke(&of_agent(1000), (10, 1, &[]), None).unwrap();
         assert_eq!((fresh().count(&of_agent(1000), None), lines.count(&of_agent(1000), None)), (2, 0));
         assert!(lines.revoked_since(9) && !lines.revoked_since(10));
         let certificate = |index| {
@@ -312,49 +291,47 @@ mod tests {
         };
         // Whatever the file's tables say whose it is.
         for subject in [None, Some("/agent/a"), Some("/agent/b")] {
-            fresh().revoke(&certificate(3), (9, 1, &[3]), subject, &[]).unwrap();
+            fresh().revoke(&certificate(3), (9, 1, &[3]), subject).unwrap();
         }
         let since = Target::IssuedSince(IssuedSince { controller: "build".into(), since_unix_ms: 0 });
-        fresh().revoke(&Scope::new(since, None, 1000), (9, 1, &[2, 3, 4]), None, &[]).unwrap();
+        fresh().revoke(&Scope::new(since, None, 1000), (9, 1, &[2, 3, 4]), None).unwrap();
         fresh()
-            .revoke(&Scope::new(Target::Agent("a".into()), Some("other"), 1000), (9, 1, &[]), None, &[])
+            .revoke(&Scope::new(Target::Agent("a".into()), Some("other"), 1000), (9, 1, &[]), None)
             .unwrap();
     }
 
     #[test]
     fn the_newest_stays_and_what_ended_goes() {
         let mut lines = Lines::default();
-        lines.record(&row(1, "/agent/a", 100), 60);
+        lines.record(&row(1, "/agent/a", 100), 60, NOW_MS);
         assert_eq!((lines.newest_held("/agent/a"), lines.lifetime("/agent/a")), (Some(1), Some(60)));
         let later = |index| CertificateRow { recorded_ms: 100_000_000, ..row(index, "/agent/a", 200_000) };
-        lines.record(&later(2), 60);
+        lines.record(&later(2), 60, 100_000_000);
         assert_eq!(lines.lines["/agent/a"].certificates.len(), 1, "the first ended long ago");
-        lines.record(&later(3), 60);
+        lines.record(&later(3), 60, 100_000_000);
         lines.abandon(Some("/agent/other"), 3);
         assert_eq!(lines.newest_held("/agent/a"), Some(2));
         assert_eq!(lines.newest_held("/agent/b"), None);
     }
 
-    /// The clock was days ahead, so that a certificate was forgotten, and officers set it right.
+    /// A clock that was days ahead gave a certificate its time, and officers set it right.
     #[test]
-    fn what_was_forgotten_and_lives_again_is_ended_too() {
+    fn a_row_of_a_time_to_come_has_nothing_forgotten() {
         let mut lines = Lines::default();
-        let first = row(1, "/agent/a", 5000);
-        lines.record(&first, 60);
-        lines.record(&CertificateRow { recorded_ms: 100_000_000, ..row(2, "/agent/a", 200_000) }, 60);
-        assert_eq!(lines.forgotten(&of_agent(1000), None, &[1, 2]), [1]);
-        let anothers = CertificateRow { subject: "/agent/b".into(), ..first.clone() };
-        assert!(lines.revoke(&of_agent(1000), (9, 1, &[1, 2]), None, &[anothers]).is_err());
-        lines.revoke(&of_agent(1000), (9, 1, &[1, 2]), None, &[first]).unwrap();
+        lines.record(&row(1, "/agent/a", 5000), 60, NOW_MS);
+        let ahead = CertificateRow { recorded_ms: 100_000_000, ..row(2, "/agent/a", 200_000) };
+        lines.record(&ahead, 60, NOW_MS);
+        assert_eq!(lines.count(&of_agent(1000), None), 2);
+        lines.revoke(&of_agent(1000), (9, 1, &[1, 2]), None).unwrap();
         assert!(lines.is_revoked(1) && lines.is_revoked(2));
     }
 
     #[test]
     fn a_list_has_what_was_revoked_and_has_not_ended() {
         let mut lines = Lines::default();
-        lines.record(&row(1, "/agent/a", 5000), 60);
-        lines.record(&row(2, "/agent/a", 6000), 60);
-        lines.revoke(&of_agent(1000), (9, 1, &[1, 2]), None, &[]).unwrap();
+        lines.record(&row(1, "/agent/a", 5000), 60, NOW_MS);
+        lines.record(&row(2, "/agent/a", 6000), 60, NOW_MS);
+        lines.revoke(&of_agent(1000), (9, 1, &[1, 2]), None).unwrap();
         let (one, two) = (1_u64.to_be_bytes(), 2_u64.to_be_bytes());
         let mut all_of = |covers, since, repeated: &[(Vec<u8>, (i64, i32))]| {
             let all = lines.listed(&[7; 32], (covers, since), repeated);

@@ -89,6 +89,10 @@ impl Memory {
         self.presented.borrow().get(sha256).cloned()
     }
 
+    pub(super) fn forget_presented(&self) {
+        self.presented.borrow_mut().clear();
+    }
+
     pub(super) fn keep_presented(&self, sha256: [u8; 32], row: &CertificateRow) {
         let mut presented = self.presented.borrow_mut();
         if presented.len() >= CALLERS_MAX {

@@ -221,12 +221,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Time of the newest entry that a checkpoint covers, in milliseconds since 1970.
-    pub(crate) fn covered_ms(&self) -> Read<i64> {
-        let covered = self.checkpoint()?.map_or(0, |(size, _)| size);
-        Ok(self.time_before(covered)?.unwrap_or(i64::MIN))
-    }
-
     /// A certificate by the index of its entry.
     pub fn certificate(&self, index: u64) -> Read<Option<CertificateRow>> {
         self.one(&format!("{CERTIFICATE} WHERE idx = ?1"), [index], certificate_row)
@@ -346,7 +340,7 @@ impl<'a> Reader<'a> {
             return Ok(Presented::Valid(known));
         }
         let Some(row) = self.certificate_by_serial(serial)? else { return Ok(Presented::Unknown) };
-        match self.signature(row.index)? {
+        match self.signature(row.index)?.filter(|_| !row.abandoned) {
             Some((_, hash)) if hash == *sha256 => {}
             _ => return Ok(Presented::Unknown),
         }

@@ -16,7 +16,7 @@ use rusqlite::Connection;
 use sha2::{Digest as _, Sha256};
 
 use super::rebuild::Signers;
-use super::{Durability, FILE_NAME, Journal, JournalError, Pass, Pending, Reader, WAL_NAME, format, lock};
+use super::{Durability, FILE_NAME, Journal, JournalError, Pass, Reader, WAL_NAME, format, lock};
 use crate::charters;
 use crate::recovery;
 use crate::rollback::{self, Kept};
@@ -123,7 +123,7 @@ pub fn restore(from: &Path, dir: &Path, terms: &Terms<'_>) -> Result<Restored, R
         return Err(RestoreError::OtherCharter);
     }
     let sound = Pass::begin(&reader, terms.attributes_oid, Some(charter))?.finish(&reader)?;
-    recovery::demand_pending(&Pending { rows: reader.pending()?, covered_ms: reader.covered_ms()? })?;
+    recovery::demand_pending(&sound.pending)?;
     let trust = trust(&journal)?;
     let known = beyond(&journal, &trust, terms)?;
     if let Some((known, _)) = known.as_ref().filter(|_| !terms.with_loss) {

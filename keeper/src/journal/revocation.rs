@@ -1,12 +1,10 @@
 //! Which certificates a revocation covers: asked before it is recorded, and applied by the same words after.
 
-use audit::entries::LIFETIME_MAX_SECS;
 use ledger::entry::revocation::Target;
 use ledger::entry::{Entry, Revocation};
 use rusqlite::{Connection, OptionalExtension, ToSql};
 
 use super::JournalError;
-use super::rows::CertificateRow;
 
 /// What is left of a set of certificates: those that are not revoked and have not expired.
 const LIVE: &str = "certificate.not_after >= :now AND (:controller IS NULL OR certificate.controller = :controller) \
@@ -63,13 +61,6 @@ impl Scope {
         &self.target
     }
 
-    /// Whether it names this certificate, whose row was proved, and can end it.
-    pub(super) fn names(&self, row: &CertificateRow) -> bool {
-        let controller = row.controller.as_deref();
-        is_named(&self.target, row.index, &row.subject, (controller, row.recorded_ms))
-            && self.reaches(controller, row.not_after)
-    }
-
     /// Whether a certificate under this controller's grants, whose last second since 1970 is this one, is one that it can end.
     pub(super) fn reaches(&self, controller: Option<&str>, not_after: i64) -> bool {
         not_after >= self.now_secs && (self.controller.is_none() || self.controller.as_deref() == controller)
@@ -109,8 +100,8 @@ impl Scope {
         Ok(())
     }
 
-    /// An agent's certificates chain from the newest back; the chain is followed as long as any can live, and to the revocation of the same
-    /// agent before.
+    /// An agent's certificates chain from the newest back; the chain is followed to the revocation of the same agent before. One that was recorded by a
+    /// clock that was wrong ends nothing of it.
     fn with(&self) -> &'static str {
         match self.target {
             Target::Agent(_) => {
@@ -120,7 +111,7 @@ impl Scope {
                  SELECT c.idx, c.previous FROM line JOIN certificate c ON c.idx = line.newest, ended \
                  WHERE line.subject = :which AND c.idx > ended.idx \
                  UNION ALL SELECT c.idx, c.previous FROM chain JOIN certificate c ON c.idx = chain.previous, ended \
-                 WHERE c.not_before >= :oldest AND c.idx > ended.idx)"
+                 WHERE c.idx > ended.idx)"
             }
             Target::Certificate(_) | Target::IssuedSince(_) => "",
         }
@@ -128,11 +119,9 @@ impl Scope {
 
     fn which(&self) -> &'static str {
         match self.target {
-            Target::Certificate(_) => "certificate.idx = :which AND :oldest IS NOT NULL",
+            Target::Certificate(_) => "certificate.idx = :which",
             Target::Agent(_) => "certificate.idx IN (SELECT idx FROM chain)",
-            Target::IssuedSince(_) => {
-                "certificate.controller = :which AND certificate.recorded_ms >= :since AND :oldest IS NOT NULL"
-            }
+            Target::IssuedSince(_) => "certificate.controller = :which AND certificate.recorded_ms >= :since",
         }
     }
 
@@ -140,18 +129,13 @@ impl Scope {
         &self,
         run: impl FnOnce(&[(&str, &dyn ToSql)]) -> rusqlite::Result<T>,
     ) -> rusqlite::Result<T> {
-        let oldest = self.now_secs - LIFETIME_MAX_SECS;
         let (which, since): (Box<dyn ToSql>, i64) = match &self.target {
             Target::Certificate(certificate) => (Box::new(certificate.index), 0),
             Target::Agent(id) => (Box::new(format!("/agent/{id}")), 0),
             Target::IssuedSince(issued) => (Box::new(issued.controller.clone()), issued.since_unix_ms),
         };
-        let mut values: Vec<(&str, &dyn ToSql)> = vec![
-            (":which", &*which),
-            (":oldest", &oldest),
-            (":now", &self.now_secs),
-            (":controller", &self.controller),
-        ];
+        let mut values: Vec<(&str, &dyn ToSql)> =
+            vec![(":which", &*which), (":now", &self.now_secs), (":controller", &self.controller)];
         if matches!(self.target, Target::IssuedSince(_)) {
             values.push((":since", &since));
         }

@@ -20,7 +20,7 @@ use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 
 use super::rebuild::rows;
-use super::{JournalError, Reader, format, projection};
+use super::{JournalError, Pending, Reader, format, projection};
 use bulk::{Beside, Bulk};
 
 /// Entries that are read at a time: a tile's worth.
@@ -58,6 +58,8 @@ pub(crate) struct Sound {
     pub(crate) latest_ms: i64,
     /// What callers changed in its last minutes.
     pub(crate) changes: Changes,
+    /// See [`Pending`].
+    pub(crate) pending: Pending,
 }
 
 impl Pass {
@@ -197,7 +199,16 @@ impl Pass {
         }
         let Some((signature, sha256)) = signature else { return Ok(()) };
         let (tbs, signer) = match &entry.kind {
-            Some(Kind::Issuance(issuance)) => (&issuance.tbs, &issuance.issuer_spki_sha256),
+            Some(Kind::Issuance(issuance)) => {
+                let algorithm = self.audit.algorithm(&issuance.issuer_spki_sha256);
+                // Of the two forms the keeper stores one: whoever was given that has no other.
+                if !algorithm.is_some_and(|algorithm| algorithm.is_canonical(signature)) {
+                    return Err(corrupt(format!(
+                        "the signature beside entry {index} is not in its one form"
+                    )));
+                }
+                (&issuance.tbs, &issuance.issuer_spki_sha256)
+            }
             Some(Kind::CaCertificate(ca)) => (&ca.tbs, &ca.signer_spki_sha256),
             // Those that a newer one replaced are let go; the others are looked at in the end.
             Some(Kind::Crl(_)) => return Ok(()),
@@ -258,6 +269,7 @@ impl Pass {
             return Err(corrupt("it has tiles that are not full yet"));
         }
         self.demand_lists(reader)?;
+        let confirmed = self.bulk.take_confirmed();
         let mut differing: Vec<&'static str> = self.bulk.differing(reader)?;
         for table in projection::AUTHORITY {
             let made = rows(&self.fresh, table)?;
@@ -270,12 +282,13 @@ impl Pass {
         if !differing.is_empty() {
             return Err(JournalError::NotAsRecorded(differing));
         }
+        let pending = Pending { rows: reader.pending()?, covered_ms: self.audit.known_ms(), confirmed };
         let latest_ms = self.audit.latest_ms();
         let changes = self.audit.take_changes();
         let Report { mut findings, .. } = self.audit.conclude();
         if findings.is_empty() {
             self.fresh.execute_batch("COMMIT")?;
-            return Ok(Sound { head, decides: self.fresh, latest_ms, changes });
+            return Ok(Sound { head, decides: self.fresh, latest_ms, changes, pending });
         }
         let first = findings.swap_remove(0);
         Err(JournalError::Unproven { index: first.index, flaw: Box::new(first.flaw) })

@@ -15,6 +15,8 @@ use crate::journal::{CertificateRow, Scope};
 use crate::refusal::Refusal;
 use crate::steps::{self, Authorised};
 
+/// How long after its end a certificate can still be named, in seconds: it was there when its name was looked for.
+const ENDED_SECS: i64 = 1800;
 /// Least time between two revocations of everything by one controller, in milliseconds.
 const SWEEP_MS: i64 = 60_000;
 
@@ -109,7 +111,9 @@ pub(super) fn by_officers(
 
 /// One certificate of an agent that the caller's grants speak for. One that is another's is as if it were not there.
 fn one(desk: &Desk<'_>, who: &Who, row: &CertificateRow) -> Result<(Target, Authorised), Refusal> {
-    let ours = row.controller.as_deref() == Some(who.controller()?.as_str());
+    // Whose it was, the keeper knows of those that can live; of the others the file's word is none.
+    let lives = row.not_after >= desk.now_ms.div_euclid(1000) - ENDED_SECS;
+    let ours = lives && row.controller.as_deref() == Some(who.controller()?.as_str());
     let id = row.subject.strip_prefix("/agent/").filter(|_| ours).ok_or_else(missing)?;
     let authorised = within_grants(desk, who, id.parse().map_err(Refusal::internal)?)?;
     Ok((Target::Certificate(desk.reference(row.index)), authorised))
@@ -155,7 +159,7 @@ fn by_serial(desk: &Desk<'_>, serial: &str, field: &'static str) -> Result<Certi
 }
 
 fn missing() -> Refusal {
-    Refusal::not_found("certificate of that name or serial number")
+    Refusal::not_found("live certificate of that name or serial number")
 }
 
 /// The answer to a request that was carried out before, read from its entry.

@@ -138,6 +138,8 @@ impl Sequencer {
         outbox.thawed |= matches!(then, Then::Proposal { thaws: true, .. });
         if let Then::Proposal { clock: true, .. } = then {
             self.time.confirm();
+            outbox.clock = true;
+            self.time.trusted_ms().into_iter().for_each(|trusted_ms| self.remembered.keep(trusted_ms));
             // What was recorded by a clock that was ahead is no floor any more.
             let _ = self.journal.take_latest_ms();
         }

@@ -27,6 +27,8 @@ pub(super) struct Outbox {
     pub(super) crl_signed: Option<u64>,
     /// Officers thawed the cell: what was laid beside the journal before is over.
     pub(super) thawed: bool,
+    /// Officers set the clock right.
+    pub(super) clock: bool,
     /// There is a new trust bundle: whoever watches is given it.
     pub(super) bundle: bool,
 }

@@ -69,3 +69,4 @@ mod trust;
 mod uncovered;
 mod unproved;
 mod wire;
+mod written;

@@ -35,7 +35,7 @@ fn renewal() -> RenewCertificateBody {
 }
 
 /// Every entry there is lies under a checkpoint.
-async fn covered(house: &House) {
+pub(crate) async fn covered(house: &House) {
     eventually("a checkpoint covers all", async || {
         let sql = "SELECT (SELECT size FROM checkpoint) > (SELECT max(idx) FROM entry)";
         (number(&house.cell, sql) == 1).then_some(())

@@ -51,9 +51,12 @@ pub(super) fn run(session: &Session, args: &OpenEpoch) -> Result<(), Failure> {
 
 fn failed(error: EpochError) -> Failure {
     let remedy = match &error {
-        EpochError::Signed(_) => "rootcellar ledger open-epoch --out DIR, for the other officers to sign",
-        EpochError::NotOurCrl => "the same without --crl, or with another list",
-        EpochError::NothingLost(_) => "rootcellar serve",
+        EpochError::Signed(_) => {
+            "rootcellar ledger open-epoch --out DIR, for the other officers to sign".to_owned()
+        }
+        EpochError::NotOurCrl => "the same without --crl, or with another list".to_owned(),
+        EpochError::NothingLost(_) => "rootcellar serve".to_owned(),
+        EpochError::FarBeyond { path, .. } => format!("mv {} /var/tmp/", path.display()),
         EpochError::Journal(_) => return Failure::new("EPOCH", error),
     };
     Failure::new("EPOCH", error).mended_by(remedy)

@@ -34,9 +34,8 @@ impl Reader<'_> {
     pub(crate) fn revocable(&self, scope: &Scope) -> Read<u64> {
         let count = scope.count(self.connection())?;
         let subject = self.subject_of(scope)?;
-        // There may be more that the memory forgot and that live again; the entry is held against them one by one.
         match self.in_memory(|lines| lines.count(scope, subject.as_deref())) {
-            Some(known) if known > count => Err(JournalError::NotAsRecorded(vec!["revoked"])),
+            Some(known) if known != count => Err(JournalError::NotAsRecorded(vec!["revoked"])),
             _ => Ok(count),
         }
     }

@@ -122,6 +122,19 @@ impl Reader<'_> {
         self.many("SELECT controller, name, hour, entries FROM spent", [], read)
     }
 
+    /// How many public keys were certified.
+    pub(crate) fn key_count(&self) -> Read<u64> {
+        Ok(self.one("SELECT count(*) FROM identity_key", [], |row| row.get(0))?.unwrap_or(0))
+    }
+
+    /// By caller and idempotency key, the entry that each request led to last.
+    pub(crate) fn requests(&self, mut each: impl FnMut(&str, &str, u64)) -> Read<()> {
+        self.each("SELECT caller, request_id, idx FROM request", |row| {
+            each(row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?, row.get(2)?);
+            Ok(())
+        })
+    }
+
     /// By agent's path and controller, the entry that ended all before it.
     pub(crate) fn agents_ended(&self) -> Read<Vec<((String, String), u64)>> {
         let read = |row: &Row<'_>| Ok(((row.get(0)?, row.get(1)?), row.get(2)?));
@@ -136,15 +149,17 @@ impl Reader<'_> {
         self.many(sql, [], |row| row.get(0))
     }
 
-    /// What the writer remembers of a journal of so many entries that was just verified, as of the same moment.
-    pub(in super::super) fn all_lines(&self, size: u64) -> Read<Lines> {
+    /// What the writer remembers of a journal of so many entries that was just verified, as of the same moment; `now_ms` is the log's time then, in
+    /// milliseconds since 1970.
+    pub(in super::super) fn all_lines(&self, size: u64, now_ms: i64) -> Read<Lines> {
         let mut lines = Lines::default();
         let lifetimes: HashMap<String, u32> =
             self.lines()?.into_iter().map(|(subject, _, secs)| (subject, secs)).collect();
         let mut from = 0;
         while from < size {
             for row in self.certificates_between(from, from.saturating_add(ROWS))? {
-                lines.record(&row, lifetimes.get(&row.subject).copied().unwrap_or_default());
+                let lifetime_secs = lifetimes.get(&row.subject).copied().unwrap_or_default();
+                lines.record(&row, lifetime_secs, now_ms);
             }
             from = from.saturating_add(ROWS);
         }
@@ -160,10 +175,7 @@ impl Reader<'_> {
             known.certified(&row.get(0)?, row.get_ref(1)?.as_str()?);
             Ok(())
         })?;
-        self.each("SELECT caller, request_id, idx FROM request", |row| {
-            known.carried_out(row.get_ref(0)?.as_str()?, row.get_ref(1)?.as_str()?, row.get(2)?);
-            Ok(())
-        })?;
+        self.requests(|caller, request_id, index| known.carried_out(caller, request_id, index))?;
         self.each("SELECT idx, certificate_sha256 FROM signature", |row| {
             known.signed(row.get(0)?, &row.get(1)?);
             Ok(())

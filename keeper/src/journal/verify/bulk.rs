@@ -1,6 +1,6 @@
 //! The tables that grow with the certificates, held against the entries as these go by.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use audit::entries::Audit;
 use certs::TbsFields;
@@ -9,6 +9,7 @@ use ledger::entry::revocation::Target;
 use ledger::entry::{Entry, Issuance, Profile, Revocation};
 
 use super::{corrupt, of_table};
+use crate::journal::known::{Short, beginning, of_request};
 use crate::journal::projection::sets_the_clock;
 use crate::journal::revocation::is_named;
 use crate::journal::rows::{CertificateRow, payer};
@@ -33,6 +34,12 @@ pub(super) struct Bulk {
     marked: BTreeSet<u64>,
     /// Those without a signature.
     unsigned: BTreeSet<u64>,
+    /// By the SHA-256 of caller and idempotency key, the entry that the request led to last.
+    requests: HashMap<Short, u64>,
+    /// The public keys that were certified.
+    keys: HashSet<Short>,
+    /// Acts by which officers confirmed the clock, with the time of each.
+    confirmed: Vec<(u64, i64)>,
     differing: BTreeSet<&'static str>,
 }
 
@@ -126,6 +133,7 @@ impl Bulk {
                 self.acts.insert(index);
                 if sets_the_clock(act)? {
                     self.ended.clear();
+                    self.confirmed.push((index, entry.time_unix_ms));
                 }
             }
             _ => {}
@@ -168,6 +176,7 @@ impl Bulk {
         if !is_first_holder(reader, index, subject, &fields)? {
             self.differing.insert("identity_key");
         }
+        self.keys.insert(beginning(&fields.spki_sha256()));
         let lifetime_secs = match before {
             // A renewal keeps the lifetime with which the line began.
             Some((_, lifetime_secs)) if issuance.renews.is_some() => lifetime_secs,
@@ -225,7 +234,27 @@ impl Bulk {
         if !same {
             self.differing.insert("request");
         }
+        self.requests.insert(of_request(&actor.identity, &entry.request_id), index);
         Ok(())
+    }
+
+    /// Each request is known by the last entry that it led to, and no other.
+    fn demand_requests(&mut self, reader: &Reader<'_>) -> Result<(), JournalError> {
+        let (mut rows, mut same) = (0, true);
+        let read = reader.requests(|caller, request_id, index| {
+            rows += 1;
+            same &= self.requests.get(&of_request(caller, request_id)) == Some(&index);
+        });
+        of_table("request", read)?;
+        if !same || rows != self.requests.len() {
+            self.differing.insert("request");
+        }
+        Ok(())
+    }
+
+    /// Acts by which officers confirmed the clock, with the time of each: they are taken away.
+    pub(super) fn take_confirmed(&mut self) -> Vec<(u64, i64)> {
+        std::mem::take(&mut self.confirmed)
     }
 
     /// Certificates whose signature was not there when their entry was read.
@@ -238,6 +267,10 @@ impl Bulk {
         self.demand_lines(reader)?;
         self.demand_spent(reader)?;
         self.demand_revoked(reader)?;
+        self.demand_requests(reader)?;
+        if reader.key_count()? != self.keys.len() as u64 {
+            self.differing.insert("identity_key");
+        }
         let ended: BTreeMap<(String, String), u64> =
             of_table("agent_ended", reader.agents_ended())?.into_iter().collect();
         if ended != self.ended {
@@ -254,6 +287,12 @@ impl Bulk {
         }
         let settled = reader.settled()?;
         let signed = |index: &u64| reader.signature(*index).map(|signature| signature.is_some());
+        // One that was given up was given to nobody: a signature beside it was put there since.
+        for index in &self.abandoned {
+            if signed(index)? {
+                return Err(corrupt(format!("entry {index} is given up, and a signature lies beside it")));
+            }
+        }
         for index in self.unsigned.range(..settled) {
             if !self.abandoned.contains(index) && !signed(index)? {
                 return Err(corrupt(format!("entry {index} is neither signed nor given up, and said to be")));
