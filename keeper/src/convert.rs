@@ -58,7 +58,10 @@ pub(crate) fn csr(bytes: &[u8]) -> Result<VerifiedCsr, Refusal> {
         let reason = match error {
             CsrError::UnsupportedKey | CsrError::UnsupportedSignatureAlgorithm => Reason::KeyUnsupported,
             CsrError::WeakKey(_) => Reason::KeyWeak,
-            CsrError::BadSignature => Reason::CsrSignatureInvalid,
+            CsrError::BadSignature => {
+                let message = format!("{error}; sign it with the private half of its own key");
+                return Refusal::new(Reason::CsrSignatureInvalid, message).on("csr");
+            }
             _ => Reason::CsrMalformed,
         };
         Refusal::new(reason, error.to_string()).on("csr")

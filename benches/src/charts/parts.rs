@@ -11,7 +11,7 @@ use crate::summary::Summary;
 const ROWS: [(&str, &str, RGBColor); 10] = [
     ("rpc_client_us", "caller: gRPC and TLS", GREY),
     ("rpc_server_us", "front: gRPC and TLS", GREEN),
-    ("csr_verify_us", "front: check the CSR (2)", GREEN),
+    ("csr_verify_us", "keeper: verify the CSR (2)", GREEN),
     ("door_us", "between front and keeper", BLUE),
     ("compose_us", "keeper: compose (5)", BLUE),
     ("lint_us", "keeper: lint (6)", BLUE),
