@@ -8,7 +8,7 @@ CLIENTS := python3 python3-cryptography python3-grpcio python3-grpc-tools python
 # A TPM in software, its resource manager and the bus between the two, and the PKCS#11 module before them.
 TPM := swtpm tpm2-abrmd libtss2-tcti-swtpm0 libtss2-tcti-tabrmd0 dbus-daemon dbus-bin libtpm2-pkcs11-1
 
-.PHONY: help demo test tokens token-table torture bench bench-ab ci fmt clippy doc build proto generate deny advisories house-rules clean
+.PHONY: help demo test tokens token-table torture judges bench bench-ab ci fmt clippy doc build proto generate deny advisories house-rules clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -42,6 +42,11 @@ torture: ## kill -9 of keeper, front and both under load, more than 200 times; e
 	@scripts/need softhsm2
 	cargo build $(ALL) --lib --bins
 	target/debug/rootcellar-torture
+
+judges: ## OpenSSL, GnuTLS, Go, go-spiffe, zlint, Java, pkilint and sslyze look at every profile and kind of key; half a minute after its tools are there
+	@scripts/need softhsm2 openssl gnutls-bin openjdk-17-jdk-headless python3 python3-venv
+	cargo build $(ALL) --bin rootcellar
+	scripts/judges
 
 bench: ## What it costs: a table, target/bench/summary.json and charts; some 6 minutes after its build
 	@scripts/need softhsm2
