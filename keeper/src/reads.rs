@@ -1,6 +1,6 @@
 //! Requests that only read: answered by threads with connections of their own, never on the signing path.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -156,9 +156,23 @@ impl Reads {
             return Err(Refusal::not_allowed(who.path()));
         }
         let Ok(_alone) = self.backup.try_lock() else { return Err(Refusal::queue_full()) };
+        demand_room(&self.dir)?;
         let (path, tree_size) = back_up(&self.dir)?;
         Ok(Answer::BackupJournal(v1::BackupJournalResponse { path: path.display().to_string(), tree_size }))
     }
+}
+
+/// A copy is as large as the journal at most, and what is recorded meanwhile needs room, too.
+fn demand_room(dir: &Path) -> Result<(), Refusal> {
+    let length = |name: &str| std::fs::metadata(dir.join(name)).map_or(0, |file| file.len());
+    let needed = 2 * (length("journal.sqlite") + length("journal.sqlite-wal"));
+    let free = rustix::fs::statvfs(dir).map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+    if free >= needed {
+        return Ok(());
+    }
+    let message =
+        format!("a copy needs {} MiB of free disk, and {} are free: make room", needed >> 20, free >> 20);
+    Err(Refusal::new(v1::Reason::DiskLow, message))
 }
 
 /// What the front asks in its own name: whom to believe, and the lists that it hands out.

@@ -11,6 +11,8 @@ use super::{FILE_NAME, JournalError, format};
 
 /// Where copies lie, below the data directory.
 const DIR: &str = "backup";
+/// Copies that stay there.
+const KEPT: usize = 3;
 /// What is copied of each table of the record: entries below the checkpoint's size, and what lies beside them. Tiles follow from them.
 const COPIED: &str = "\
 INSERT INTO meta SELECT * FROM journal.meta;
@@ -34,7 +36,22 @@ pub(crate) fn back_up(dir: &Path) -> Result<(PathBuf, u64), JournalError> {
     File::open(&part).and_then(|file| file.sync_all()).map_err(JournalError::of_file(&part))?;
     fs::rename(&part, &to).map_err(JournalError::of_file(&to))?;
     durable::sync_dir(&below).map_err(JournalError::of_file(&below))?;
+    let_go(&below).map_err(JournalError::of_file(&below))?;
     Ok((to, size))
+}
+
+/// Removes all but the newest copies: whoever wants to keep one moves it to another machine.
+fn let_go(below: &Path) -> std::io::Result<()> {
+    let entries_of = |path: &Path| {
+        let name = path.file_name()?.to_str()?;
+        name.strip_prefix("journal-")?.strip_suffix(".sqlite")?.parse::<u64>().ok()
+    };
+    let mut copies: Vec<(u64, PathBuf)> = fs::read_dir(below)?
+        .filter_map(Result::ok)
+        .filter_map(|found| Some((entries_of(&found.path())?, found.path())))
+        .collect();
+    copies.sort_unstable();
+    copies.iter().rev().skip(KEPT).try_for_each(|(_, path)| durable::remove(path).map(drop))
 }
 
 /// Copies what the newest checkpoint covers, as of one moment, to a file that is not there: how many entries those are. Writers are not held

@@ -1,5 +1,6 @@
 //! Copies of the journal, a log that went back, and the way out; and what damages a journal.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use proto::v1::{GetCrlRequest, IssueCertificateBody};
@@ -44,6 +45,22 @@ async fn backup_while_it_serves() {
     let house = House::of(house.cell);
     house.cell.run(&["ledger", "verify"]).ok();
     still_issues(&house.credentials().client().await).await;
+}
+
+/// Copies that nobody takes away do not fill the disk.
+#[tokio::test]
+async fn few_copies_stay() {
+    let (house, client) = House::with_build().await;
+    let mut made = Vec::new();
+    for number in 0..5 {
+        issue(&client, &format!("build/{number}")).await;
+        made.push(house.cell.run(&["journal", "backup", "--output", "json"]).json());
+    }
+    let there = fs::read_dir(house.cell.data_dir().join("backup")).unwrap();
+    let there = there.map(|found| found.unwrap().path().display().to_string());
+    let there: BTreeSet<String> = there.filter(|path| path.ends_with(".sqlite")).collect();
+    let newest = made[2..].iter().map(|made| made["file"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(there, newest);
 }
 
 #[tokio::test]
