@@ -122,3 +122,34 @@ fn a_chain_is_of_one_holder() {
     ));
     assert_eq!(chain().valid_at(NOW - 3600).unwrap_err(), ChainError::NotValidNow);
 }
+
+/// Ten thousand proofs, each changed in one place by chance.
+#[test]
+fn no_changed_proof_proves_anything() {
+    let tiny = Tiny::new();
+    let good = tiny.proof(LEAF);
+    let (text, trust) = (good.to_string().into_bytes(), trust(&tiny));
+    let mut chance = 0x5EED_u64;
+    let mut below = |end: usize| {
+        // xorshift64*: the same each time.
+        chance ^= chance >> 12;
+        chance ^= chance << 25;
+        chance ^= chance >> 27;
+        usize::try_from(chance.wrapping_mul(0x2545_F491_4F6C_DD1D) % end as u64).unwrap()
+    };
+    for _ in 0..10_000 {
+        let mut changed = text.clone();
+        let at = below(changed.len());
+        match below(4) {
+            0 => changed[at] ^= 1 << below(8),
+            1 => drop(changed.remove(at)),
+            2 => changed.insert(at, u8::try_from(below(256)).unwrap()),
+            _ => changed.truncate(at),
+        }
+        if changed == text {
+            continue;
+        }
+        let proven = trust.prove(&tiny.chain, &changed, ATTRIBUTES_OID);
+        assert!(proven.is_err(), "{}", String::from_utf8_lossy(&changed));
+    }
+}

@@ -11,6 +11,8 @@ mod examine;
 #[cfg(test)]
 mod lint;
 #[cfg(test)]
+mod mutations;
+#[cfg(test)]
 mod summary;
 #[cfg(test)]
 mod support;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use client::Signer;
 use ledger::entry::entry::Kind;
+use prost::Message as _;
 use proto::v1::{
     Agent, BatchCreateAgentsBody, CreateAgentBody, GetCertificateRequest, GetConsistencyProofRequest,
     IssueCertificateBody, ListAgentsRequest, ListCertificatesRequest, UpdateAgentBody,
@@ -314,5 +315,46 @@ async fn signed_before_a_change() {
     let told = refused(told, Code::Unauthenticated, "SIGNATURE_EXPIRED");
     assert!(told.message().contains("sign anew"), "{}", told.message());
     client.agents().update_agent(update(false, "enable")).await.expect("signed anew");
+    still_issues(&client).await;
+}
+
+/// Whatever octets a method is given, the fault is the caller's, and is named.
+#[tokio::test]
+async fn any_octets() {
+    let (house, client) = House::with_build().await;
+    let files = prost_types::FileDescriptorSet::decode(proto::DESCRIPTORS).unwrap().file;
+    let services = files.iter().flat_map(|file| file.service.iter().map(move |service| (file, service)));
+    let methods: Vec<&'static str> = services
+        .flat_map(|(file, service)| {
+            let unary = service.method.iter().filter(|method| !method.server_streaming());
+            unary.map(move |method| format!("/{}.{}/{}", file.package(), service.name(), method.name()))
+        })
+        .map(|path| &*path.leak())
+        .collect();
+    assert!(methods.len() > 20, "{methods:?}");
+    let mut grpc = tonic::client::Grpc::new(house.channel().await);
+    let (mut asked, mut chance) = (0, 0x5EED_u64);
+    for round in 0..25_u32 {
+        for path in &methods {
+            // Fields of one octet's key, of every wire type, cut anywhere.
+            let mut octets = Vec::new();
+            for _ in 0..round {
+                chance =
+                    chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                octets.extend_from_slice(&chance.to_be_bytes()[..usize::try_from(round % 4 + 1).unwrap()]);
+            }
+            grpc.ready().await.expect("the connection is there");
+            let path = http::uri::PathAndQuery::from_static(path);
+            let told = grpc.unary(Request::new(octets.clone()), path.clone(), wire::AsIs).await;
+            asked += 1;
+            let Err(status) = told else { continue };
+            let reason = status.get_details_error_info().map(|info| info.reason);
+            assert!(
+                !matches!(status.code(), Code::Internal | Code::Unknown) && reason.is_some(),
+                "{path} {octets:?}: {status:?}"
+            );
+        }
+    }
+    assert!(asked >= 500, "{asked}");
     still_issues(&client).await;
 }

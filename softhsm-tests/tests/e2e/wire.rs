@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message;
+use prost::bytes::{Buf as _, BufMut as _};
 use proto::v1::issuance_service_client::IssuanceServiceClient;
 use proto::v1::{
     IssueCertificateBody, IssueCertificateRequest, IssueCertificateResponse, RenewCertificateBody,
@@ -22,6 +23,7 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tonic::body::Body;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::{Request, Response, Status};
 
 use crate::support::House;
@@ -152,4 +154,42 @@ pub(crate) fn client_config([anchors, chain, key]: [&str; 3], moved_secs: i64) -
     };
     config.alpn_protocols = vec![b"h2".to_vec()];
     config
+}
+
+/// Octets as they are, in the place of a message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AsIs;
+
+impl Codec for AsIs {
+    type Encode = Vec<u8>;
+    type Decode = Vec<u8>;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        *self
+    }
+
+    fn decoder(&mut self) -> Self {
+        *self
+    }
+}
+
+impl Encoder for AsIs {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn encode(&mut self, octets: Vec<u8>, to: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        to.put_slice(&octets);
+        Ok(())
+    }
+}
+
+impl Decoder for AsIs {
+    type Item = Vec<u8>;
+    type Error = Status;
+
+    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Vec<u8>>, Status> {
+        Ok(Some(from.copy_to_bytes(from.remaining()).to_vec()))
+    }
 }
