@@ -43,10 +43,11 @@ torture: ## kill -9 of keeper, front and both under load, more than 200 times; e
 	cargo build $(ALL) --lib --bins
 	target/debug/rootcellar-torture
 
-judges: ## OpenSSL, GnuTLS, Go, go-spiffe, zlint, Java, pkilint and sslyze look at every profile and kind of key; half a minute after its tools are there
+judges: ## OpenSSL, GnuTLS, Go, go-spiffe, zlint, Java, pkilint and sslyze look at every profile and kind of key, and 10,000 changed copies of a journal are restored; some five minutes after its tools are there
 	@scripts/need softhsm2 openssl gnutls-bin openjdk-17-jdk-headless python3 python3-venv
-	cargo build $(ALL) --bin rootcellar
+	cargo build $(ALL) --lib --bins
 	scripts/judges
+	ROOTCELLAR_CORRUPTIONS=10000 cargo test --locked --all-features --package rootcellar-softhsm-tests --test e2e changed_by_chance
 
 bench: ## What it costs: a table, target/bench/summary.json and charts; some 6 minutes after its build
 	@scripts/need softhsm2

@@ -1,6 +1,7 @@
 //! A copy in the journal's place: nothing it says of itself is believed, and officers declare what is lost.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use certs::ATTRIBUTES_OID;
@@ -349,4 +350,54 @@ async fn two_losses_and_what_was_lost_first() {
     house.credentials();
     house.cell.run(&["issue", "build/c", "--controller", "build"]).ok();
     house.cell.run(&["ledger", "verify"]).ok();
+}
+
+/// Copies of which some octets were changed, by chance and each time the same: what is restored is the journal, or nothing.
+///
+/// `ROOTCELLAR_CORRUPTIONS=10000 cargo nextest run … -E 'test(changed_by_chance)'` tries as many.
+#[tokio::test]
+async fn a_copy_changed_by_chance_is_never_another() {
+    let (house, client) = House::with_build().await;
+    issue(&client, "build/a").await;
+    let copy = house.cell.path("copy.sqlite");
+    house.cell.run(&["journal", "backup", "--out", &copy.display().to_string()]).ok();
+    let good = fs::read(&copy).unwrap();
+    let charters = fs::read(house.cell.officer_dir().join("charter.note")).unwrap();
+    let charter = Charters::parse(&charters).unwrap().first().sha256();
+    let known = Kept { charter: Some(charter), ..Kept::default() };
+    let terms =
+        RestoreTerms { attributes_oid: ATTRIBUTES_OID, known: &known, checkpoint: None, with_loss: false };
+    let restored = |octets: &[u8]| {
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o700)).unwrap();
+        let file = dir.path().join("copy.sqlite");
+        fs::write(&file, octets).unwrap();
+        let into = dir.path().join("into");
+        fs::create_dir(&into).unwrap();
+        fs::set_permissions(&into, Permissions::from_mode(0o700)).unwrap();
+        keeper::restore(&file, &into, &terms).map(|restored| (restored.root, restored.signatures))
+    };
+    let whole = restored(&good).expect("a good copy");
+    let count =
+        std::env::var("ROOTCELLAR_CORRUPTIONS").ok().and_then(|count| count.parse().ok()).unwrap_or(100);
+    let mut chance = 0x5EED_u64;
+    let mut below = |end: usize| {
+        chance ^= chance >> 12;
+        chance ^= chance << 25;
+        chance ^= chance >> 27;
+        usize::try_from(chance.wrapping_mul(0x2545_F491_4F6C_DD1D) % end as u64).unwrap()
+    };
+    let mut refused = 0;
+    for number in 0..count {
+        let mut changed = good.clone();
+        for _ in 0..=below(3) {
+            let at = below(changed.len());
+            changed[at] = u8::try_from(below(256)).unwrap();
+        }
+        match restored(&changed) {
+            Ok(same) => assert_eq!(same, whole, "copy {number}"),
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(refused > count / 4, "{refused} of {count}");
 }
