@@ -26,7 +26,7 @@ pub enum FrontError {
         /// The address asked for.
         addr: SocketAddr,
     },
-    /// The operator's fault: the directory of the service's key cannot be used, or others can read it.
+    /// The operator's fault: the directory of the service's key cannot be used.
     #[error("cannot use the state directory {}: {source}. It must be this user's, with mode 0700", path.display())]
     State {
         /// The directory.
