@@ -1,9 +1,10 @@
 //! Refusals, summed by the minute: they are recorded, and a flood of them makes no flood of entries. A key of two identities does not wait for
 //! the minute's end, unless an entry was made within it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use ledger::entry::{KeyClash, Refusal, Refusals};
+use ledger::request::SLACK_MS;
 use prost::Message as _;
 use proto::v1::Reason;
 
@@ -11,7 +12,7 @@ use proto::v1::Reason;
 const EVERY_MS: i64 = 60_000;
 /// Most callers and reasons in one entry.
 const KINDS_MAX: usize = 256;
-/// Signed requests of a sum that are told apart: what a caller asks in a minute; beyond it refusals are counted without a name.
+/// Signed requests that are told apart: beyond it refusals are counted without a name.
 const SHOWN_MAX: usize = 65_536;
 /// Most keys of two identities in one entry.
 const CLASHES_MAX: usize = 64;
@@ -26,12 +27,21 @@ pub(crate) struct Refused {
     since_ms: Option<i64>,
     counts: BTreeMap<(String, &'static str), u64>,
     others: u64,
-    /// Requests that were counted: who has seen one can show it again.
-    shown: HashSet<[u8; 32]>,
+    /// Requests that were counted, with when their signature is over: who has seen one can show it again until then.
+    shown: HashMap<[u8; 32], i64>,
     clashes: Vec<KeyClash>,
     clashes_untold: u64,
     /// When the sum was taken last.
     last_ms: Option<i64>,
+}
+
+/// Which request was refused.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shown {
+    /// What makes it this one and no other.
+    pub(crate) sha256: [u8; 32],
+    /// When it was signed, in milliseconds since 1970.
+    pub(crate) signed_ms: i64,
 }
 
 impl Refused {
@@ -49,15 +59,16 @@ impl Refused {
     }
 
     /// A refusal; `request` says which it was, where its caller signed it: one that is shown again is none of its caller's.
-    pub(crate) fn count(&mut self, caller: String, request: Option<[u8; 32]>, reason: Reason, now_ms: i64) {
+    pub(crate) fn count(&mut self, caller: String, request: Option<Shown>, reason: Reason, now_ms: i64) {
         self.since_ms.get_or_insert(now_ms);
-        if let Some(request) = request {
+        if let Some(Shown { sha256, signed_ms }) = request {
             let room = self.shown.len() < SHOWN_MAX;
-            if self.shown.contains(&request) || !room {
+            if self.shown.contains_key(&sha256) || !room {
                 self.others += 1;
                 return;
             }
-            self.shown.insert(request);
+            // The keeper's clock may be set back by a step of NTP.
+            self.shown.insert(sha256, signed_ms.saturating_add(2 * SLACK_MS));
         }
         let full = self.counts.len() >= KINDS_MAX;
         match self.counts.get_mut(&(caller.clone(), reason.code())) {
@@ -74,7 +85,9 @@ impl Refused {
         let rested = self.last_ms.is_none_or(|last_ms| now_ms - last_ms >= EVERY_MS);
         let urgent = rested && !self.clashes.is_empty();
         let since_ms = self.since_ms.filter(|since| urgent || now_ms - since >= EVERY_MS)?;
-        let next = Self { last_ms: Some(now_ms), ..Self::default() };
+        let mut shown = std::mem::take(&mut self.shown);
+        shown.retain(|_, over_ms| *over_ms >= now_ms);
+        let next = Self { last_ms: Some(now_ms), shown, ..Self::default() };
         let Self { counts, others, clashes, clashes_untold, .. } = std::mem::replace(self, next);
         tell(&clashes);
         let sum = Refusals { since_unix_ms: since_ms, others, clashes_untold, ..Refusals::default() };
@@ -197,17 +210,28 @@ mod tests {
     #[test]
     fn a_request_that_is_shown_again_is_counted_once_in_its_callers_name() {
         let mut refused = Refused::default();
+        let count = |refused: &mut Refused, number: u64, now_ms| {
+            let mut sha256 = [0; 32];
+            sha256[..8].copy_from_slice(&number.to_be_bytes());
+            let shown = Shown { sha256, signed_ms: 0 };
+            refused.count("/controller/build".into(), Some(shown), Reason::GrantDoesNotCover, now_ms);
+        };
         for number in 0..10 {
-            refused.count("/controller/build".into(), Some([number % 2; 32]), Reason::GrantDoesNotCover, 0);
+            count(&mut refused, number % 2, 0);
         }
         let sum = refused.due(EVERY_MS).unwrap();
         assert_eq!((sum.refusals[0].count, sum.others), (2, 8));
-        for number in 0..SHOWN_MAX + 5 {
-            let mut request = [0; 32];
-            request[..8].copy_from_slice(&number.to_be_bytes());
-            refused.count("/controller/build".into(), Some(request), Reason::GrantDoesNotCover, EVERY_MS);
-        }
+        // In the next minute, too, and as long as its signature is good.
+        count(&mut refused, 1, EVERY_MS);
         let sum = refused.due(2 * EVERY_MS).unwrap();
-        assert_eq!((sum.refusals[0].count, sum.others), (SHOWN_MAX as u64, 5));
+        assert_eq!((sum.refusals.len(), sum.others), (0, 1));
+        for number in 0..SHOWN_MAX as u64 + 5 {
+            count(&mut refused, number, 2 * EVERY_MS);
+        }
+        let sum = refused.due(3 * EVERY_MS).unwrap();
+        assert_eq!((sum.refusals[0].count, sum.others), (SHOWN_MAX as u64 - 2, 2 + 5));
+        // Then they are forgotten.
+        refused.count("/agent/a".into(), None, Reason::Frozen, 2 * SLACK_MS + 1);
+        assert!(refused.due(2 * SLACK_MS + 1 + EVERY_MS).is_some() && refused.shown.is_empty());
     }
 }

@@ -57,13 +57,22 @@ impl SignedRequest {
         &self.body
     }
 
-    /// SHA-256 of what makes it this request and no other: what was signed, and how.
+    /// SHA-256 of what makes it this request and no other: what was signed, when, and with which certificate. A signature can have several forms.
     pub(crate) fn sha256(&self) -> [u8; 32] {
-        let RequestSignature { request_sha256, signature, index, .. } = &self.signature;
+        let RequestSignature { request_sha256, time_unix_ms, .. } = &self.signature;
         let mut hash = Sha256::new_with_prefix(request_sha256);
-        hash.update(index.to_be_bytes());
-        hash.update(signature);
+        hash.update(time_unix_ms.to_be_bytes());
+        hash.update(self.certificate().to_be_bytes());
         hash.finalize().into()
+    }
+
+    /// Whether it led to something that is recorded, so that another can show it again.
+    pub(crate) fn was_carried_out(&self, reader: &Reader<'_>, caller: &str) -> Result<bool, JournalError> {
+        let Some((_, index)) = reader.request(caller, self.request.request_id())? else { return Ok(false) };
+        let Some(body) = reader.entry(index)? else { return Ok(false) };
+        let entry = ledger::entry::decode(&body).map_err(|error| JournalError::Corrupt(error.to_string()))?;
+        let signed = entry.actor.and_then(|actor| actor.signature);
+        Ok(signed.is_some_and(|signed| signed.request_sha256 == self.signature.request_sha256))
     }
 
     /// As the ledger records it.

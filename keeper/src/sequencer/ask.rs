@@ -14,6 +14,7 @@ use crate::asks::{Asked, Asker, Change, Own, Read};
 use crate::door::Reply;
 use crate::metrics::Step;
 use crate::refusal::Refusal;
+use crate::refused::Shown;
 use crate::requests::{self, Desk, Plan, Then};
 use crate::steps::release;
 
@@ -82,10 +83,16 @@ impl Sequencer {
             self.metrics.step(Step::Plan, began.elapsed());
         }
         match planned {
-            Err((refusal, caller)) => {
+            Err((refusal, mut caller)) => {
                 self.metrics.refusal(refusal.reason());
                 let request = match &change {
-                    Change::Signed(Ok(signed)) => Some(signed.sha256()),
+                    Change::Signed(Ok(signed)) => {
+                        // It was good once: that it is shown again is no word of its caller's.
+                        if !caller.is_empty() && signed.was_carried_out(&self.journal.reader(), &caller)? {
+                            caller.clear();
+                        }
+                        Some(Shown { sha256: signed.sha256(), signed_ms: signed.signature().time_unix_ms })
+                    }
                     _ => None,
                 };
                 self.refused.count(caller, request, refusal.reason(), now_ms);
