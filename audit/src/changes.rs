@@ -19,7 +19,7 @@ use crate::agents::narrows;
 
 /// Changes remembered before those are let go that no signature can be older than.
 const KEPT: usize = 1024;
-/// How far a caller's clock may be behind the keeper's without being held up, in milliseconds.
+/// How far a caller's clock may be from the keeper's without being held up, in milliseconds.
 const SKEW_MS: i64 = 5000;
 /// Whoever signs, and whatever agent.
 const ALL: &str = "";
@@ -27,8 +27,10 @@ const ALL: &str = "";
 /// The changes of the last minutes.
 #[derive(Debug, Default)]
 pub struct Changes {
-    /// When the last of each kind was signed, in milliseconds since 1970.
+    /// When the last of each kind was signed by the caller whom it holds for, in milliseconds since 1970.
     signed: HashMap<Short, i64>,
+    /// When the last of each kind was recorded that somebody else signed: the keeper's clock and a caller's differ.
+    recorded: HashMap<Short, i64>,
     /// How many are remembered before it is looked for those that are over.
     look_at: usize,
 }
@@ -50,11 +52,10 @@ impl Changes {
     /// Takes an entry over. `of_certificate` says whose a certificate is, as a SPIFFE path, where the entry ends one.
     pub fn follow(&mut self, entry: &Entry, of_certificate: impl FnOnce(u64) -> Option<String>) {
         let actor = entry.actor.as_ref();
-        // Officers' acts are of the moment in which they are recorded, and hold for every caller; so are an agent's renewals. The keeper's clock and a
-        // caller's differ.
-        let of_officers = (ALL, entry.time_unix_ms.saturating_sub(SKEW_MS));
-        let of_caller =
-            actor.and_then(|actor| Some((actor.identity.as_str(), actor.signature.as_ref()?.time_unix_ms)));
+        // Officers' acts are of the moment in which they are recorded, and hold for every caller; so are an agent's renewals.
+        let of_officers = By { caller: ALL, signed_ms: None };
+        let signed = actor.and_then(|actor| Some((&*actor.identity, actor.signature.as_ref()?.time_unix_ms)));
+        let of_caller = signed.map(|(caller, signed_ms)| By { caller, signed_ms: Some(signed_ms) });
         let by = of_caller.unwrap_or(of_officers);
         match &entry.kind {
             Some(Kind::AgentChange(change)) if change.change() != Change::Created => {
@@ -70,7 +71,7 @@ impl Changes {
                 }
                 Target::IssuedSince(issued) => {
                     let controller = format!("/controller/{}", issued.controller);
-                    self.change(entry, (&controller, by.1), Some(ALL.to_owned()), Given::Right);
+                    self.change(entry, By { caller: &controller, ..by }, Some(ALL.to_owned()), Given::Right);
                 }
             },
             Some(Kind::Issuance(issuance)) if issuance.subject.starts_with(AGENTS) => {
@@ -81,36 +82,68 @@ impl Changes {
         }
     }
 
-    fn change(&mut self, entry: &Entry, (by, signed_ms): (&str, i64), agent: Option<String>, given: Given) {
+    fn change(&mut self, entry: &Entry, by: By<'_>, agent: Option<String>, given: Given) {
         let Some(agent) = agent else { return };
-        if self.signed.len() >= self.look_at.max(KEPT) {
+        if self.signed.len() + self.recorded.len() >= self.look_at.max(KEPT) {
             let oldest_ms = entry.time_unix_ms.saturating_sub(SLACK_MS);
             self.signed.retain(|_, signed_ms| *signed_ms >= oldest_ms);
-            self.look_at = self.signed.len() * 2;
+            self.recorded.retain(|_, recorded_ms| *recorded_ms >= oldest_ms.saturating_sub(SKEW_MS));
+            self.look_at = (self.signed.len() + self.recorded.len()) * 2;
         }
-        let newest = self.signed.entry(kind(by, &agent, given)).or_insert(signed_ms);
-        *newest = signed_ms.max(*newest);
+        let (changes, at_ms) = match by.signed_ms {
+            Some(signed_ms) => (&mut self.signed, signed_ms),
+            None => (&mut self.recorded, entry.time_unix_ms),
+        };
+        let newest = changes.entry(kind(by.caller, &agent, given)).or_insert(at_ms);
+        *newest = at_ms.max(*newest);
     }
 
     /// Officers say that this is the time, in milliseconds since 1970: whatever was signed by a clock that was ahead was signed by then.
     pub fn clock_confirmed(&mut self, time_unix_ms: i64) {
         let latest_ms = time_unix_ms.saturating_sub(SKEW_MS);
         self.signed.values_mut().for_each(|signed_ms| *signed_ms = latest_ms.min(*signed_ms));
+        self.recorded.values_mut().for_each(|recorded_ms| *recorded_ms = latest_ms.min(*recorded_ms));
     }
 
-    /// When the change was signed, in milliseconds since 1970, that came before a request which gives this to an agent and which its caller
-    /// signed earlier; none where there is no such change. Both are SPIFFE paths.
-    pub fn since(&self, caller: &str, agent: &str, given: Given, signed_ms: i64) -> Option<i64> {
+    /// When the change was made, in milliseconds since 1970, that came before a request which gives this to an agent and which its caller
+    /// signed earlier; none where there is no such change. Both are SPIFFE paths; `now_ms` is when the request is carried out.
+    ///
+    /// What another made holds up from the moment it is recorded. Where that is within [`SKEW_MS`] of the signature, which was first is not known:
+    /// a request that comes at once is carried out, one that comes later is to be signed anew.
+    pub fn since(
+        &self,
+        (caller, agent): (&str, &str),
+        given: Given,
+        signed_ms: i64,
+        now_ms: i64,
+    ) -> Option<i64> {
         let after: &[Given] = match given {
             Given::Right => &[Given::Right],
             Given::Certificate => &[Given::Right, Given::Certificate],
         };
         let each = [(caller, agent), (caller, ALL), (ALL, agent)];
         let each = each.into_iter().flat_map(|pair| after.iter().map(move |given| (pair, *given)));
-        let changed =
-            each.filter_map(|((caller, agent), given)| self.signed.get(&kind(caller, agent, given)).copied());
-        changed.max().filter(|changed_ms| *changed_ms > signed_ms)
+        let changed = each.filter_map(|((caller, agent), given)| {
+            let kind = kind(caller, agent, given);
+            let signed = self.signed.get(&kind).copied().filter(|changed_ms| *changed_ms > signed_ms);
+            let recorded = self.recorded.get(&kind).copied().filter(|recorded_ms| {
+                let comes_later = now_ms > recorded_ms.saturating_add(SKEW_MS);
+                let skew_ms = if comes_later { SKEW_MS } else { -SKEW_MS };
+                recorded_ms.saturating_add(skew_ms) > signed_ms
+            });
+            signed.max(recorded)
+        });
+        changed.max()
     }
+}
+
+/// Who made a change.
+#[derive(Clone, Copy)]
+struct By<'e> {
+    /// Whom it holds for: a SPIFFE path, or [`ALL`].
+    caller: &'e str,
+    /// When that caller signed it, in milliseconds since 1970; none where another made it.
+    signed_ms: Option<i64>,
 }
 
 /// What an entry on a controller's word gives, and to which agent, as a SPIFFE path. `before` is what an agent was before it.
@@ -201,11 +234,10 @@ mod tests {
         ] {
             let changes = after(&entry(by, 10_000, kind.clone()));
             let asked = [(BUILD, "/agent/a"), (BUILD, "/agent/b"), ("/controller/other", "/agent/a")];
-            let held =
-                asked.map(|(caller, agent)| changes.since(caller, agent, Given::Right, 4999).is_some());
+            let held = asked.map(|asked| changes.since(asked, Given::Right, 4999, 10_000).is_some());
             assert_eq!(held, holds, "{by} {kind:?}");
             assert_eq!(
-                changes.since(BUILD, "/agent/a", Given::Certificate, 10_000),
+                changes.since(asked[0], Given::Certificate, 10_000, 10_000),
                 None,
                 "signed with it, or after it"
             );
@@ -219,18 +251,15 @@ mod tests {
             changes.follow(&entry(BUILD, n * 1000, deletion(&n.to_string())), |_| None);
         }
         assert!(changes.signed.len() <= KEPT + 1, "{}", changes.signed.len());
-        let newest = changes.since(BUILD, "/agent/9999", Given::Right, 0);
-        assert_eq!(
-            (newest, changes.since(BUILD, "/agent/9699", Given::Right, 0)),
-            (Some(9_999_000), Some(9_699_000))
-        );
+        let since = |agent| changes.since((BUILD, agent), Given::Right, 0, 9_999_000);
+        assert_eq!((since("/agent/9999"), since("/agent/9699")), (Some(9_999_000), Some(9_699_000)));
     }
 
     #[test]
     fn a_clock_that_was_ahead_holds_nobody_up() {
         let mut changes = after(&entry(BUILD, i64::MAX / 2, deletion("a")));
         changes.clock_confirmed(1_000_000);
-        let since = |signed_ms| changes.since(BUILD, "/agent/a", Given::Right, signed_ms);
+        let since = |signed_ms| changes.since((BUILD, "/agent/a"), Given::Right, signed_ms, 1_000_000);
         assert_eq!((since(994_999), since(995_000)), (Some(995_000), None));
     }
 
@@ -242,18 +271,28 @@ mod tests {
         };
         let (right, certificate) = (Given::Right, Given::Certificate);
         let changes = after(&entry(BUILD, 1000, issued(None)));
-        let held = |caller, given, signed| changes.since(caller, "/agent/a", given, signed);
+        let held = |caller, given, signed| changes.since((caller, "/agent/a"), given, signed, 1000);
         assert_eq!(held(BUILD, certificate, 999), Some(1000));
         assert_eq!((held(BUILD, right, 999), held("/controller/other", certificate, 999)), (None, None));
         // Whatever the agent's own clock says.
         let ahead =
             Entry { time_unix_ms: 5500, ..entry("/agent/a", 10_000, issued(Some(Reference::default()))) };
         let changes = after(&ahead);
-        let held = |given, signed| changes.since(BUILD, "/agent/a", given, signed);
+        let held = |given, signed| changes.since((BUILD, "/agent/a"), given, signed, 5500);
         assert_eq!(
             (held(certificate, 499), held(certificate, 500), held(right, 499)),
-            (Some(500), None, None)
+            (Some(5500), None, None)
         );
+    }
+
+    /// Which of two clocks was first is not known: what comes at once is carried out, and what was held back is not.
+    #[test]
+    fn what_another_made_holds_up_what_comes_later() {
+        let changes = after(&entry("", 10_000, deletion("a")));
+        let held =
+            |signed_ms, now_ms| changes.since((BUILD, "/agent/a"), Given::Right, signed_ms, now_ms).is_some();
+        assert_eq!([held(4999, 10_000), held(5000, 10_000), held(5000, 15_000)], [true, false, false]);
+        assert_eq!([held(5000, 15_001), held(14_999, 15_001), held(15_000, 15_001)], [true, true, false]);
     }
 
     /// One that ended is not known to every reader of the log.
@@ -262,6 +301,6 @@ mod tests {
         let target = Target::Certificate(Reference { index: 7, ..Reference::default() });
         let nothing = Revocation { target: Some(target), ..Revocation::default() };
         let changes = after(&entry(BUILD, 1000, Kind::Revocation(nothing)));
-        assert_eq!(changes.since(BUILD, "/agent/a", Given::Certificate, 0), None);
+        assert_eq!(changes.since((BUILD, "/agent/a"), Given::Certificate, 0, 1000), None);
     }
 }

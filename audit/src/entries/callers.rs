@@ -15,6 +15,9 @@ const STEP_MS: i64 = 60_000;
 /// How long a request is remembered, in milliseconds: as long as its signature could be shown again.
 const REMEMBERED_MS: i64 = 2 * SLACK_MS + STEP_MS;
 
+/// Requests remembered before those of longer ago are let go.
+const KEPT: usize = 16_384;
+
 /// What vouches for an entry.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum By<'e> {
@@ -122,8 +125,10 @@ impl Requests {
         let creates = matches!(&entry.kind, Some(Kind::AgentChange(of)) if of.change() == Change::Created);
         self.last.insert(key.clone(), Led { index, request_sha256, signed_ms, creates });
         self.order.push_back((entry.time_unix_ms, index, key));
-        while self.order.front().is_some_and(|(time, ..)| time.saturating_add(REMEMBERED_MS) < self.newest_ms)
-        {
+        // A clock that is ahead lets none go that could be shown again when it is set right.
+        let over =
+            |(time, ..): &(i64, u64, (String, String))| time.saturating_add(REMEMBERED_MS) < self.newest_ms;
+        while self.order.len() > KEPT && self.order.front().is_some_and(over) {
             let Some((_, old, key)) = self.order.pop_front() else { return };
             // One that was asked again is remembered for longer.
             if self.last.get(&key).is_some_and(|led| led.index == old) {
@@ -198,8 +203,9 @@ impl Audit {
         }
         let given = gives(entry, |id| self.authority.controllers.agent(id).cloned());
         let signed_ms = caller.signature.time_unix_ms;
-        let since =
-            |(agent, given): (String, _)| self.changes.since(caller.identity, &agent, given, signed_ms);
+        let since = |(agent, given): (String, _)| {
+            self.changes.since((caller.identity, &agent), given, signed_ms, entry.time_unix_ms)
+        };
         if given.and_then(since).is_some() {
             return Err(CallerFlaw::Overtaken);
         }

@@ -373,11 +373,12 @@ impl<'a> Reader<'a> {
     /// When the change was signed that came before what a caller signed earlier, see [`audit::Changes::since`].
     pub(crate) fn changed_since(
         &self,
-        caller: &str,
-        (agent, given): (&str, Given),
+        pair: (&str, &str),
+        given: Given,
         signed_ms: i64,
+        now_ms: i64,
     ) -> Option<i64> {
-        self.memory()?.changes.borrow().since(caller, agent, given, signed_ms)
+        self.memory()?.changes.borrow().since(pair, given, signed_ms, now_ms)
     }
 
     /// A certificate of the writer's as its entry says, by its index.

@@ -333,13 +333,15 @@ impl<'a> Signer<'a> {
     /// [`Reason::SignatureExpired`].
     fn not_overtaken(&self, desk: &Desk<'_>, id: &str, given: Given) -> Result<(), Refusal> {
         let signed_ms = self.signed.signature().time_unix_ms;
-        let to = (&*format!("/agent/{id}"), given);
-        let Some(changed_ms) = desk.reader.changed_since(self.who.path(), to, signed_ms) else {
-            return Ok(());
+        let agent = format!("/agent/{id}");
+        let changed = desk.reader.changed_since((self.who.path(), &agent), given, signed_ms, desk.now_ms);
+        let Some(changed_ms) = changed else { return Ok(()) };
+        let since = match changed_ms.saturating_sub(signed_ms) {
+            before @ 1.. => format!("{before} ms before"),
+            _ => "too close to".to_owned(),
         };
         let message = format!(
-            "the request was signed {} ms before what is recorded of agents/{id} since (a change, an end of its certificates, or a newer one): look at what it is now, and sign anew",
-            changed_ms.saturating_sub(signed_ms)
+            "the request was signed {since} what is recorded of agents/{id} since (a change, an end of its certificates, or a newer one): look at what it is now, and sign anew"
         );
         Err(Refusal::new(Reason::SignatureExpired, message).on("signature"))
     }

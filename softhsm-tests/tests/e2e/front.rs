@@ -20,8 +20,8 @@ use rootcellar_softhsm_tests::Cell;
 use rootcellar_softhsm_tests::door::{Door, Role, front, presented};
 
 use crate::support::{
-    Anothers, Holder, House, chain_pem, csr, csr_of, eventually, files_below, issuance_of, issue, request,
-    serve,
+    Anothers, Holder, House, chain_pem, csr, csr_of, database, eventually, files_below, issuance_of, issue,
+    request, serve,
 };
 
 /// A front in other hands, and a caller whose certificate it has seen.
@@ -353,6 +353,75 @@ async fn a_held_issuance_ends_no_line_that_went_on() {
     house.cell.run(&["ledger", "verify"]).ok();
 }
 
+/// Whose clock is right nobody knows to the second: what is held back is not carried out because it was signed just before somebody else's change.
+#[tokio::test]
+async fn what_was_signed_seconds_before_anothers_change_is_not_carried_out_long_after() {
+    let (house, _client) = House::with_build().await;
+    let mut taken = take(house).await;
+    let build = taken.build.presents();
+    let issue = |request_id: &str| {
+        let issue = IssueCertificateBody {
+            request_id: request_id.into(),
+            description: None,
+            allow_missing: false,
+            ..request("build/a", csr())
+        };
+        ("IssuanceService/IssueCertificate", issue.encode_to_vec())
+    };
+    let (method, body) = issue("before-renewal");
+    let before_renewal = taken.build.signs(method, body).await;
+    taken.cell.set_clock(3000);
+    let renewal = RenewCertificateBody { csr: csr(), request_id: "next".into(), lifetime: None };
+    let renewal = taken.agent.signs("IssuanceService/RenewCertificate", renewal.encode_to_vec()).await;
+    let renewed = taken.door.ask(taken.agent.presents(), ask::Ask::Signed(renewal));
+    assert!(matches!(renewed, answer::Answer::Certificate(_)), "{renewed:?}");
+    taken.cell.set_clock(280_000);
+    taken.refuses(build.as_ref(), before_renewal, Reason::SignatureExpired);
+    let (method, body) = issue("before-officers");
+    let before_officers = taken.build.signs(method, body).await;
+    let (method, body) = issue("at-once");
+    let at_once = taken.build.signs(method, body).await;
+    taken.cell.set_clock(282_000);
+    taken.cell.run(&["cert", "revoke", "--agent", "build/a", "--reason", "key-compromise"]).ok();
+    let issued = taken.door.ask(build.clone(), ask::Ask::Signed(at_once));
+    assert!(matches!(issued, answer::Answer::Certificate(_)), "by a clock that is behind: {issued:?}");
+    taken.cell.set_clock(560_000);
+    taken.refuses(build.as_ref(), before_officers, Reason::SignatureExpired);
+    taken.signs_and_asks(issue("now")).await;
+    taken.back().cell.run(&["ledger", "verify"]).ok();
+}
+
+/// The request behind a certificate that was given up is kept for as long as the log: no signature says that there was one.
+#[tokio::test]
+async fn what_was_given_up_is_proven_long_after_it_ended() {
+    let (house, _client) = House::with_build().await;
+    let mut taken = take(house).await;
+    let lifetime = Some(prost_types::Duration { seconds: 60, nanos: 0 });
+    let issue = |request_id: &str| {
+        let request_id = request_id.into();
+        let issue = IssueCertificateBody { request_id, lifetime, ..request("build/a", csr()) };
+        ("IssuanceService/IssueCertificate", issue.encode_to_vec())
+    };
+    taken.signs_and_asks(issue("signed")).await;
+    let (method, body) = issue("given-up");
+    let signed = taken.build.signs(method, body).await;
+    fs::write(taken.cell.path("kill"), "8 sign").unwrap();
+    taken.door.send(taken.build.presents(), ask::Ask::Signed(signed));
+    assert!(taken.door.receive().is_none(), "killed");
+    (taken.keeper, taken.door) = Role::keeper(&mut taken.cell);
+    let mut house = taken.back();
+    let kept = |house: &House| -> usize {
+        database(&house.cell).query_row("SELECT count(*) FROM signed_request", [], |row| row.get(0)).unwrap()
+    };
+    let before = kept(&house);
+    house.cell.set_clock(100_000_000);
+    house.restart().await;
+    house.controller("later", "agents=later/*;roles=logger");
+    eventually("those of certificates that ended are let go", async || (kept(&house) < before).then_some(()))
+        .await;
+    house.cell.run(&["ledger", "verify"]).ok();
+}
+
 /// Readers of the log that start late know nothing of certificates that ended long ago: what is recorded must not depend on them.
 #[tokio::test]
 async fn what_ended_long_ago_is_not_revoked_and_holds_nobody_up() {
@@ -515,6 +584,36 @@ async fn no_key_is_certified_for_who_does_not_have_it() {
     let victim = issue(csr_of(&victim), "victim").encode_to_vec();
     taken.signs_and_asks(("IssuanceService/IssueCertificate", victim)).await;
     taken.back().cell.run(&["ledger", "verify"]).ok();
+}
+
+/// What a caller signed and had carried out is not shown again as what it asks for in vain; nor twice with another form of its signature.
+#[tokio::test]
+async fn no_refusal_is_recorded_for_what_was_carried_out() {
+    let (house, _client) = House::with_build().await;
+    let mut taken = take(house).await;
+    let build = taken.build.presents();
+    let create = CreateAgentBody { agent: Some(agent("build/q")), request_id: "create".into() };
+    let create = taken.build.signs("AgentService/CreateAgent", create.encode_to_vec()).await;
+    taken.reason(build.clone(), ask::Ask::Signed(create.clone())).expect_err("it is made");
+    taken.cell.set_clock(1000);
+    let delete = DeleteAgentBody {
+        name: "agents/build/q".into(),
+        request_id: "delete".into(),
+        ..DeleteAgentBody::default()
+    };
+    taken.signs_and_asks(("AgentService/DeleteAgent", delete.encode_to_vec())).await;
+    taken.refuses(build.as_ref(), create, Reason::NotFound);
+    taken.cell.set_clock(62_000);
+    taken.reason(build, ask::Ask::Serve(Serve { csr: vec![1] })).unwrap();
+    let house = taken.back();
+    let mut sums = house.entries().await.into_iter().filter_map(|found| {
+        match entry::decode(&found.entry).unwrap().kind {
+            Some(Kind::Refusals(sum)) => Some(sum),
+            _ => None,
+        }
+    });
+    let sum = sums.next().unwrap();
+    assert!(sum.refusals.iter().all(|refusal| refusal.identity.is_empty()), "{sum:?}");
 }
 
 /// Nobody is said to have asked for what nobody signed.
