@@ -31,7 +31,7 @@ pub use callers::CallerFlaw;
 pub use flaw::{Finding, Flaw, OutOfOrder};
 pub use issuances::PENDING_MS;
 pub use requests::{KEPT_SECS, RequestFlaw};
-pub use revocations::LIFETIME_MAX_SECS;
+pub use revocations::{LIFETIME_MAX_SECS, is_of_its_time};
 
 use crate::{Changes, RequestVerifier};
 use authority::Authority;
@@ -96,6 +96,10 @@ pub struct Audit {
     known_secs: i64,
     /// Time of the newest of them, in milliseconds since 1970.
     known_ms: i64,
+    /// Whether a keeper reads its own: then nothing that no checkpoint covers has lost the request behind it.
+    is_own: bool,
+    /// Acts by which officers confirmed the clock, with the time of each.
+    confirmed: Vec<(u64, i64)>,
     /// Time of the latest of them, and of callers' entries above, whose signatures say when: no entry of the service's own moves it.
     proven_ms: i64,
     newest_ms: i64,
@@ -140,6 +144,8 @@ impl Audit {
             known: 0,
             known_secs: i64::MIN,
             known_ms: i64::MIN,
+            is_own: false,
+            confirmed: Vec::new(),
             proven_ms: i64::MIN,
             newest_ms: i64::MIN,
         }
@@ -158,6 +164,7 @@ impl Audit {
     /// Of entries below `size`, which a checkpoint by the log's key covers, judges only what officers sign. For the keeper, which recorded
     /// them. Certificates that had ended by `ended_secs`, a second since 1970, are of no interest to any entry above.
     pub fn known_below(&mut self, size: u64, ended_secs: i64) {
+        self.is_own = true;
         self.known = size;
         self.known_secs = ended_secs;
     }
@@ -218,6 +225,18 @@ impl Audit {
     /// Time of the latest entry since officers confirmed the clock, in milliseconds since 1970: none after it may be before.
     pub fn latest_ms(&self) -> i64 {
         self.requests.newest_ms()
+    }
+
+    /// Whether a checkpoint covers an entry, as [`Self::known_below`] was told.
+    pub fn is_known(&self, index: u64) -> bool {
+        index < self.known
+    }
+
+    /// When an entry was recorded, in milliseconds since 1970, where its clock says `recorded_ms`: a clock that was ahead was set right since.
+    pub fn proven_time_ms(&self, index: u64, recorded_ms: i64) -> i64 {
+        let later =
+            self.confirmed.iter().filter(|(act, _)| *act > index).map(|(_, confirmed_ms)| *confirmed_ms);
+        later.fold(recorded_ms, i64::min)
     }
 
     /// Time of the newest entry that a checkpoint covers, in milliseconds since 1970, or at which officers confirmed the clock since: what a checkpoint
@@ -350,7 +369,7 @@ impl Audit {
             }
             (Some(Kind::Crl(crl)), By::Service) => {
                 let judged = self.issuers.may_sign(&crl.issuer_spki_sha256);
-                let follows = self.revocations.crl(index, crl);
+                let follows = self.revocations.crl(index, entry.time_unix_ms, crl);
                 flaws.extend([judged, follows].into_iter().filter_map(Result::err).filter(|_| !is_known));
                 "crl"
             }
@@ -410,6 +429,7 @@ impl Audit {
                 self.changes.clock_confirmed(entry.time_unix_ms);
                 // What was recorded by a clock that was ahead is no measure of what is pending.
                 self.known_ms = entry.time_unix_ms;
+                self.confirmed.push((index, entry.time_unix_ms));
                 Ok(())
             }
             _ => Ok(()),
@@ -418,8 +438,8 @@ impl Audit {
 
     fn ca_certificate(&mut self, ca: &entry::CaCertificate, signature: &[u8]) -> Result<(), Flaw> {
         self.authority.ca_certificate(ca)?;
-        let signed = self.issuers.add(ca, signature, self.authority.anchors_in_force())?;
-        self.count(signed);
+        self.issuers.add(ca, signature, self.authority.anchors_in_force())?;
+        self.count(true);
         Ok(())
     }
 

@@ -41,6 +41,9 @@ pub enum Flaw {
     /// An entry for another cell than the charter's.
     #[error("it is of another cell")]
     OtherCell,
+    /// A CA certificate that nobody signed.
+    #[error("the signature of its CA certificate is not there")]
+    Unsigned,
     /// A time that no certificate could have.
     #[error("its time is before 1970 or after the year 9999")]
     Time,
@@ -163,7 +166,7 @@ pub enum Flaw {
     #[error("the epoch is not the one that follows, or not of these entries")]
     OtherEpoch,
     /// A CRL out of its order, or of times and hash that are none.
-    #[error("the CRL does not follow from the one before")]
+    #[error("the CRL does not follow from the one before, or is of another time than its entry")]
     Crl,
     /// More than the grant gives.
     #[error("the grant does not cover it: {0}")]

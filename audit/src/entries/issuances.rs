@@ -187,7 +187,7 @@ impl Audit {
             Some(certificate)
                 if certificate.sha256.is_none()
                     && !certificate.abandoned
-                    && can_be_pending(certificate.recorded_ms) =>
+                    && can_be_pending(self.proven_time_ms(index, certificate.recorded_ms)) =>
             {
                 Ok(())
             }

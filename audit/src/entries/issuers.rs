@@ -27,30 +27,29 @@ struct Known {
 const NO_SIGNATURE: &[u8] = &[0];
 
 impl Issuers {
-    /// Adds a CA certificate, and tells whether its signature is there; one that is there verifies.
-    /// Its signer is a CA of the ledger or an anchor of the bundle in force.
+    /// Adds a CA certificate. Its signer, whose signature it has, is a CA of the ledger or an anchor of the bundle in force.
     pub(super) fn add(
         &mut self,
         ca: &CaCertificate,
         signature: &[u8],
         anchors: &[Vec<u8>],
-    ) -> Result<bool, Flaw> {
+    ) -> Result<(), Flaw> {
         let anchors: Vec<Issuer> = anchors.iter().filter_map(|der| Issuer::parse(der).ok()).collect();
-        let signature_or_none = if signature.is_empty() { NO_SIGNATURE } else { signature };
+        if signature.is_empty() {
+            return Err(Flaw::Unsigned);
+        }
         // The outer algorithm is the signer's, who for a root is not known before the certificate is read.
-        let read = |algorithm| Issuer::parse(&join(&ca.tbs, algorithm, signature_or_none));
-        let unsigned = read(SignatureAlgorithm::EcdsaP256Sha256)?;
-        let own = unsigned.spki_sha256().to_vec();
+        let read = |algorithm| Issuer::parse(&join(&ca.tbs, algorithm, signature));
+        let own_key = read(SignatureAlgorithm::EcdsaP256Sha256)?;
+        let own = own_key.spki_sha256().to_vec();
         let signer = match ca.role() {
-            CaRole::Root if own == ca.signer_spki_sha256 => &unsigned,
+            CaRole::Root if own == ca.signer_spki_sha256 => &own_key,
             CaRole::Issuer | CaRole::Cross => {
                 self.signer(&ca.signer_spki_sha256, &anchors).ok_or(Flaw::UnknownIssuer)?
             }
             CaRole::Root | CaRole::Unspecified => return Err(Flaw::UnknownIssuer),
         };
-        if !signature.is_empty() {
-            signer.verify(&ca.tbs, signature)?;
-        }
+        signer.verify(&ca.tbs, signature)?;
         let issuer = read(signer.algorithm())?;
         let known =
             Known { issuer, role: ca.role(), tbs: ca.tbs.clone(), signer: ca.signer_spki_sha256.clone() };
@@ -58,7 +57,7 @@ impl Issuers {
         if ca.role() != CaRole::Cross {
             self.known.insert(own, known);
         }
-        Ok(!signature.is_empty())
+        Ok(())
     }
 
     fn signer<'a>(&'a self, spki_sha256: &[u8], anchors: &'a [Issuer]) -> Option<&'a Issuer> {

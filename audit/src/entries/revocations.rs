@@ -13,6 +13,22 @@ use super::{Audit, Flaw};
 /// The longest that any end-entity certificate lives, in seconds: one that began before has expired.
 pub const LIFETIME_MAX_SECS: i64 = 7 * 86_400;
 
+/// The longest that a list is good for, in seconds.
+const LIST_SECS: i64 = 86_400;
+/// How long before its entry a list may have been begun, in seconds: the next one lists what ended since.
+const BEGUN_SECS: i64 = 600;
+/// How far a clock may step back between the two, in seconds (NTP).
+const STEP_SECS: i64 = 60;
+
+/// Whether a list that is recorded at a time, in milliseconds since 1970, is of then.
+pub fn is_of_its_time(crl: &Crl, time_unix_ms: i64) -> bool {
+    let secs = time_unix_ms.div_euclid(1000);
+    let begun = secs.saturating_sub(BEGUN_SECS)..=secs.saturating_add(STEP_SECS);
+    begun.contains(&crl.this_update_unix)
+        && crl.next_update_unix > crl.this_update_unix
+        && crl.next_update_unix <= crl.this_update_unix.saturating_add(LIST_SECS)
+}
+
 /// What officers approved and is to follow, and for each issuer what was revoked and the newest CRL.
 #[derive(Default)]
 pub(super) struct Revocations {
@@ -82,7 +98,7 @@ impl Revocations {
     ///
     /// # Errors
     /// [`Flaw::Crl`], [`Flaw::CrlCount`].
-    pub(super) fn crl(&mut self, index: u64, crl: &Crl) -> Result<(), Flaw> {
+    pub(super) fn crl(&mut self, index: u64, time_unix_ms: i64, crl: &Crl) -> Result<(), Flaw> {
         let issuer = crl.issuer_spki_sha256.as_slice().try_into().map_err(|_| Flaw::Crl)?;
         let most = self.lost.saturating_add(index).saturating_add(1);
         let listed = self.issuers.entry(issuer).or_default();
@@ -90,7 +106,7 @@ impl Revocations {
         // RFC 5280 §5.2.3: it increases; after a loss it leaps over what may be lost.
         let follows = crl.number > number
             && crl.number <= most
-            && crl.next_update_unix > crl.this_update_unix
+            && is_of_its_time(crl, time_unix_ms)
             && crl.tbs_sha256.len() == 32
             && crl.covers <= index;
         if !follows {

@@ -12,6 +12,7 @@ use audit::Changes;
 use audit::entries::{Audit, Item, KEPT_SECS, OutOfOrder, Report, Taken};
 use certs::ObjectIdentifier;
 use certs::compose::join;
+use certs::crl::CrlSummary;
 use ledger::entry::entry::Kind;
 use ledger::entry::{ActorKind, Entry};
 use ledger::tree::{TILE_WIDTH, TileStore as _, TreeHead};
@@ -175,7 +176,9 @@ impl Pass {
         projection::apply_authority(&self.fresh, index, &entry)?;
         self.beside(index, &entry, signature.as_ref(), request.as_deref())?;
         let end = self.bulk.entry(reader, &self.audit, index, &entry, signature.is_some(), beside)?;
-        if let Some(end) = end.filter(|end| request.is_some() && ended_long_ago(*end, self.newest_ms)) {
+        // The auditor excuses what is missing only where a signature says that there was one; and the keeper nothing that no checkpoint covers.
+        let is_complete = signature.is_some() && request.is_some() && self.audit.is_known(index);
+        if let Some(end) = end.filter(|end| is_complete && ended_long_ago(*end, self.newest_ms)) {
             self.ended.push((index, end));
         }
         Ok(())
@@ -322,6 +325,12 @@ impl Pass {
                 if !self.audit.signed_by(&crl.issuer_spki_sha256, &tbs, &signature) {
                     return Err(damaged());
                 }
+                // Its issuer signed it as this list, and not as one before.
+                let algorithm = self.audit.algorithm(&crl.issuer_spki_sha256).ok_or_else(damaged)?;
+                let list = CrlSummary::parse(&join(&tbs, algorithm, &signature)).map_err(|_| damaged())?;
+                if !is_list_of(&list, &crl) {
+                    return Err(corrupt(format!("entry {index} says of its CRL what that does not say")));
+                }
             }
         }
         match reader.signed_crl_without_input()? {
@@ -345,6 +354,14 @@ impl Pass {
             Err(corrupt("its tree is not the one that its checkpoint signs"))
         }
     }
+}
+
+/// Whether a list is the one that its entry says.
+fn is_list_of(list: &CrlSummary, entry: &entry::Crl) -> bool {
+    list.number == entry.number
+        && i64::try_from(list.this_update) == Ok(entry.this_update_unix)
+        && i64::try_from(list.next_update) == Ok(entry.next_update_unix)
+        && list.revoked.len() as u64 == entry.revoked
 }
 
 /// Whether the request behind a certificate that ended with this second since 1970 need not be kept any more.

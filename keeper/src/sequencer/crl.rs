@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use audit::entries::is_of_its_time;
 use ledger::entry::entry::Kind;
 
 use super::{Ended, Outbox, Sequencer};
@@ -20,6 +21,11 @@ impl Sequencer {
             return Err(JournalError::NotAsRecorded(vec!["revoked"]).into());
         }
         let entry = self.own_entry(Kind::Crl(composed.entry().clone()));
+        // It took long, or the clock was set since: the next one is of now.
+        if !is_of_its_time(composed.entry(), entry.time_unix_ms) {
+            self.crls.ended(false, Instant::now());
+            return Ok(());
+        }
         let appended = self.journal.append(&entry)?;
         self.journal.store_crl_input(appended.index, composed.tbs())?;
         self.journal.let_unsigned_crls_go(appended.index)?;

@@ -39,6 +39,7 @@ mod issue;
 mod journal;
 mod kinds;
 mod kryoptic;
+mod laid;
 mod limits;
 mod lint;
 mod meanwhile;

@@ -28,7 +28,7 @@ const HOUR_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 
 /// Appends entries as a keeper would have.
-fn append(cell: &Cell, entries: impl IntoIterator<Item = Entry>) {
+pub(crate) fn append(cell: &Cell, entries: impl IntoIterator<Item = Entry>) {
     let mut journal = Journal::open(&cell.data_dir()).unwrap();
     journal.begin(Durability::Disk).unwrap();
     for entry in entries {
@@ -37,14 +37,14 @@ fn append(cell: &Cell, entries: impl IntoIterator<Item = Entry>) {
     journal.commit().unwrap();
 }
 
-fn entries(cell: &Cell) -> Vec<Entry> {
+pub(crate) fn entries(cell: &Cell) -> Vec<Entry> {
     let journal = Journal::open(&cell.data_dir()).unwrap();
     let reader = journal.reader();
     let entry = |index| entry::decode(&reader.entry(index).unwrap().unwrap()).unwrap();
     (0..journal.edge().size()).map(entry).collect()
 }
 
-fn no_start(cell: &Cell, why: &str) {
+pub(crate) fn no_start(cell: &Cell, why: &str) {
     let said = cell.try_serve().map(drop).expect_err("nothing of it is served");
     assert!(said.stderr.contains(why), "{}", said.stderr);
 }
@@ -316,12 +316,12 @@ async fn no_key_is_said_to_be_anothers() {
 }
 
 /// Ahead by so much from the first, after another start of the machine.
-fn set_ahead(cell: &Cell, ms: i64) {
+pub(crate) fn set_ahead(cell: &Cell, ms: i64) {
     cell.jump_clock(0, ms);
     fs::remove_file(cell.data_dir().join("clock")).unwrap();
 }
 
-async fn revoke_agent(client: &client::Client, id: &str) -> u64 {
+pub(crate) async fn revoke_agent(client: &client::Client, id: &str) -> u64 {
     let target = Some(Target::Agent(format!("agents/{id}")));
     let revoke = RevokeCertificateBody { target, reason: 1, ..RevokeCertificateBody::default() };
     inner(client.issuance().revoke_certificate(revoke).await).revoked
