@@ -22,6 +22,7 @@ mod epoch;
 mod founding;
 mod harden;
 mod journal;
+mod lists;
 mod local;
 mod manifest;
 mod metrics;

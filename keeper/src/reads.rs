@@ -16,7 +16,6 @@ use ledger::tree::{consistency_proof, inclusion_proof};
 use proto::door::Recognised;
 use proto::door::answer::Answer;
 use proto::v1;
-use sha2::{Digest, Sha256};
 
 use crate::answers;
 use crate::asks::{Asked, Asker, Read};
@@ -24,9 +23,10 @@ use crate::callers::{self, Kind, Who};
 use crate::convert;
 use crate::door::Reply;
 use crate::journal::{CertificateRow, Journal, JournalError, Reader, back_up};
+use crate::lists::Lists;
 use crate::page::{self, PAGE_OCTETS, Tokens};
 use crate::refusal::Refusal;
-use crate::steps::release::{self, Release};
+use crate::steps::release::Release;
 use crate::{Clock, charters};
 
 /// Threads that read for callers.
@@ -46,6 +46,7 @@ pub(crate) struct Reads {
     pub(crate) cell: TrustDomain,
     pub(crate) origin: String,
     pub(crate) issuers: Vec<Issuer>,
+    pub(crate) lists: Lists,
     pub(crate) clock: Clock,
     /// The data directory.
     pub(crate) dir: PathBuf,
@@ -293,24 +294,9 @@ impl View<'_> {
             get.issuer.is_empty() || get.issuer == HEXLOWER.encode(&issuer.public_key().key_identifier())
         });
         let issuer = issuer.ok_or_else(missing)?;
-        let row = self.reader.signed_crl(&issuer.spki_sha256())?.filter(|row| row.number >= get.min_number);
-        let row = row.ok_or_else(missing)?;
-        let tbs = self.reader.crl_input(row.index)?.ok_or_else(missing)?;
-        let (signature, sha256) = self.reader.signature(row.index)?.ok_or_else(missing)?;
-        let leaf = self.reader.leaf(row.index)?.ok_or_else(missing)?;
-        let crl = certs::compose::join(&tbs, issuer.algorithm(), &signature);
-        if Sha256::digest(&crl).as_slice() != sha256 {
-            return Err(JournalError::Corrupt(format!("the CRL of entry {} is damaged", row.index)).into());
-        }
-        Ok(Answer::GetCrl(v1::GetCrlResponse {
-            crl,
-            number: row.number,
-            this_update: Some(convert::timestamp_secs(row.this_update)),
-            next_update: Some(convert::timestamp_secs(row.next_update)),
-            revoked: row.revoked,
-            issuer: HEXLOWER.encode(&issuer.public_key().key_identifier()),
-            receipt: Some(release::receipt(&self.reads.origin, row.index, leaf)),
-        }))
+        let list = self.reads.lists.newest(self.reader, issuer, &self.reads.origin)?;
+        let list = list.filter(|list| list.number >= get.min_number).ok_or_else(missing)?;
+        Ok(Answer::GetCrl(list))
     }
 
     fn agent(&self, get: &v1::GetAgentRequest) -> Answered {

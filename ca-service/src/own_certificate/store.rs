@@ -22,7 +22,7 @@ const OTHERS: u32 = 0o077;
 /// The directory's mode.
 const OWN: u32 = 0o700;
 /// Octets of a file: a chain of four certificates has less than 16 KiB.
-const OCTETS_MAX: u64 = 64 * 1024;
+const OCTETS_MAX: u32 = 64 * 1024;
 
 /// The directory, which only its user can enter.
 #[derive(Debug)]
@@ -74,13 +74,14 @@ impl Store {
             Err(error) => return Err(error),
         };
         let metadata = file.metadata()?;
-        if !metadata.is_file() || metadata.len() > OCTETS_MAX {
+        if !metadata.is_file() || metadata.len() > OCTETS_MAX.into() {
             let what = format!("{name} is no file of at most {OCTETS_MAX} octets");
             return Err(io::Error::new(io::ErrorKind::InvalidData, what));
         }
         // Of its length at once: what grows is copied, and the copy is not wiped.
-        let mut octets = Zeroizing::new(Vec::with_capacity(OCTETS_MAX as usize));
-        file.take(OCTETS_MAX).read_to_end(&mut octets)?;
+        let mut octets =
+            Zeroizing::new(Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default()));
+        file.take(metadata.len()).read_to_end(&mut octets)?;
         Ok(Some((octets, metadata.permissions().mode() & 0o7777)))
     }
 
@@ -147,11 +148,11 @@ mod tests {
     fn what_another_left_there_is_not_read_and_is_replaced() {
         type Leave = fn(&Path);
         let pipe: Leave = |path| {
-            rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap()
+            rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
         };
         let link: Leave = |path| std::os::unix::fs::symlink("/dev/zero", path).unwrap();
         let directory: Leave = |path| fs::create_dir_all(path.join("in it")).unwrap();
-        let long: Leave = |path| File::create(path).unwrap().set_len(OCTETS_MAX + 1).unwrap();
+        let long: Leave = |path| File::create(path).unwrap().set_len(u64::from(OCTETS_MAX) + 1).unwrap();
         for (leave, why) in
             [(pipe, "no file"), (link, "symbolic link"), (directory, "no file"), (long, "no file")]
         {

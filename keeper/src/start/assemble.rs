@@ -18,6 +18,7 @@ use crate::custody::Custody;
 use crate::disk::Disk;
 use crate::door::{Lane, OpenDoors, Routes, Waiting};
 use crate::journal::{Journal, JournalError, move_wal};
+use crate::lists::Lists;
 use crate::manifest::{self, LoadedModule, Manifests, Observer};
 use crate::metrics::Metrics;
 use crate::page::Tokens;
@@ -192,6 +193,7 @@ fn reads(
         cell: config.cell.clone(),
         origin: origin.to_owned(),
         issuers: issuers.to_vec(),
+        lists: Lists::default(),
         clock: Arc::clone(clock),
         dir: config.data_dir.clone(),
         backup: Mutex::new(()),

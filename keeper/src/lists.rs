@@ -1,0 +1,86 @@
+//! The newest list of each issuer, for whoever reads it: proven by its issuer's signature, and never an older one than was handed out before.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use certs::Issuer;
+use certs::crl::CrlSummary;
+use data_encoding::HEXLOWER;
+use proto::v1::GetCrlResponse;
+use sha2::{Digest, Sha256};
+
+use crate::convert;
+use crate::journal::{CrlRow, JournalError, Reader};
+use crate::steps::release;
+
+/// Those that were handed out last, by the SHA-256 of their issuers' public keys.
+#[derive(Default)]
+pub(crate) struct Lists(Mutex<HashMap<[u8; 32], Arc<Newest>>>);
+
+struct Newest {
+    sha256: [u8; 32],
+    list: GetCrlResponse,
+}
+
+impl Lists {
+    /// The newest signed list of an issuer, as an answer; none where there is none. One that was removed since it was handed out is there still.
+    ///
+    /// # Errors
+    /// The journal's; what stands there is not what the issuer signed.
+    pub(crate) fn newest(
+        &self,
+        reader: &Reader<'_>,
+        issuer: &Issuer,
+        origin: &str,
+    ) -> Result<Option<GetCrlResponse>, JournalError> {
+        let key = issuer.spki_sha256();
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        let row = reader.signed_crl(&key)?;
+        let newer = row.filter(|row| known.as_ref().is_none_or(|known| row.number >= known.list.number));
+        let Some(row) = newer else { return Ok(known.map(|known| known.list.clone())) };
+        let Some((signature, sha256)) = reader.signature(row.index)? else { return Ok(None) };
+        if let Some(known) = known.filter(|known| known.sha256 == sha256) {
+            return Ok(Some(known.list.clone()));
+        }
+        let Some(tbs) = reader.crl_input(row.index)? else { return Ok(None) };
+        let list = proven(reader, &row, (issuer, origin), (&tbs, &signature, sha256))?;
+        let newest = Arc::new(Newest { sha256, list: list.clone() });
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another reader may have seen a newer one.
+        let kept = all.entry(key).or_insert_with(|| Arc::clone(&newest));
+        if kept.list.number < newest.list.number {
+            *kept = newest;
+        }
+        Ok(Some(list))
+    }
+}
+
+/// The list, if it says what its row does, and its issuer signed that.
+fn proven(
+    reader: &Reader<'_>,
+    row: &CrlRow,
+    (issuer, origin): (&Issuer, &str),
+    (tbs, signature, sha256): (&[u8], &[u8], [u8; 32]),
+) -> Result<GetCrlResponse, JournalError> {
+    let damaged = || JournalError::Corrupt(format!("the CRL of entry {} is damaged", row.index));
+    issuer.verify(tbs, signature).map_err(|_| damaged())?;
+    let crl = certs::compose::join(tbs, issuer.algorithm(), signature);
+    let summary = CrlSummary::parse(&crl).map_err(|_| damaged())?;
+    let is_of_row = summary.number == row.number
+        && i64::try_from(summary.this_update) == Ok(row.this_update)
+        && i64::try_from(summary.next_update) == Ok(row.next_update)
+        && summary.revoked.len() as u64 == row.revoked;
+    if !is_of_row || Sha256::digest(&crl).as_slice() != sha256 {
+        return Err(damaged());
+    }
+    let leaf = reader.leaf(row.index)?.ok_or_else(damaged)?;
+    Ok(GetCrlResponse {
+        crl,
+        number: row.number,
+        this_update: Some(convert::timestamp_secs(row.this_update)),
+        next_update: Some(convert::timestamp_secs(row.next_update)),
+        revoked: row.revoked,
+        issuer: HEXLOWER.encode(&issuer.public_key().key_identifier()),
+        receipt: Some(release::receipt(origin, row.index, leaf)),
+    })
+}
