@@ -109,7 +109,7 @@ impl Changes {
     /// signed earlier; none where there is no such change. Both are SPIFFE paths; `now_ms` is when the request is carried out.
     ///
     /// What another made holds up from the moment it is recorded. Where that is within [`SKEW_MS`] of the signature, which was first is not known:
-    /// a request that comes at once is carried out, one that comes later is to be signed anew.
+    /// a request that comes within [`SKEW_MS`] of its signature is carried out, one that comes later is to be signed anew.
     pub fn since(
         &self,
         (caller, agent): (&str, &str),
@@ -127,7 +127,7 @@ impl Changes {
             let kind = kind(caller, agent, given);
             let signed = self.signed.get(&kind).copied().filter(|changed_ms| *changed_ms > signed_ms);
             let recorded = self.recorded.get(&kind).copied().filter(|recorded_ms| {
-                let comes_later = now_ms > recorded_ms.saturating_add(SKEW_MS);
+                let comes_later = now_ms.saturating_sub(signed_ms) > SKEW_MS;
                 let skew_ms = if comes_later { SKEW_MS } else { -SKEW_MS };
                 recorded_ms.saturating_add(skew_ms) > signed_ms
             });
@@ -291,8 +291,8 @@ mod tests {
         let changes = after(&entry("", 10_000, deletion("a")));
         let held =
             |signed_ms, now_ms| changes.since((BUILD, "/agent/a"), Given::Right, signed_ms, now_ms).is_some();
-        assert_eq!([held(4999, 10_000), held(5000, 10_000), held(5000, 15_000)], [true, false, false]);
-        assert_eq!([held(5000, 15_001), held(14_999, 15_001), held(15_000, 15_001)], [true, true, false]);
+        assert_eq!([held(4999, 9_999), held(5000, 10_000), held(14_999, 19_999)], [true, false, false]);
+        assert_eq!([held(5000, 10_001), held(14_999, 20_000), held(15_000, 20_001)], [true, true, false]);
     }
 
     /// One that ended is not known to every reader of the log.

@@ -188,6 +188,8 @@ pub fn waiting(dir: &Path) -> Result<Vec<PathBuf>, JournalError> {
     let stops = dir.join(STOPS);
     let entries = match fs::read_dir(&stops) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        // A file in the directory's place may be anybody's word.
+        Err(error) if error.kind() == ErrorKind::NotADirectory => return Ok(vec![stops]),
         entries => entries.map_err(JournalError::of_file(&stops))?,
     };
     let mut paths: Vec<PathBuf> = entries

@@ -53,10 +53,19 @@ async fn more_connections_than_descriptors_are_refused_with_key_and_limit() {
 }
 
 #[tokio::test]
-async fn a_state_directory_that_others_can_enter_is_refused() {
+async fn a_state_directory_that_others_can_enter_is_the_fronts_alone_again() {
     let house = House::new();
     fs::create_dir(house.state_dir()).unwrap();
     fs::set_permissions(house.state_dir(), Permissions::from_mode(0o750)).unwrap();
+    house.start().await.stop().await;
+    assert_eq!(mode(house.state_dir()), 0o700);
+}
+
+/// A file in its place is no directory that could be used.
+#[tokio::test]
+async fn a_state_directory_that_is_none_is_refused() {
+    let house = House::new();
+    fs::write(house.state_dir(), "a file").unwrap();
     assert!(matches!(house.fail(house.config()).await, FrontError::State { .. }));
 }
 

@@ -283,6 +283,16 @@ async fn a_freeze_that_waited_too_long_lets_nothing_start() {
     let said = house.cell.try_serve().map(drop).expect_err("nobody knows what it is").fails(1);
     assert!(said.contains("mv ") && said.contains("other.note"), "{said}");
     std::fs::remove_file(strange).unwrap();
+    // Nor what a file in the place of their directory is.
+    let stops = house.cell.data_dir().join("stops");
+    let words = house.cell.path("words");
+    std::fs::rename(&stops, &words).unwrap();
+    std::fs::write(&stops, "no directory").unwrap();
+    let said = house.cell.try_serve().map(drop).expect_err("nobody knows what it is").fails(1);
+    assert!(said.contains("mv ") && said.contains("stops /var/tmp/"), "{said}");
+    assert!(house.cell.run(&["doctor"]).stdout.contains(&stops.display().to_string()));
+    std::fs::remove_file(&stops).unwrap();
+    std::fs::rename(words, stops).unwrap();
     House::of(house.cell);
 }
 

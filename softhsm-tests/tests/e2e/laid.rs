@@ -256,3 +256,45 @@ async fn no_request_is_forgotten_by_a_clock_that_was_ahead() {
     database(&house.cell).execute(copy, [at]).unwrap();
     no_start(&house.cell, "had the same request carried out before");
 }
+
+/// The next list lists what ended since the newest by its number, not since the one of a time to come.
+#[tokio::test]
+async fn a_list_after_a_clock_that_was_ahead_is_taken() {
+    let signed = |house: &House| -> u64 {
+        let sql = "SELECT count(*) FROM crl WHERE EXISTS (SELECT 1 FROM signature s WHERE s.idx = crl.idx)";
+        database(&house.cell).query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    let more_than = async |house: &House, have: u64| {
+        eventually("one more list", async || (signed(house) > have).then_some(())).await;
+    };
+    let (mut house, client) = House::with_build().await;
+    list(&client, 0).await;
+    drop(client);
+    assert_eq!(house.stop().await, 0);
+    set_ahead(&house.cell, 144 * HOUR_MS);
+    let mut house = House::of(house.cell);
+    more_than(&house, 1).await;
+    covered(&house).await;
+    assert_eq!(house.stop().await, 0);
+    let mut house = set_right(house);
+    let client = house.credentials().client().await;
+    let lifetime = Some(prost_types::Duration { seconds: 120, nanos: 0 });
+    let brief = IssueCertificateBody { lifetime, ..request("build/x", csr()) };
+    crate::support::ask(&client, brief).await.unwrap();
+    assert_eq!(revoke_agent(&client, "build/x").await, 1);
+    list(&client, 1).await;
+    drop(client);
+    covered(&house).await;
+    assert_eq!(house.stop().await, 0);
+    let sql = "SELECT size, note FROM checkpoint";
+    let early: (u64, String) =
+        database(&house.cell).query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    let have = signed(&house);
+    house.cell.set_clock(7 * HOUR_MS);
+    let mut house = House::of(house.cell);
+    more_than(&house, have).await;
+    house.stop().await;
+    // A crash before the next checkpoint.
+    database(&house.cell).execute("UPDATE checkpoint SET size = ?1, note = ?2", early).unwrap();
+    House::of(house.cell).cell.run(&["ledger", "verify"]).ok();
+}
