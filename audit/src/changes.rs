@@ -108,8 +108,8 @@ impl Changes {
     /// When the change was made, in milliseconds since 1970, that came before a request which gives this to an agent and which its caller
     /// signed earlier; none where there is no such change. Both are SPIFFE paths; `now_ms` is when the request is carried out.
     ///
-    /// What another made holds up from the moment it is recorded. Where that is within [`SKEW_MS`] of the signature, which was first is not known:
-    /// a request that comes within [`SKEW_MS`] of its signature is carried out, one that comes later is to be signed anew.
+    /// What another made holds up from the moment it is recorded. Where that is within five seconds of the signature, which was first is not known:
+    /// a request that comes within five seconds of its signature is carried out, one that comes later is to be signed anew.
     pub fn since(
         &self,
         (caller, agent): (&str, &str),
