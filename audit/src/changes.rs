@@ -21,7 +21,7 @@ use crate::agents::narrows;
 const KEPT: usize = 1024;
 /// How far a caller's clock may be from the keeper's without being held up, in milliseconds.
 const SKEW_MS: i64 = 5000;
-/// Whoever signs, and whatever agent.
+/// Stands for any caller, or any agent.
 const ALL: &str = "";
 
 /// The changes of the last minutes.

@@ -31,7 +31,7 @@ pub use callers::CallerFlaw;
 pub use flaw::{Finding, Flaw, OutOfOrder};
 pub use issuances::PENDING_MS;
 pub use requests::{KEPT_SECS, RequestFlaw};
-pub use revocations::{LIFETIME_MAX_SECS, is_of_its_time};
+pub use revocations::{LIFETIME_MAX_SECS, LIST_SECS, is_of_its_time};
 
 use crate::{Changes, RequestVerifier};
 use authority::Authority;

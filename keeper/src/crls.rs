@@ -14,7 +14,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use crate::journal::{CrlRow, Journal, JournalError, Reader};
 use crate::sequencer::Command;
-use crate::steps::crl::{ComposedCrl, CrlOrder, compose};
+use crate::steps::crl::{CrlOrder, compose};
 
 /// Least time between two CRLs.
 const REST: Duration = Duration::from_secs(1);
@@ -138,19 +138,6 @@ pub(crate) fn start(
         }
     });
     Ok(())
-}
-
-/// A composed CRL as a row, before its entry has an index.
-pub(crate) fn row(composed: &ComposedCrl, index: u64) -> CrlRow {
-    let entry = composed.entry();
-    CrlRow {
-        index,
-        number: entry.number,
-        this_update: entry.this_update_unix,
-        next_update: entry.next_update_unix,
-        revoked: entry.revoked,
-        covers: entry.covers,
-    }
 }
 
 #[cfg(test)]

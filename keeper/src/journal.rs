@@ -101,12 +101,19 @@ pub struct Appended {
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
     /// Certificates that have neither a signature nor an abandonment.
-    pub(crate) rows: Vec<CertificateRow>,
+    pub(crate) unsigned: Vec<Unsigned>,
     /// Time of the newest entry that a checkpoint covers, in milliseconds since 1970, or at which officers confirmed the clock since: what is above
     /// it, somebody may have written.
     pub(crate) covered_ms: i64,
-    /// Acts by which officers confirmed the clock, with the time of each: what was recorded before was recorded no later.
-    pub(crate) confirmed: Vec<(u64, i64)>,
+}
+
+/// A certificate without a signature.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unsigned {
+    /// Index of its entry.
+    pub(crate) index: u64,
+    /// When it was recorded, in milliseconds since 1970: no later than officers said who confirmed the clock after it.
+    pub(crate) recorded_ms: i64,
 }
 
 impl Journal {

@@ -66,11 +66,7 @@ fn proven(
     issuer.verify(tbs, signature).map_err(|_| damaged())?;
     let crl = certs::compose::join(tbs, issuer.algorithm(), signature);
     let summary = CrlSummary::parse(&crl).map_err(|_| damaged())?;
-    let is_of_row = summary.number == row.number
-        && i64::try_from(summary.this_update) == Ok(row.this_update)
-        && i64::try_from(summary.next_update) == Ok(row.next_update)
-        && summary.revoked.len() as u64 == row.revoked;
-    if !is_of_row || Sha256::digest(&crl).as_slice() != sha256 {
+    if !row.matches(&summary) || Sha256::digest(&crl).as_slice() != sha256 {
         return Err(damaged());
     }
     let leaf = reader.leaf(row.index)?.ok_or_else(damaged)?;

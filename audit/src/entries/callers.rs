@@ -11,7 +11,7 @@ use super::{Audit, Flaw};
 use crate::changes::gives;
 
 /// How far before the newest entry a caller's may be, in milliseconds: a step of NTP, which the keeper allows.
-const STEP_MS: i64 = 60_000;
+pub(super) const STEP_MS: i64 = 60_000;
 /// How long a request is remembered, in milliseconds: as long as its signature could be shown again.
 const REMEMBERED_MS: i64 = 2 * SLACK_MS + STEP_MS;
 

@@ -41,7 +41,7 @@ pub enum Flaw {
     /// An entry for another cell than the charter's.
     #[error("it is of another cell")]
     OtherCell,
-    /// A CA certificate that nobody signed.
+    /// A CA certificate without its signature.
     #[error("the signature of its CA certificate is not there")]
     Unsigned,
     /// A time that no certificate could have.

@@ -6,24 +6,22 @@ use cell::{RepeatedRevocation, RevocationReason, RevocationTarget};
 use ledger::entry::revocation::Target;
 use ledger::entry::{Crl, Reference, Revocation};
 
-use super::callers::By;
+use super::callers::{By, STEP_MS};
 use super::certificates::Revoked;
 use super::{Audit, Flaw};
 
 /// The longest that any end-entity certificate lives, in seconds: one that began before has expired.
 pub const LIFETIME_MAX_SECS: i64 = 7 * 86_400;
 
-/// The longest that a list is good for, in seconds.
-const LIST_SECS: i64 = 86_400;
+/// How long a list is good for at the most, in seconds.
+pub const LIST_SECS: i64 = 86_400;
 /// How long before its entry a list may have been begun, in seconds: the next one lists what ended since.
 const BEGUN_SECS: i64 = 600;
-/// How far a clock may step back between the two, in seconds (NTP).
-const STEP_SECS: i64 = 60;
 
 /// Whether a list that is recorded at a time, in milliseconds since 1970, is of then.
 pub fn is_of_its_time(crl: &Crl, time_unix_ms: i64) -> bool {
     let secs = time_unix_ms.div_euclid(1000);
-    let begun = secs.saturating_sub(BEGUN_SECS)..=secs.saturating_add(STEP_SECS);
+    let begun = secs.saturating_sub(BEGUN_SECS)..=secs.saturating_add(STEP_MS / 1000);
     begun.contains(&crl.this_update_unix)
         && crl.next_update_unix > crl.this_update_unix
         && crl.next_update_unix <= crl.this_update_unix.saturating_add(LIST_SECS)

@@ -634,3 +634,16 @@ fn what_the_log_s_checkpoint_covers_is_judged_only_in_what_officers_sign() {
     tiny.entries[4].entry[at..at + 6].copy_from_slice(b"admins");
     assert_eq!(known(&tiny, 8), 1);
 }
+
+/// By a clock that was days ahead, and was set right since.
+#[test]
+fn what_was_recorded_before_officers_set_the_clock_was_recorded_no_later() {
+    let set_right_at = |index: u64| {
+        let mut audit = Audit::new(name(ORIGIN), ATTRIBUTES_OID, None);
+        audit.confirmed.push((index, 5_000_000));
+        audit
+    };
+    assert_eq!(set_right_at(6).proven_time_ms(5, 900_000_000), 5_000_000);
+    assert_eq!(set_right_at(6).proven_time_ms(5, 4_000_000), 4_000_000);
+    assert_eq!(set_right_at(4).proven_time_ms(5, 900_000_000), 900_000_000);
+}

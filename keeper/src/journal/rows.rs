@@ -1,7 +1,8 @@
 //! Rows of the projections, typed, and how each is read.
 
 use cell::Grant;
-use ledger::entry::{AgentRecord, Entry};
+use certs::crl::CrlSummary;
+use ledger::entry::{AgentRecord, Crl, Entry};
 use prost::Message;
 use proto::v1;
 use rusqlite::Row;
@@ -179,6 +180,28 @@ pub(super) fn certificate_row(row: &Row<'_>) -> rusqlite::Result<CertificateRow>
         controller: row.get(8)?,
         recorded_ms: row.get(9)?,
     })
+}
+
+impl CrlRow {
+    /// What the entry at an index says of its CRL.
+    pub(crate) fn of(index: u64, entry: &Crl) -> Self {
+        Self {
+            index,
+            number: entry.number,
+            this_update: entry.this_update_unix,
+            next_update: entry.next_update_unix,
+            revoked: entry.revoked,
+            covers: entry.covers,
+        }
+    }
+
+    /// Whether a CRL has this number, these times and this length.
+    pub(crate) fn matches(&self, crl: &CrlSummary) -> bool {
+        crl.number == self.number
+            && i64::try_from(crl.this_update) == Ok(self.this_update)
+            && i64::try_from(crl.next_update) == Ok(self.next_update)
+            && crl.revoked.len() as u64 == self.revoked
+    }
 }
 
 pub(super) fn crl_row(row: &Row<'_>) -> rusqlite::Result<CrlRow> {

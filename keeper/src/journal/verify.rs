@@ -21,7 +21,7 @@ use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 
 use super::rebuild::rows;
-use super::{JournalError, Pending, Reader, format, projection};
+use super::{CrlRow, JournalError, Pending, Reader, Unsigned, format, projection};
 use bulk::{Beside, Bulk};
 
 /// Entries that are read at a time: a tile's worth.
@@ -272,7 +272,6 @@ impl Pass {
             return Err(corrupt("it has tiles that are not full yet"));
         }
         self.demand_lists(reader)?;
-        let confirmed = self.bulk.take_confirmed();
         let mut differing: Vec<&'static str> = self.bulk.differing(reader)?;
         for table in projection::AUTHORITY {
             let made = rows(&self.fresh, table)?;
@@ -285,7 +284,11 @@ impl Pass {
         if !differing.is_empty() {
             return Err(JournalError::NotAsRecorded(differing));
         }
-        let pending = Pending { rows: reader.pending()?, covered_ms: self.audit.known_ms(), confirmed };
+        let unsigned = reader.pending()?.into_iter().map(|row| Unsigned {
+            index: row.index,
+            recorded_ms: self.audit.proven_time_ms(row.index, row.recorded_ms),
+        });
+        let pending = Pending { unsigned: unsigned.collect(), covered_ms: self.audit.known_ms() };
         let latest_ms = self.audit.latest_ms();
         let changes = self.audit.take_changes();
         let Report { mut findings, .. } = self.audit.conclude();
@@ -328,7 +331,7 @@ impl Pass {
                 // Its issuer signed it as this list, and not as one before.
                 let algorithm = self.audit.algorithm(&crl.issuer_spki_sha256).ok_or_else(damaged)?;
                 let list = CrlSummary::parse(&join(&tbs, algorithm, &signature)).map_err(|_| damaged())?;
-                if !is_list_of(&list, &crl) {
+                if !CrlRow::of(index, &crl).matches(&list) {
                     return Err(corrupt(format!("entry {index} says of its CRL what that does not say")));
                 }
             }
@@ -354,14 +357,6 @@ impl Pass {
             Err(corrupt("its tree is not the one that its checkpoint signs"))
         }
     }
-}
-
-/// Whether a list is the one that its entry says.
-fn is_list_of(list: &CrlSummary, entry: &entry::Crl) -> bool {
-    list.number == entry.number
-        && i64::try_from(list.this_update) == Ok(entry.this_update_unix)
-        && i64::try_from(list.next_update) == Ok(entry.next_update_unix)
-        && list.revoked.len() as u64 == entry.revoked
 }
 
 /// Whether the request behind a certificate that ended with this second since 1970 need not be kept any more.

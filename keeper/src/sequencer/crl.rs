@@ -6,8 +6,7 @@ use audit::entries::is_of_its_time;
 use ledger::entry::entry::Kind;
 
 use super::{Ended, Outbox, Sequencer};
-use crate::crls;
-use crate::journal::JournalError;
+use crate::journal::{CrlRow, JournalError};
 use crate::steps::crl::{ComposedCrl, VerifiedCrl};
 
 impl Sequencer {
@@ -29,7 +28,7 @@ impl Sequencer {
         let appended = self.journal.append(&entry)?;
         self.journal.store_crl_input(appended.index, composed.tbs())?;
         self.journal.let_unsigned_crls_go(appended.index)?;
-        self.crls.recorded(crls::row(&composed, appended.index));
+        self.crls.recorded(CrlRow::of(appended.index, composed.entry()));
         outbox.crl = Some((appended, composed));
         Ok(())
     }

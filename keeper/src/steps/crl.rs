@@ -2,6 +2,7 @@
 //!
 //! A crash before the record leaves nothing; one after it leaves a CRL that is never signed, and the next one takes its place.
 
+use audit::entries::LIST_SECS;
 use certs::crl::{Crl, LintedCrl, Revoked};
 use certs::{BadSignature, Issuer};
 use hsm_config::TokenError;
@@ -9,9 +10,6 @@ use sha2::{Digest, Sha256};
 
 use crate::custody::Session;
 use crate::journal::{Appended, Journal, JournalError, Reader};
-
-/// How long a CRL is good for, in seconds: a day.
-const LIFETIME_SECS: i64 = 86_400;
 
 /// What is to be made.
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +64,7 @@ pub(crate) fn compose(reader: &Reader<'_>, issuer: &Issuer, order: &CrlOrder) ->
     let revoked = reader
         .revoked_certificates(&spki, order.covers, order.expired_since)
         .map_err(|error| said(&error))?;
-    let next_update = order.this_update + LIFETIME_SECS;
+    let next_update = order.this_update + LIST_SECS;
     let crl = Crl {
         number: order.number,
         this_update: u64::try_from(order.this_update).map_err(|error| said(&error))?,

@@ -20,9 +20,8 @@ use proto::v1::{
 use rcgen::KeyPair;
 use rootcellar_softhsm_tests::door::{Door, Role, front, presented};
 use rootcellar_softhsm_tests::{Cell, newest_log};
-use rusqlite::Connection;
 
-use crate::support::{House, chain_pem, csr_of, serve};
+use crate::support::{Checkpoint, House, chain_pem, csr_of, serve};
 
 const HOUR_MS: i64 = 3_600_000;
 /// Requests of a seed.
@@ -132,16 +131,14 @@ struct World {
 
 impl World {
     /// A cell with its first checkpoint.
-    async fn new(seed: u64, leaps: bool) -> (Self, (u64, String)) {
+    async fn new(seed: u64, leaps: bool) -> (Self, Checkpoint) {
         let mut house = House::new();
         let credentials = CONTROLLERS.map(|(name, grant)| house.controller(name, grant));
         let log = newest_log(&credentials[0].read("bundle.note"));
         let askers = credentials
             .map(|of| Asker::new(&house.cell, &of.read("chain.pem"), &of.read("key.pem"), &log, true));
         assert_eq!(house.stop().await, 0);
-        let journal = Connection::open(house.cell.data_dir().join("journal.sqlite")).unwrap();
-        let first =
-            journal.query_row("SELECT size, note FROM checkpoint", [], |row| Ok((row.get(0)?, row.get(1)?)));
+        let first = Checkpoint::of(&house.cell);
         let mut cell = house.cell;
         let (keeper, door) = Role::keeper(&mut cell);
         let key = || KeyPair::generate().unwrap();
@@ -161,7 +158,7 @@ impl World {
             leaps,
             answers: BTreeMap::new(),
         };
-        (world, first.unwrap())
+        (world, first)
     }
 
     /// Time passes, and something happens.
@@ -350,7 +347,7 @@ impl World {
     }
 
     /// The auditor, a start that believes nothing above the first checkpoint, and the auditor again.
-    async fn judge(self, (size, note): (u64, String)) -> Result<(), String> {
+    async fn judge(self, first: &Checkpoint) -> Result<(), String> {
         let Self { keeper, door, cell, .. } = self;
         drop(door);
         assert_eq!(keeper.stop(), 0);
@@ -361,9 +358,7 @@ impl World {
         };
         verifies(&house, "what the keeper recorded")?;
         assert_eq!(house.stop().await, 0);
-        let journal = Connection::open(house.cell.data_dir().join("journal.sqlite")).unwrap();
-        journal.execute("UPDATE checkpoint SET size = ?1, note = ?2", (size, note)).unwrap();
-        drop(journal);
+        first.put_back(&house.cell);
         match house.cell.try_serve() {
             Ok(serving) => house.serving = serving,
             Err(ended) => return Err(format!("no start under the first checkpoint: {}", ended.stderr)),
@@ -389,7 +384,7 @@ async fn agree(first: u64, leaps: bool) {
         let done: u32 =
             world.answers.iter().filter(|(of, _)| of.ends_with("done")).map(|(_, count)| count).sum();
         assert!(done > 20, "seed {seed} asks for what is granted: {:?}", world.answers);
-        if let Err(why) = world.judge(checkpoint).await {
+        if let Err(why) = world.judge(&checkpoint).await {
             panic!("seed {seed}: {why}");
         }
     }

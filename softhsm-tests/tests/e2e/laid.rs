@@ -9,7 +9,7 @@ use rootcellar_softhsm_tests::door::Role;
 use rusqlite::Connection;
 use sha2::{Digest as _, Sha256};
 
-use crate::support::{House, csr, database, eventually, inner, issue, request};
+use crate::support::{Checkpoint, House, csr, database, eventually, inner, issue, request};
 use crate::unproved::covered;
 use crate::written::{append, entries, no_start, revoke_agent, set_ahead};
 
@@ -209,9 +209,7 @@ async fn no_request_is_excused_by_a_clock_that_was_ahead() {
     assert_eq!(house.stop().await, 0);
     let mut house = set_right(house);
     covered(&house).await;
-    let sql = "SELECT size, note FROM checkpoint";
-    let early: (u64, String) =
-        database(&house.cell).query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    let early = Checkpoint::of(&house.cell);
     let client = house.credentials().client().await;
     issue(&client, "build/a").await;
     let index = issue(&client, "build/a").await.receipt.unwrap().index;
@@ -219,8 +217,8 @@ async fn no_request_is_excused_by_a_clock_that_was_ahead() {
     assert_eq!(house.stop().await, 0);
     let journal = database(&house.cell);
     journal.execute("DELETE FROM signed_request WHERE idx = ?1", [index]).unwrap();
-    journal.execute("UPDATE checkpoint SET size = ?1, note = ?2", early).unwrap();
     drop(journal);
+    early.put_back(&house.cell);
     no_start(&house.cell, "the body that was signed is not there");
 }
 
@@ -286,15 +284,13 @@ async fn a_list_after_a_clock_that_was_ahead_is_taken() {
     drop(client);
     covered(&house).await;
     assert_eq!(house.stop().await, 0);
-    let sql = "SELECT size, note FROM checkpoint";
-    let early: (u64, String) =
-        database(&house.cell).query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    let early = Checkpoint::of(&house.cell);
     let have = signed(&house);
     house.cell.set_clock(7 * HOUR_MS);
     let mut house = House::of(house.cell);
     more_than(&house, have).await;
     house.stop().await;
     // A crash before the next checkpoint.
-    database(&house.cell).execute("UPDATE checkpoint SET size = ?1, note = ?2", early).unwrap();
+    early.put_back(&house.cell);
     House::of(house.cell).cell.run(&["ledger", "verify"]).ok();
 }

@@ -351,3 +351,24 @@ pub(crate) fn database(cell: &Cell) -> Connection {
     connection.busy_timeout(Duration::from_secs(5)).unwrap();
     connection
 }
+
+/// The newest checkpoint of a journal.
+pub(crate) struct Checkpoint(pub(crate) i64, String);
+
+impl Checkpoint {
+    pub(crate) fn of(cell: &Cell) -> Self {
+        let journal = database(cell);
+        let row =
+            journal.query_row("SELECT size, note FROM checkpoint", [], |row| Ok((row.get(0)?, row.get(1)?)));
+        let (size, note) = row.unwrap();
+        Self(size, note)
+    }
+
+    pub(crate) fn put_back(&self, cell: &Cell) {
+        let journal = database(cell);
+        let Self(size, note) = self;
+        let changed =
+            journal.execute("UPDATE checkpoint SET size = ?1, note = ?2 WHERE size > ?1", (size, note));
+        assert_eq!(changed.unwrap(), 1, "there is a newer one");
+    }
+}

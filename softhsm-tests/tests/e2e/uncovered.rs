@@ -10,37 +10,16 @@ use proto::v1::{
 };
 use rcgen::KeyPair;
 use rootcellar_softhsm_tests::door::Role;
-use rootcellar_softhsm_tests::{Cell, Serving, Signal, newest_log};
+use rootcellar_softhsm_tests::{Serving, Signal, newest_log};
 use rusqlite::Connection;
 use sha2::{Digest as _, Sha256};
 use tonic::Code;
 
 use crate::support::{
-    GRANT, Holder, House, abandoned, ask, csr, csr_of, eventually, inner, issuance_of, issue, refused,
-    request, still_issues,
+    Checkpoint, GRANT, Holder, House, abandoned, ask, csr, csr_of, eventually, inner, issuance_of, issue,
+    refused, request, still_issues,
 };
 use crate::wire;
-
-/// The newest checkpoint of a journal.
-struct Checkpoint(i64, String);
-
-impl Checkpoint {
-    fn of(cell: &Cell) -> Self {
-        let journal = Connection::open(cell.data_dir().join("journal.sqlite")).unwrap();
-        let row =
-            journal.query_row("SELECT size, note FROM checkpoint", [], |row| Ok((row.get(0)?, row.get(1)?)));
-        let (size, note) = row.unwrap();
-        Self(size, note)
-    }
-
-    fn put_back(&self, cell: &Cell) {
-        let journal = Connection::open(cell.data_dir().join("journal.sqlite")).unwrap();
-        let Self(size, note) = self;
-        let changed =
-            journal.execute("UPDATE checkpoint SET size = ?1, note = ?2 WHERE size > ?1", (size, note));
-        assert_eq!(changed.unwrap(), 1, "there is a newer one");
-    }
-}
 
 fn revocation(target: Target) -> RevokeCertificateBody {
     RevokeCertificateBody { target: Some(target), reason: 1, request_id: String::new() }

@@ -21,7 +21,9 @@ use rusqlite::Connection;
 use sha2::{Digest as _, Sha256};
 
 use crate::officer::Officer;
-use crate::support::{Holder, House, ask, csr, csr_of, database, inner, issue, request, still_issues};
+use crate::support::{
+    Checkpoint, Holder, House, ask, csr, csr_of, database, inner, issue, request, still_issues,
+};
 use crate::unproved::covered;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -412,9 +414,7 @@ async fn a_crash_after_the_clock_was_set_right_leaves_a_journal() {
     assert_eq!(house.stop().await, 0);
     house.cell.jump_clock(0, 0);
     let mut house = House::of(house.cell);
-    let sql = "SELECT size, note FROM checkpoint";
-    let before: (u64, String) =
-        database(&house.cell).query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    let before = Checkpoint::of(&house.cell);
     house.cell.run(&["clock", "confirm"]).ok();
     let client = house.credentials().client().await;
     let index = issue(&client, "build/a").await.receipt.unwrap().index;
@@ -423,7 +423,8 @@ async fn a_crash_after_the_clock_was_set_right_leaves_a_journal() {
     let journal = database(&house.cell);
     journal.execute("DELETE FROM signature WHERE idx = ?1", [index]).unwrap();
     journal.execute("DELETE FROM settled", []).unwrap();
-    journal.execute("UPDATE checkpoint SET size = ?1, note = ?2", before).unwrap();
+    drop(journal);
+    before.put_back(&house.cell);
     // The token's checkpoint is of before, as that of a minute ago.
     still_issues(&House::of(house.cell).credentials().client().await).await;
 }

@@ -38,8 +38,6 @@ pub(super) struct Bulk {
     requests: HashMap<Short, u64>,
     /// The public keys that were certified.
     keys: HashSet<Short>,
-    /// Acts by which officers confirmed the clock, with the time of each.
-    confirmed: Vec<(u64, i64)>,
     differing: BTreeSet<&'static str>,
 }
 
@@ -133,7 +131,6 @@ impl Bulk {
                 self.acts.insert(index);
                 if sets_the_clock(act)? {
                     self.ended.clear();
-                    self.confirmed.push((index, entry.time_unix_ms));
                 }
             }
             _ => {}
@@ -250,11 +247,6 @@ impl Bulk {
             self.differing.insert("request");
         }
         Ok(())
-    }
-
-    /// Acts by which officers confirmed the clock, with the time of each: they are taken away.
-    pub(super) fn take_confirmed(&mut self) -> Vec<(u64, i64)> {
-        std::mem::take(&mut self.confirmed)
     }
 
     /// Certificates whose signature was not there when their entry was read.
