@@ -18,6 +18,7 @@ use certs::compose::Tbs;
 use certs::{Issuer, PublicKey, csr};
 use data_encoding::{BASE64, HEXLOWER};
 use ledger::charter::{Approvals, Charter};
+use ledger::entry::{Attribute, Custody, KeyCustody};
 use ledger::note::{KeyName, Note};
 use ledger::plan::{ApprovedPlan, Certify, CertifyAs, Destroy, KeyRef, MakeCrl, MakeKey, Plan, Step};
 use ledger::transcript::{Transcript, TranscriptError, altered};
@@ -105,6 +106,22 @@ impl Evidence {
         };
         let note = Note::parse(bytes).map_err(|error| blame(error.into()))?;
         Transcript::open(&note, charter).map_err(blame)
+    }
+
+    /// The custody manifest that a founding records: the keys that it made, as their tokens described them.
+    pub fn founding_manifest(&self) -> Custody {
+        let attribute =
+            |(name, value): &(String, String)| Attribute { name: name.clone(), value: value.clone() };
+        let one = |key: &MadeKey| KeyCustody {
+            purpose: key.name.clone(),
+            spki_sha256: key.public_key.spki_sha256().to_vec(),
+            cka_id: key.cka_id.clone(),
+            token_label: key.token.0.clone(),
+            token_serial: key.token.1.clone(),
+            attributes: key.attributes.iter().map(attribute).collect(),
+            ..KeyCustody::default()
+        };
+        Custody { keys: self.keys.iter().map(one).collect(), ..Custody::default() }
     }
 
     /// It is over at this second since 1970: what ends later than now has a clock that nobody should trust.

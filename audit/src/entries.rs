@@ -375,9 +375,7 @@ impl Audit {
             }
             (Some(Kind::Refusals(_)), By::Service) => "refusals",
             (Some(Kind::Custody(custody)), By::Service | By::Officers) => {
-                let Self { manifests, origins, .. } = self;
-                let is_ours = |to: &Reference| origins.iter().any(|ours| *ours == *to.origin);
-                flaws.extend(manifests.judge(index, custody, is_ours).err().filter(|_| !is_known));
+                flaws.extend(self.manifest(index, by, custody).err().filter(|_| !is_known));
                 "custody"
             }
             (None, _) => return flaws.push(EntryError::NoKind.into()),
@@ -406,6 +404,17 @@ impl Audit {
         changes.follow(entry, |index| certificates.get(index).map(|one| one.subject.to_string()));
         self.requests.recorded(entry.time_unix_ms);
         self.newest_ms = self.newest_ms.max(entry.time_unix_ms);
+    }
+
+    /// A custody manifest follows the one before; officers' is what their founding ceremony proves.
+    fn manifest(&mut self, index: u64, by: By<'_>, custody: &entry::Custody) -> Result<(), Flaw> {
+        let Self { manifests, origins, .. } = self;
+        let is_ours = |to: &Reference| origins.iter().any(|ours| *ours == *to.origin);
+        let followed = manifests.judge(index, custody, is_ours);
+        match by {
+            By::Officers => self.authority.founding_manifest(custody),
+            By::Service | By::Caller(_) => followed,
+        }
     }
 
     fn act(&mut self, index: u64, entry: &Entry, act: &entry::Act) -> Result<(), Flaw> {

@@ -6,7 +6,7 @@ use cell::Act;
 use certs::summary::tbs_of;
 use ledger::bundle::Bundle;
 use ledger::charter::{Charter, Charters};
-use ledger::entry::{self, Entry};
+use ledger::entry::{self, Custody, Entry};
 use ledger::note::{KeyName, Note};
 use ledger::proposal;
 
@@ -29,6 +29,8 @@ pub(super) struct Authority {
     nonces: BTreeSet<[u8; 16]>,
     /// The TBSCertificates that ceremonies signed, once one is recorded.
     certified: Option<BTreeSet<Vec<u8>>>,
+    /// What the founding ceremony proves of the keys that it made, until it is recorded.
+    founding: Option<Custody>,
     /// Controllers, their grants and their agents.
     pub(super) controllers: Controllers,
     /// What officers stopped.
@@ -100,10 +102,19 @@ impl Authority {
         if !self.nonces.insert(evidence.plan.plan().nonce) {
             return Err(Flaw::Replayed);
         }
+        if self.certified.is_none() {
+            self.founding = Some(evidence.founding_manifest());
+        }
         let certified = self.certified.get_or_insert_default();
         certified
             .extend(evidence.certificates.iter().filter_map(|one| tbs_of(&one.der).ok()).map(<[u8]>::to_vec));
         Ok(())
+    }
+
+    /// Officers record one custody manifest: what their founding ceremony proves of its keys.
+    pub(super) fn founding_manifest(&mut self, custody: &Custody) -> Result<(), Flaw> {
+        let proven = self.founding.take().is_some_and(|proven| proven == *custody);
+        if proven { Ok(()) } else { Err(Flaw::Founding) }
     }
 
     /// A CA certificate is one that a ceremony signed. Logs from before ceremonies were recorded have none.

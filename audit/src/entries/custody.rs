@@ -20,10 +20,6 @@ impl Manifests {
         custody: &Custody,
         is_ours: impl Fn(&Reference) -> bool,
     ) -> Result<(), Flaw> {
-        // The founding one, and the keeper's, which alone have a module.
-        if custody.module.is_none() && self.0.is_some() {
-            return Ok(());
-        }
         if let Some((before, last)) = self.0.replace((index, custody.clone())) {
             let names = custody.previous.as_ref().filter(|previous| is_ours(previous));
             if names.is_none_or(|previous| previous.index != before) {

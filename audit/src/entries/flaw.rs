@@ -134,6 +134,9 @@ pub enum Flaw {
     /// Entry and certificate name two identities.
     #[error("the certificate is for another subject than the entry says")]
     OtherSubject,
+    /// A custody manifest of officers that is not the one their founding ceremony proves.
+    #[error("no founding ceremony proves this custody manifest of officers")]
+    Founding,
     /// No act in force stands behind it.
     #[error("the act that it refers to did not set this grant, or is no longer in force")]
     Unapproved,

@@ -3,12 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use audit::ceremony::{Certified, Evidence, EvidenceError, MadeKey};
+use audit::ceremony::{Certified, Evidence, EvidenceError};
 use certs::Issuer;
 use ledger::bundle::{Bundle, BundleError};
 use ledger::charter::{Charter, CharterError};
 use ledger::entry::entry::Kind;
-use ledger::entry::{self, Attribute, CaCertificate, CaRole, Custody, KeyCustody};
+use ledger::entry::{self, CaCertificate, CaRole};
 use ledger::note::Note;
 use ledger::plan::CertifyAs;
 use sha2::{Digest, Sha256};
@@ -135,7 +135,7 @@ impl Import<'_> {
             entries.push(plain(Kind::Ceremony(entry::Ceremony { transcript: bytes.to_vec() })));
             entries.extend(certificates(&proven)?);
             if before.charter.is_none() {
-                entries.push(plain(custody(&proven)));
+                entries.push(plain(Kind::Custody(proven.founding_manifest())));
             }
             let issuing = proven.certificates.iter().filter(|one| one.profile == CertifyAs::Issuer);
             issuers.extend(issuing.map(|one| one.issuer.clone()));
@@ -185,24 +185,6 @@ fn certificates(evidence: &Evidence) -> Result<Vec<Imported>, ImportError> {
         Ok(Imported { kind, signed: Some((signature, certified.der.clone())) })
     };
     evidence.certificates.iter().map(one).collect()
-}
-
-/// The keys of a founding as their tokens described them.
-fn custody(evidence: &Evidence) -> Kind {
-    let one = |key: &MadeKey| KeyCustody {
-        purpose: key.name.clone(),
-        spki_sha256: key.public_key.spki_sha256().to_vec(),
-        cka_id: key.cka_id.clone(),
-        token_label: key.token.0.clone(),
-        token_serial: key.token.1.clone(),
-        attributes: key
-            .attributes
-            .iter()
-            .map(|(name, value)| Attribute { name: name.clone(), value: value.clone() })
-            .collect(),
-        ..KeyCustody::default()
-    };
-    Kind::Custody(Custody { keys: evidence.keys.iter().map(one).collect(), ..Custody::default() })
 }
 
 /// SHA-256 of a certificate, as signatures are kept beside it.

@@ -171,6 +171,26 @@ async fn no_word_of_the_service_lets_requests_go() {
     no_start(&house.cell, "the body that was signed is not there");
 }
 
+/// The founding manifest once more, or one like it of another token.
+#[tokio::test]
+async fn no_manifest_is_officers_but_the_one_of_their_founding() {
+    for label in [None, Some("forged")] {
+        let mut house = House::new();
+        covered(&house).await;
+        assert_eq!(house.stop().await, 0);
+        let all = entries(&house.cell);
+        let is_founding =
+            |entry: &&Entry| matches!(&entry.kind, Some(Kind::Custody(one)) if one.module.is_none());
+        let founding = all.iter().find(is_founding).unwrap().clone();
+        let mut again = Entry { time_unix_ms: all.last().unwrap().time_unix_ms, ..founding };
+        let Some(Kind::Custody(custody)) = &mut again.kind else { unreachable!("it was looked for") };
+        let tokens = custody.keys.iter_mut().map(|key| &mut key.token_label);
+        tokens.zip(label.into_iter().cycle()).for_each(|(token, forged)| forged.clone_into(token));
+        append(&house.cell, [again]);
+        no_start(&house.cell, "no founding ceremony proves this custody manifest");
+    }
+}
+
 /// A thaw that was signed, not handed in, and has expired.
 #[tokio::test]
 async fn what_officers_let_expire_is_not_recorded_in_the_past() {
