@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn the_list_of_published_keys_is_read() {
-        assert_eq!(Blocklist::published().len(), 55);
+        assert_eq!(Blocklist::published().len(), 56);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Ways to factor a bad RSA modulus, each tried for a bounded time. Moduli are public: nothing here hides its timing.
 
+use std::ops::RangeInclusive;
 use std::sync::LazyLock;
 
 use num_bigint::BigUint;
@@ -21,6 +22,12 @@ const FERMAT_ROUNDS: usize = 100;
 /// No factor below this is taken: badkeys and common factoring tools look no further.
 const MEDIUM_PRIMES_BELOW: usize = 1 << 20;
 
+/// So many equal octets on end are in no random number: one in 2^111 moduli of 4096 bits has them.
+const RUN: usize = 16;
+
+/// Bits of a hundred that a random modulus has set: of 2048 and more, fewer or more are further off than nine standard deviations.
+const SET_BITS: RangeInclusive<u64> = 40..=60;
+
 /// The product of all primes below [`MEDIUM_PRIMES_BELOW`]: 190 kB.
 static MEDIUM_PRODUCT: LazyLock<BigUint> = LazyLock::new(|| product(primes_below(MEDIUM_PRIMES_BELOW)));
 
@@ -37,6 +44,13 @@ pub(super) fn residues(modulus: &BigUint) -> Vec<Residue> {
         primes.iter().map(move |&prime| Residue { prime, rest: rest % prime })
     };
     SMALL_PRIMES.chunks(PRIMES_AT_ONCE).flat_map(of_some).collect()
+}
+
+/// Whether nobody drew the modulus' factors at random: octets that repeat, or far fewer or more bits set than half of them.
+pub(super) fn is_not_random(modulus: &BigUint) -> bool {
+    let octets = modulus.to_bytes_be();
+    let has_run = octets.windows(RUN).any(|run| run.iter().all(|octet| *octet == run[0]));
+    has_run || !SET_BITS.contains(&(modulus.count_ones() * 100 / modulus.bits().max(1)))
 }
 
 /// Whether a small prime divides the modulus.

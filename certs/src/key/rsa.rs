@@ -66,6 +66,9 @@ fn demand_modulus(modulus: &BigUint) -> Result<(), KeyError> {
     if !modulus.bit(0) {
         return Err(KeyError::Weak("an even RSA modulus"));
     }
+    if factors::is_not_random(modulus) {
+        return Err(KeyError::Weak("an RSA modulus that is not random: it has a pattern, or few bits"));
+    }
     let residues = factors::residues(modulus);
     if factors::has_small_factor(&residues) {
         return Err(KeyError::Weak("an RSA modulus with a factor below 752"));
@@ -120,7 +123,12 @@ mod tests {
 
     /// A number of this many bits without small factors, its digits those of √2 from some place on.
     fn modulus(bits: u64) -> BigUint {
-        let root = (BigUint::from(2_u32) << 9000_u32).sqrt();
+        root(2, bits)
+    }
+
+    /// As [`modulus`], of √`of`, which is from 1 to 4: the product of two such numbers is round where their roots' is.
+    fn root(of: u32, bits: u64) -> BigUint {
+        let root = (BigUint::from(of) << 9000_u32).sqrt();
         rough(root >> (4501 - bits))
     }
 
@@ -189,7 +197,7 @@ mod tests {
     #[test]
     fn factors_below_two_to_the_twentieth_are_found() {
         let why = "an RSA modulus with a factor below 2^20";
-        let (p, q) = (prime(modulus(1100)), prime(modulus(1060)));
+        let (p, q) = (prime(modulus(1100)), prime(root(3, 1060)));
         // 1048573 is the last prime below 2^20, 1048583 the first above.
         for factor in [757_u32, 31_337, 1_048_573] {
             assert_eq!(hard(&(&p * &q * factor)), Err(KeyError::Weak(why)), "{factor}");
@@ -204,13 +212,37 @@ mod tests {
         let third = prime(modulus(700));
         assert_eq!(hard(&third.pow(3)), Err(KeyError::Weak(why)));
         assert_eq!(hard(&prime(modulus(60)).pow(37)), Err(KeyError::Weak(why)));
-        assert_eq!(hard(&(prime(modulus(1100)) * prime(modulus(1060)))), Ok(()));
+        assert_eq!(hard(&(prime(modulus(1100)) * prime(root(3, 1060)))), Ok(()));
+    }
+
+    #[test]
+    fn moduli_that_nobody_drew_are_found() {
+        let why = "an RSA modulus that is not random: it has a pattern, or few bits";
+        // The first primes after two round numbers.
+        let (p, q) = (rough(BigUint::from(0xc0_u32) << 1016), rough(BigUint::from(0xe0_u32) << 1016));
+        assert_eq!(weakness(&(p * q)), why);
+        // A run of 16 octets in the middle, and one of 15.
+        let middle = |octets: usize| {
+            let mut bytes = modulus(2048).to_bytes_be();
+            bytes[100..100 + octets].fill(0x5a);
+            rough(BigUint::from_bytes_be(&bytes))
+        };
+        assert_eq!(weakness(&middle(16)), why);
+        assert!(of(&middle(15)).is_ok());
+        // Every other octet loses bits, or has them all.
+        for octet in [0x01, 0xfe] {
+            let mut bytes = modulus(2048).to_bytes_be();
+            bytes.iter_mut().skip(1).step_by(2).for_each(|byte| *byte = octet);
+            assert_eq!(weakness(&rough(BigUint::from_bytes_be(&bytes))), why, "{octet:x}");
+        }
     }
 
     #[test]
     fn close_factors_are_found() {
         let why = "an RSA modulus whose two factors are too close to each other (Fermat)";
-        let p = modulus(1024) | BigUint::from(1_u32);
+        // Later digits of the root, whose square is not round.
+        let top = BigUint::from(1_u32) << 1023;
+        let p = rough(modulus(1500) % &top + top);
         for distance in [0_u32, 2, 1000, 1_000_000] {
             let q = rough(&p + distance);
             assert_eq!(weakness(&(&p * &q)), why, "{distance}");
