@@ -8,7 +8,7 @@ CLIENTS := python3 python3-cryptography python3-grpcio python3-grpc-tools python
 # A TPM in software, its resource manager and the bus between the two, and the PKCS#11 module before them.
 TPM := swtpm tpm2-abrmd libtss2-tcti-swtpm0 libtss2-tcti-tabrmd0 dbus-daemon dbus-bin libtpm2-pkcs11-1
 
-.PHONY: help demo test tokens token-table torture judges bench bench-ab ci fmt clippy doc build proto generate deny advisories house-rules clean
+.PHONY: help demo test tokens token-table torture judges judges-packaged bench bench-ab ci fmt clippy doc build proto generate deny advisories house-rules clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -43,11 +43,16 @@ torture: ## kill -9 of keeper, front and both under load, more than 200 times; e
 	cargo build $(ALL) --lib --bins
 	target/debug/rootcellar-torture
 
-judges: ## OpenSSL, GnuTLS, Go, go-spiffe, zlint, Java, pkilint and sslyze look at every profile and kind of key, and 10,000 changed copies of a journal are restored; some five minutes after its tools are there
+judges: ## Other people's judges look at every profile and kind of key and at the log, and 10,000 changed copies of a journal are restored; some five minutes after its tools are there
 	@scripts/need softhsm2 openssl gnutls-bin openjdk-17-jdk-headless python3 python3-venv
 	cargo build $(ALL) --lib --bins
 	scripts/judges
 	ROOTCELLAR_CORRUPTIONS=10000 cargo test --locked --all-features --package rootcellar-softhsm-tests --test e2e changed_by_chance
+
+judges-packaged: ## Those of the judges that Debian has: OpenSSL, GnuTLS, Java
+	@scripts/need softhsm2 openssl gnutls-bin openjdk-17-jdk-headless
+	cargo build $(ALL) --lib --bins
+	scripts/judges packaged
 
 bench: ## What it costs: a table, target/bench/summary.json and charts; some 6 minutes after its build
 	@scripts/need softhsm2
@@ -58,7 +63,7 @@ bench-ab: ## OLD=<commit> side by side with what is checked out: each ratio with
 	@scripts/need softhsm2
 	@scripts/bench-ab "$(OLD)"
 
-ci: fmt clippy doc test demo proto deny house-rules ## Everything that must pass before a change lands
+ci: fmt clippy doc test judges-packaged demo proto deny house-rules ## Everything that must pass before a change lands
 
 fmt: ## The format of the code
 	cargo fmt --all --check

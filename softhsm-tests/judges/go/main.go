@@ -1,7 +1,7 @@
-// What Go says of a cell's certificates: crypto/x509, go-spiffe, and zlint's rules of the RFCs.
+// What Go says of a cell: crypto/x509, go-spiffe and zlint's rules of the RFCs of its certificates, Tessera and torchwood of its log.
 //
-// Usage: judge DIRECTORY ALLOWED. The directory has anchors.pem, issuer.crl (DER), and for each certificate NAME.chain.pem; `revoked` is
-// revoked, and the others are not.
+// Usage: judge certificates|log DIRECTORY ALLOWED. For certificates the directory has anchors.pem, issuer.crl (DER), and for each
+// NAME.chain.pem; `revoked` is revoked, and the others are not.
 package main
 
 import (
@@ -29,22 +29,26 @@ var sources = lint.SourceList{
 
 type judge struct {
 	allowed  map[string]bool
-	used     map[string]bool
 	findings []string
 	looked   int
 }
 
 func main() {
-	if len(os.Args) != 3 {
-		fmt.Fprintln(os.Stderr, "usage: judge DIRECTORY ALLOWED")
+	if len(os.Args) != 4 {
+		fmt.Fprintln(os.Stderr, "usage: judge certificates|log DIRECTORY ALLOWED")
 		os.Exit(2)
 	}
-	judge := judge{allowed: allowed(os.Args[2]), used: map[string]bool{}}
-	judge.directory(os.Args[1])
+	judge := judge{allowed: allowed(os.Args[3])}
+	switch os.Args[1] {
+	case "certificates":
+		judge.directory(os.Args[2])
+	case "log":
+		judge.log(os.Args[2])
+	}
 	for _, finding := range judge.findings {
 		fmt.Fprintln(os.Stderr, finding)
 	}
-	fmt.Printf("%d certificates and lists, %d findings\n", judge.looked, len(judge.findings))
+	fmt.Printf("looked at %d, %d findings\n", judge.looked, len(judge.findings))
 	if len(judge.findings) > 0 || judge.looked == 0 {
 		os.Exit(1)
 	}
