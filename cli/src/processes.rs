@@ -1,7 +1,9 @@
 //! The three processes of a service: a small supervisor, the keeper and the front, and how they hand each other their sockets.
 
 mod control;
+mod inherited;
 mod supervisor;
 
 pub(crate) use control::{Control, Message};
+pub(crate) use inherited::Inherited;
 pub(crate) use supervisor::{Bound, supervise};

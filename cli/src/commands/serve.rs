@@ -6,7 +6,7 @@ use keeper::Journal;
 use super::journal;
 use crate::error::Failure;
 use crate::logging;
-use crate::processes::{Bound, supervise};
+use crate::processes::{Bound, Inherited, supervise};
 use crate::session::Session;
 
 /// Serve the cell: start the keeper and the front, and start them again when they end
@@ -23,19 +23,22 @@ pub(super) fn run(session: &Session, _args: &Serve) -> Result<(), Failure> {
     // Whoever holds its end of a door is front or keeper to the other.
     keeper::harden().map_err(|error| Failure::new("SUPERVISOR", error))?;
     let config = session.config_of_service()?;
+    let tokens: Vec<_> = [config.issuing_token()].into_iter().chain(config.standby_token()).collect();
+    let inherited = Inherited::take(tokens.iter().map(|token| &token.pin));
     // Asked here, so that one sentence says it and not each child in its own way; the keeper asks again for itself.
     Journal::is_free(config.data_dir()).map_err(|error| journal::missing(session, error))?;
     logging::start_of_service(config.log_level(), config.log_format());
-    let mut environment = config.issuing_token().environment();
-    environment.extend(config.standby_token().iter().flat_map(hsm_config::TokenConfig::environment));
+    let environment: Vec<_> = tokens.iter().flat_map(hsm_config::TokenConfig::environment).collect();
     let keeper = || {
         let mut command = session.again(&environment)?;
         command.arg("keeper");
+        inherited.hand_to_keeper(&mut command).map_err(|error| Failure::new("SUPERVISOR", error))?;
         Ok(command)
     };
     let front = || {
         let mut command = session.again(&[])?;
         command.arg("front");
+        inherited.keep_from_front(&mut command);
         Ok(command)
     };
     let (output, socket) = (*session.output(), config.socket().to_owned());

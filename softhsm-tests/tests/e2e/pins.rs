@@ -4,10 +4,11 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 
-use rootcellar_softhsm_tests::{Cell, Faults};
+use rootcellar_softhsm_tests::{Cell, Faults, Serving, Signal};
 
-use crate::support::{BINARY, House, eventually, still_issues};
+use crate::support::{BINARY, GRANT, House, ask, csr, eventually, request, still_issues};
 
 // PKCS#11 v3.1 §3.2, table 8.
 const PROTECTED_AUTHENTICATION_PATH: u32 = 0x0000_0100;
@@ -219,6 +220,46 @@ fn a_token_without_flags_is_left_alone() {
     assert_eq!(faults.logins(), before);
     assert!(examine(&["--without-flags"]).fails(1).contains("cannot use this token"));
     assert!(faults.logins() > before, "on a person's word");
+}
+
+/// What a process has open.
+fn open_in(pid: u32) -> Vec<PathBuf> {
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
+    descriptors.filter_map(|one| fs::read_link(one.unwrap().path()).ok()).collect()
+}
+
+/// The service is started with a PIN's descriptor, a PIN in a variable, and a descriptor that its caller forgot to close.
+#[tokio::test]
+async fn the_front_inherits_no_pin_and_nobody_a_stray_descriptor() {
+    let (mut cell, _faults) = founded();
+    let (base, pin) = (fs::read_to_string(cell.config_file()).unwrap(), cell.data_dir().join("token/pin"));
+    let stray = cell.path("stray");
+    fs::write(&stray, "").unwrap();
+    let given = format!("exec 8<'{}' 9<'{}'; exec \"$0\" \"$@\"", pin.display(), stray.display());
+    cell.program().wrap(&["bash", "-c", &given]);
+    cell.program().set("TOKEN_PIN", &fs::read_to_string(&pin).unwrap());
+    for (source, name) in [("fd:8", "first"), ("env:TOKEN_PIN", "second")] {
+        fs::write(cell.config_file(), format!("{base}pin = \"{source}\"\n")).unwrap();
+        let mut house = House::of(cell);
+        let (keeper, front) = (house.serving.child("keeper"), house.serving.child("front"));
+        for (child, has_pin) in [(keeper, source == "fd:8"), (front, false)] {
+            let open = open_in(child);
+            assert!(!open.contains(&stray), "{open:?}");
+            assert_eq!(open.contains(&pin), has_pin, "{source}: {open:?}");
+        }
+        // Who is not root does not see it.
+        let environment = fs::read(format!("/proc/{front}/environ")).unwrap_or_default();
+        let has_variable = environment.split(|octet| *octet == 0).any(|one| one.starts_with(b"TOKEN_PIN="));
+        assert!(!has_variable || source == "fd:8");
+        // What it was given once, the keeper has after a restart, too.
+        let client = house.controller(name, GRANT).client().await;
+        Serving::signal(keeper, Signal::KILL);
+        eventually("it issues", async || ask(&client, request(&format!("build/{name}"), csr())).await.ok())
+            .await;
+        assert_ne!(house.serving.child("keeper"), keeper);
+        assert_eq!(house.stop().await, 0);
+        cell = house.cell;
+    }
 }
 
 /// Runs a program on a terminal of its own and types what is in a file when it is asked for a PIN, once the terminal shows nothing: the
