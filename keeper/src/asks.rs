@@ -52,6 +52,20 @@ pub(crate) enum Change {
     Import(v1::ImportCeremonyRequest),
 }
 
+impl Change {
+    /// Whether the key that is to be certified takes long to look at.
+    pub(crate) fn takes_long(&self) -> bool {
+        matches!(self, Self::Signed(Ok(signed)) if signed.takes_long())
+    }
+
+    /// Looks at that key: the change becomes a refusal where anybody could factor it.
+    pub(crate) fn look(&mut self) {
+        if let Self::Signed(Ok(signed)) = self {
+            signed.look();
+        }
+    }
+}
+
 /// What the sequencer knows itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Own {

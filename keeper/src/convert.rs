@@ -54,19 +54,21 @@ pub(crate) fn request_id(text: &str) -> Result<&str, Refusal> {
 
 /// A CSR, DER or PEM, whose signature is by the key that it is for.
 pub(crate) fn csr(bytes: &[u8]) -> Result<VerifiedCsr, Refusal> {
-    let malformed = |error: CsrError| {
-        let reason = match error {
-            CsrError::UnsupportedKey | CsrError::UnsupportedSignatureAlgorithm => Reason::KeyUnsupported,
-            CsrError::WeakKey(_) => Reason::KeyWeak,
-            CsrError::BadSignature => {
-                let message = format!("{error}; sign it with the private half of its own key");
-                return Refusal::new(Reason::CsrSignatureInvalid, message).on("csr");
-            }
-            _ => Reason::CsrMalformed,
-        };
-        Refusal::new(reason, error.to_string()).on("csr")
+    csr::from_pem_or_der(bytes).and_then(|der| csr::check(&der)).map_err(refused_csr)
+}
+
+/// What is wrong with a CSR, on its field.
+pub(crate) fn refused_csr(error: CsrError) -> Refusal {
+    let reason = match error {
+        CsrError::UnsupportedKey | CsrError::UnsupportedSignatureAlgorithm => Reason::KeyUnsupported,
+        CsrError::WeakKey(_) => Reason::KeyWeak,
+        CsrError::BadSignature => {
+            let message = format!("{error}; sign it with the private half of its own key");
+            return Refusal::new(Reason::CsrSignatureInvalid, message).on("csr");
+        }
+        _ => Reason::CsrMalformed,
     };
-    csr::from_pem_or_der(bytes).and_then(|der| csr::check(&der)).map_err(malformed)
+    Refusal::new(reason, error.to_string()).on("csr")
 }
 
 pub(crate) fn agent_spec(id: AgentId, agent: &v1::Agent) -> Result<AgentSpec, Refusal> {

@@ -22,6 +22,7 @@ pub(crate) use out::{OpenDoors, Reply};
 
 use crate::asks::{self, Asked, Asker, What};
 use crate::journal::{Journal, JournalError, Reader};
+use crate::looks::Looks;
 use crate::reads::ReadAsk;
 use crate::refusal::Refusal;
 use crate::sequencer::Command;
@@ -41,6 +42,8 @@ pub(crate) struct Routes {
     pub(crate) local: Lane,
     pub(crate) front: Lane,
     pub(crate) callers: Lane,
+    /// Where callers' changes go before that, whose keys take long to look at.
+    pub(crate) looks: Looks,
     pub(crate) open: OpenDoors,
     /// Octets of the front's asks that wait.
     pub(crate) waiting: Waiting,
@@ -135,6 +138,9 @@ impl Routes {
         let asked = asker(ask.caller, end)
             .and_then(|by| asks::sort(ask.ask, &by, verifier).map(|what| Asked { by, what }));
         let unsent = match asked {
+            Ok(Asked { by, what: What::Change(what) }) if what.takes_long() => {
+                self.looks.send(Asked { by, what }, reply).err()
+            }
             Ok(Asked { by, what }) => self.lane(&by).send(by, out.first(what), reply).err(),
             Err(refusal) => return reply.send_in_turn(Err(refusal)),
         };

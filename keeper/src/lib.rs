@@ -24,6 +24,7 @@ mod harden;
 mod journal;
 mod lists;
 mod local;
+mod looks;
 mod manifest;
 mod metrics;
 mod page;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use audit::{Request, RequestVerifier};
 use certs::csr::VerifiedCsr;
-use certs::{BadSignature, PublicKey};
+use certs::{BadSignature, KeyKind, PublicKey};
 use ledger::entry::RequestSignature;
 use ledger::request::Terms;
 use proto::door::{Presented, Signed};
@@ -50,6 +50,19 @@ impl SignedRequest {
     pub(crate) fn csr(&self) -> Result<&VerifiedCsr, Refusal> {
         let none = || Err(Refusal::internal("a request without a CSR"));
         self.csr.as_ref().map_or_else(none, |csr| csr.as_ref().map_err(Refusal::clone))
+    }
+
+    /// Whether the key that it names takes long to look at.
+    pub(crate) fn takes_long(&self) -> bool {
+        matches!(&self.csr, Some(Ok(csr)) if matches!(csr.public_key().kind(), KeyKind::Rsa { .. }))
+    }
+
+    /// Looks at that key: a CSR whose key anybody could factor is none.
+    pub(crate) fn look(&mut self) {
+        let weak = |csr: &VerifiedCsr| csr.public_key().demand_hard_to_factor().err();
+        if let Some(weak) = self.csr.as_ref().and_then(|csr| weak(csr.as_ref().ok()?)) {
+            self.csr = Some(Err(convert::refused_csr(weak.into())));
+        }
     }
 
     /// The bytes that were signed.

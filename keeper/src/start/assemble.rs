@@ -19,6 +19,7 @@ use crate::disk::Disk;
 use crate::door::{Lane, OpenDoors, Routes, Waiting};
 use crate::journal::{Journal, JournalError, move_wal};
 use crate::lists::Lists;
+use crate::looks::Looks;
 use crate::manifest::{self, LoadedModule, Manifests, Observer};
 use crate::metrics::Metrics;
 use crate::page::Tokens;
@@ -100,6 +101,7 @@ impl Checked {
         };
         let listens = standing.listens.clone();
         let routes = Routes {
+            looks: Looks::start(queues.asks.0.clone()),
             callers: Lane { sequencer: queues.asks.0, readers: readers.callers.clone() },
             front: Lane { sequencer: queues.front.0, readers: readers.front.clone() },
             local: Lane { sequencer: queues.local.0, readers: readers.local.clone() },

@@ -586,6 +586,24 @@ async fn no_key_is_certified_for_who_does_not_have_it() {
     taken.back().cell.run(&["ledger", "verify"]).ok();
 }
 
+/// The front does not look at the key for as long as it should.
+#[tokio::test]
+async fn no_key_that_anybody_can_factor_is_certified() {
+    let (house, _client) = House::with_build().await;
+    let mut taken = take(house).await;
+    let build = taken.build.presents();
+    for (request_id, csr) in [
+        ("prime", include_str!("../../../ca-service/tests/front/csr/prime-modulus.pem")),
+        ("factor", include_str!("../../../ca-service/tests/front/csr/factor-31337.pem")),
+    ] {
+        let request = request("build/w", csr.as_bytes().to_vec());
+        let issue = IssueCertificateBody { request_id: request_id.into(), ..request };
+        let issue = taken.build.signs("IssuanceService/IssueCertificate", issue.encode_to_vec()).await;
+        taken.refuses(build.as_ref(), issue, Reason::KeyWeak);
+    }
+    taken.back().cell.run(&["ledger", "verify"]).ok();
+}
+
 /// What a caller signed and had carried out is not shown again as what it asks for in vain; nor twice with another form of its signature.
 #[tokio::test]
 async fn no_refusal_is_recorded_for_what_was_carried_out() {
