@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use crate::support::files_below;
+
 /// The root of the repository.
 fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
@@ -32,7 +34,7 @@ fn theme_with(theme: &str, test: &str) -> String {
         .lines()
         .rev()
         .take(2)
-        .any(|line| line.starts_with("#[test]") || line.starts_with("#[tokio::test]"));
+        .any(|line| line.starts_with("#[test]") || line.starts_with("#[tokio::test"));
     assert!(marked, "{theme}::{test} is no test");
     text
 }
@@ -78,4 +80,30 @@ fn is_code(word: &str) -> bool {
         "FAILED_PRECONDITION",
     ];
     codes.contains(&word)
+}
+
+/// A test of this name, or a theme, wherever it is.
+fn is_tested(name: &str) -> bool {
+    let crates = ["ca-service", "keeper", "audit", "client", "cli"].map(|name| root().join(name));
+    let themes = root().join("softhsm-tests/tests/e2e");
+    let has = |path: &Path| fs::read_to_string(path).is_ok_and(|text| text.contains(&format!("fn {name}()")));
+    themes.join(format!("{name}.rs")).is_file()
+        || crates.iter().chain([&themes]).flat_map(|dir| files_below(dir)).any(|path| has(&path))
+}
+
+#[test]
+fn what_security_promises_is_tested() {
+    let mut seen = 0;
+    for row in rows("SECURITY.md").iter().filter(|row| !row[0].starts_with('I')) {
+        let tests: Vec<&str> = row.last().unwrap().split('`').skip(1).step_by(2).collect();
+        assert!(!tests.is_empty(), "{}: it names no test", row[0]);
+        for test in tests {
+            match test.split_once("::") {
+                Some((theme, test)) => drop(theme_with(theme, test)),
+                None => assert!(is_tested(test), "{test} is no test"),
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 80, "{seen} tests: the tables are read");
 }
