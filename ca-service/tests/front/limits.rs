@@ -1,12 +1,12 @@
 //! Too much of everything: handshakes, connections, requests, octets.
 
-use std::{io, net::SocketAddr, num::NonZeroU32, time::Duration};
+use std::{error::Error, io, net::SocketAddr, num::NonZeroU32, time::Duration};
 
 use ca_service::Limits;
 use client::Client;
-use http_body_util::Full;
+use http_body_util::{Full, StreamBody};
 use hyper::{
-    body::{Bytes, Incoming},
+    body::{Body, Bytes, Frame, Incoming},
     client::conn::http2,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -344,7 +344,10 @@ type Sender = http2::SendRequest<Full<Bytes>>;
 type Connecting = tokio::task::JoinHandle<hyper::Result<()>>;
 
 /// A connection of the agent "a" whose HTTP/2 is in the test's hands, with so many octets of window for each stream.
-async fn raw(house: &House, front: &Running, window: u32) -> (Sender, Connecting) {
+async fn raw<B>(house: &House, front: &Running, window: u32) -> (http2::SendRequest<B>, Connecting)
+where
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static,
+{
     let mut config = house.pki.caller("/agent/a").client(&house.pki.anchors());
     config.alpn_protocols = vec![b"h2".to_vec()];
     let stream = TokioIo::new(shake(front, config).await.unwrap());
@@ -377,6 +380,29 @@ async fn a_method_of_one_message_takes_one() {
     let ask = front.asks.recv().await.unwrap();
     front.far.answer(ask.id, answer::Answer::ListEntries(ListEntriesResponse::default()));
     assert!(asked.await.unwrap().unwrap().status().is_success());
+    front.stop().await;
+}
+
+/// A caller that leaves in the middle of a request is counted as one that sent half of one.
+#[tokio::test]
+async fn half_a_request_is_counted_as_one_that_is_none() {
+    let house = House::new();
+    let front = house.start().await;
+    let (mut sender, _connection) = raw(&house, &front, 65_535).await;
+    let half = [Ok(Frame::data(Bytes::from_static(&[0, 0]))), Err(io::Error::other("it leaves"))];
+    let request = list_of(1).map(|_| StreamBody::new(futures_util::stream::iter(half)));
+    sender.send_request(request).await.expect_err("it left");
+    let line = "rootcellar_front_requests_total{method=\"LedgerService/ListEntries\",reason=\"REQUEST_MALFORMED\"} 1";
+    let counted = async {
+        loop {
+            let (_, page) = ops(&front, "GET", "/metrics").await;
+            assert!(!page.contains("reason=\"\""), "{page}");
+            if page.lines().any(|said| said == line) {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), counted).await.expect("it is counted");
     front.stop().await;
 }
 

@@ -2,8 +2,11 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Stdio;
 
-use crate::support::{GRANT, House, files_below, issue, request, still_issues};
+use rootcellar_softhsm_tests::Cell;
+
+use crate::support::{BINARY, GRANT, House, eventually, files_below, issue, request, still_issues};
 
 /// The secret parts of a PEM or note key: its longest lines.
 fn parts(text: &str) -> Vec<String> {
@@ -84,4 +87,35 @@ async fn nothing_leaks() {
     }
     house.serving = house.cell.serve();
     still_issues(&house.credentials().client().await).await;
+}
+
+/// Runs a program as one that may trace its own user's processes and no others: root may read all, unless it gave that up (capabilities(7)).
+const NO_TRACER: [&str; 3] = ["setpriv", "--bounding-set", "-sys_ptrace,-perfmon,-sys_admin"];
+
+/// Another process of the same user reads what only a tracer may (ptrace(2), "Ptrace access mode checking"): of a process that anybody of the
+/// user may trace, and of each of the service's.
+#[tokio::test]
+async fn no_process_of_the_service_can_be_traced() {
+    let mut cell = Cell::founded(BINARY);
+    let is_root = rustix::process::geteuid().is_root();
+    let wrapper: &[&str] = if is_root { &NO_TRACER } else { &[] };
+    cell.program().wrap(wrapper);
+    let mut house = House::of(cell);
+    let may_read = |pid: u32| {
+        let environment = format!("/proc/{pid}/environ");
+        let arguments = [wrapper, &["cat", &environment]].concat();
+        let read = house.cell.command(&arguments).output().unwrap();
+        let denied = String::from_utf8_lossy(&read.stderr).contains("Permission denied");
+        assert_ne!(read.status.success(), denied, "{read:?}");
+        !denied
+    };
+    let arguments = [wrapper, &["cat"]].concat();
+    let mut other = house.cell.command(&arguments).stdin(Stdio::piped()).spawn().unwrap();
+    eventually("one that may be traced is", async || may_read(other.id()).then_some(())).await;
+    for pid in [house.serving.pid(), house.serving.child("keeper"), house.serving.child("front")] {
+        assert!(!may_read(pid));
+    }
+    drop(other.stdin.take());
+    other.wait().unwrap();
+    assert_eq!(house.stop().await, 0);
 }
