@@ -19,7 +19,7 @@ use crate::agents::narrows;
 
 /// Changes remembered before those are let go that no signature can be older than.
 const KEPT: usize = 1024;
-/// How far a caller's clock may be from the keeper's without being held up, in milliseconds.
+/// How far a caller's clock may be from the keeper's without being held up, and how long a request may be under way, in milliseconds.
 const SKEW_MS: i64 = 5000;
 /// Stands for any caller, or any agent.
 const ALL: &str = "";
@@ -27,12 +27,21 @@ const ALL: &str = "";
 /// The changes of the last minutes.
 #[derive(Debug, Default)]
 pub struct Changes {
-    /// When the last of each kind was signed by the caller whom it holds for, in milliseconds since 1970.
-    signed: HashMap<Short, i64>,
-    /// When the last of each kind was recorded that somebody else signed: the keeper's clock and a caller's differ.
-    recorded: HashMap<Short, i64>,
+    /// The last of each kind.
+    last: HashMap<Short, Last>,
     /// How many are remembered before it is looked for those that are over.
     look_at: usize,
+}
+
+/// When the last change of a kind was made, in milliseconds since 1970.
+#[derive(Debug)]
+struct Last {
+    /// When the caller signed it whom it holds for: that clock is the one by which it signs what it asks for. Long ago where it signed none.
+    signed_ms: i64,
+    /// When such a one was recorded.
+    own_ms: i64,
+    /// When one was recorded that somebody else signed: the keeper's clock and a caller's differ.
+    others_ms: i64,
 }
 
 /// The beginning of the SHA-256 of a kind of change: the caller's SPIFFE path and the agent's, either of which may be [`ALL`], and what is given
@@ -84,32 +93,32 @@ impl Changes {
 
     fn change(&mut self, entry: &Entry, by: By<'_>, agent: Option<String>, given: Given) {
         let Some(agent) = agent else { return };
-        if self.signed.len() + self.recorded.len() >= self.look_at.max(KEPT) {
-            let oldest_ms = entry.time_unix_ms.saturating_sub(SLACK_MS);
-            self.signed.retain(|_, signed_ms| *signed_ms >= oldest_ms);
-            self.recorded.retain(|_, recorded_ms| *recorded_ms >= oldest_ms.saturating_sub(SKEW_MS));
-            self.look_at = (self.signed.len() + self.recorded.len()) * 2;
+        if self.last.len() >= self.look_at.max(KEPT) {
+            let oldest_ms = entry.time_unix_ms.saturating_sub(SLACK_MS + SKEW_MS);
+            self.last.retain(|_, last| last.latest_ms() >= oldest_ms);
+            self.look_at = self.last.len() * 2;
         }
-        let (changes, at_ms) = match by.signed_ms {
-            Some(signed_ms) => (&mut self.signed, signed_ms),
-            None => (&mut self.recorded, entry.time_unix_ms),
-        };
-        let newest = changes.entry(kind(by.caller, &agent, given)).or_insert(at_ms);
-        *newest = at_ms.max(*newest);
+        self.last.entry(kind(by.caller, &agent, given)).or_default().follow(by.signed_ms, entry.time_unix_ms);
     }
 
     /// Officers say that this is the time, in milliseconds since 1970: whatever was signed by a clock that was ahead was signed by then.
     pub fn clock_confirmed(&mut self, time_unix_ms: i64) {
         let latest_ms = time_unix_ms.saturating_sub(SKEW_MS);
-        self.signed.values_mut().for_each(|signed_ms| *signed_ms = latest_ms.min(*signed_ms));
-        self.recorded.values_mut().for_each(|recorded_ms| *recorded_ms = latest_ms.min(*recorded_ms));
+        for Last { signed_ms, own_ms, others_ms } in self.last.values_mut() {
+            for at_ms in [signed_ms, own_ms, others_ms] {
+                *at_ms = latest_ms.min(*at_ms);
+            }
+        }
     }
 
     /// When the change was made, in milliseconds since 1970, that came before a request which gives this to an agent and which its caller
     /// signed earlier; none where there is no such change. Both are SPIFFE paths; `now_ms` is when the request is carried out.
     ///
-    /// What another made holds up from the moment it is recorded. Where that is within five seconds of the signature, which was first is not known:
-    /// a request that comes within five seconds of its signature is carried out, one that comes later is to be signed anew.
+    /// What a caller signed before a change of its own came before it; what another changed holds up from the moment it is recorded. Where that is
+    /// within five seconds of the signature, which was first is not known: a request that comes within five seconds of its signature is carried
+    /// out. One that comes later may have been held back: it gives nothing after anything that was recorded up to five seconds before its
+    /// signature, by whomever. One that comes by a clock that is further ahead was signed nobody knows when: it gives nothing after
+    /// anything that another changed while it may have been under way.
     pub fn since(
         &self,
         (caller, agent): (&str, &str),
@@ -123,17 +132,58 @@ impl Changes {
         };
         let each = [(caller, agent), (caller, ALL), (ALL, agent)];
         let each = each.into_iter().flat_map(|pair| after.iter().map(move |given| (pair, *given)));
-        let changed = each.filter_map(|((caller, agent), given)| {
-            let kind = kind(caller, agent, given);
-            let signed = self.signed.get(&kind).copied().filter(|changed_ms| *changed_ms > signed_ms);
-            let recorded = self.recorded.get(&kind).copied().filter(|recorded_ms| {
-                let comes_later = now_ms.saturating_sub(signed_ms) > SKEW_MS;
-                let skew_ms = if comes_later { SKEW_MS } else { -SKEW_MS };
-                recorded_ms.saturating_add(skew_ms) > signed_ms
-            });
-            signed.max(recorded)
-        });
-        changed.max()
+        let under_way = UnderWay { signed_ms, now_ms };
+        each.filter_map(|((caller, agent), given)| {
+            self.last.get(&kind(caller, agent, given))?.after(under_way)
+        })
+        .max()
+    }
+}
+
+/// A request on its way, in milliseconds since 1970.
+#[derive(Clone, Copy)]
+struct UnderWay {
+    signed_ms: i64,
+    now_ms: i64,
+}
+
+impl Default for Last {
+    fn default() -> Self {
+        Self { signed_ms: i64::MIN, own_ms: i64::MIN, others_ms: i64::MIN }
+    }
+}
+
+impl Last {
+    fn latest_ms(&self) -> i64 {
+        self.signed_ms.max(self.own_ms).max(self.others_ms)
+    }
+
+    fn follow(&mut self, signed_ms: Option<i64>, recorded_ms: i64) {
+        match signed_ms {
+            Some(signed_ms) => {
+                self.signed_ms = signed_ms.max(self.signed_ms);
+                self.own_ms = recorded_ms.max(self.own_ms);
+            }
+            None => self.others_ms = recorded_ms.max(self.others_ms),
+        }
+    }
+
+    /// When it was made, where that is after the request, see [`Changes::since`].
+    fn after(&self, UnderWay { signed_ms, now_ms }: UnderWay) -> Option<i64> {
+        let Self { signed_ms: changed_ms, own_ms, others_ms } = *self;
+        let late_ms = now_ms.saturating_sub(signed_ms);
+        // Up to when a change may have been recorded and yet be before the request.
+        let (own_until_ms, others_until_ms) = if late_ms > SKEW_MS {
+            (signed_ms.saturating_sub(SKEW_MS), signed_ms.saturating_sub(SKEW_MS))
+        } else if late_ms < -SKEW_MS {
+            (i64::MAX, now_ms.saturating_sub(SLACK_MS))
+        } else {
+            (i64::MAX, signed_ms.saturating_add(SKEW_MS))
+        };
+        let signed = Some(changed_ms).filter(|changed_ms| *changed_ms > signed_ms);
+        let own = Some(own_ms).filter(|own_ms| *own_ms > own_until_ms);
+        let others = Some(others_ms).filter(|others_ms| *others_ms > others_until_ms);
+        signed.max(own).max(others)
     }
 }
 
@@ -250,7 +300,7 @@ mod tests {
         for n in 0..10_000 {
             changes.follow(&entry(BUILD, n * 1000, deletion(&n.to_string())), |_| None);
         }
-        assert!(changes.signed.len() <= KEPT + 1, "{}", changes.signed.len());
+        assert!(changes.last.len() <= KEPT + 1, "{}", changes.last.len());
         let since = |agent| changes.since((BUILD, agent), Given::Right, 0, 9_999_000);
         assert_eq!((since("/agent/9999"), since("/agent/9699")), (Some(9_999_000), Some(9_699_000)));
     }
@@ -293,6 +343,33 @@ mod tests {
             |signed_ms, now_ms| changes.since((BUILD, "/agent/a"), Given::Right, signed_ms, now_ms).is_some();
         assert_eq!([held(4999, 9_999), held(5000, 10_000), held(14_999, 19_999)], [true, false, false]);
         assert_eq!([held(5000, 10_001), held(14_999, 20_000), held(15_000, 20_001)], [true, true, false]);
+    }
+
+    /// Two that were signed in one millisecond, or by a clock that was set back between both: what comes late is not carried out after the other.
+    #[test]
+    fn what_comes_late_gives_nothing_after_a_change_of_ones_own() {
+        let recorded = |signed_ms| Entry { time_unix_ms: 10_100, ..entry(BUILD, signed_ms, deletion("a")) };
+        for signed_ms in [10_000, 8_000] {
+            let changes = after(&recorded(signed_ms));
+            let held = |now_ms| changes.since((BUILD, "/agent/a"), Given::Right, 10_000, now_ms).is_some();
+            assert_eq!([held(10_100), held(15_000), held(15_001), held(290_000)], [false, false, true, true]);
+        }
+        let changes = after(&recorded(10_000));
+        let later = changes.since((BUILD, "/agent/a"), Given::Right, 15_100, 290_000);
+        assert_eq!(later, None, "signed five seconds after it was recorded");
+    }
+
+    /// By a clock that is further ahead a request may have been signed at any time.
+    #[test]
+    fn what_was_signed_by_a_clock_that_is_ahead_gives_nothing_after_what_another_changed() {
+        let changes = after(&entry("", 10_000, deletion("a")));
+        let held =
+            |signed_ms, now_ms| changes.since((BUILD, "/agent/a"), Given::Right, signed_ms, now_ms).is_some();
+        assert_eq!([held(35_000, 30_000), held(35_001, 30_000)], [false, true]);
+        let over_ms = 10_000 + SLACK_MS;
+        assert_eq!([held(over_ms + 60_000, over_ms - 1), held(over_ms + 60_000, over_ms)], [true, false]);
+        let own = after(&entry(BUILD, 10_000, deletion("a")));
+        assert_eq!(own.since((BUILD, "/agent/a"), Given::Right, 70_000, 12_000), None, "by the same clock");
     }
 
     /// One that ended is not known to every reader of the log.

@@ -4,14 +4,14 @@
 //! meanwhile together: the service then verifies one signature for all of them.
 
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use certs::TbsFields;
 use certs::summary::tbs_of;
 use ledger::Hash;
-use ledger::request::{TOGETHER_MAX, Terms, Together, leaf_of};
+use ledger::request::{SLACK_MS, TOGETHER_MAX, Terms, Together, leaf_of};
 use proto::v1::RequestSignature;
 use rustls::SignatureScheme;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
@@ -42,6 +42,8 @@ pub struct Signer {
     serial: Vec<u8>,
     origin: String,
     clock: Clock,
+    /// The time of the newest signature.
+    last_ms: AtomicI64,
     under_way: Arc<AtomicUsize>,
     /// Those that wait to be signed together.
     waiting: Arc<Mutex<Group>>,
@@ -87,6 +89,7 @@ impl Signer {
             serial,
             origin: origin.to_owned(),
             clock,
+            last_ms: AtomicI64::new(i64::MIN),
             under_way: Arc::default(),
             waiting: Arc::default(),
         }))
@@ -167,8 +170,20 @@ impl Signer {
         }
     }
 
+    /// A time after that of every signature before: by their order the service tells what was held back. A clock that was set back by more than
+    /// signatures are good for has its way.
+    fn next_ms(&self) -> i64 {
+        let now_ms = (self.clock)();
+        let next = |last_ms: i64| match last_ms.saturating_sub(now_ms) {
+            0..SLACK_MS => last_ms + 1,
+            _ => now_ms,
+        };
+        let before = self.last_ms.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(next(last)));
+        next(before.unwrap_or_else(|last_ms| last_ms))
+    }
+
     fn sign_together(&self, leaves: Vec<Hash>) -> Result<Vec<RequestSignature>, SignerError> {
-        let (count, time_unix_ms) = (leaves.len(), (self.clock)());
+        let (count, time_unix_ms) = (leaves.len(), self.next_ms());
         let together = Together::new(leaves).ok_or_else(unsigned)?;
         let terms = Terms { origin: &self.origin, serial: &self.serial, time_unix_ms };
         let signer = self.key.choose_scheme(&SCHEMES);
@@ -201,7 +216,7 @@ impl Drop for UnderWay {
 impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The key stays out of every log.
-        let Self { key: _, serial: _, origin, clock: _, under_way, waiting: _ } = self;
+        let Self { key: _, serial: _, origin, clock: _, last_ms: _, under_way, waiting: _ } = self;
         f.debug_struct("Signer").field("origin", origin).field("under_way", under_way).finish_non_exhaustive()
     }
 }
@@ -224,16 +239,19 @@ mod tests {
     const METHOD: &str = "/rootcellar.v1.IssuanceService/IssueCertificate";
     const ORIGIN: &str = "cell.example/log/1";
 
+    const NOW_MS: i64 = 1_700_000_000_123;
+
     fn signer(algorithm: &'static rcgen::SignatureAlgorithm) -> (Arc<Signer>, PublicKey) {
+        signer_by(algorithm, Arc::new(|| NOW_MS))
+    }
+
+    fn signer_by(algorithm: &'static rcgen::SignatureAlgorithm, clock: Clock) -> (Arc<Signer>, PublicKey) {
         let key = KeyPair::generate_for(algorithm).unwrap();
         let mut params = CertificateParams::default();
         params.serial_number = Some(SerialNumber::from_slice(&[0x0a, 0xbc]));
         let chain = params.self_signed(&key).unwrap().pem();
         let public_key = PublicKey::try_from(key.subject_public_key_info().as_slice()).unwrap();
-        (
-            Signer::new(&chain, &key.serialize_pem(), ORIGIN, Arc::new(|| 1_700_000_000_123)).unwrap(),
-            public_key,
-        )
+        (Signer::new(&chain, &key.serialize_pem(), ORIGIN, clock).unwrap(), public_key)
     }
 
     /// Whether the service would take it.
@@ -255,10 +273,25 @@ mod tests {
         for kind in kinds {
             let (signer, key) = signer(kind);
             let (signature, _under_way) = signer.sign(METHOD, b"body").await.unwrap();
-            assert_eq!((signature.size, signature.time_unix_ms), (1, 1_700_000_000_123));
+            assert_eq!((signature.size, signature.time_unix_ms), (1, NOW_MS));
             assert!(verifies(&signature, b"body", &key), "{kind:?}");
             assert!(!verifies(&signature, b"another", &key), "{kind:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn each_signature_is_later_than_the_one_before() {
+        let clock_ms = Arc::new(AtomicI64::new(NOW_MS));
+        let reads = Arc::clone(&clock_ms);
+        let by = Arc::new(move || reads.load(Ordering::Relaxed));
+        let (signer, _) = signer_by(&rcgen::PKCS_ED25519, by);
+        let mut times = Vec::new();
+        // It stands, goes on, is set back by two seconds, and by more than a signature is good for.
+        for moved_ms in [0, 0, 1000, -2000, -SLACK_MS] {
+            clock_ms.fetch_add(moved_ms, Ordering::Relaxed);
+            times.push(signer.sign(METHOD, b"body").await.unwrap().0.time_unix_ms - NOW_MS);
+        }
+        assert_eq!(times, [0, 1, 1000, 1001, -1000 - SLACK_MS]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -391,6 +391,56 @@ async fn what_was_signed_seconds_before_anothers_change_is_not_carried_out_long_
     taken.back().cell.run(&["ledger", "verify"]).ok();
 }
 
+/// By the caller's own clock nobody knows which of two came first: both were signed in one millisecond, or it was set back between them.
+#[tokio::test]
+async fn what_was_signed_at_one_time_is_not_carried_out_in_another_order_long_after() {
+    let (house, _client) = House::with_build().await;
+    let first = Seen::of(&house, &house.credentials());
+    let second = Seen::of(&house, &house.credentials());
+    let mut taken = take(house).await;
+    let build = taken.build.presents();
+    let disabled = |request_id: &str, disabled| {
+        let agent = Some(Agent { disabled, ..agent("build/a") });
+        let update_mask = Some(prost_types::FieldMask { paths: vec!["disabled".into()] });
+        UpdateAgentBody { agent, update_mask, request_id: request_id.into(), ..UpdateAgentBody::default() }
+            .encode_to_vec()
+    };
+    for (number, behind_ms) in [(0, 0), (1, 2000)] {
+        let begins_ms = number * 400_000;
+        taken.cell.set_clock(begins_ms);
+        let (on, off) = (format!("on-{number}"), format!("off-{number}"));
+        let held = first.signs("AgentService/UpdateAgent", disabled(&on, false)).await;
+        second.set_ahead(-behind_ms);
+        let follows = second.signs("AgentService/UpdateAgent", disabled(&off, true)).await;
+        let done = taken.door.ask(build.clone(), ask::Ask::Signed(follows));
+        assert!(!matches!(done, answer::Answer::Refused(_)), "{done:?}");
+        taken.cell.set_clock(begins_ms + 280_000);
+        taken.refuses(build.as_ref(), held, Reason::SignatureExpired);
+    }
+    taken.back().cell.run(&["ledger", "verify"]).ok();
+}
+
+/// A caller's clock is a minute ahead: what it signed before officers revoked is not carried out after that.
+#[tokio::test]
+async fn what_was_signed_by_a_clock_that_is_ahead_gives_nothing_after_officers() {
+    let (house, _client) = House::with_build().await;
+    let mut taken = take(house).await;
+    let build = taken.build.presents();
+    let issue = |request_id: &str| IssueCertificateBody {
+        request_id: request_id.into(),
+        description: None,
+        allow_missing: false,
+        ..request("build/a", csr())
+    };
+    taken.build.set_ahead(60_000);
+    let held = taken.build.signs("IssuanceService/IssueCertificate", issue("held").encode_to_vec()).await;
+    taken.cell.set_clock(2000);
+    taken.cell.run(&["cert", "revoke", "--agent", "build/a", "--reason", "key-compromise"]).ok();
+    taken.cell.set_clock(30_000);
+    taken.refuses(build.as_ref(), held, Reason::SignatureExpired);
+    taken.back().cell.run(&["ledger", "verify"]).ok();
+}
+
 /// The request behind a certificate that was given up is kept for as long as the log: no signature says that there was one.
 #[tokio::test]
 async fn what_was_given_up_is_proven_long_after_it_ended() {
