@@ -230,6 +230,7 @@ impl Journal {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(dir.join(FILE_NAME), flags)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        file::distrust(&connection)?;
         Ok(connection)
     }
 

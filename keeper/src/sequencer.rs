@@ -76,6 +76,8 @@ pub(crate) struct Sequencer {
     pub(crate) entropy: Entropy,
     /// It was said that a source of it failed.
     pub(crate) entropy_told: bool,
+    /// How often officers set the clock right, before and after that was durable: whoever reads the journal by a clock begins anew.
+    pub(crate) clock_set: Arc<AtomicU64>,
     pub(crate) time: Time,
     pub(crate) remembered: Remembered,
     pub(crate) probe: Probe,
@@ -210,6 +212,7 @@ impl Sequencer {
         probe("7 record", records);
         probe("10 store", stores);
         if outbox.clock {
+            self.clock_set.fetch_add(1, Ordering::Release);
             self.journal.verify_again(self.settings.attributes_oid)?;
         }
         self.metrics.step(if records { Step::Record } else { Step::Store }, began.elapsed());

@@ -38,13 +38,22 @@ pub(super) fn tune(connection: &Connection) -> Result<(), JournalError> {
     // Negative: in KiB (sqlite.org/pragma.html#pragma_cache_size).
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "cell_size_check", true)?;
-    connection.pragma_update(None, "trusted_schema", false)?;
-    // Somebody may add one after the schema was looked at: it would write for us.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false)?;
+    distrust(connection)?;
     // Else a statement that compares with a parameter is planned anew whenever the parameter changes: 4 µs for grants.
     // (sqlite.org/queryplanner-ng.html#the_query_planner_stability_guarantee)
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
+}
+
+/// Sets what every connection needs: the file may have a trigger or a view since its schema was looked at. The one would write for us, the other can
+/// stand in a table's place, and be read without end.
+///
+/// # Errors
+/// The database library's.
+pub(super) fn distrust(connection: &Connection) -> Result<(), JournalError> {
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false)?;
     Ok(())
 }
 

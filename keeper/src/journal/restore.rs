@@ -16,7 +16,7 @@ use rusqlite::Connection;
 use sha2::{Digest as _, Sha256};
 
 use super::rebuild::Signers;
-use super::{Durability, FILE_NAME, Journal, JournalError, Pass, Reader, WAL_NAME, format, lock};
+use super::{Durability, FILE_NAME, Journal, JournalError, Pass, Reader, WAL_NAME, file, format, lock};
 use crate::charters;
 use crate::recovery;
 use crate::rollback::{self, Kept};
@@ -198,7 +198,7 @@ fn open(from: &Path, dir: &Path) -> Result<Connection, JournalError> {
     format::check(&connection)?;
     // sqlite.org/pragma.html#pragma_cell_size_check
     connection.pragma_update(None, "cell_size_check", true)?;
-    connection.pragma_update(None, "trusted_schema", false)?;
+    file::distrust(&connection)?;
     Ok(connection)
 }
 

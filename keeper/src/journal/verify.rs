@@ -38,8 +38,8 @@ pub(crate) struct Pass {
     bulk: Bulk,
     cell: String,
     origin: String,
-    /// Time of the newest entry when it began, in milliseconds since 1970.
-    newest_ms: i64,
+    /// Time of the newest entry that a checkpoint covers, in milliseconds since 1970.
+    covered_ms: i64,
     /// Certificates that had ended by this second are of no interest to what no checkpoint covers.
     ended_secs: i64,
     /// Whether a keeper has recorded something in this epoch.
@@ -89,7 +89,7 @@ impl Pass {
             bulk: Bulk::default(),
             cell,
             origin,
-            newest_ms: reader.time_before(reader.size()?)?.unwrap_or(i64::MIN),
+            covered_ms: i64::MIN,
             ended_secs: ended_secs(reader)?,
             served: false,
             ended: Vec::new(),
@@ -118,6 +118,8 @@ impl Pass {
             None => reader.epoch_index()?.unwrap_or(0),
         };
         self.audit.known_below(covered, self.ended_secs);
+        // What the auditor goes by: an entry above may never be covered, or say anything.
+        self.covered_ms = reader.time_before(covered.min(reader.size()?))?.unwrap_or(i64::MIN);
         self.page(reader, covered)
     }
 
@@ -178,7 +180,7 @@ impl Pass {
         let end = self.bulk.entry(reader, &self.audit, index, &entry, signature.is_some(), beside)?;
         // The auditor excuses what is missing only where a signature says that there was one; and the keeper nothing that no checkpoint covers.
         let is_complete = signature.is_some() && request.is_some() && self.audit.is_known(index);
-        if let Some(end) = end.filter(|end| is_complete && ended_long_ago(*end, self.newest_ms)) {
+        if let Some(end) = end.filter(|end| is_complete && ended_long_ago(*end, self.covered_ms)) {
             self.ended.push((index, end));
         }
         Ok(())

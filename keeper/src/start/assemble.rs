@@ -86,7 +86,8 @@ impl Checked {
         };
         in_module.push(attendant.start()?);
         let readers = Readers::start(&reads)?;
-        start_beside(&config.data_dir, settings.attributes_oid, &queues)?;
+        let clock_set = Arc::new(AtomicU64::new(0));
+        start_beside(&config.data_dir, settings.attributes_oid, &queues, Arc::clone(&clock_set))?;
         let (orders, ordered) = crossbeam_channel::bounded(1);
         crls::start(&config.data_dir, &issuer, ordered, queues.done.0.clone())?;
         let crls = Crls::new(&journal.reader(), &issuer, orders)?;
@@ -123,6 +124,7 @@ impl Checked {
             issuers: trust.issuers,
             entropy,
             entropy_told: false,
+            clock_set,
             time,
             remembered,
             probe,
@@ -204,9 +206,14 @@ fn reads(
 }
 
 /// The threads that neither answer, decide nor sign.
-fn start_beside(dir: &Path, attributes_oid: ObjectIdentifier, queues: &Queues) -> Result<(), JournalError> {
+fn start_beside(
+    dir: &Path,
+    attributes_oid: ObjectIdentifier,
+    queues: &Queues,
+    clock_set: Arc<AtomicU64>,
+) -> Result<(), JournalError> {
     start_checkpointer(dir)?;
-    scrub::start(dir, attributes_oid, queues.done.0.clone())
+    scrub::start(dir, attributes_oid, queues.done.0.clone(), clock_set)
 }
 
 /// The thread that moves the write-ahead log into the database, away from the path of a commit. It ends with the process.

@@ -23,6 +23,7 @@ use crate::support::{
     Anothers, Holder, House, chain_pem, csr, csr_of, database, eventually, files_below, issuance_of, issue,
     request, serve,
 };
+use crate::unproved::number;
 
 /// A front in other hands, and a caller whose certificate it has seen.
 pub(crate) struct Taken {
@@ -439,6 +440,37 @@ async fn what_was_signed_by_a_clock_that_is_ahead_gives_nothing_after_officers()
     taken.cell.set_clock(30_000);
     taken.refuses(build.as_ref(), held, Reason::SignatureExpired);
     taken.back().cell.run(&["ledger", "verify"]).ok();
+}
+
+/// A refusal is summed while the token hangs: no checkpoint covers that entry, and the auditor does not go by its time.
+#[tokio::test]
+async fn no_request_is_let_go_by_the_time_of_an_entry_that_no_checkpoint_covers() {
+    let (house, faults) = House::with_faults();
+    drop(house.build().await);
+    let mut taken = take(house).await;
+    let lifetime = Some(prost_types::Duration { seconds: 60, nanos: 0 });
+    let issue = IssueCertificateBody { request_id: "short".into(), lifetime, ..request("build/a", csr()) };
+    taken.signs_and_asks(("IssuanceService/IssueCertificate", issue.encode_to_vec())).await;
+    let kept = |taken: &Taken| number(&taken.cell, "SELECT count(*) FROM signed_request");
+    let before = kept(&taken);
+    // Half an hour before it may be let go, and half an hour after.
+    taken.cell.set_clock(86_400_000 - 1_800_000);
+    taken = taken.restarted();
+    let refused = IssueCertificateBody { request_id: "refused".into(), ..request("other/x", csr()) };
+    let refused = taken.build.signs("IssuanceService/IssueCertificate", refused.encode_to_vec()).await;
+    taken.reason(taken.build.presents(), ask::Ask::Signed(refused)).unwrap();
+    let covered = "SELECT (SELECT max(idx) + 1 FROM entry) - (SELECT size FROM checkpoint)";
+    eventually("all is covered", async || (number(&taken.cell, covered) == 0).then_some(())).await;
+    faults.set("delay=60000");
+    taken.cell.set_clock(86_400_000 + 1_800_000);
+    // The passes that go on meanwhile see what is recorded.
+    eventually("a keeper whose module hangs ends", async || (!taken.keeper.runs()).then_some(())).await;
+    assert!(number(&taken.cell, covered) > 0);
+    assert_eq!(kept(&taken), before);
+    faults.set("");
+    let Taken { keeper, door, cell, .. } = taken;
+    drop((keeper, door));
+    House::of(cell).cell.run(&["ledger", "verify"]).ok();
 }
 
 /// The request behind a certificate that was given up is kept for as long as the log: no signature says that there was one.

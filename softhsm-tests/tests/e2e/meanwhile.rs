@@ -115,6 +115,21 @@ async fn a_scrub_that_cannot_read_says_so() {
     }
 }
 
+/// A view without an end in a table's place would keep whoever reads it for ever.
+#[tokio::test]
+async fn no_view_is_read_without_end() {
+    let house = House::new();
+    let endless = "ALTER TABLE meta RENAME TO meta_; CREATE VIEW meta AS WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) \
+                   SELECT n AS one, hex(n) || random() AS cell, n AS origin FROM r WHERE hex(n) = 'x'";
+    database(&house.cell).execute_batch(endless).unwrap();
+    let said = ["could not be read", "journal-damaged"];
+    eventually("it is found", async || {
+        let log = house.serving.log();
+        said.iter().any(|said| log.contains(said)).then_some(())
+    })
+    .await;
+}
+
 /// An act that is handed in again, an agent that is made again: its first row is gone from the file.
 #[tokio::test]
 async fn what_was_done_is_not_done_again() {

@@ -16,7 +16,7 @@ use crate::support::{
 
 const HOUR_MS: i64 = 3_600_000;
 
-fn number(cell: &Cell, sql: &str) -> i64 {
+pub(crate) fn number(cell: &Cell, sql: &str) -> i64 {
     database(cell).query_row(sql, [], |row| row.get(0)).unwrap()
 }
 
