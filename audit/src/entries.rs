@@ -234,8 +234,9 @@ impl Audit {
 
     /// When an entry was recorded, in milliseconds since 1970, where its clock says `recorded_ms`: a clock that was ahead was set right since.
     pub fn proven_time_ms(&self, index: u64, recorded_ms: i64) -> i64 {
+        let counts = |act: u64| act > index && (act < self.known || index >= self.known);
         let later =
-            self.confirmed.iter().filter(|(act, _)| *act > index).map(|(_, confirmed_ms)| *confirmed_ms);
+            self.confirmed.iter().filter(|(act, _)| counts(*act)).map(|(_, confirmed_ms)| *confirmed_ms);
         later.fold(recorded_ms, i64::min)
     }
 
@@ -282,6 +283,9 @@ impl Audit {
             flaws.push(Flaw::OtherCharter);
         }
         flaws.extend(self.remembered.map(|older| Flaw::Forked(older.size)));
+        if end.checked_sub(1).is_some_and(|act| act >= self.known && self.revocations.is_owed(act)) {
+            flaws.push(Flaw::NotCarriedOut);
+        }
         flaws.extend(self.issuers.anchored(self.authority.anchors()).err());
         let missing: Vec<u64> = self.bodies.missing(self.proven_ms.div_euclid(1000)).collect();
         for index in missing {
@@ -381,6 +385,10 @@ impl Audit {
             (None, _) => return flaws.push(EntryError::NoKind.into()),
             _ => return flaws.push(Flaw::Actor),
         };
+        // Both are recorded as one: an act that stands alone would be spent, and nothing revoked.
+        if index.checked_sub(1).is_some_and(|act| !is_known && self.revocations.is_owed(act)) {
+            flaws.push(Flaw::NotCarriedOut);
+        }
         *self.report.kinds.entry(kind).or_default() += 1;
         if !self.authority.is_of_cell(&entry.cell) {
             flaws.push(Flaw::OtherCell);
@@ -420,6 +428,9 @@ impl Audit {
     fn act(&mut self, index: u64, entry: &Entry, act: &entry::Act) -> Result<(), Flaw> {
         let now = self.origins.last().ok_or(Flaw::NoCharter)?;
         let act = self.authority.act(index, entry, act, now)?;
+        if !act.is_of_this_log(index) {
+            return Err(Flaw::ClockOfBefore);
+        }
         if index >= self.known && !may_go_back(&act) && self.requests.is_past(entry.time_unix_ms) {
             return Err(Flaw::Time);
         }
@@ -433,11 +444,13 @@ impl Audit {
                 self.revocations.approve(index, &target, reason);
                 Ok(())
             }
-            Act::ClockConfirm => {
+            Act::ClockConfirm { .. } => {
                 self.requests.clock_confirmed(entry.time_unix_ms);
                 self.changes.clock_confirmed(entry.time_unix_ms);
-                // What was recorded by a clock that was ahead is no measure of what is pending.
-                self.known_ms = entry.time_unix_ms;
+                // What was recorded by a clock that was ahead is no measure of what is pending; nor is what no checkpoint covers of what one does.
+                if index < self.known {
+                    self.known_ms = entry.time_unix_ms;
+                }
                 self.confirmed.push((index, entry.time_unix_ms));
                 Ok(())
             }
@@ -518,7 +531,7 @@ fn may_go_back(act: &Act) -> bool {
         Act::Freeze
             | Act::RenewalsStop
             | Act::RenewalsStopConfirm
-            | Act::ClockConfirm
+            | Act::ClockConfirm { .. }
             | Act::EpochOpen { .. }
     )
 }

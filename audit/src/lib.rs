@@ -14,6 +14,7 @@
 //!
 //! Does not: fetch anything, read a clock or a file, or hold a key.
 
+mod act_rule;
 pub mod agents;
 mod attributes;
 pub mod ceremony;
@@ -29,6 +30,7 @@ mod testing;
 mod token_uri;
 mod trust;
 
+pub use act_rule::act_rule;
 pub use attributes::{KeyAttributes, NotInCustody, Provenance, REQUIRED};
 pub use chain::{Chain, ChainError};
 pub use changes::{Changes, Given};

@@ -12,7 +12,7 @@ use ceremony::officer::{
 use ledger::bundle::{Bundle, BundleError, Contents, Log};
 use ledger::charter::Charter;
 use ledger::note::{KeyName, Note, NoteError, NoteSigner as _};
-use ledger::proposal::{self, ProposalError};
+use ledger::proposal::{self, ProposalError, Rule};
 use rootcellar_ceremony as ceremony;
 use tempfile::TempDir;
 use zeroize::Zeroizing;
@@ -136,7 +136,7 @@ fn officers_in_two_places_approve_one_act() {
     let (charter, log) = (charter(), name("prod.example/log/1"));
     let fields = [("controller".to_owned(), "build".to_owned())];
     let note = propose("controller.remove", &fields, &terms(&charter, &log), &[&key("ada")]).unwrap();
-    let open = |note: &Note| proposal::open(note, &charter, "prod.example", &log, NOW, |_| false);
+    let open = |note: &Note| proposal::open(note, &charter, "prod.example", &log, NOW, |_| Rule::default());
     assert_eq!(open(&note), Err(ProposalError::NotEnough { have: 1, need: 2 }));
     let travelled = Note::parse(note.to_string().as_bytes()).unwrap();
     let approved = open(&countersign(travelled, charter.officers(), &key("cyd")).unwrap()).unwrap();

@@ -229,7 +229,7 @@ impl WentBack {
         let signed = |error: &dyn std::fmt::Display| EpochError::Signed(error.to_string());
         let cell = self.journal.cell();
         let now_secs = now_ms.div_euclid(1000);
-        let approved = proposal::open(act, &self.charter, cell, &self.log.origin, now_secs, Act::is_for_one)
+        let approved = proposal::open(act, &self.charter, cell, &self.log.origin, now_secs, audit::act_rule)
             .map_err(|error| signed(&error))?;
         let proposed = Act::parse(&approved.proposal().act_name, &approved.proposal().act_fields)
             .map_err(|error| signed(&error))?;

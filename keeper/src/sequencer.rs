@@ -311,7 +311,7 @@ impl Sequencer {
             return Ok(());
         }
         self.looked = Instant::now();
-        let now_ms = self.time.best_ms();
+        let now_ms = self.time.earliest_ms();
         if let (Ok(_), Some(trusted_ms)) = (self.time.now_ms(), self.time.trusted_ms()) {
             self.remembered.keep(trusted_ms);
         }

@@ -240,7 +240,7 @@ impl Keeper {
         }
         // A clock that is wrong leaves nothing of a time to come.
         metrics.abandoned(recovery::recover(&mut journal, &settings, time.best_ms())?);
-        stopping::take(&mut journal, time.best_ms())?;
+        stopping::take(&mut journal, time.earliest_ms())?;
         let checkpoints = checkpoint(&mut journal, &custody, &trust)?;
         let newest = journal.reader().checkpoint()?.map(|(_, note)| note);
         rollback::keep_at_start(&session, &kept, journal.cell(), &trust.charter_sha256, newest.as_deref());

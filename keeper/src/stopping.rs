@@ -74,7 +74,7 @@ pub fn lay(
     now_ms: i64,
 ) -> Result<PathBuf, LayError> {
     let note = Note::parse(proposal.as_bytes()).map_err(|error| Refusal::from(ProposalError::from(error)))?;
-    let approved = proposal::open(&note, charter, cell, log, now_ms.div_euclid(1000), Act::is_for_one);
+    let approved = proposal::open(&note, charter, cell, log, now_ms.div_euclid(1000), audit::act_rule);
     let approved = approved.map_err(Refusal::from)?;
     let act = requests::act_of(approved.proposal())?;
     if !act.stops() {

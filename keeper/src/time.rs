@@ -73,6 +73,11 @@ impl Time {
         self.now_ms().unwrap_or(by_boot).max(self.floor_ms)
     }
 
+    /// The earliest that the time may be, for a stop that must not have to wait for the clock: no entry of a time to come makes it late.
+    pub(crate) fn earliest_ms(&mut self) -> i64 {
+        self.best_ms().min(self.untrusted_ms())
+    }
+
     /// Milliseconds since 1970, where the clock is to be trusted.
     ///
     /// # Errors

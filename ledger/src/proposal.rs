@@ -55,8 +55,23 @@ pub struct Approved {
     approvals: Approvals,
 }
 
-/// Opens a proposal, and checks everything but whether it was carried out before. Acts whose name is `for_one` need one officer, the
-/// others the charter's quorum.
+/// What holds for acts of one name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rule {
+    /// Whether one officer is enough, whatever the charter's quorum.
+    pub is_for_one: bool,
+    /// How far ahead a proposal of it may expire, in seconds, at most [`MAX_LIFETIME_SECS`].
+    pub longest_secs: i64,
+}
+
+impl Default for Rule {
+    /// A quorum, and the longest time.
+    fn default() -> Self {
+        Self { is_for_one: false, longest_secs: MAX_LIFETIME_SECS }
+    }
+}
+
+/// Opens a proposal, and checks everything but whether it was carried out before. `rule` is that of an act's name.
 ///
 /// # Errors
 /// [`ProposalError`]. The signatures are checked last, so that a proposal for somewhere else says so.
@@ -66,21 +81,18 @@ pub fn open(
     cell: &str,
     log: &KeyName,
     now_unix: i64,
-    for_one: fn(&str) -> bool,
+    rule: fn(&str) -> Rule,
 ) -> Result<Approved, ProposalError> {
     let proposal = Proposal::parse(note.text())?;
     proposal.check_place(charter, cell, log)?;
     if proposal.expires_unix <= now_unix {
         return Err(ProposalError::Expired);
     }
-    if proposal.expires_unix.saturating_sub(now_unix) > MAX_LIFETIME_SECS {
+    let Rule { is_for_one, longest_secs } = rule(&proposal.act_name);
+    if proposal.expires_unix.saturating_sub(now_unix) > longest_secs.min(MAX_LIFETIME_SECS) {
         return Err(ProposalError::TooFar);
     }
-    let approvals = if for_one(&proposal.act_name) {
-        charter.approvals_of_one(note)?
-    } else {
-        charter.approvals(note)?
-    };
+    let approvals = if is_for_one { charter.approvals_of_one(note)? } else { charter.approvals(note)? };
     Ok(Approved { proposal, approvals })
 }
 

@@ -7,7 +7,7 @@ use common::{charter, forged, name, officer, signed, tampered, terms};
 use rootcellar_ledger::bundle::{Bundle, BundleError, Contents, Log, NotNewer};
 use rootcellar_ledger::charter::{Charter, CharterError, NotApproved};
 use rootcellar_ledger::note::{KeyName, Note, NoteSigner as _};
-use rootcellar_ledger::proposal::{self, MAX_LIFETIME_SECS, Proposal, ProposalError};
+use rootcellar_ledger::proposal::{self, MAX_LIFETIME_SECS, Proposal, ProposalError, Rule};
 use rootcellar_ledger::text::{Kind, TextError};
 
 const CELL: &str = "prod.example";
@@ -34,7 +34,10 @@ fn proposal() -> Proposal {
 }
 
 fn open(note: &Note) -> Result<proposal::Approved, ProposalError> {
-    proposal::open(note, &charter(), CELL, &name("prod.example/log/1"), NOW, |act| act == "freeze")
+    proposal::open(note, &charter(), CELL, &name("prod.example/log/1"), NOW, |act| Rule {
+        is_for_one: act == "freeze",
+        ..Rule::default()
+    })
 }
 
 #[test]

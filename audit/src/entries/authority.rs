@@ -13,6 +13,7 @@ use ledger::proposal;
 use super::Flaw;
 use super::controllers::Controllers;
 use super::stops::Stops;
+use crate::act_rule;
 use crate::ceremony::Evidence;
 
 /// Everything that officers and controllers set, as of the entry that is read.
@@ -151,7 +152,7 @@ impl Authority {
         let charter = self.charter.as_ref().ok_or(Flaw::NoCharter)?;
         let note = Note::parse(&act.note)?;
         let secs = entry.time_unix_ms.div_euclid(1000);
-        let approved = proposal::open(&note, charter, charter.cell(), origin, secs, Act::is_for_one)?;
+        let approved = proposal::open(&note, charter, charter.cell(), origin, secs, act_rule)?;
         let proposal = approved.proposal();
         if !self.nonces.insert(proposal.nonce) {
             return Err(Flaw::Replayed);

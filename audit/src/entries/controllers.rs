@@ -74,7 +74,7 @@ impl Controllers {
             | Act::Thaw
             | Act::RenewalsStop
             | Act::RenewalsStopConfirm
-            | Act::ClockConfirm
+            | Act::ClockConfirm { .. }
             | Act::EpochOpen { .. } => {}
         }
         Ok(())

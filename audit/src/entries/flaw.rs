@@ -137,6 +137,12 @@ pub enum Flaw {
     /// A custody manifest of officers that is not the one their founding ceremony proves.
     #[error("no founding ceremony proves this custody manifest of officers")]
     Founding,
+    /// Officers said what time it was when the log had fewer entries.
+    #[error("officers said what time it is when the log was shorter")]
+    ClockOfBefore,
+    /// An act of officers that revokes stands alone.
+    #[error("officers' act before it says that certificates are revoked, and no entry revokes them")]
+    NotCarriedOut,
     /// No act in force stands behind it.
     #[error("the act that it refers to did not set this grant, or is no longer in force")]
     Unapproved,

@@ -81,6 +81,11 @@ impl Revocations {
         self.approved.insert(index, (target.clone(), reason));
     }
 
+    /// Whether the act at this entry says that something is revoked, and nothing has done it.
+    pub(super) fn is_owed(&self, act: u64) -> bool {
+        self.approved.contains_key(&act)
+    }
+
     /// Officers declared so many entries lost.
     pub(super) fn lost(&mut self, size: u64) {
         self.lost = self.lost.saturating_add(size);

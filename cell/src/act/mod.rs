@@ -107,7 +107,10 @@ pub enum Act {
         reason: RevocationReason,
     },
     /// The service's clock is right as it is, whatever the log's entries say.
-    ClockConfirm,
+    ClockConfirm {
+        /// How many entries the log has: when it has more, the word is about another time ([`Act::is_of_this_log`]).
+        entries: u64,
+    },
     /// A new epoch of the log, which begins on what is left of the one before.
     EpochOpen {
         /// Origin of the log from now on.
@@ -161,6 +164,12 @@ const KEPT: &str = "kept";
 const LOST: &str = "lost";
 const LOST_CERTIFICATES: &str = "lost-certificates";
 const REVOKED: &str = "revoked";
+const ENTRIES: &str = "entries";
+
+/// Entries that may have been recorded since officers were asked what time it is: a stop or two. Nothing else is while the clock is wrong.
+const CLOCK_CONFIRM_ENTRIES: u64 = 4;
+/// How long a word about what time it is may take: an hour.
+const CLOCK_CONFIRM_SECS: i64 = 3600;
 
 /// Between two values of a list.
 const COMMA: &str = ", ";
@@ -181,13 +190,29 @@ impl Act {
             Self::RenewalsStopConfirm => RENEWALS_STOP_CONFIRM,
             Self::CertificateRevoke { .. } => CERTIFICATE_REVOKE,
             Self::EpochOpen { .. } => EPOCH_OPEN,
-            Self::ClockConfirm => CLOCK_CONFIRM,
+            Self::ClockConfirm { .. } => CLOCK_CONFIRM,
         }
     }
 
     /// Whether it only stops something, and sets nothing going.
     pub fn stops(&self) -> bool {
         matches!(self, Self::Freeze | Self::RenewalsStop | Self::RenewalsStopConfirm)
+    }
+
+    /// Whether it is about the log as it is with so many entries. One that was never handed in is of no use once the log has gone on.
+    pub fn is_of_this_log(&self, size: u64) -> bool {
+        match self {
+            Self::ClockConfirm { entries } => {
+                size.checked_sub(*entries).is_some_and(|since| since <= CLOCK_CONFIRM_ENTRIES)
+            }
+            _ => true,
+        }
+    }
+
+    /// How long the act of this name may wait for officers and to be handed in, in seconds; none where that is for as long as any may. Whoever has
+    /// one that sets the clock and was never handed in sets the log's time back by as much.
+    pub fn longest_secs(name: &str) -> Option<i64> {
+        (name == CLOCK_CONFIRM).then_some(CLOCK_CONFIRM_SECS)
     }
 
     /// Whether any one officer can do the act of this name, whatever the quorum.

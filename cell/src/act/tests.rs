@@ -43,7 +43,7 @@ fn every_act() -> Vec<Act> {
         Act::Thaw,
         Act::RenewalsStop,
         Act::RenewalsStopConfirm,
-        Act::ClockConfirm,
+        Act::ClockConfirm { entries: 17 },
         Act::EpochOpen {
             epoch: "prod.example/log/2".parse().unwrap(),
             kept: Tree { size: 7, root: [1; 32] },

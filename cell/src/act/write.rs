@@ -5,7 +5,7 @@ use std::fmt::Display;
 use data_encoding::{BASE64, HEXLOWER};
 
 use super::{
-    AGENT, Act, CERTIFICATE, COMMA, CONTROLLER, EPOCH, GRANT, GRANT_AGENTS, GRANT_BUDGET, GRANT_DNS,
+    AGENT, Act, CERTIFICATE, COMMA, CONTROLLER, ENTRIES, EPOCH, GRANT, GRANT_AGENTS, GRANT_BUDGET, GRANT_DNS,
     GRANT_MAX_TTL, GRANT_ROLES, GRANT_TAGS, KEPT, LOST, LOST_CERTIFICATES, PUBLIC_KEY, REASON, REVOKED,
     RevocationTarget, SERIAL, SINCE, SPKI_SHA256, SpkiDer,
 };
@@ -38,11 +38,8 @@ impl Act {
                 put(&mut out, GRANT, grant);
             }
             Self::IssuerActivate { spki_sha256 } => put(&mut out, SPKI_SHA256, HEXLOWER.encode(spki_sha256)),
-            Self::Freeze
-            | Self::Thaw
-            | Self::RenewalsStop
-            | Self::RenewalsStopConfirm
-            | Self::ClockConfirm => {}
+            Self::Freeze | Self::Thaw | Self::RenewalsStop | Self::RenewalsStopConfirm => {}
+            Self::ClockConfirm { entries } => put(&mut out, ENTRIES, entries),
             Self::EpochOpen { epoch, kept, lost, certificates, revoked } => {
                 put(&mut out, EPOCH, epoch);
                 put(&mut out, KEPT, kept);

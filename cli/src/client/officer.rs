@@ -56,6 +56,8 @@ pub(crate) struct Desk {
     pub(crate) bundle_note: String,
     /// The log in force.
     pub(crate) log: Log,
+    /// Entries of the log, as the service says.
+    pub(crate) entries: u64,
     /// The URL that clients use: the configuration's name, and the port that the front really has.
     pub(crate) server: String,
 }
@@ -96,7 +98,7 @@ impl Desk {
         let log = trust.bundle().log(&status.origin).cloned();
         let log =
             log.ok_or_else(|| Failure::unverified("the service's log", "the bundle does not name it"))?;
-        Ok(Self { client, trust, bundle_note, log, server })
+        Ok(Self { client, trust, bundle_note, log, entries: status.tree_size, server })
     }
 
     /// The connection.

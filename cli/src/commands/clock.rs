@@ -26,7 +26,8 @@ pub(super) fn run(session: &Session, args: &Clock) -> Result<(), Failure> {
     let Clock::Confirm(args) = args;
     session.block_on(async {
         let desk = Desk::open(session).await?;
-        let outcome = desk.act(session, &Act::ClockConfirm, &args.signing).await?;
-        proposal::say(session, Act::ClockConfirm.name(), outcome)
+        let act = Act::ClockConfirm { entries: desk.entries };
+        let outcome = desk.act(session, &act, &args.signing).await?;
+        proposal::say(session, act.name(), outcome)
     })
 }

@@ -23,8 +23,12 @@ pub(super) fn plan(desk: &mut Desk<'_>, submit: &SubmitProposalRequest) -> Resul
     let cell = desk.settings.cell.to_string();
     let (note, act) = approved(&desk.reader, (&cell, &desk.settings.origin), desk.now_ms, &submit.proposal)?;
     match desk.clock {
-        Err(wrong) if act != Act::ClockConfirm => return Err(wrong.into()),
+        Err(wrong) if !matches!(act, Act::ClockConfirm { .. }) => return Err(wrong.into()),
         _ => {}
+    }
+    if !act.is_of_this_log(desk.reader.size()?) {
+        let message = "the log went on since officers were asked what time it is: ask them again";
+        return Err(Refusal::new(Reason::ProposalExpired, message).on("proposal"));
     }
     let mut entries = vec![recorded(desk, &note)];
     let mut revoked = 0;
@@ -35,7 +39,7 @@ pub(super) fn plan(desk: &mut Desk<'_>, submit: &SubmitProposalRequest) -> Resul
     } else if let Some(certificate) = carry_out(desk, &act)? {
         entries.push(certificate);
     }
-    let clock = act == Act::ClockConfirm;
+    let clock = matches!(act, Act::ClockConfirm { .. });
     let thaws = act == Act::Thaw;
     Ok(Plan::Record { entries, then: Then::Proposal { revoked, clock, thaws } })
 }
@@ -53,7 +57,7 @@ pub(crate) fn approved(
     let note = Note::parse(proposal.as_bytes()).map_err(ProposalError::from)?;
     let charter: Charter = charters::in_force(reader)?;
     let log: KeyName = origin.parse().map_err(Refusal::internal)?;
-    let approved = proposal::open(&note, &charter, cell, &log, now_ms.div_euclid(1000), Act::is_for_one)?;
+    let approved = proposal::open(&note, &charter, cell, &log, now_ms.div_euclid(1000), audit::act_rule)?;
     fresh(reader, &approved)?;
     let act = act_of(approved.proposal())?;
     Ok((note, act))
@@ -145,7 +149,7 @@ fn carry_out(desk: &mut Desk<'_>, act: &Act) -> Result<Option<Entry>, Refusal> {
         Act::Freeze
         | Act::Thaw
         | Act::RenewalsStopConfirm
-        | Act::ClockConfirm
+        | Act::ClockConfirm { .. }
         | Act::CertificateRevoke { .. } => Ok(None),
     }
 }

@@ -211,6 +211,106 @@ async fn what_officers_let_expire_is_not_recorded_in_the_past() {
     no_start(&house.cell, "time");
 }
 
+/// An act by officers that was not handed in.
+fn laid(time_unix_ms: i64, note: &str) -> Entry {
+    let actor = Actor { kind: ActorKind::Officers.into(), ..Actor::default() };
+    Entry::new("cell.internal", time_unix_ms, actor, Kind::Act(Act { note: note.as_bytes().to_vec() }))
+}
+
+/// What time it was when the log was shorter, and with it a thaw that has expired; and what time it is, said to have been hours ago.
+#[tokio::test]
+async fn what_officers_said_of_the_time_holds_for_the_log_as_it_was() {
+    let (mut house, client) = House::with_build().await;
+    let mut officer = Officer::of(&house.cell);
+    let thaw = officer.propose(&cell::Act::Thaw);
+    let entries_then = house.entries().await.len() as u64;
+    let confirm = officer.propose(&cell::Act::ClockConfirm { entries: entries_then });
+    for _ in 0..4 {
+        issue(&client, "build/a").await;
+    }
+    drop(client);
+    house.cell.run(&["freeze"]).ok();
+    assert_eq!(house.stop().await, 0);
+    house.cell.set_clock(DAY_MS);
+    let mut house = House::of(house.cell);
+    covered(&house).await;
+    let entries_now = house.entries().await.len() as u64;
+    let until = house.cell.clock()() / 1000 + 600;
+    let now = officer.propose_until(&cell::Act::ClockConfirm { entries: entries_now }, until);
+    assert_eq!(house.stop().await, 0);
+    let now_ms = house.cell.clock()();
+    let before = fs::read(house.cell.data_dir().join("journal.sqlite")).unwrap();
+    for (said, why) in [(&confirm, "when the log was shorter"), (&now, "expires")] {
+        append(&house.cell, [laid(now_ms - DAY_MS, said), laid(now_ms - DAY_MS, &thaw)]);
+        no_start(&house.cell, why);
+        for beside in ["journal.sqlite-wal", "journal.sqlite-shm"] {
+            let _ = fs::remove_file(house.cell.data_dir().join(beside));
+        }
+        fs::write(house.cell.data_dir().join("journal.sqlite"), &before).unwrap();
+    }
+    House::of(house.cell).cell.run(&["ledger", "verify"]).ok();
+}
+
+/// A certificate that a checkpoint covers, its signature taken away, and officers' word that it is the time at which it was recorded.
+#[tokio::test]
+async fn what_officers_say_of_the_time_makes_nothing_pending_that_a_checkpoint_covers() {
+    let (mut house, client) = House::with_build().await;
+    let _older = Holder::ask(&client, "build/a", |_| {}).await;
+    let newest = Holder::ask(&client, "build/a", |_| {}).await;
+    let index = newest.certificate.receipt.as_ref().unwrap().index;
+    drop(client);
+    house.cell.set_clock(HOUR_MS / 2);
+    house.restart().await;
+    covered(&house).await;
+    let entries_now = house.entries().await.len() as u64;
+    let confirm = Officer::of(&house.cell).propose(&cell::Act::ClockConfirm { entries: entries_now });
+    assert_eq!(house.stop().await, 0);
+    let recorded_ms = entries(&house.cell)[usize::try_from(index).unwrap()].time_unix_ms;
+    let remove = format!("DELETE FROM signature WHERE idx = {index}; DELETE FROM settled");
+    database(&house.cell).execute_batch(&remove).unwrap();
+    append(&house.cell, [laid(recorded_ms + 1000, &confirm)]);
+    no_start(&house.cell, "the signature of its certificate was removed");
+}
+
+/// Officers' act that revokes an agent's certificates, without the entry that does it: it would be spent.
+#[tokio::test]
+async fn no_act_that_revokes_stands_alone() {
+    let (mut house, client) = House::with_build().await;
+    issue(&client, "build/a").await;
+    drop(client);
+    let target = cell::RevocationTarget::Agent("build/a".parse().unwrap());
+    let reason = cell::RevocationReason::KeyCompromise;
+    let note = Officer::of(&house.cell).propose(&cell::Act::CertificateRevoke { target, reason });
+    assert_eq!(house.stop().await, 0);
+    let newest_ms = entries(&house.cell).last().unwrap().time_unix_ms;
+    append(&house.cell, [laid(newest_ms, &note)]);
+    no_start(&house.cell, "no entry revokes them");
+}
+
+/// A clock that was eight days ahead left a log of that time; a stop that officers lay is not late for it.
+#[tokio::test]
+async fn a_stop_is_taken_by_a_log_of_a_time_to_come() {
+    let mut house = House::new();
+    covered(&house).await;
+    assert_eq!(house.stop().await, 0);
+    set_ahead(&house.cell, 8 * DAY_MS);
+    let mut cell = house.cell;
+    let (keeper, door) = Role::keeper(&mut cell);
+    drop(door);
+    assert_eq!(keeper.stop(), 0);
+    cell.jump_clock(0, 0);
+    let newest_ms = entries(&cell).last().unwrap().time_unix_ms;
+    assert!(newest_ms - cell.clock()() > 7 * DAY_MS, "it is of a time to come");
+    cell.run(&["freeze"]).ok();
+    assert_eq!(fs::read_dir(cell.data_dir().join("stops")).unwrap().count(), 1, "it is laid");
+    let (keeper, door) = Role::keeper(&mut cell);
+    assert_eq!(fs::read_dir(cell.data_dir().join("stops")).unwrap().count(), 0, "it is taken");
+    let is_freeze = |entry: &Entry| matches!(&entry.kind, Some(Kind::Act(act)) if String::from_utf8_lossy(&act.note).contains("act: freeze"));
+    drop(door);
+    assert_eq!(keeper.stop(), 0);
+    assert!(entries(&cell).iter().any(is_freeze));
+}
+
 /// A signature and its hash, by the entry of its certificate.
 type Signature = (u64, Vec<u8>, Vec<u8>);
 

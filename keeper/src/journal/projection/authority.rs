@@ -22,7 +22,7 @@ fn read(act: &entry::Act) -> Result<([u8; 16], cell::Act), JournalError> {
 /// # Errors
 /// It is none.
 pub(in super::super) fn sets_the_clock(act: &entry::Act) -> Result<bool, JournalError> {
-    Ok(read(act)?.1 == cell::Act::ClockConfirm)
+    Ok(matches!(read(act)?.1, cell::Act::ClockConfirm { .. }))
 }
 
 impl State<'_> {
@@ -125,7 +125,7 @@ impl State<'_> {
                 revoked.iter().try_for_each(|revocation| self.repeat(revocation))
             }
             // The revocation is the entry that follows.
-            cell::Act::CertificateRevoke { .. } | cell::Act::ClockConfirm => Ok(()),
+            cell::Act::CertificateRevoke { .. } | cell::Act::ClockConfirm { .. } => Ok(()),
         }
     }
 
