@@ -13,9 +13,13 @@ use crate::convert;
 use crate::journal::{CrlRow, JournalError, Reader};
 use crate::steps::release;
 
-/// Those that were handed out last, by the SHA-256 of their issuers' public keys.
-#[derive(Default)]
-pub(crate) struct Lists(Mutex<HashMap<[u8; 32], Arc<Newest>>>);
+/// Those that were handed out last, and what the keeper knows of the newest, by the SHA-256 of their issuers' public keys.
+#[derive(Clone, Default)]
+pub(crate) struct Lists {
+    handed: Arc<Mutex<HashMap<[u8; 32], Arc<Newest>>>>,
+    /// The number of the newest that was signed, or that a checkpoint covered at the start: no older one is handed out, whatever is in the file.
+    least: Arc<Mutex<HashMap<[u8; 32], u64>>>,
+}
 
 struct Newest {
     sha256: [u8; 32],
@@ -23,6 +27,45 @@ struct Newest {
 }
 
 impl Lists {
+    /// Takes over what a journal that was just verified says of these issuers' lists.
+    ///
+    /// # Errors
+    /// The journal's.
+    pub(crate) fn begin(&self, reader: &Reader<'_>, issuers: &[Issuer]) -> Result<(), JournalError> {
+        let covered = reader.checkpoint()?.map_or(0, |(size, _)| size);
+        for key in issuers.iter().map(Issuer::spki_sha256) {
+            // One that a checkpoint covers was signed, but for a crash within milliseconds: then the next one takes its place.
+            let recorded = reader.crl(&key)?.filter(|row| row.index < covered);
+            let numbers = [recorded, reader.signed_crl(&key)?].into_iter().flatten().map(|row| row.number);
+            numbers.for_each(|number| self.signed(key, number));
+        }
+        Ok(())
+    }
+
+    /// The list of this number was signed.
+    pub(crate) fn signed(&self, issuer: [u8; 32], number: u64) {
+        let mut least = self.least.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = least.entry(issuer).or_default();
+        *newest = number.max(*newest);
+    }
+
+    /// The newest of each issuer is in the file, with its signature.
+    ///
+    /// # Errors
+    /// One is not: somebody took it away. The journal's.
+    pub(crate) fn demand(&self, reader: &Reader<'_>) -> Result<(), JournalError> {
+        let least = self.least.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        least.into_iter().try_for_each(|(issuer, least)| match reader.signed_crl(&issuer)? {
+            Some(row) if row.number >= least => Ok(()),
+            _ => Err(removed()),
+        })
+    }
+
+    fn least(&self, issuer: &[u8; 32]) -> u64 {
+        let least = self.least.lock().unwrap_or_else(PoisonError::into_inner);
+        least.get(issuer).copied().unwrap_or_default()
+    }
+
     /// The newest signed list of an issuer, as an answer; none where there is none. One that was removed since it was handed out is there still.
     ///
     /// # Errors
@@ -34,8 +77,13 @@ impl Lists {
         origin: &str,
     ) -> Result<Option<GetCrlResponse>, JournalError> {
         let key = issuer.spki_sha256();
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        let least = self.least(&key);
+        let known = self.handed.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
         let row = reader.signed_crl(&key)?;
+        let newest = row.as_ref().map(|row| row.number).max(known.as_ref().map(|known| known.list.number));
+        if newest.unwrap_or_default() < least {
+            return Err(removed());
+        }
         let newer = row.filter(|row| known.as_ref().is_none_or(|known| row.number >= known.list.number));
         let Some(row) = newer else { return Ok(known.map(|known| known.list.clone())) };
         let Some((signature, sha256)) = reader.signature(row.index)? else { return Ok(None) };
@@ -45,7 +93,7 @@ impl Lists {
         let Some(tbs) = reader.crl_input(row.index)? else { return Ok(None) };
         let list = proven(reader, &row, (issuer, origin), (&tbs, &signature, sha256))?;
         let newest = Arc::new(Newest { sha256, list: list.clone() });
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.handed.lock().unwrap_or_else(PoisonError::into_inner);
         // Another reader may have seen a newer one.
         let kept = all.entry(key).or_insert_with(|| Arc::clone(&newest));
         if kept.list.number < newest.list.number {
@@ -53,6 +101,10 @@ impl Lists {
         }
         Ok(Some(list))
     }
+}
+
+fn removed() -> JournalError {
+    JournalError::Corrupt("its newest CRL was removed".into())
 }
 
 /// The list, if it says what its row does, and its issuer signed that.

@@ -14,6 +14,7 @@ use crossbeam_channel::Sender;
 use ledger::tree::TILE_WIDTH;
 
 use crate::journal::{Journal, JournalError, Pass, Reader};
+use crate::lists::Lists;
 use crate::sequencer::Command;
 
 /// Time between two pages: a thousand entries a second; a million entries in a quarter of an hour.
@@ -26,8 +27,15 @@ const REST: Duration = Duration::from_secs(2);
 /// How long the journal may not be read to its end before that counts as damage: whoever keeps it from being read may do more.
 const UNREAD_MAX: Duration = Duration::from_secs(60);
 
-/// Starts the thread. It ends with the sequencer, or when it has found damage. `clock_set` counts how often officers set the clock right: a pass
-/// that was on its way had gone by one that was wrong.
+/// What the keeper knows that no file says.
+pub(crate) struct Watched {
+    /// The lists that were signed.
+    pub(crate) lists: Lists,
+    /// How often officers set the clock right: a pass that was on its way had gone by one that was wrong.
+    pub(crate) clock_set: Arc<AtomicU64>,
+}
+
+/// Starts the thread. It ends with the sequencer, or when it has found damage.
 ///
 /// # Errors
 /// A connection cannot be opened.
@@ -35,7 +43,7 @@ pub(crate) fn start(
     dir: &Path,
     attributes_oid: ObjectIdentifier,
     done: Sender<Command>,
-    clock_set: Arc<AtomicU64>,
+    watched: Watched,
 ) -> Result<(), JournalError> {
     let connection = Journal::reading_connection(dir)?;
     thread::spawn(move || {
@@ -43,8 +51,11 @@ pub(crate) fn start(
         let mut unread: Option<Instant> = None;
         loop {
             let rested = crossbeam_channel::after(REST);
+            let Watched { lists, clock_set } = &watched;
             let began = clock_set.load(Ordering::Acquire);
-            match pass(&reader, attributes_oid, &done, &mut unread) {
+            let passed =
+                pass(&reader, attributes_oid, &done, &mut unread).and_then(|()| lists.demand(&reader));
+            match passed {
                 Ok(()) => unread = None,
                 Err(_) if clock_set.load(Ordering::Acquire) != began => continue,
                 Err(damage)

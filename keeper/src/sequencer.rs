@@ -35,6 +35,7 @@ use crate::disk::Disk;
 use crate::door::{OpenDoors, Reply};
 use crate::entropy::Entropy;
 use crate::journal::{Durability, Journal, JournalError, ended_long_ago};
+use crate::lists::Lists;
 use crate::manifest::Manifests;
 use crate::metrics::{Metrics, Step};
 use crate::reads::Readers;
@@ -76,6 +77,8 @@ pub(crate) struct Sequencer {
     pub(crate) entropy: Entropy,
     /// It was said that a source of it failed.
     pub(crate) entropy_told: bool,
+    /// What readers hand out.
+    pub(crate) lists: Lists,
     /// How often officers set the clock right, before and after that was durable: whoever reads the journal by a clock begins anew.
     pub(crate) clock_set: Arc<AtomicU64>,
     pub(crate) time: Time,

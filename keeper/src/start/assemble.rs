@@ -28,6 +28,7 @@ use crate::refused::Refused;
 use crate::remembered::Remembered;
 use crate::requests::Settings;
 use crate::rollback::Newest;
+use crate::scrub::Watched;
 use crate::sequencer::{Command, Sequencer};
 use crate::status::{Listens, Standing};
 use crate::time::Time;
@@ -65,7 +66,10 @@ impl Checked {
         let workers::Started { pulse, threads: mut in_module, own } =
             workers::start(&custody, &issuer, &queues.jobs.1, &queues.done.0, &metrics, &probe)?;
         let (newest, turns) = (Newest::of(journal.cell()), Arc::new(AtomicU64::new(0)));
-        let reads = Arc::new(reads(&config, &settings.origin, &trust.issuers, &clock, &random)?);
+        let lists = Lists::default();
+        lists.begin(&journal.reader(), &trust.issuers)?;
+        let reads =
+            Arc::new(reads(&config, &settings.origin, (&trust.issuers, lists.clone()), &clock, &random)?);
         let (blocks, entropy) = entropy::store(random, metrics.clone());
         let (observe, orders) = crossbeam_channel::bounded(1);
         let attendant = Attendant {
@@ -87,7 +91,8 @@ impl Checked {
         in_module.push(attendant.start()?);
         let readers = Readers::start(&reads)?;
         let clock_set = Arc::new(AtomicU64::new(0));
-        start_beside(&config.data_dir, settings.attributes_oid, &queues, Arc::clone(&clock_set))?;
+        let watched = Watched { lists: lists.clone(), clock_set: Arc::clone(&clock_set) };
+        start_beside(&config.data_dir, settings.attributes_oid, &queues, watched)?;
         let (orders, ordered) = crossbeam_channel::bounded(1);
         crls::start(&config.data_dir, &issuer, ordered, queues.done.0.clone())?;
         let crls = Crls::new(&journal.reader(), &issuer, orders)?;
@@ -125,6 +130,7 @@ impl Checked {
             entropy,
             entropy_told: false,
             clock_set,
+            lists,
             time,
             remembered,
             probe,
@@ -189,7 +195,7 @@ impl Queues {
 fn reads(
     config: &Config,
     origin: &str,
-    issuers: &[Issuer],
+    (issuers, lists): (&[Issuer], Lists),
     clock: &Clock,
     random: &Random,
 ) -> Result<Reads, JournalError> {
@@ -197,7 +203,7 @@ fn reads(
         cell: config.cell.clone(),
         origin: origin.to_owned(),
         issuers: issuers.to_vec(),
-        lists: Lists::default(),
+        lists,
         clock: Arc::clone(clock),
         dir: config.data_dir.clone(),
         backup: Mutex::new(()),
@@ -210,10 +216,10 @@ fn start_beside(
     dir: &Path,
     attributes_oid: ObjectIdentifier,
     queues: &Queues,
-    clock_set: Arc<AtomicU64>,
+    watched: Watched,
 ) -> Result<(), JournalError> {
     start_checkpointer(dir)?;
-    scrub::start(dir, attributes_oid, queues.done.0.clone(), clock_set)
+    scrub::start(dir, attributes_oid, queues.done.0.clone(), watched)
 }
 
 /// The thread that moves the write-ahead log into the database, away from the path of a commit. It ends with the process.

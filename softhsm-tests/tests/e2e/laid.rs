@@ -118,6 +118,45 @@ async fn a_running_keeper_hands_out_no_older_list() {
     assert!(log.contains(&format!("the CRL of entry {at} is damaged")), "{log}");
 }
 
+/// Before anybody asks for the newest list it is taken away, so that the one before it seems to be the newest; while it runs, and at a start.
+#[tokio::test]
+async fn a_list_that_is_taken_away_brings_no_older_one_back() {
+    let (mut house, client) = House::with_build().await;
+    issue(&client, "build/bad").await;
+    list(&client, 0).await;
+    let journal = database(&house.cell);
+    let (tbs, signature, sha256) = newest_list(&journal);
+    let first: u64 = journal.query_row("SELECT max(idx) FROM crl_input", [], |row| row.get(0)).unwrap();
+    assert_eq!(revoke_agent(&client, "build/bad").await, 1);
+    list(&client, 1).await;
+    covered(&house).await;
+    let take = |journal: &Connection| {
+        journal.execute_batch("DELETE FROM signature WHERE idx = (SELECT max(idx) FROM crl)").unwrap();
+        journal.execute("DELETE FROM crl_input", []).unwrap();
+        journal.execute("INSERT INTO crl_input VALUES (?1, ?2)", (first, &tbs)).unwrap();
+        journal
+            .execute("INSERT OR REPLACE INTO signature VALUES (?1, ?2, ?3)", (first, &signature, &sha256))
+            .unwrap();
+    };
+    drop(client);
+    house.restart().await;
+    take(&journal);
+    let client = house.credentials().client().await;
+    let told = client.issuance().get_crl(GetCrlRequest::default()).await.expect_err("an older one");
+    assert_eq!(told.code(), tonic::Code::Internal);
+    let noticed = async || house.serving.log().contains("its newest CRL was removed").then_some(());
+    eventually("it is noticed", noticed).await;
+    drop(client);
+    house.stop().await;
+    take(&journal);
+    let house = House::of(house.cell);
+    let client = house.credentials().client().await;
+    let newest = eventually("a new one is made", async || {
+        client.issuance().get_crl(GetCrlRequest::default()).await.ok().map(tonic::Response::into_inner)
+    });
+    assert_eq!(newest.await.revoked, 1);
+}
+
 /// A word of the service's that a list was made long ago, or is good for ever: the next would begin there.
 #[tokio::test]
 async fn a_list_is_of_its_time() {
