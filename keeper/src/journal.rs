@@ -222,6 +222,11 @@ impl Journal {
         )
     }
 
+    /// Where the journal of a directory is.
+    pub(crate) fn path(dir: &Path) -> PathBuf {
+        dir.join(FILE_NAME)
+    }
+
     /// Another connection, which only reads.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! Requests that only read: answered by threads with connections of their own, never on the signing path.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -53,6 +54,8 @@ pub(crate) struct Reads {
     /// Held for all of a backup: two at once would write the same file.
     pub(crate) backup: Mutex<()>,
     pub(crate) tokens: Tokens,
+    /// Whether the journal is damaged: readers see its file alone, in which somebody may have taken away that a caller was revoked.
+    pub(crate) damaged: Arc<AtomicBool>,
 }
 
 type Answered = Result<Answer, Refusal>;
@@ -125,6 +128,11 @@ impl Reads {
     }
 
     fn answer(&self, reader: &Reader<'_>, asked: &Asked<Read>) -> Answered {
+        if self.damaged.load(Ordering::Acquire) && !matches!(asked.by, Asker::Local(_)) {
+            return Err(Refusal::internal(
+                "the journal is damaged: nothing of it is shown to callers of the network",
+            ));
+        }
         let view = View { reads: self, reader, who: callers::recognise(reader, &asked.by, (self.clock)())? };
         if matches!(view.who.kind(), Kind::Front) && !is_for_the_front(&asked.what) {
             return Err(Refusal::not_allowed(view.who.path()));

@@ -58,14 +58,20 @@ impl Refused {
         }
     }
 
-    /// A refusal; `request` says which it was, where its caller signed it: one that is shown again is none of its caller's.
-    pub(crate) fn count(&mut self, caller: String, request: Option<Shown>, reason: Reason, now_ms: i64) {
+    /// A refusal; `request` says which it was, where its caller signed it: one that is shown again is none of its caller's. Whether it was not.
+    pub(crate) fn count(
+        &mut self,
+        caller: String,
+        request: Option<Shown>,
+        reason: Reason,
+        now_ms: i64,
+    ) -> bool {
         self.since_ms.get_or_insert(now_ms);
         if let Some(Shown { sha256, signed_ms }) = request {
             let room = self.shown.len() < SHOWN_MAX;
             if self.shown.contains_key(&sha256) || !room {
                 self.others += 1;
-                return;
+                return false;
             }
             // The keeper's clock may be set back by a step of NTP.
             self.shown.insert(sha256, signed_ms.saturating_add(2 * SLACK_MS));
@@ -78,6 +84,7 @@ impl Refused {
                 self.counts.insert((caller, reason.code()), 1);
             }
         }
+        true
     }
 
     /// The sum: once a minute has passed since the first, and for a key of two identities at once where the last is a minute ago.
@@ -214,11 +221,10 @@ mod tests {
             let mut sha256 = [0; 32];
             sha256[..8].copy_from_slice(&number.to_be_bytes());
             let shown = Shown { sha256, signed_ms: 0 };
-            refused.count("/controller/build".into(), Some(shown), Reason::GrantDoesNotCover, now_ms);
+            refused.count("/controller/build".into(), Some(shown), Reason::GrantDoesNotCover, now_ms)
         };
-        for number in 0..10 {
-            count(&mut refused, number % 2, 0);
-        }
+        let new: Vec<bool> = (0..10).map(|number| count(&mut refused, number % 2, 0)).collect();
+        assert_eq!(new, [&[true; 2][..], &[false; 8]].concat(), "a clash of it is counted with it");
         let sum = refused.due(EVERY_MS).unwrap();
         assert_eq!((sum.refusals[0].count, sum.others), (2, 8));
         // In the next minute, too, and as long as its signature is good.

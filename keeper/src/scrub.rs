@@ -3,6 +3,7 @@
 //!
 //! Does not: mend, or look at what no checkpoint covers yet.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -46,6 +47,8 @@ pub(crate) fn start(
     watched: Watched,
 ) -> Result<(), JournalError> {
     let connection = Journal::reading_connection(dir)?;
+    let path = Journal::path(dir);
+    let file = FileId::of(&path)?;
     thread::spawn(move || {
         let reader = Reader::owning(connection);
         let mut unread: Option<Instant> = None;
@@ -53,8 +56,9 @@ pub(crate) fn start(
             let rested = crossbeam_channel::after(REST);
             let Watched { lists, clock_set } = &watched;
             let began = clock_set.load(Ordering::Acquire);
-            let passed =
-                pass(&reader, attributes_oid, &done, &mut unread).and_then(|()| lists.demand(&reader));
+            let passed = pass(&reader, attributes_oid, &done, &mut unread)
+                .and_then(|()| lists.demand(&reader))
+                .and_then(|()| file.demand(&path));
             match passed {
                 Ok(()) => unread = None,
                 Err(_) if clock_set.load(Ordering::Acquire) != began => continue,
@@ -74,6 +78,26 @@ pub(crate) fn start(
         }
     });
     Ok(())
+}
+
+/// Which file the journal is. What lies under its name later may be another: the keeper writes on to the one that nobody finds any more.
+#[derive(Clone, Copy, PartialEq)]
+struct FileId(u64, u64);
+
+impl FileId {
+    fn of(path: &Path) -> Result<Self, JournalError> {
+        let found = std::fs::metadata(path).map_err(JournalError::of_file(path))?;
+        Ok(Self(found.dev(), found.ino()))
+    }
+
+    /// # Errors
+    /// It is another.
+    fn demand(self, path: &Path) -> Result<(), JournalError> {
+        match Self::of(path) {
+            Ok(now) if now == self => Ok(()),
+            _ => Err(JournalError::Corrupt("another file has its name, or none".into())),
+        }
+    }
 }
 
 /// How long to wait for the next page where so many entries are left.

@@ -18,7 +18,7 @@ mod own;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use audit::entries::PENDING_MS;
@@ -77,6 +77,8 @@ pub(crate) struct Sequencer {
     pub(crate) entropy: Entropy,
     /// It was said that a source of it failed.
     pub(crate) entropy_told: bool,
+    /// Whether it is damaged, for the readers.
+    pub(crate) shown_damage: Arc<AtomicBool>,
     /// What readers hand out.
     pub(crate) lists: Lists,
     /// How often officers set the clock right, before and after that was durable: whoever reads the journal by a clock begins anew.
@@ -169,7 +171,9 @@ impl Sequencer {
                 self.crls.tend(now_ms, self.journal.edge().size(), Instant::now());
             }
         }
-        let finished = self.pending.is_empty() && self.is_idle() && self.done.is_empty();
+        // Where another issuer takes over, what waits is for the next keeper: who asks without end would keep it from coming.
+        let nobody_waits = self.switching || self.is_idle();
+        let finished = self.pending.is_empty() && nobody_waits && self.done.is_empty();
         // A log that stops in order leaves no entry without a checkpoint over it.
         let covered = self.damaged.is_some() || self.checkpoints.covers(self.journal.edge().size());
         Ok(!(self.stopping && finished && covered))
@@ -288,6 +292,7 @@ impl Sequencer {
                     damage.remedy()
                 );
                 self.metrics.alarm("journal_damaged");
+                self.shown_damage.store(true, Ordering::Release);
                 self.damaged = Some(damage);
             }
             Command::Observed(observed) => self.record_manifest(*observed)?,

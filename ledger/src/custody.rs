@@ -9,6 +9,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use prost::Message as _;
+
 use crate::entry::{Custody, CustodyDifference, KeyCustody, KeyState};
 
 /// Octets of a public key's hash that name the key in a subject.
@@ -21,6 +23,8 @@ pub const UNKNOWN: &str = "unknown";
 
 /// Differences that one manifest tells, at most. More are a token that was replaced.
 pub const DIFFERENCES_MAX: usize = 100;
+/// Octets that they take, at most, encoded: the manifest is one entry, with its keys.
+const DIFFERENCES_OCTETS: usize = 16 * 1024;
 
 /// What a manifest says, one fact a subject.
 pub type Facts = BTreeMap<String, String>;
@@ -69,7 +73,7 @@ pub fn facts(custody: &Custody) -> Facts {
 /// What differs between two manifests.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Differences {
-    /// The first [`DIFFERENCES_MAX`], by subject.
+    /// The first [`DIFFERENCES_MAX`] by subject, without those that would take more than 16 KiB together.
     pub told: Vec<CustodyDifference>,
     /// How many there are beyond those.
     pub untold: u32,
@@ -90,10 +94,17 @@ pub fn differences(before: &Custody, after: &Custody) -> Differences {
             after: after.cloned().unwrap_or_default(),
         })
     };
-    let mut told: Vec<CustodyDifference> = subjects.into_iter().filter_map(differs).collect();
-    let untold = told.len().saturating_sub(DIFFERENCES_MAX);
-    told.truncate(DIFFERENCES_MAX);
-    Differences { told, untold: u32::try_from(untold).unwrap_or(u32::MAX) }
+    let (mut told, mut untold, mut left) = (Vec::new(), 0_u32, DIFFERENCES_OCTETS);
+    for difference in subjects.into_iter().filter_map(differs) {
+        let octets = difference.encoded_len();
+        if told.len() < DIFFERENCES_MAX && octets <= left {
+            left -= octets;
+            told.push(difference);
+        } else {
+            untold = untold.saturating_add(1);
+        }
+    }
+    Differences { told, untold }
 }
 
 /// The state of a key as a word.

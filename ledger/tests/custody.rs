@@ -133,3 +133,14 @@ fn what_is_not_told_is_counted() {
     let found = differences(&before, &after);
     assert_eq!((found.told.len(), found.untold), (DIFFERENCES_MAX, 52));
 }
+
+/// A manifest is one entry, whatever somebody wrote into the one before.
+#[test]
+fn differences_take_no_more_octets_than_an_entry_has_for_them() {
+    let mut after = manifest();
+    after.keys[0].token_label = "L".repeat(9_000);
+    let found = differences(&manifest(), &after);
+    let octets: usize = found.told.iter().map(prost::Message::encoded_len).sum();
+    assert!(octets <= 16 * 1024 && found.untold > 0, "{octets} octets, {} untold", found.untold);
+    assert!(!found.told.is_empty(), "shorter ones are told");
+}

@@ -122,12 +122,19 @@ impl Certificates {
         }
     }
 
-    /// Takes one that ended before anything that is judged: it is only the newest of its line.
-    pub(super) fn pass_over(&mut self, index: u64, subject: &str, begins_secs: Option<u32>) {
-        if !self.lines.contains_key(subject) {
-            self.lines.insert(subject.into(), Line::default());
-        }
-        let Some(line) = self.lines.get_mut(subject) else { return };
+    /// Takes one that ended before anything that is judged: it is only the newest of its line, and its key is its subject's.
+    pub(super) fn pass_over(
+        &mut self,
+        index: u64,
+        (subject, spki_sha256): (&str, [u8; 32]),
+        begins_secs: Option<u32>,
+    ) {
+        let subject = match self.lines.get_key_value(subject) {
+            Some((subject, _)) => Arc::clone(subject),
+            None => subject.into(),
+        };
+        self.keys.entry(spki_sha256).or_insert_with(|| Arc::clone(&subject));
+        let line = self.lines.entry(subject).or_default();
         (line.newest, line.last) = (Some(index), Some(index));
         line.lifetime_secs = begins_secs.unwrap_or(line.lifetime_secs);
     }
@@ -243,5 +250,22 @@ impl Certificates {
             obtained.entry(controller).or_default().retain(lives);
         }
         revoked
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// However long ago its certificate ended.
+    #[test]
+    fn a_key_stays_its_holders() {
+        let mut certificates = Certificates::default();
+        let key = |spki: &[u8]| Sha256::digest(spki).into();
+        certificates.pass_over(1, ("/agent/build/a", key(b"one")), Some(60));
+        certificates.pass_over(2, ("/agent/build/a", key(b"two")), None);
+        certificates.pass_over(3, ("/agent/build/b", key(b"one")), Some(60));
+        let holders = [b"one", b"two", b"new"].map(|spki| certificates.holder(spki));
+        assert_eq!(holders, [Some("/agent/build/a"), Some("/agent/build/a"), None]);
     }
 }

@@ -62,7 +62,8 @@ impl Audit {
         // One without a signature may be given up yet.
         let is_signed = !signature.is_empty();
         if index < self.known && is_signed && fields.not_after < self.known_secs {
-            return self.certificates.pass_over(index, &issuance.subject, begins_secs);
+            let of = (issuance.subject.as_str(), fields.spki_sha256());
+            return self.certificates.pass_over(index, of, begins_secs);
         }
         let der = is_signed.then(|| self.issuers.join(issuance, signature).ok()).flatten();
         let identity = entry.actor.as_ref().map_or("", |actor| actor.identity.as_str());

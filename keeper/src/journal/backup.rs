@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use hsm_config::durable;
 use rusqlite::Connection;
 
+use super::file::distrust;
 use super::{FILE_NAME, JournalError, format};
 
 /// Where copies lie, below the data directory.
@@ -36,12 +37,13 @@ pub(crate) fn back_up(dir: &Path) -> Result<(PathBuf, u64), JournalError> {
     File::open(&part).and_then(|file| file.sync_all()).map_err(JournalError::of_file(&part))?;
     fs::rename(&part, &to).map_err(JournalError::of_file(&to))?;
     durable::sync_dir(&below).map_err(JournalError::of_file(&below))?;
-    let_go(&below).map_err(JournalError::of_file(&below))?;
+    let_go(&below, &to).map_err(JournalError::of_file(&below))?;
     Ok((to, size))
 }
 
-/// Removes all but the newest copies: whoever wants to keep one moves it to another machine.
-fn let_go(below: &Path) -> std::io::Result<()> {
+/// Removes all but the newest copies: whoever wants to keep one moves it to another machine. The one that was just made stays, whatever others are
+/// called.
+fn let_go(below: &Path, made: &Path) -> std::io::Result<()> {
     let entries_of = |path: &Path| {
         let name = path.file_name()?.to_str()?;
         name.strip_prefix("journal-")?.strip_suffix(".sqlite")?.parse::<u64>().ok()
@@ -49,9 +51,10 @@ fn let_go(below: &Path) -> std::io::Result<()> {
     let mut copies: Vec<(u64, PathBuf)> = fs::read_dir(below)?
         .filter_map(Result::ok)
         .filter_map(|found| Some((entries_of(&found.path())?, found.path())))
+        .filter(|(_, path)| path != made)
         .collect();
     copies.sort_unstable();
-    copies.iter().rev().skip(KEPT).try_for_each(|(_, path)| durable::remove(path).map(drop))
+    copies.iter().rev().skip(KEPT - 1).try_for_each(|(_, path)| durable::remove(path).map(drop))
 }
 
 /// Copies what the newest checkpoint covers, as of one moment, to a file that is not there: how many entries those are. Writers are not held
@@ -60,6 +63,7 @@ fn copy(from: &Path, to: &Path) -> Result<u64, JournalError> {
     let path = from.to_str().ok_or_else(|| std::io::ErrorKind::InvalidInput.into());
     let path = path.map_err(JournalError::of_file(from))?;
     let copied = Connection::open(to)?;
+    distrust(&copied)?;
     format::mark(&copied)?;
     format::fill(&copied)?;
     copied.execute("ATTACH ?1 AS journal", [path])?;

@@ -96,8 +96,8 @@ impl Sequencer {
                     }
                     _ => None,
                 };
-                self.refused.count(caller, request, refusal.reason(), now_ms);
-                if let Some(clash) = refusal.clash() {
+                let is_new = self.refused.count(caller, request, refusal.reason(), now_ms);
+                if let Some(clash) = refusal.clash().filter(|_| is_new) {
                     self.refused.clash(clash, now_ms);
                 }
                 outbox.replies.push((reply, Err(refusal)));

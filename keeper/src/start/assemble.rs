@@ -151,6 +151,7 @@ impl Checked {
             jobs: queues.jobs.0,
             readers,
             damaged: None,
+            shown_damage: Arc::clone(&reads.damaged),
             switching: false,
             stopping: false,
         };
@@ -208,6 +209,7 @@ fn reads(
         dir: config.data_dir.clone(),
         backup: Mutex::new(()),
         tokens: Tokens::new(random).map_err(JournalError::of_file("the system's random octets"))?,
+        damaged: Arc::default(),
     })
 }
 

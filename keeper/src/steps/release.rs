@@ -41,6 +41,8 @@ impl Release<'_> {
         };
         let issuer = self.issuers.iter().find(|issuer| issuer.spki_sha256() == *row.issuer);
         let issuer = issuer.ok_or_else(|| missing("issuer"))?;
+        // Invariant I4: what lies beside the entry was verified when it was stored, and may be something else by now.
+        issuer.verify(&issuance.tbs, &signature).map_err(|_| missing("signature of its issuer"))?;
         let certificate = certs::compose::join(&issuance.tbs, issuer.algorithm(), &signature);
         Ok(self.shown(row, leaf, vec![certificate, issuer.certificate_der().to_vec()], revoked))
     }

@@ -56,11 +56,17 @@ async fn few_copies_stay() {
         issue(&client, &format!("build/{number}")).await;
         made.push(house.cell.run(&["journal", "backup", "--output", "json"]).json());
     }
-    let there = fs::read_dir(house.cell.data_dir().join("backup")).unwrap();
+    let below = house.cell.data_dir().join("backup");
+    let there = fs::read_dir(&below).unwrap();
     let there = there.map(|found| found.unwrap().path().display().to_string());
     let there: BTreeSet<String> = there.filter(|path| path.ends_with(".sqlite")).collect();
     let newest = made[2..].iter().map(|made| made["file"].as_str().unwrap().to_owned()).collect();
     assert_eq!(there, newest);
+    // Whatever others are called, and from whenever they are.
+    (0..3).for_each(|n| fs::write(below.join(format!("journal-{}.sqlite", u64::MAX - n)), "").unwrap());
+    issue(&client, "build/last").await;
+    let last = house.cell.run(&["journal", "backup", "--output", "json"]).json();
+    assert!(fs::metadata(last["file"].as_str().unwrap()).unwrap().len() > 0);
 }
 
 #[tokio::test]

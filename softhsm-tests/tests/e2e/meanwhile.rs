@@ -14,11 +14,12 @@ use proto::v1::{
 };
 use rootcellar_softhsm_tests::{Cell, Serving, Signal};
 use rusqlite::Connection;
+use sha2::{Digest as _, Sha256};
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
 use crate::officer::submit;
-use crate::support::{Holder, House, ask, csr, database, eventually, issue, request, still_issues};
+use crate::support::{Holder, House, ask, csr, csr_of, database, eventually, issue, request, still_issues};
 
 const NARROW: &str = "agents=build/*;roles=logger;ttl=1h;budget=10000";
 
@@ -113,6 +114,64 @@ async fn a_scrub_that_cannot_read_says_so() {
         eventually("it is found", async || house.serving.log().contains("journal-damaged").then_some(()))
             .await;
     }
+}
+
+/// The signature of another certificate, with the hash that goes with it.
+#[tokio::test]
+async fn no_certificate_is_handed_out_whose_signature_does_not_verify() {
+    let (house, client) = House::with_build().await;
+    let key = rcgen::KeyPair::generate().unwrap();
+    let asked = || IssueCertificateBody { request_id: "once".into(), ..request("build/a", csr_of(&key)) };
+    let first = ask(&client, asked()).await.unwrap();
+    let index = first.receipt.as_ref().unwrap().index;
+    let journal = database(&house.cell);
+    let sql =
+        "SELECT signature FROM signature JOIN certificate USING (idx) WHERE idx < ?1 ORDER BY idx LIMIT 1";
+    let other: Vec<u8> = journal.query_row(sql, [index], |row| row.get(0)).unwrap();
+    let tbs = certs::summary::tbs_of(&first.chain[0]).unwrap();
+    let forged = certs::compose::join(tbs, certs::SignatureAlgorithm::EcdsaP256Sha256, &other);
+    let put = "UPDATE signature SET signature = ?2, certificate_sha256 = ?3 WHERE idx = ?1";
+    journal.execute(put, (index, &other, Sha256::digest(&forged).to_vec())).unwrap();
+    let told = ask(&client, asked()).await.expect_err("it is not what was signed");
+    assert!(matches!(told.code(), tonic::Code::Internal | tonic::Code::Unavailable), "{told:?}");
+    let why = format!("entry {index}: no signature of its issuer");
+    eventually("it is said", async || house.serving.log().contains(&why).then_some(())).await;
+}
+
+/// After the journal was found damaged, who was revoked reads nothing, though nothing in the file says so any more.
+#[tokio::test]
+async fn a_damaged_journal_is_shown_to_nobody_on_the_network() {
+    let (house, client) = House::with_build().await;
+    let agent = Holder::ask(&client, "build/a", |_| {}).await;
+    let by_agent = agent.client(&house).await;
+    let revoke = RevokeCertificateBody {
+        target: Some(Target::Agent("agents/build/a".into())),
+        reason: 1,
+        ..RevokeCertificateBody::default()
+    };
+    client.issuance().revoke_certificate(revoke).await.unwrap();
+    database(&house.cell).execute("DELETE FROM revoked", []).unwrap();
+    let found = async || house.serving.log().contains("nothing more is recorded").then_some(());
+    eventually("it is found", found).await;
+    for of in [&by_agent, &client] {
+        let told = of.trust().get_trust_bundle(proto::v1::GetTrustBundleRequest {}).await;
+        let told = told.expect_err("nothing is shown");
+        assert!(matches!(told.code(), tonic::Code::Internal | tonic::Code::Unauthenticated), "{told:?}");
+    }
+    let said = house.cell.run(&["status"]).stdout;
+    assert!(said.contains("damaged"), "an operator sees what it is: {said}");
+}
+
+/// Another file in its place: what the keeper writes, nobody would find again.
+#[tokio::test]
+async fn another_file_in_the_journals_place_is_noticed() {
+    let (house, client) = House::with_build().await;
+    issue(&client, "build/a").await;
+    let copy = house.cell.path("copy.sqlite");
+    database(&house.cell).execute("VACUUM INTO ?1", [copy.to_str().unwrap()]).unwrap();
+    fs::rename(&copy, house.cell.data_dir().join("journal.sqlite")).unwrap();
+    let found = async || house.serving.log().contains("another file has its name").then_some(());
+    eventually("it is found", found).await;
 }
 
 /// A view without an end in a table's place would keep whoever reads it for ever.

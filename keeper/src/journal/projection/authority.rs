@@ -143,7 +143,7 @@ impl State<'_> {
     fn stop_renewals(&self, until_ms: i64, alone_ms: Option<i64>) -> Applied {
         self.run(
             "INSERT INTO freeze (one, frozen, stopped_until_ms, alone_ms) VALUES (1, 0, ?1, ?2) \
-             ON CONFLICT DO UPDATE SET stopped_until_ms = max(stopped_until_ms, ?1), alone_ms = coalesce(?2, alone_ms)",
+             ON CONFLICT DO UPDATE SET stopped_until_ms = max(stopped_until_ms, ?1), alone_ms = max(coalesce(?2, alone_ms), coalesce(alone_ms, ?2))",
             (until_ms, alone_ms),
         )
     }

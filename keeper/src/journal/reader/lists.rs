@@ -77,12 +77,11 @@ impl Reader<'_> {
         Ok(live.unwrap_or_default())
     }
 
-    /// When the newest signed list below an entry was made, of the issuer that signs now and of each that has lists above: the earliest of
+    /// When the newest list below an entry was made, signed or not, of the issuer that signs now and of each that has lists above: the earliest of
     /// these, in seconds since 1970.
     pub(crate) fn newest_list_secs(&self, below: u64) -> Read<Option<i64>> {
         // Beside max(), SQLite gives the columns of its row: the next list counts from the newest by number, whatever its clock said.
         let sql = "SELECT min(made) FROM (SELECT this_update AS made, max(number) FROM crl WHERE idx < ?1 \
-                   AND EXISTS (SELECT 1 FROM signature WHERE signature.idx = crl.idx) \
                    AND issuer IN (SELECT spki_sha256 FROM ca WHERE active = 1 UNION SELECT issuer FROM crl WHERE idx >= ?1) \
                    GROUP BY issuer)";
         Ok(self.one(sql, [below], |row| row.get(0))?.flatten())
