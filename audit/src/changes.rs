@@ -84,8 +84,12 @@ impl Changes {
                 }
             },
             Some(Kind::Issuance(issuance)) if issuance.subject.starts_with(AGENTS) => {
-                let by = if issuance.renews.is_some() { of_officers } else { by };
-                self.change(entry, by, Some(issuance.subject.clone()), Given::Certificate);
+                let subject = Some(issuance.subject.clone());
+                // Of the agent itself, too, which may have asked for another before.
+                self.change(entry, by, subject.clone(), Given::Certificate);
+                if issuance.renews.is_some() {
+                    self.change(entry, of_officers, subject, Given::Certificate);
+                }
             }
             _ => {}
         }
@@ -109,6 +113,13 @@ impl Changes {
                 *at_ms = latest_ms.min(*at_ms);
             }
         }
+    }
+
+    /// When an agent signed a renewal after this one that came before it, in milliseconds since 1970; none where there is no such. `agent` is a SPIFFE
+    /// path.
+    pub fn renewed_since(&self, agent: &str, signed_ms: i64) -> Option<i64> {
+        let last = self.last.get(&kind(agent, agent, Given::Certificate))?;
+        Some(last.signed_ms).filter(|renewed_ms| *renewed_ms > signed_ms)
     }
 
     /// When the change was made, in milliseconds since 1970, that came before a request which gives this to an agent and which its caller
@@ -370,6 +381,20 @@ mod tests {
         assert_eq!([held(over_ms + 60_000, over_ms - 1), held(over_ms + 60_000, over_ms)], [true, false]);
         let own = after(&entry(BUILD, 10_000, deletion("a")));
         assert_eq!(own.since((BUILD, "/agent/a"), Given::Right, 70_000, 12_000), None, "by the same clock");
+    }
+
+    /// Two renewals of one agent, the second carried out first.
+    #[test]
+    fn a_renewal_that_was_held_back_is_known_as_such() {
+        let renewal = Kind::Issuance(ledger::entry::Issuance {
+            subject: "/agent/a".into(),
+            renews: Some(Reference::default()),
+            ..Default::default()
+        });
+        let changes = after(&entry("/agent/a", 10_000, renewal));
+        let since = |agent, signed_ms| changes.renewed_since(agent, signed_ms);
+        assert_eq!([since("/agent/a", 9_999), since("/agent/a", 10_000)], [Some(10_000), None]);
+        assert_eq!(since("/agent/b", 0), None);
     }
 
     /// One that ended is not known to every reader of the log.

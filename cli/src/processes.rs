@@ -1,6 +1,7 @@
 //! The three processes of a service: a small supervisor, the keeper and the front, and how they hand each other their sockets.
 
 mod control;
+mod copied;
 mod inherited;
 mod supervisor;
 

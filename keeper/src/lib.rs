@@ -37,6 +37,7 @@ mod requests;
 mod rollback;
 mod scrub;
 mod sequencer;
+mod shared;
 mod signed;
 mod start;
 mod status;

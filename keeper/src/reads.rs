@@ -1,7 +1,6 @@
 //! Requests that only read: answered by threads with connections of their own, never on the signing path.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,9 +23,9 @@ use crate::callers::{self, Kind, Who};
 use crate::convert;
 use crate::door::Reply;
 use crate::journal::{CertificateRow, Journal, JournalError, Reader, back_up};
-use crate::lists::Lists;
 use crate::page::{self, PAGE_OCTETS, Tokens};
 use crate::refusal::Refusal;
+use crate::shared::Shared;
 use crate::steps::release::Release;
 use crate::{Clock, charters};
 
@@ -47,15 +46,13 @@ pub(crate) struct Reads {
     pub(crate) cell: TrustDomain,
     pub(crate) origin: String,
     pub(crate) issuers: Vec<Issuer>,
-    pub(crate) lists: Lists,
+    pub(crate) shared: Shared,
     pub(crate) clock: Clock,
     /// The data directory.
     pub(crate) dir: PathBuf,
     /// Held for all of a backup: two at once would write the same file.
     pub(crate) backup: Mutex<()>,
     pub(crate) tokens: Tokens,
-    /// Whether the journal is damaged: readers see its file alone, in which somebody may have taken away that a caller was revoked.
-    pub(crate) damaged: Arc<AtomicBool>,
 }
 
 type Answered = Result<Answer, Refusal>;
@@ -128,7 +125,7 @@ impl Reads {
     }
 
     fn answer(&self, reader: &Reader<'_>, asked: &Asked<Read>) -> Answered {
-        if self.damaged.load(Ordering::Acquire) && !matches!(asked.by, Asker::Local(_)) {
+        if self.shared.is_damaged() && !matches!(asked.by, Asker::Local(_)) {
             return Err(Refusal::internal(
                 "the journal is damaged: nothing of it is shown to callers of the network",
             ));
@@ -302,7 +299,7 @@ impl View<'_> {
             get.issuer.is_empty() || get.issuer == HEXLOWER.encode(&issuer.public_key().key_identifier())
         });
         let issuer = issuer.ok_or_else(missing)?;
-        let list = self.reads.lists.newest(self.reader, issuer, &self.reads.origin)?;
+        let list = self.reads.shared.lists.newest(self.reader, issuer, &self.reads.origin)?;
         let list = list.filter(|list| list.number >= get.min_number).ok_or_else(missing)?;
         Ok(Answer::GetCrl(list))
     }

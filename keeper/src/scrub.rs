@@ -5,8 +5,6 @@
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,8 +13,8 @@ use crossbeam_channel::Sender;
 use ledger::tree::TILE_WIDTH;
 
 use crate::journal::{Journal, JournalError, Pass, Reader};
-use crate::lists::Lists;
 use crate::sequencer::Command;
+use crate::shared::Shared;
 
 /// Time between two pages: a thousand entries a second; a million entries in a quarter of an hour.
 const EVERY: Duration = Duration::from_millis(250);
@@ -28,14 +26,6 @@ const REST: Duration = Duration::from_secs(2);
 /// How long the journal may not be read to its end before that counts as damage: whoever keeps it from being read may do more.
 const UNREAD_MAX: Duration = Duration::from_secs(60);
 
-/// What the keeper knows that no file says.
-pub(crate) struct Watched {
-    /// The lists that were signed.
-    pub(crate) lists: Lists,
-    /// How often officers set the clock right: a pass that was on its way had gone by one that was wrong.
-    pub(crate) clock_set: Arc<AtomicU64>,
-}
-
 /// Starts the thread. It ends with the sequencer, or when it has found damage.
 ///
 /// # Errors
@@ -44,7 +34,7 @@ pub(crate) fn start(
     dir: &Path,
     attributes_oid: ObjectIdentifier,
     done: Sender<Command>,
-    watched: Watched,
+    shared: Shared,
 ) -> Result<(), JournalError> {
     let connection = Journal::reading_connection(dir)?;
     let path = Journal::path(dir);
@@ -54,14 +44,14 @@ pub(crate) fn start(
         let mut unread: Option<Instant> = None;
         loop {
             let rested = crossbeam_channel::after(REST);
-            let Watched { lists, clock_set } = &watched;
-            let began = clock_set.load(Ordering::Acquire);
+            let began = shared.clock_settings();
             let passed = pass(&reader, attributes_oid, &done, &mut unread)
-                .and_then(|()| lists.demand(&reader))
+                .and_then(|()| shared.lists.demand(&reader))
                 .and_then(|()| file.demand(&path));
             match passed {
                 Ok(()) => unread = None,
-                Err(_) if clock_set.load(Ordering::Acquire) != began => continue,
+                // Officers set the clock right: the pass had gone by one that was wrong.
+                Err(_) if shared.clock_settings() != began => continue,
                 Err(damage)
                     if damage.is_damage() || unread.is_some_and(|since| since.elapsed() > UNREAD_MAX) =>
                 {

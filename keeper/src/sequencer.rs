@@ -18,7 +18,7 @@ mod own;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use audit::entries::PENDING_MS;
@@ -35,7 +35,6 @@ use crate::disk::Disk;
 use crate::door::{OpenDoors, Reply};
 use crate::entropy::Entropy;
 use crate::journal::{Durability, Journal, JournalError, ended_long_ago};
-use crate::lists::Lists;
 use crate::manifest::Manifests;
 use crate::metrics::{Metrics, Step};
 use crate::reads::Readers;
@@ -43,6 +42,7 @@ use crate::refused::Refused;
 use crate::remembered::Remembered;
 use crate::requests::Settings;
 use crate::rollback::Newest;
+use crate::shared::Shared;
 use crate::status::Standing;
 use crate::steps::Recorded;
 use crate::stopping::{self, TakeError};
@@ -77,12 +77,8 @@ pub(crate) struct Sequencer {
     pub(crate) entropy: Entropy,
     /// It was said that a source of it failed.
     pub(crate) entropy_told: bool,
-    /// Whether it is damaged, for the readers.
-    pub(crate) shown_damage: Arc<AtomicBool>,
-    /// What readers hand out.
-    pub(crate) lists: Lists,
-    /// How often officers set the clock right, before and after that was durable: whoever reads the journal by a clock begins anew.
-    pub(crate) clock_set: Arc<AtomicU64>,
+    /// What other threads are told.
+    pub(crate) shared: Shared,
     pub(crate) time: Time,
     pub(crate) remembered: Remembered,
     pub(crate) probe: Probe,
@@ -219,7 +215,7 @@ impl Sequencer {
         probe("7 record", records);
         probe("10 store", stores);
         if outbox.clock {
-            self.clock_set.fetch_add(1, Ordering::Release);
+            self.shared.clock_is_set();
             self.journal.verify_again(self.settings.attributes_oid)?;
         }
         self.metrics.step(if records { Step::Record } else { Step::Store }, began.elapsed());
@@ -292,7 +288,7 @@ impl Sequencer {
                     damage.remedy()
                 );
                 self.metrics.alarm("journal_damaged");
-                self.shown_damage.store(true, Ordering::Release);
+                self.shared.journal_is_damaged();
                 self.damaged = Some(damage);
             }
             Command::Observed(observed) => self.record_manifest(*observed)?,

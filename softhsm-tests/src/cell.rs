@@ -11,7 +11,7 @@ use std::time::Duration;
 use client::Client;
 use hyper_util::rt::TokioIo;
 use rustix::process::{Pid, Signal};
-use rustls_pki_types::UnixTime;
+use rustix::time::{ClockId, clock_gettime};
 use tempfile::TempDir;
 use tonic::transport::Endpoint;
 
@@ -151,8 +151,7 @@ impl Cell {
             let moved = fs::read_to_string(&file).ok();
             let moved = moved.unwrap_or_default();
             let moved: i64 = moved.split_whitespace().filter_map(|part| part.parse::<i64>().ok()).sum();
-            let now = UnixTime::now().as_secs();
-            i64::try_from(now).unwrap_or_default() * 1000 + moved
+            true_ms() + moved
         })
     }
 
@@ -258,7 +257,7 @@ impl Serving {
     /// # Panics
     /// It does not answer.
     pub async fn local(&self) -> Client {
-        let clock = Arc::new(|| i64::try_from(UnixTime::now().as_secs()).unwrap_or_default() * 1000);
+        let clock = Arc::new(true_ms);
         let stream = ca_service::connect_locally(&self.socket, clock).await.expect("the keeper listens");
         let mut stream = Some(TokioIo::new(stream));
         let connector = tower::service_fn(move |_| {
@@ -369,4 +368,10 @@ impl Drop for Serving {
             let _ = self.supervisor.wait();
         }
     }
+}
+
+/// Milliseconds since 1970 by the machine's clock.
+fn true_ms() -> i64 {
+    let now = clock_gettime(ClockId::Realtime);
+    now.tv_sec * 1000 + now.tv_nsec / 1_000_000
 }

@@ -141,6 +141,14 @@ impl Drop for Role {
 }
 
 impl Door {
+    /// The socket itself, for who has no manners.
+    ///
+    /// # Panics
+    /// The system has no more descriptors.
+    pub fn stream(&self) -> UnixStream {
+        self.writing.try_clone().expect("a descriptor")
+    }
+
     /// # Panics
     /// The system has no more descriptors.
     fn over(door: UnixStream) -> Self {

@@ -42,6 +42,13 @@ impl Store {
             tracing::warn!(dir = %dir.display(), mode = format!("{mode:04o}"), "others could enter it, or its user could not: it is the front's alone again");
             fs::set_permissions(dir, PermissionsExt::from_mode(OWN))?;
         }
+        for other in fs::read_dir(dir)?.filter_map(Result::ok).map(|entry| entry.path()) {
+            if !other.file_name().is_some_and(|name| name == KEY || name == CHAIN)
+                && let Err(error) = remove(&other)
+            {
+                tracing::warn!(path = %other.display(), cause = %error, "what another left there stays");
+            }
+        }
         Ok(Self { dir: dir.to_owned() })
     }
 
@@ -111,10 +118,14 @@ impl Store {
     }
 }
 
-/// Whatever is there, if anything is.
+/// Whatever is there, if anything is; also a directory that nobody may enter.
 fn remove(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
-        Ok(there) if there.is_dir() => fs::remove_dir_all(path),
+        Ok(there) if there.is_dir() => {
+            fs::set_permissions(path, PermissionsExt::from_mode(OWN))?;
+            fs::read_dir(path)?.try_for_each(|entry| remove(&entry?.path()))?;
+            fs::remove_dir(path)
+        }
         Ok(_) => fs::remove_file(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
@@ -167,6 +178,24 @@ mod tests {
                 again(&store);
             }
         }
+    }
+
+    /// What fills the disk, and a directory that cannot be entered.
+    #[test]
+    fn nothing_else_that_another_left_there_stays() {
+        let (_dir, store) = stored();
+        fs::write(store.dir.join("large"), "").unwrap();
+        for name in ["other", "key.pem.new"] {
+            let inner = store.dir.join(name).join("in it");
+            fs::create_dir_all(&inner).unwrap();
+            fs::write(inner.join("file"), "").unwrap();
+            fs::set_permissions(&inner, PermissionsExt::from_mode(0o000)).unwrap();
+        }
+        let store = Store::open(&store.dir).unwrap();
+        let left: std::collections::BTreeSet<_> =
+            fs::read_dir(&store.dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, [CHAIN, KEY].map(Into::into).into());
+        again(&store);
     }
 
     #[test]

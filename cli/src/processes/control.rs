@@ -66,6 +66,23 @@ impl Control {
     /// # Errors
     /// The other end is gone.
     pub(crate) fn send(&self, message: &Message, descriptor: Option<BorrowedFd<'_>>) -> io::Result<()> {
+        self.send_with(message, descriptor, SendFlags::NOSIGNAL)
+    }
+
+    /// The same, and waits for nobody: a child that reads nothing holds up itself.
+    ///
+    /// # Errors
+    /// The other end is gone, or has not read for long.
+    pub(crate) fn offer(&self, message: &Message, descriptor: Option<BorrowedFd<'_>>) -> io::Result<()> {
+        self.send_with(message, descriptor, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
+    }
+
+    fn send_with(
+        &self,
+        message: &Message,
+        descriptor: Option<BorrowedFd<'_>>,
+        flags: SendFlags,
+    ) -> io::Result<()> {
         let text = serde_json::to_vec(message)?;
         let descriptors: Vec<BorrowedFd<'_>> = descriptor.into_iter().collect();
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -74,7 +91,7 @@ impl Control {
             ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
         }
         // NOSIGNAL: a child that has ended is an error here and not the end of the supervisor.
-        sendmsg(&self.0, &[IoSlice::new(&text)], &mut ancillary, SendFlags::NOSIGNAL)?;
+        sendmsg(&self.0, &[IoSlice::new(&text)], &mut ancillary, flags)?;
         Ok(())
     }
 

@@ -9,12 +9,14 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use rustix::process::{Pid, kill_process_group};
 use serde::{Deserialize, Serialize};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::copied::{self, Copied};
 use super::{Control, Message};
 use crate::error::{Exit, Failure};
 
@@ -50,6 +52,10 @@ struct Process<Make> {
     role: Role,
     make: Make,
     running: Option<(Child, Control)>,
+    /// Its process id, which is its group's.
+    pid: Option<u32>,
+    /// What it says.
+    log: Option<Copied>,
     started: Instant,
     pause: Duration,
     /// When to start it again.
@@ -126,8 +132,9 @@ pub(crate) async fn supervise(
                 event = keeper.event() => keeper.turn(event, &told)?,
                 event = front.event() => front.turn(event, &told)?,
             };
-            if started {
-                hand_doors(&keeper, &front).map_err(own)?;
+            if started && let Err(error) = hand_doors(&keeper, &front) {
+                tracing::error!(cause = %error, "no door could be made: the front is started again");
+                front.end_it();
             }
         }
     };
@@ -156,7 +163,7 @@ fn hand_doors<A, B>(keeper: &Process<A>, front: &Process<B>) -> io::Result<()> {
     let (one, other) = UnixStream::pair()?;
     for (control, end) in [(keeper.control(), one), (front.control(), other)] {
         if let Some(control) = control
-            && let Err(error) = control.send(&Message::Door, Some(end.as_fd()))
+            && let Err(error) = control.offer(&Message::Door, Some(end.as_fd()))
         {
             tracing::debug!(cause = error.to_string(), "a child is gone before its door came");
         }
@@ -164,18 +171,36 @@ fn hand_doors<A, B>(keeper: &Process<A>, front: &Process<B>) -> io::Result<()> {
     Ok(())
 }
 
+/// Ends what is left of a child's group.
+fn end_group(pid: Option<u32>) {
+    let group = pid.and_then(|pid| Pid::from_raw(pid.cast_signed()));
+    // Most leave nothing behind.
+    let _ = group.map(|group| kill_process_group(group, rustix::process::Signal::KILL));
+}
+
 /// Tells the keeper where the front listens.
 fn tell_keeper<Make>(keeper: &Process<Make>, listens: Option<Bound>) {
     // One that is gone is told once it is there again.
     if let (Some(control), Some(_)) = (keeper.control(), listens) {
-        let _ = control.send(&Message::Ready(listens), None);
+        let _ = control.offer(&Message::Ready(listens), None);
     }
 }
 
 impl<Make: FnMut() -> Result<std::process::Command, Failure>> Process<Make> {
     fn new(role: Role, make: Make) -> Self {
         let (started, pause) = (Instant::now(), PAUSE.0);
-        Self { role, make, running: None, started, pause, due: None, was_ready: false, heard: None }
+        Self {
+            role,
+            make,
+            running: None,
+            pid: None,
+            log: None,
+            started,
+            pause,
+            due: None,
+            was_ready: false,
+            heard: None,
+        }
     }
 
     /// It said something.
@@ -188,7 +213,6 @@ impl<Make: FnMut() -> Result<std::process::Command, Failure>> Process<Make> {
 
     /// Ends it as `kill -9` does; its end is then seen as any other.
     fn end_it(&mut self) {
-        tracing::error!(role = ?self.role, silence = ?SILENCE, "it says nothing any more: it is ended");
         self.heard = None;
         if let Some((child, _)) = &mut self.running {
             // One that has ended meanwhile is no failure.
@@ -201,7 +225,9 @@ impl<Make: FnMut() -> Result<std::process::Command, Failure>> Process<Make> {
         let mut command = Command::from((self.make)()?);
         // A group of its own: a terminal's interrupt reaches the supervisor alone, which stops its children in order.
         command.stdin(theirs).process_group(0).kill_on_drop(true);
-        let child = command.spawn().map_err(own)?;
+        copied::pipe(&mut command);
+        let mut child = command.spawn().map_err(own)?;
+        self.log = copied::copy(&mut child).map_err(own)?;
         tracing::info!(role = ?self.role, pid = child.id(), "started");
         let (listening, told, role) = (control.try_clone().map_err(own)?, told.clone(), self.role);
         std::thread::spawn(move || {
@@ -213,6 +239,7 @@ impl<Make: FnMut() -> Result<std::process::Command, Failure>> Process<Make> {
                 }
             }
         });
+        self.pid = child.id();
         self.running = Some((child, control));
         self.started = Instant::now();
         (self.due, self.heard) = (None, None);
@@ -241,10 +268,19 @@ impl<Make: FnMut() -> Result<std::process::Command, Failure>> Process<Make> {
         match event {
             Event::Ended(status) => self.rest(status).map(|()| false),
             Event::Silent => {
+                tracing::error!(role = ?self.role, silence = ?SILENCE, "it says nothing any more: it is ended");
                 self.end_it();
                 Ok(false)
             }
-            Event::Rested => self.start(told).map(|()| true),
+            Event::Rested => match self.start(told) {
+                // The system has no more processes or descriptors for a moment, as after a flood of them.
+                Err(failure) if self.was_ready => {
+                    tracing::error!(role = ?self.role, cause = %failure, pause = ?self.pause, "it could not be started: trying again");
+                    self.rested();
+                    Ok(false)
+                }
+                started => started.map(|()| true),
+            },
         }
     }
 
@@ -259,15 +295,30 @@ impl<Make: FnMut() -> Result<std::process::Command, Failure>> Process<Make> {
             self.pause = PAUSE.0;
         }
         tracing::warn!(role = ?self.role, ?status, pause = ?self.pause, "ended: it is started again");
-        self.due = Some(Instant::now() + self.pause);
-        self.pause = (self.pause * 2).min(PAUSE.1);
+        self.rested();
+        // What it left behind in its group may hold its port.
+        end_group(self.pid.take());
         Ok(())
     }
 
-    /// Has it finish, and ends it where it does not.
+    /// It is started again after a pause, the next time after a longer one.
+    fn rested(&mut self) {
+        self.due = Some(Instant::now() + self.pause);
+        self.pause = (self.pause * 2).min(PAUSE.1);
+    }
+
+    /// Has it finish, and ends it where it does not. What it said is said when this returns.
     async fn stop(&mut self) {
-        let Some((mut child, control)) = self.running.take() else { return };
-        let _ = control.send(&Message::Stop, None);
+        if let Some((child, control)) = self.running.take() {
+            self.end(child, &control).await;
+        }
+        if let Some(log) = self.log.take() {
+            log.finish().await;
+        }
+    }
+
+    async fn end(&self, mut child: Child, control: &Control) {
+        let _ = control.offer(&Message::Stop, None);
         match tokio::time::timeout(DRAIN, child.wait()).await {
             Ok(Ok(status)) if status.success() => {}
             Ok(status) => tracing::error!(role = ?self.role, ?status, "did not end well"),

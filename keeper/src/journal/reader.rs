@@ -381,6 +381,11 @@ impl<'a> Reader<'a> {
         self.memory()?.changes.borrow().since(pair, given, signed_ms, now_ms)
     }
 
+    /// When an agent signed a renewal that was carried out before one that it signed earlier, see [`audit::Changes::renewed_since`].
+    pub(crate) fn renewed_since(&self, agent: &str, signed_ms: i64) -> Option<i64> {
+        self.memory()?.changes.borrow().renewed_since(agent, signed_ms)
+    }
+
     /// A certificate of the writer's as its entry says, by its index.
     pub(crate) fn proved(&self, index: u64) -> Read<Option<CertificateRow>> {
         self.certificate(index)?.map(|row| self.demand_row(&row).map(|()| row)).transpose()

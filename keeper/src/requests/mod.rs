@@ -346,6 +346,18 @@ impl<'a> Signer<'a> {
         Err(Refusal::new(Reason::SignatureExpired, message).on("signature"))
     }
 
+    /// Its holder asked for a later renewal, which was carried out: that this one comes now is nobody's theft.
+    ///
+    /// # Errors
+    /// [`Reason::SignatureExpired`].
+    fn not_renewed_since(&self, desk: &Desk<'_>, subject: &str) -> Result<(), Refusal> {
+        let signed_ms = self.signed.signature().time_unix_ms;
+        let Some(renewed_ms) = desk.reader.renewed_since(subject, signed_ms) else { return Ok(()) };
+        let before = renewed_ms.saturating_sub(signed_ms);
+        let message = format!("the renewal was signed {before} ms before one that was carried out since");
+        Err(Refusal::new(Reason::SignatureExpired, message).on("signature"))
+    }
+
     /// As the ledger records it.
     fn actor(&self, origin: &str) -> Actor {
         Actor { signature: Some(self.signed.signature().clone()), ..self.who.actor(origin) }

@@ -49,6 +49,7 @@ pub(super) fn plan(
         return Ok(plan);
     }
     let presented = caller.certificate()?.clone();
+    caller.not_renewed_since(desk, &presented.subject)?;
     newest(desk, &presented)?;
     steps::admit::renewals_go_on(&desk.reader, desk.now_ms)?;
     desk.room.demand(Wanted::Renewal)?;

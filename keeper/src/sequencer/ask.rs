@@ -1,6 +1,5 @@
 //! One ask: planned, refused or recorded (steps 3 to 7), answered, or let go to the readers.
 
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use ledger::entry::Entry;
@@ -147,7 +146,7 @@ impl Sequencer {
         if let Then::Proposal { clock: true, .. } = then {
             self.time.confirm();
             outbox.clock = true;
-            self.clock_set.fetch_add(1, Ordering::Release);
+            self.shared.clock_is_set();
             self.time.trusted_ms().into_iter().for_each(|trusted_ms| self.remembered.keep(trusted_ms));
             // What was recorded by a clock that was ahead is no floor any more.
             let _ = self.journal.take_latest_ms();

@@ -54,7 +54,7 @@ impl Sequencer {
             reply.send(outcome);
         }
         if let Some(number) = outbox.crl_signed {
-            self.lists.signed(self.issuer.spki_sha256(), number);
+            self.shared.lists.signed(self.issuer.spki_sha256(), number);
             self.doors.tell(&answer::Answer::CrlChanged(CrlChanged { number }));
         }
         if outbox.thawed {

@@ -18,7 +18,6 @@ use crate::custody::Custody;
 use crate::disk::Disk;
 use crate::door::{Lane, OpenDoors, Routes, Waiting};
 use crate::journal::{Journal, JournalError, move_wal};
-use crate::lists::Lists;
 use crate::looks::Looks;
 use crate::manifest::{self, LoadedModule, Manifests, Observer};
 use crate::metrics::Metrics;
@@ -28,8 +27,8 @@ use crate::refused::Refused;
 use crate::remembered::Remembered;
 use crate::requests::Settings;
 use crate::rollback::Newest;
-use crate::scrub::Watched;
 use crate::sequencer::{Command, Sequencer};
+use crate::shared::Shared;
 use crate::status::{Listens, Standing};
 use crate::time::Time;
 use crate::trust::Trust;
@@ -66,10 +65,9 @@ impl Checked {
         let workers::Started { pulse, threads: mut in_module, own } =
             workers::start(&custody, &issuer, &queues.jobs.1, &queues.done.0, &metrics, &probe)?;
         let (newest, turns) = (Newest::of(journal.cell()), Arc::new(AtomicU64::new(0)));
-        let lists = Lists::default();
-        lists.begin(&journal.reader(), &trust.issuers)?;
-        let reads =
-            Arc::new(reads(&config, &settings.origin, (&trust.issuers, lists.clone()), &clock, &random)?);
+        let shared = Shared::default();
+        shared.lists.begin(&journal.reader(), &trust.issuers)?;
+        let reads = Arc::new(reads(&config, &settings.origin, (&trust.issuers, &shared), &clock, &random)?);
         let (blocks, entropy) = entropy::store(random, metrics.clone());
         let (observe, orders) = crossbeam_channel::bounded(1);
         let attendant = Attendant {
@@ -90,9 +88,7 @@ impl Checked {
         };
         in_module.push(attendant.start()?);
         let readers = Readers::start(&reads)?;
-        let clock_set = Arc::new(AtomicU64::new(0));
-        let watched = Watched { lists: lists.clone(), clock_set: Arc::clone(&clock_set) };
-        start_beside(&config.data_dir, settings.attributes_oid, &queues, watched)?;
+        start_beside(&config.data_dir, settings.attributes_oid, &queues, shared.clone())?;
         let (orders, ordered) = crossbeam_channel::bounded(1);
         crls::start(&config.data_dir, &issuer, ordered, queues.done.0.clone())?;
         let crls = Crls::new(&journal.reader(), &issuer, orders)?;
@@ -129,8 +125,7 @@ impl Checked {
             issuers: trust.issuers,
             entropy,
             entropy_told: false,
-            clock_set,
-            lists,
+            shared,
             time,
             remembered,
             probe,
@@ -151,7 +146,6 @@ impl Checked {
             jobs: queues.jobs.0,
             readers,
             damaged: None,
-            shown_damage: Arc::clone(&reads.damaged),
             switching: false,
             stopping: false,
         };
@@ -196,7 +190,7 @@ impl Queues {
 fn reads(
     config: &Config,
     origin: &str,
-    (issuers, lists): (&[Issuer], Lists),
+    (issuers, shared): (&[Issuer], &Shared),
     clock: &Clock,
     random: &Random,
 ) -> Result<Reads, JournalError> {
@@ -204,12 +198,11 @@ fn reads(
         cell: config.cell.clone(),
         origin: origin.to_owned(),
         issuers: issuers.to_vec(),
-        lists,
+        shared: shared.clone(),
         clock: Arc::clone(clock),
         dir: config.data_dir.clone(),
         backup: Mutex::new(()),
         tokens: Tokens::new(random).map_err(JournalError::of_file("the system's random octets"))?,
-        damaged: Arc::default(),
     })
 }
 
@@ -218,10 +211,10 @@ fn start_beside(
     dir: &Path,
     attributes_oid: ObjectIdentifier,
     queues: &Queues,
-    watched: Watched,
+    shared: Shared,
 ) -> Result<(), JournalError> {
     start_checkpointer(dir)?;
-    scrub::start(dir, attributes_oid, queues.done.0.clone(), watched)
+    scrub::start(dir, attributes_oid, queues.done.0.clone(), shared)
 }
 
 /// The thread that moves the write-ahead log into the database, away from the path of a commit. It ends with the process.

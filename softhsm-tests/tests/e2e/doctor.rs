@@ -224,3 +224,15 @@ async fn a_log_that_does_not_follow() {
     house.serving = house.cell.serve();
     found(&house.cell, "critical", "log.inconsistent");
 }
+
+/// The front is another process, and may have left a pipe in the place of its chain: nobody writes into it.
+#[test]
+fn a_pipe_in_the_fronts_directory_is_not_waited_for() {
+    let cell = Cell::founded(BINARY);
+    let front = cell.data_dir().join("front");
+    fs::create_dir_all(&front).unwrap();
+    let made = Command::new("mkfifo").arg(front.join("chain.pem")).status();
+    assert!(made.unwrap().success());
+    let said = cell.run(&["doctor"]).stdout;
+    assert!(said.contains("rootcellar serve"), "the service does not run, and that is said: {said}");
+}

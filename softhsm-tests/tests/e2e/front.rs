@@ -403,8 +403,7 @@ async fn what_was_signed_at_one_time_is_not_carried_out_in_another_order_long_af
     let disabled = |request_id: &str, disabled| {
         let agent = Some(Agent { disabled, ..agent("build/a") });
         let update_mask = Some(prost_types::FieldMask { paths: vec!["disabled".into()] });
-        UpdateAgentBody { agent, update_mask, request_id: request_id.into(), ..UpdateAgentBody::default() }
-            .encode_to_vec()
+        UpdateAgentBody { agent, update_mask, request_id: request_id.into() }.encode_to_vec()
     };
     for (number, behind_ms) in [(0, 0), (1, 2000)] {
         let begins_ms = number * 400_000;
@@ -468,6 +467,57 @@ async fn no_request_is_let_go_by_the_time_of_an_entry_that_no_checkpoint_covers(
     assert!(number(&taken.cell, covered) > 0);
     assert_eq!(kept(&taken), before);
     faults.set("");
+    let Taken { keeper, door, cell, .. } = taken;
+    drop((keeper, door));
+    House::of(cell).cell.run(&["ledger", "verify"]).ok();
+}
+
+/// Two renewals of an agent, the second delivered first: no theft is told of.
+#[tokio::test]
+async fn a_renewal_that_was_held_back_is_no_alarm() {
+    let (house, _client) = House::with_build().await;
+    let mut taken = take(house).await;
+    let agent = taken.agent.presents();
+    let renew = |request_id: &str| {
+        RenewCertificateBody { csr: csr(), lifetime: None, request_id: request_id.into() }.encode_to_vec()
+    };
+    let held = taken.agent.signs("IssuanceService/RenewCertificate", renew("first")).await;
+    let second = taken.agent.signs("IssuanceService/RenewCertificate", renew("second")).await;
+    let done = taken.door.ask(agent.clone(), ask::Ask::Signed(second));
+    assert!(matches!(done, answer::Answer::Certificate(_)), "{done:?}");
+    taken.refuses(agent.as_ref(), held, Reason::SignatureExpired);
+    let log = fs::read_to_string(taken.cell.path("serve.log")).unwrap();
+    assert!(!log.contains("older-certificate-renews"), "{log}");
+    let old = taken.agent.signs("IssuanceService/RenewCertificate", renew("of-the-old")).await;
+    taken.refuses(agent.as_ref(), old, Reason::CertificateNotNewest);
+}
+
+/// Another issuer takes over while a front asks without end: it comes.
+#[tokio::test]
+async fn no_flood_holds_up_another_issuer() {
+    let (house, _client) = House::with_build().await;
+    let rotation = crate::kinds::held(&house, "issuer-2", &["rotation", "--token", "issuing"]);
+    let new_issuer = crate::kinds::key(&rotation, "issuer").to_owned();
+    let mut taken = take(house).await;
+    let (mut reading, mut writing) = (taken.door.stream(), taken.door.stream());
+    let by = taken.build.presents();
+    let reads = std::thread::spawn(move || std::io::copy(&mut reading, &mut std::io::sink()));
+    let floods = std::thread::spawn(move || {
+        let ask = |id| proto::door::Ask {
+            id,
+            caller: Some(proto::door::Caller { caller: by.clone() }),
+            timeout_ms: 0,
+            ask: Some(ask::Ask::Signed(Signed::default())),
+        };
+        let flood: Vec<u8> = (1..1000).flat_map(|id| ask(id).encode_length_delimited_to_vec()).collect();
+        // Until the keeper that it asks is gone.
+        while std::io::Write::write_all(&mut writing, &flood).is_ok() {}
+    });
+    // Its proof is the next keeper's to give.
+    taken.cell.run(&["issuer", "activate", &new_issuer]);
+    eventually("the keeper makes way", async || (!taken.keeper.runs()).then_some(())).await;
+    floods.join().unwrap();
+    reads.join().unwrap().ok();
     let Taken { keeper, door, cell, .. } = taken;
     drop((keeper, door));
     House::of(cell).cell.run(&["ledger", "verify"]).ok();

@@ -574,7 +574,7 @@ async fn a_key_that_was_certified_twice_poisons_nothing() {
     let journal = database(&house.cell);
     let forget = "DELETE FROM identity_key WHERE subject = '/agent/build/a'";
     assert_eq!(journal.execute(forget, []).unwrap(), 1);
-    refused(ask(&client, request("build/b", crate::support::csr_of(&one.key))).await, "INTERNAL");
+    refused(ask(&client, request("build/b", csr_of(&one.key))).await, "INTERNAL");
     let put_back = "UPDATE identity_key SET subject = '/agent/build/a' WHERE subject = '/agent/build/b'";
     journal.execute(put_back, []).unwrap();
     drop((journal, client));

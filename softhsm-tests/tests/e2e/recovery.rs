@@ -134,3 +134,43 @@ async fn module_hangs_at_a_start() {
     eventually("another start", async || ask(&client, request("build/a", crate::support::csr())).await.ok())
         .await;
 }
+
+/// The system has no descriptors left when a front is to be started again, and some a moment later.
+#[tokio::test]
+async fn front_not_started_at_once() {
+    let (mut house, _client) = House::with_build().await;
+    let supervisor = house.serving.pid().to_string();
+    let limit = |most: &str| {
+        let set = std::process::Command::new("prlimit").args(["--pid", &supervisor, most]).status();
+        assert!(set.unwrap().success());
+    };
+    let soft = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1024);
+    limit("--nofile=6:");
+    let front = house.serving.child("front");
+    Serving::signal(front, Signal::KILL);
+    let said = async || house.serving.log().contains("it could not be started").then_some(());
+    eventually("it is tried", said).await;
+    limit(&format!("--nofile={soft}:"));
+    assert!(house.serving.next_ready(), "the next front serves");
+    assert_ne!(house.serving.child("front"), front);
+    still_issues(&house.credentials().client().await).await;
+}
+
+/// Whoever has taken the front can shut, empty or fill what it writes to: that is nobody else's.
+#[tokio::test]
+async fn each_process_has_a_log_of_its_own() {
+    let house = House::new();
+    let log = |pid: u32| fs::read_link(format!("/proc/{pid}/fd/2")).unwrap();
+    let [supervisor, keeper, front] =
+        [house.serving.pid(), house.serving.child("keeper"), house.serving.child("front")].map(log);
+    assert!(
+        supervisor != keeper && keeper != front && front != supervisor,
+        "{supervisor:?} {keeper:?} {front:?}"
+    );
+    let output = |role| fs::read_link(format!("/proc/{}/fd/1", house.serving.child(role))).unwrap();
+    assert_eq!([output("keeper"), output("front")].map(|path| path.display().to_string()), ["/dev/null"; 2]);
+    let said = house.serving.log();
+    for of in ["\"rootcellar_keeper::", "\"ca_service::", "\"rootcellar_cli::processes::supervisor"] {
+        assert!(said.contains(of), "{of}: {said}");
+    }
+}

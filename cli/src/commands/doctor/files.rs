@@ -4,6 +4,7 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 
 use certs::CertificateSummary;
+use hsm_config::durable;
 use keeper::{Journal, JournalError, StartError};
 
 use super::finding::Finding;
@@ -11,7 +12,6 @@ use crate::commands::front;
 use crate::commands::journal::{self, Newest};
 use crate::config::Config;
 use crate::error::Failure;
-use crate::files;
 use crate::output::{duration, rfc3339};
 
 /// A backup that is older is old, in seconds.
@@ -21,6 +21,8 @@ const FREE_LOW: u64 = 1 << 30;
 const FREE_NONE: u64 = 64 << 20;
 /// Octets of the write-ahead log that a reader holds open.
 const WAL_LONG: u64 = 256 << 20;
+/// Octets of the service's chain.
+const CHAIN_MAX: u64 = 64 * 1024;
 /// How far a file of now may be ahead of the clock, in seconds.
 const AHEAD_SECS: i64 = 60;
 
@@ -149,9 +151,12 @@ pub(super) fn backup(config: &Config, now_secs: i64) -> Vec<Finding> {
 
 /// The service's own certificate, which it renews at half of its life.
 pub(super) fn own_certificate(config: &Config, now_secs: i64) -> Vec<Finding> {
-    let chain = files::read_certificates(&front::own_dir(config).join("chain.pem")).ok();
-    let leaf =
-        chain.and_then(|chain| CertificateSummary::parse(chain.first()?, config.attributes_oid()).ok());
+    // The front is another process: it may have left a pipe there.
+    let chain = durable::read(&front::own_dir(config).join("chain.pem"), CHAIN_MAX).ok();
+    let leaf = chain.and_then(|chain| {
+        let chain = pem::parse(chain).ok()?.into_contents();
+        CertificateSummary::parse(&chain, config.attributes_oid()).ok()
+    });
     let Some(leaf) = leaf else { return Vec::new() };
     let (check, seen) = ("certificate.service", format!("notAfter {}", rfc3339(leaf.not_after)));
     let quarter = (leaf.not_after - leaf.not_before) / 4;
