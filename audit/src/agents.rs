@@ -58,10 +58,12 @@ pub fn updated<'a>(
     Ok(record)
 }
 
-/// Whether a change only takes away: what a frozen cell lets through.
+/// Whether a change only takes away, and takes something: what a frozen cell lets through. One of nothing has an entry and its price as any other.
 pub fn narrows(before: &AgentRecord, after: &AgentRecord) -> bool {
     let within = |before: &[String], after: &[String]| after.iter().all(|word| before.contains(word));
-    within(&before.roles, &after.roles)
+    let same = AgentRecord { revision: before.revision, ..after.clone() } == *before;
+    !same
+        && within(&before.roles, &after.roles)
         && within(&before.tags, &after.tags)
         && within(&before.dns_names, &after.dns_names)
         && (after.disabled || !before.disabled)

@@ -25,7 +25,7 @@ use crate::{
     gone::Gone,
     log::Line,
     metrics::{Limit, Metrics},
-    one_message::bounded,
+    one_message::{Held, bounded},
     rate::Callers,
     readings::Readings,
     shares::held,
@@ -68,6 +68,8 @@ pub(crate) struct App {
     pub(crate) sums: Arc<Sums>,
     /// Certificates that the keeper knows no more.
     pub(crate) gone: Arc<Gone>,
+    /// What requests on their way hold.
+    pub(crate) held: Held,
 }
 
 /// Returns once the front stops.
@@ -136,11 +138,7 @@ impl App {
     }
 
     /// One request: its caller is valid still, its deadline known, its answer logged.
-    async fn answer(
-        &self,
-        mut request: http::Request<Incoming>,
-        connection: Connection,
-    ) -> http::Response<Body> {
+    async fn answer(&self, request: http::Request<Incoming>, connection: Connection) -> http::Response<Body> {
         let _under_way = self.metrics.request();
         let line = Line::begin(&request, &connection);
         let asked = self.admit(&connection.caller).and_then(|()| time_asked(request.headers()));
@@ -152,8 +150,9 @@ impl App {
                 let deadline = now + self.limits.time_for(asked);
                 // A deadline too far for the clock is none.
                 let end = asked.and_then(|time| now.checked_add(time));
-                request.extensions_mut().insert(Call { connection, deadline, end });
-                match timeout_at(deadline, self.routes.clone().oneshot(bounded(request))).await {
+                let mut bounded = bounded(request, &self.held, connection.caller.name());
+                bounded.extensions_mut().insert(Call { connection, deadline, end });
+                match timeout_at(deadline, self.routes.clone().oneshot(bounded)).await {
                     Ok(Ok(response)) => explain(response),
                     Ok(Err(never)) => match never {},
                     Err(_elapsed) => status(too_late()).into_http(),

@@ -26,6 +26,7 @@ use crate::{
     listener,
     metrics::Metrics,
     mtls::{Mtls, Reception},
+    one_message::Held,
     ops::{self, Ops},
     own_certificate::{OwnCertificate, Store},
     places::Places,
@@ -177,7 +178,16 @@ impl Front {
         };
         let routes = services::routes(&desk, health_service, limits.message_bytes)?;
         let (sums, gone) = (Arc::default(), desk.gone);
-        let app = App { routes, limits, callers: desk.callers, metrics: desk.metrics, clock, sums, gone };
+        let app = App {
+            routes,
+            limits,
+            callers: desk.callers,
+            metrics: desk.metrics,
+            clock,
+            sums,
+            gone,
+            held: Held::default(),
+        };
         let app = Arc::new(app);
         Ok(Self { keeper, own, health, app, cell })
     }

@@ -1,6 +1,7 @@
 //! How much room the disk of the journal has. What is left below a floor is for what takes away: revocations, acts of officers, lists.
 //!
-//! New identities stop at the floor, renewals at half of it: a cell whose disk fills up shrinks before it ends.
+//! New identities stop at the floor, renewals at half of it, what callers take away at a quarter: a cell whose disk fills up shrinks before it ends, and
+//! what is left then is for officers and the service itself.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -38,6 +39,8 @@ pub(crate) enum Wanted {
     New,
     /// The next certificate of one.
     Renewal,
+    /// A caller's end of something.
+    End,
 }
 
 impl Disk {
@@ -83,6 +86,7 @@ impl Room {
         let (least, what) = match wanted {
             Wanted::New => (self.floor, "no new identity"),
             Wanted::Renewal => (self.floor / 2, "no renewal"),
+            Wanted::End => (self.floor / 4, "nothing but what officers do"),
         };
         if self.free >= least {
             return Ok(());

@@ -19,8 +19,10 @@ use crate::convert;
 use crate::journal::{JournalError, Reader};
 use crate::refusal::Refusal;
 
-/// Longest body of a request, in octets: a CSR of 16 KiB and an agent are below it. It is kept beside the journal.
-const BODY_MAX: usize = 32 * 1024;
+/// Longest body of a request, in octets: an agent is below it. It is kept beside the journal, however small the budget for entries is.
+const BODY_MAX: usize = 8 * 1024;
+/// Longest body of one with a CSR of up to 16 KiB, and perhaps an agent.
+const CSR_BODY_MAX: usize = 25 * 1024;
 /// Longest body of one that creates up to a hundred agents.
 const BATCH_BODY_MAX: usize = 512 * 1024;
 /// Certificates whose keys are remembered; beyond it all are forgotten and looked up again.
@@ -163,7 +165,11 @@ impl Verifier {
     /// [`Reason::RequestMalformed`], [`Reason::CallerUnknown`] or [`Reason::SignatureInvalid`].
     pub(crate) fn verify(&mut self, presented: &Presented, signed: Signed) -> Result<SignedRequest, Refusal> {
         let Signed { method, body, signature } = signed;
-        let most = if method.ends_with("/BatchCreateAgents") { BATCH_BODY_MAX } else { BODY_MAX };
+        let most = match method.rsplit('/').next() {
+            Some("BatchCreateAgents") => BATCH_BODY_MAX,
+            Some("IssueCertificate" | "RenewCertificate") => CSR_BODY_MAX,
+            _ => BODY_MAX,
+        };
         if body.len() > most {
             let message = format!("{} octets, more than the {most} of any good request", body.len());
             return Err(Refusal::malformed("body", message));

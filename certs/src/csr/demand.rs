@@ -1,6 +1,7 @@
 //! What a request demands, and whether that will be issued.
 
 use std::{
+    collections::BTreeSet,
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
@@ -91,8 +92,8 @@ pub(super) fn read(attributes: &Attributes) -> Result<(Vec<RequestedName>, Vec<E
     let mut values = attributes.iter().filter(|a| asks(a.oid)).flat_map(|a| a.values.iter());
     let Some(value) = values.next() else { return Ok((Vec::new(), Vec::new())) };
     let ExtensionReq(extensions) = value.decode_as().map_err(|_| CsrError::Malformed)?;
-    let twice = |i: usize| extensions[..i].iter().any(|e| e.extn_id == extensions[i].extn_id);
-    if values.next().is_some() || (0..extensions.len()).any(twice) {
+    let mut seen = BTreeSet::new();
+    if values.next().is_some() || !extensions.iter().all(|extension| seen.insert(extension.extn_id)) {
         return Err(CsrError::Malformed);
     }
     let (alt_names, others): (Vec<_>, Vec<_>) =

@@ -88,6 +88,7 @@ pub(super) fn update(
         // What is left may be more than a grant gives by now: that is no reason to leave all of it.
         let authorised =
             steps::authorise::agent(&desk.reader, caller.who, &AgentSpec::bare(spec.id.clone()), 0)?;
+        desk.room.demand(Wanted::End)?;
         authorised.within_reserve(&desk.reader, desk.now_ms)?;
         authorised
     } else {
@@ -119,6 +120,7 @@ pub(super) fn delete(
     // A grant that still speaks for the agent pays for the entry; its roles and tags do not matter for an end.
     let bare = AgentSpec::bare(row.record.id.parse().map_err(Refusal::internal)?);
     let authorised = steps::authorise::agent(&desk.reader, caller.who, &bare, 0)?;
+    desk.room.demand(Wanted::End)?;
     authorised.within_reserve(&desk.reader, desk.now_ms)?;
     let entry = changed(desk, caller, &once, Change::Deleted, row.record, &authorised);
     Ok(Plan::Record { entries: vec![entry], then: Then::Deleted })
@@ -126,6 +128,9 @@ pub(super) fn delete(
 
 fn new_spec(agent: Option<&v1::Agent>, field: &'static str) -> Result<AgentSpec, Refusal> {
     let agent = agent.ok_or_else(|| Refusal::malformed(field, "it is missing"))?;
+    if agent.disabled {
+        return Err(Refusal::malformed(field, "an agent is created enabled: disable it then"));
+    }
     convert::agent_spec(convert::agent_id(&agent.name, "agent.name")?, agent)
 }
 

@@ -40,11 +40,11 @@ pub(super) fn plan(
     }
     steps::admit::not_frozen(&desk.reader)?;
     desk.room.demand(Wanted::New)?;
+    // Before anything of it is looked at: a refusal tells nothing of another's agent outside the caller's grants, not whether it is there either,
+    // and of one inside them only whose it is not.
+    steps::authorise::agent(&desk.reader, who, &AgentSpec::bare(id.clone()), 0)?;
     let row = desk.reader.agent(id.as_str())?;
     if let Some(row) = &row {
-        // Before anything of it is looked at: a refusal tells nothing of another's agent outside the caller's grants, and of one
-        // inside them only whose it is not.
-        steps::authorise::agent(&desk.reader, who, &AgentSpec::bare(id.clone()), 0)?;
         steps::authorise::owner(who, row)?;
     }
     let described = issue.description.clone().unwrap_or_default();

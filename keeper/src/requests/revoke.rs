@@ -11,6 +11,7 @@ use proto::v1::{self, Reason};
 use super::{Desk, Once, Plan, Signer, Then};
 use crate::callers::Who;
 use crate::convert;
+use crate::disk::Wanted;
 use crate::journal::{CertificateRow, Scope};
 use crate::refusal::Refusal;
 use crate::steps::{self, Authorised};
@@ -54,6 +55,7 @@ pub(super) fn plan(
             (Target::IssuedSince(since(controller, issued)?), authorised)
         }
     };
+    desk.room.demand(Wanted::End)?;
     authorised.within_reserve(&desk.reader, desk.now_ms)?;
     let scope = Scope::new(target, Some(controller), desk.now_ms.div_euclid(1000));
     let revoked = desk.reader.revocable(&scope)?;

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use proto::v1::revoke_certificate_body::Target;
-use proto::v1::{Agent, CreateAgentBody, RenewCertificateBody, RevokeCertificateBody};
+use proto::v1::{
+    Agent, CreateAgentBody, DeleteAgentBody, RenewCertificateBody, RevokeCertificateBody, UpdateAgentBody,
+};
 use rcgen::KeyPair;
 use rootcellar_softhsm_tests::Cell;
 use tonic::Code;
@@ -96,8 +98,8 @@ async fn nearly_full() {
         house.cell.configure(&format!("[journal]\nkeep-free-mib = {mebibytes}\n"));
     };
     let free = free_mib(&house);
-    // Half of the floor is free, and no more than the floor; then not half.
-    for (holder, (floor, renews)) in holders.iter().zip([(free + free / 2, true), (free * 4, false)]) {
+    // Half of the floor is free, and no more than the floor; then not half, and a quarter.
+    for (holder, (floor, renews)) in holders.iter().zip([(free + free / 2, true), (free * 3, false)]) {
         keep(&house, floor);
         house.restart().await;
         let client = house.credentials().client().await;
@@ -123,7 +125,22 @@ async fn nearly_full() {
         reason: 1,
         ..RevokeCertificateBody::default()
     };
-    client.issuance().revoke_certificate(revoke).await.expect("it takes away");
+    client.issuance().revoke_certificate(revoke.clone()).await.expect("it takes away");
+    // Of a change that changes nothing as many could be made as of any other.
+    let nothing = UpdateAgentBody {
+        agent: Some(Agent { name: "agents/build/a".into(), ..Agent::default() }),
+        update_mask: Some(prost_types::FieldMask { paths: vec!["disabled".into()] }),
+        ..UpdateAgentBody::default()
+    };
+    refused(client.agents().update_agent(nothing).await, Code::ResourceExhausted, "DISK_LOW");
+    // Not a quarter: what is left is for officers.
+    keep(&house, free * 8);
+    house.restart().await;
+    let client = house.credentials().client().await;
+    refused(client.issuance().revoke_certificate(revoke).await, Code::ResourceExhausted, "DISK_LOW");
+    let delete = DeleteAgentBody { name: "agents/build/a".into(), ..DeleteAgentBody::default() };
+    refused(client.agents().delete_agent(delete).await, Code::ResourceExhausted, "DISK_LOW");
+    house.cell.run(&["cert", "revoke", "--agent", "build/d", "--reason", "key-compromise"]).ok();
     house.cell.run(&["freeze"]).ok();
     house.cell.run(&["ledger", "verify"]).ok();
     house.cell.run(&["thaw"]).ok();

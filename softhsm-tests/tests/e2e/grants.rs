@@ -62,6 +62,27 @@ async fn another_controllers_agent() {
     still_issues(&client).await;
 }
 
+/// A refusal does not tell whether another's agent outside the caller's grants is there.
+#[tokio::test]
+async fn what_is_outside_the_grants_is_as_if_it_were_not_there() {
+    let (house, client) = House::with_build().await;
+    issue(&client, "build/a").await;
+    let other = house.controller("other", "agents=other/*;roles=logger").client().await;
+    for id in ["build/a", "build/none"] {
+        for spoil in [
+            |body: &mut IssueCertificateBody| body.lifetime = Some(prost_types::Duration { seconds: 5, nanos: 0 }),
+            |body: &mut IssueCertificateBody| {
+                let roles = vec!["NO ROLE".to_owned()];
+                body.description = Some(Agent { roles, ..Agent::default() });
+            },
+        ] {
+            let mut body = request(id, csr());
+            spoil(&mut body);
+            refused(ask(&other, body).await, Code::PermissionDenied, "GRANT_DOES_NOT_COVER");
+        }
+    }
+}
+
 #[tokio::test]
 async fn budget() {
     let house = House::new();

@@ -90,7 +90,7 @@ async fn an_old_list_is_not_served_as_a_new_one() {
     no_start(&house.cell, "says of its CRL what that does not say");
 }
 
-/// While it runs: the newest list is taken away, or has the octets of an older one.
+/// While it runs: the newest list has the octets of an older one.
 #[tokio::test]
 async fn a_running_keeper_hands_out_no_older_list() {
     let (house, client) = House::with_build().await;
@@ -99,23 +99,19 @@ async fn a_running_keeper_hands_out_no_older_list() {
     let journal = database(&house.cell);
     let (tbs, signature, sha256) = newest_list(&journal);
     assert_eq!(revoke_agent(&client, "build/bad").await, 1);
-    let full = list(&client, 1).await;
+    list(&client, 1).await;
     let at: u64 = journal.query_row("SELECT max(idx) FROM crl_input", [], |row| row.get(0)).unwrap();
-    let (good, good_sha256): (Vec<u8>, [u8; 32]) = journal
-        .query_row("SELECT signature, certificate_sha256 FROM signature WHERE idx = ?1", [at], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })
-        .unwrap();
-    journal.execute("DELETE FROM signature WHERE idx = ?1", [at]).unwrap();
-    assert_eq!(list(&client, 1).await.crl, full.crl, "as it was handed out before");
     let put = "INSERT OR REPLACE INTO signature VALUES (?1, ?2, ?3)";
-    journal.execute(put, (at, &good, &good_sha256)).unwrap();
     journal.execute("UPDATE crl_input SET tbs = ?1 WHERE idx = ?2", (&tbs, at)).unwrap();
     journal.execute(put, (at, &signature, &sha256)).unwrap();
     let told = client.issuance().get_crl(GetCrlRequest::default()).await.expect_err("an older one");
     assert_eq!(told.code(), tonic::Code::Internal);
-    let log = house.serving.log();
-    assert!(log.contains(&format!("the CRL of entry {at} is damaged")), "{log}");
+    let said = [format!("the CRL of entry {at} is damaged"), format!("entry {at} is not the one of its hash")];
+    eventually("it is said", async || {
+        let log = house.serving.log();
+        said.iter().any(|said| log.contains(said)).then_some(())
+    })
+    .await;
 }
 
 /// Before anybody asks for the newest list it is taken away, so that the one before it seems to be the newest; while it runs, and at a start.
