@@ -192,16 +192,16 @@ impl Desk {
     ) -> Result<Response<A>, Status> {
         let call = Call::of(request.extensions()).map_err(status)?;
         let account = self.account(&call.connection.caller);
-        let share = self.shares.scan(&account).map_err(status)?;
+        let mut shares = self.shares.scan(&account).map_err(status)?;
         let mut response = self.relay(request, wrap, pick).await?;
-        let long = self.shares.long(&account, response.get_ref().encoded_len()).map_err(status)?;
-        response.extensions_mut().insert(UntilRead::new([share, long]));
+        shares.push(self.shares.long(&account, response.get_ref().encoded_len()).map_err(status)?);
+        response.extensions_mut().insert(UntilRead::new(shares));
         Ok(response)
     }
 }
 
 /// Whether the keeper knows a caller's certificate no more.
-fn is_gone(reason: Reason) -> bool {
+pub(crate) fn is_gone(reason: Reason) -> bool {
     matches!(reason, Reason::CallerRevoked | Reason::CallerRemoved | Reason::CallerUnknown)
 }
 

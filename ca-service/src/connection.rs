@@ -28,6 +28,7 @@ use crate::{
     one_message::{Held, bounded},
     rate::Callers,
     readings::Readings,
+    recogniser::Recogniser,
     shares::held,
     status::{explained, refused, status},
     steps::Caller,
@@ -70,6 +71,8 @@ pub(crate) struct App {
     pub(crate) gone: Arc<Gone>,
     /// What requests on their way hold.
     pub(crate) held: Held,
+    /// Whether callers are known still.
+    pub(crate) recogniser: Recogniser,
 }
 
 /// Returns once the front stops.
@@ -95,7 +98,7 @@ impl App {
         let batches = Arc::new(Semaphore::new(limits.batches_per_connection));
         let connection = Connection { caller, peer, closing: closing.subscribe(), batches };
         let (readings, metrics) = (Arc::new(Readings::default()), self.metrics.clone());
-        let of_answers = Arc::clone(&readings);
+        let (of_answers, recogniser) = (Arc::clone(&readings), self.recogniser.clone());
         let service = service_fn(move |request| {
             let (app, connection) = (Arc::clone(&self), connection.clone());
             let readings = Arc::clone(&of_answers);
@@ -110,6 +113,7 @@ impl App {
             () = sleep(chance::shortened(limits.connection_age, AGE_SHARE)) => None,
             // Its certificate was revoked, or its holder removed.
             () = who.leaves() => None,
+            () = recogniser.keep_looking(&who) => None,
             () = readings.stall(limits.stall) => {
                 metrics.closed(Limit::Unread);
                 None

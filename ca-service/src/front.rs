@@ -31,6 +31,7 @@ use crate::{
     own_certificate::{OwnCertificate, Store},
     places::Places,
     rate::{Callers, Rate},
+    recogniser::Recogniser,
     room::Lobby,
     scrape::Scrape,
     services,
@@ -178,6 +179,8 @@ impl Front {
         };
         let routes = services::routes(&desk, health_service, limits.message_bytes)?;
         let (sums, gone) = (Arc::default(), desk.gone);
+        let recogniser =
+            Recogniser { keeper: keeper.clone(), clock: Arc::clone(&clock), gone: Arc::clone(&gone) };
         let app = App {
             routes,
             limits,
@@ -187,6 +190,7 @@ impl Front {
             sums,
             gone,
             held: Held::default(),
+            recogniser,
         };
         let app = Arc::new(app);
         Ok(Self { keeper, own, health, app, cell })
@@ -281,6 +285,7 @@ impl Front {
             lobby: Lobby::new(limits.handshakes, limits.handshakes_per_address, limits.patience),
             handshakes: Rate::new(limits.handshakes_per_second),
             callers: Places::new(limits.connections),
+            agents: Places::new(limits.connections.div_ceil(2)),
         };
         Mtls { own: Arc::clone(&self.own), bundles, desk: Arc::new(desk) }
     }

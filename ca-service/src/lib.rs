@@ -43,6 +43,7 @@ mod places;
 mod rate;
 mod readings;
 mod recent;
+mod recogniser;
 mod room;
 mod scrape;
 mod services;

@@ -9,7 +9,7 @@ use tokio::{
 
 use crate::{
     Clock, Keeper, Limits, call::Desk, connection::App, metrics::Metrics, one_message::Held, rate::Callers,
-    services, shares::Shares, steps::Caller,
+    recogniser::Recogniser, services, shares::Shares, steps::Caller,
 };
 
 /// Bytes that are under way between the two ends in this process.
@@ -39,7 +39,19 @@ pub async fn connect(socket: &Path, clock: Clock) -> io::Result<DuplexStream> {
     let (_, health) = tonic_health::server::health_reporter();
     let routes = services::routes(&desk, health, limits.message_bytes).map_err(io::Error::other)?;
     let (sums, gone) = (Arc::default(), desk.gone);
-    let app = Arc::new(App { routes, limits, callers, metrics, clock, sums, gone, held: Held::default() });
+    let recogniser =
+        Recogniser { keeper: desk.keeper.clone(), clock: Arc::clone(&clock), gone: Arc::clone(&gone) };
+    let app = Arc::new(App {
+        routes,
+        limits,
+        callers,
+        metrics,
+        clock,
+        sums,
+        gone,
+        held: Held::default(),
+        recogniser,
+    });
     let (near, far) = duplex(PIPE);
     let caller = Caller::local(rustix::process::getuid().as_raw());
     let (stop, stopping) = watch::channel(false);

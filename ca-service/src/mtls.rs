@@ -31,6 +31,9 @@ use crate::{
 /// In whose name handshakes that were refused are summed.
 static STRANGERS: LazyLock<Arc<str>> = LazyLock::new(|| "strangers".into());
 
+/// Who shares the places of agents.
+const AGENTS: &str = "agents";
+
 /// What the mTLS port needs of the front.
 pub(crate) struct Mtls {
     /// With what the front proves itself.
@@ -53,6 +56,8 @@ pub(crate) struct Reception {
     pub(crate) handshakes: Rate,
     /// The places of those who are.
     pub(crate) callers: Arc<Places<Arc<str>>>,
+    /// Of these, the places of agents.
+    pub(crate) agents: Arc<Places<&'static str>>,
 }
 
 impl Mtls {
@@ -108,6 +113,7 @@ impl Reception {
         match shaken {
             Ok((stream, caller)) => {
                 // Who stole a key that has expired, or was revoked, takes no place of whom it was stolen from, and is no acquaintance.
+                self.app.recogniser.look(&caller).await;
                 let is_over = caller.at((self.app.clock)()).is_err() || self.app.gone.has(&caller);
                 if !is_over {
                     self.lobby.meet(from.ip());
@@ -116,7 +122,10 @@ impl Reception {
                 let limits = &self.app.limits;
                 let of_agent = if caller.is_agent() { limits.connections_per_agent } else { usize::MAX };
                 let most = limits.connections_per_caller.min(of_agent);
-                match self.callers.take(who, most) {
+                // Agents are as many as a controller makes: half of the places are not for them.
+                let of_agents = caller.is_agent().then(|| self.agents.take(AGENTS, usize::MAX));
+                let place = self.callers.take(who, most).filter(|_| !matches!(of_agents, Some(None)));
+                match place {
                     Some(_place) => Arc::clone(&self.app).serve(stream, (caller, Some(from)), stop).await,
                     None => self.app.metrics.closed(Limit::OfOneCaller),
                 }

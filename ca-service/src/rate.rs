@@ -117,6 +117,22 @@ impl Callers {
         self.take_by(deadline, caller, LONG_LOOK).await
     }
 
+    /// What a request costs that is as good as so many.
+    ///
+    /// # Errors
+    /// `RATE_LIMITED`: that is not before the deadline.
+    pub(crate) async fn charge_many_by(
+        &self,
+        deadline: Instant,
+        caller: &Caller,
+        requests: usize,
+    ) -> Result<(), Refused> {
+        match u32::try_from(requests).ok().and_then(NonZeroU32::new) {
+            Some(requests) => self.take_by(deadline, caller, requests).await,
+            None => Ok(()),
+        }
+    }
+
     /// # Errors
     /// The time until so many are taken, and how many are in a second.
     fn check(&self, caller: &Caller, requests: NonZeroU32) -> Result<(), (Duration, NonZeroU32)> {

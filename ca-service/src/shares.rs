@@ -24,6 +24,9 @@ const RETRY_MS: u32 = 100;
 
 const MEBIBYTE: usize = 1024 * 1024;
 
+/// How agents' accounts begin.
+const AGENTS: &str = "/agent/";
+
 /// Octets in which a long answer is given out: a frame (RFC 9113 §4.2).
 const PIECE: usize = 16 * 1024;
 
@@ -32,6 +35,8 @@ const PIECE: usize = 16 * 1024;
 pub(crate) struct Shares {
     asks: Arc<Places<Arc<str>>>,
     scans: Arc<Places<Arc<str>>>,
+    /// Of these, what agents have together: they are as many as a controller makes.
+    agents: Arc<Places<Arc<str>>>,
     /// In mebibytes.
     long: Arc<Places<Arc<str>>>,
     limits: Arc<Limits>,
@@ -47,6 +52,7 @@ impl Shares {
             // In all they are bounded by what the keeper's door takes.
             asks: Places::new(usize::MAX),
             scans: Places::new(limits.scans),
+            agents: Places::new(limits.scans.div_ceil(2)),
             long: Places::new(limits.long_mebibytes),
             limits: Arc::clone(limits),
         }
@@ -62,14 +68,18 @@ impl Shares {
         })
     }
 
-    /// A place for a scan.
+    /// A place for a scan; of an agent's, one of those that agents have.
     ///
     /// # Errors
     /// `QUEUE_FULL`.
-    pub(crate) fn scan(&self, account: &Arc<str>) -> Result<Share, Refused> {
-        self.scans
-            .take(Arc::clone(account), self.limits.scans_per_caller)
-            .ok_or_else(|| full("as many lists are read as may be: read the answers, then ask again"))
+    pub(crate) fn scan(&self, account: &Arc<str>) -> Result<Vec<Share>, Refused> {
+        let full = || full("as many lists are read as may be: read the answers, then ask again");
+        let mut places =
+            vec![self.scans.take(Arc::clone(account), self.limits.scans_per_caller).ok_or_else(full)?];
+        if account.starts_with(AGENTS) {
+            places.push(self.agents.take(AGENTS.into(), usize::MAX).ok_or_else(full)?);
+        }
+        Ok(places)
     }
 
     /// Places for the answer of a scan, as many as it has mebibytes.
@@ -90,12 +100,12 @@ fn full(message: &str) -> Refused {
 /// Places that are held until a response has been read, or its reader has left: in the response's extensions.
 #[derive(Clone, Debug)]
 pub(crate) struct UntilRead {
-    _shares: Arc<[Share; 2]>,
+    _shares: Arc<[Share]>,
 }
 
 impl UntilRead {
-    pub(crate) fn new(shares: [Share; 2]) -> Self {
-        Self { _shares: Arc::new(shares) }
+    pub(crate) fn new(shares: Vec<Share>) -> Self {
+        Self { _shares: shares.into() }
     }
 }
 

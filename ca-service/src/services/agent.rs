@@ -3,14 +3,19 @@
 use proto::{
     door::ask::Ask,
     v1::{
-        BatchCreateAgentsRequest, BatchCreateAgentsResponse, CreateAgentRequest, CreateAgentResponse,
-        DeleteAgentRequest, DeleteAgentResponse, GetAgentRequest, GetAgentResponse, ListAgentsRequest,
-        ListAgentsResponse, UpdateAgentRequest, UpdateAgentResponse, agent_service_server::AgentService,
+        BatchCreateAgentsBody, BatchCreateAgentsRequest, BatchCreateAgentsResponse, CreateAgentRequest,
+        CreateAgentResponse, DeleteAgentRequest, DeleteAgentResponse, GetAgentRequest, GetAgentResponse,
+        ListAgentsRequest, ListAgentsResponse, UpdateAgentRequest, UpdateAgentResponse,
+        agent_service_server::AgentService,
     },
 };
 use tonic::{Request, Response, Status};
 
-use crate::call::{Desk, pick, signed};
+use super::issuance::read;
+use crate::{
+    call::{Call, Desk, pick, signed},
+    status::status,
+};
 
 /// See `rootcellar.v1.AgentService`.
 pub(super) struct Agents(pub(super) Desk);
@@ -34,6 +39,11 @@ impl AgentService for Agents {
         let wrap = |BatchCreateAgentsRequest { body, signature }| {
             signed("/rootcellar.v1.AgentService/BatchCreateAgents", body, signature)
         };
+        // Each is looked at as one alone is, whatever becomes of them.
+        let agents = read::<BatchCreateAgentsBody>(&request.get_ref().body).map_err(status)?.agents.len();
+        let call = Call::of(request.extensions()).map_err(status)?;
+        let charged = self.0.callers.charge_many_by(call.deadline, &call.connection.caller, agents).await;
+        charged.map_err(status)?;
         self.0.relay(request, wrap, pick!(BatchCreateAgents)).await
     }
 

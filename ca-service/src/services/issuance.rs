@@ -141,7 +141,8 @@ impl IssuanceService for Issuance {
     }
 }
 
-fn read<M: Message + Default>(body: &[u8]) -> Result<M, Refused> {
+/// What was signed, as the front reads it: the keeper decodes it for itself.
+pub(super) fn read<M: Message + Default>(body: &[u8]) -> Result<M, Refused> {
     M::decode(body).map_err(|malformed| Refused {
         field: "body".into(),
         ..refused(Reason::RequestMalformed, format!("`body` is not the serialised message: {malformed}"))

@@ -490,3 +490,39 @@ async fn an_agent_has_fewer_connections_than_a_controller() {
     }
     front.stop().await;
 }
+
+/// Whether a connection of this caller is served: the front speaks first, with its SETTINGS (RFC 9113 §3.4). It lasts as long as what is given back.
+async fn is_served(house: &House, front: &Running, caller: &str) -> Option<impl Sized + use<>> {
+    let config = house.pki.caller(caller).client(&house.pki.anchors());
+    let mut stream = shake(front, config).await.unwrap();
+    let said = tokio::time::timeout(Duration::from_secs(10), stream.read_u8()).await.unwrap();
+    said.ok().map(|_| stream)
+}
+
+/// A controller makes as many agents as its budget allows: together they leave half of the places to others.
+#[tokio::test]
+async fn agents_leave_half_of_the_connections_to_controllers() {
+    let limits = Limits { connections: 4, ..Limits::default() };
+    let house = House { limits, ..House::new() };
+    let front = house.start().await;
+    let first = is_served(&house, &front, "/agent/a").await;
+    let second = is_served(&house, &front, "/agent/b").await;
+    assert!(first.is_some() && second.is_some());
+    assert!(is_served(&house, &front, "/agent/c").await.is_none());
+    assert!(is_served(&house, &front, "/controller/build").await.is_some());
+    front.stop().await;
+}
+
+/// A certificate that was revoked makes itself known at once, and takes one of the places of all such.
+#[tokio::test]
+async fn who_is_known_no_more_takes_nobodys_place() {
+    let limits = Limits { connections_per_caller: 1, ..Limits::default() };
+    let house = House { limits, ..House::new() };
+    let front = house.start().await;
+    let known = is_served(&house, &front, "/controller/build").await;
+    assert!(known.is_some() && is_served(&house, &front, "/controller/build").await.is_none());
+    front.far.forget_everyone();
+    let one = is_served(&house, &front, "/controller/one").await;
+    assert!(one.is_some() && is_served(&house, &front, "/controller/other").await.is_none());
+    front.stop().await;
+}

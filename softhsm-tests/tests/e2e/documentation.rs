@@ -84,7 +84,8 @@ fn is_code(word: &str) -> bool {
 
 /// A test of this name, or a theme, wherever it is.
 fn is_tested(name: &str) -> bool {
-    let crates = ["ca-service", "keeper", "audit", "client", "cli", "certs", "cell", "hsm-config"].map(|name| root().join(name));
+    let crates = ["ca-service", "keeper", "audit", "client", "cli", "certs", "cell", "hsm-config"]
+        .map(|name| root().join(name));
     let themes = root().join("softhsm-tests/tests/e2e");
     let has = |path: &Path| fs::read_to_string(path).is_ok_and(|text| text.contains(&format!("fn {name}()")));
     themes.join(format!("{name}.rs")).is_file()

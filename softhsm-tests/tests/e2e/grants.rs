@@ -70,7 +70,9 @@ async fn what_is_outside_the_grants_is_as_if_it_were_not_there() {
     let other = house.controller("other", "agents=other/*;roles=logger").client().await;
     for id in ["build/a", "build/none"] {
         for spoil in [
-            |body: &mut IssueCertificateBody| body.lifetime = Some(prost_types::Duration { seconds: 5, nanos: 0 }),
+            |body: &mut IssueCertificateBody| {
+                body.lifetime = Some(prost_types::Duration { seconds: 5, nanos: 0 });
+            },
             |body: &mut IssueCertificateBody| {
                 let roles = vec!["NO ROLE".to_owned()];
                 body.description = Some(Agent { roles, ..Agent::default() });

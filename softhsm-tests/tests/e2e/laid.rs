@@ -106,7 +106,8 @@ async fn a_running_keeper_hands_out_no_older_list() {
     journal.execute(put, (at, &signature, &sha256)).unwrap();
     let told = client.issuance().get_crl(GetCrlRequest::default()).await.expect_err("an older one");
     assert_eq!(told.code(), tonic::Code::Internal);
-    let said = [format!("the CRL of entry {at} is damaged"), format!("entry {at} is not the one of its hash")];
+    let said =
+        [format!("the CRL of entry {at} is damaged"), format!("entry {at} is not the one of its hash")];
     eventually("it is said", async || {
         let log = house.serving.log();
         said.iter().any(|said| log.contains(said)).then_some(())
