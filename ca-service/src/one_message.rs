@@ -84,7 +84,8 @@ struct Bounded<B> {
     account: (Held, Arc<str>),
     /// What its message takes, from when its length is known.
     place: Option<Place<Arc<str>>>,
-    /// When its only message must be there; none once it is, or where there are many.
+    /// Whether its only message is waited for, and until when once it was not there at first.
+    is_due: bool,
     due: Option<Pin<Box<Sleep>>>,
 }
 
@@ -156,8 +157,8 @@ impl Messages {
 
 impl<B> Bounded<B> {
     fn of(body: B, messages: Messages, account: (Held, Arc<str>)) -> Self {
-        let due = (messages.left == 1).then(|| Box::pin(sleep(ON_ITS_WAY)));
-        Self { body, messages, account, place: None, due }
+        let is_due = messages.left == 1;
+        Self { body, messages, account, place: None, is_due, due: None }
     }
 
     /// # Errors
@@ -186,7 +187,7 @@ impl<B> Bounded<B> {
             })?);
         }
         if self.messages.is_whole() {
-            self.due = None;
+            (self.is_due, self.due) = (false, None);
         }
         Ok(())
     }
@@ -206,8 +207,9 @@ impl<B: HttpBody<Data = Bytes, Error: Into<tonic::codegen::StdError>> + Unpin> H
                 Poll::Ready(Some(taken.map(|()| frame).map_err(|refused| status(refused).into())))
             }
             Poll::Ready(other) => Poll::Ready(other.map(|frame| frame.map_err(Into::into))),
-            Poll::Pending if self.due.as_mut().is_some_and(|due| due.as_mut().poll(context).is_ready()) => {
-                Poll::Ready(Some(Err(too_slow().into())))
+            Poll::Pending if self.is_due => {
+                let due = self.due.get_or_insert_with(|| Box::pin(sleep(ON_ITS_WAY)));
+                due.as_mut().poll(context).map(|()| Some(Err(too_slow().into())))
             }
             Poll::Pending => Poll::Pending,
         }
