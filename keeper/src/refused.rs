@@ -2,6 +2,7 @@
 //! the minute's end, unless an entry was made within it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use ledger::entry::{KeyClash, Refusal, Refusals};
 use ledger::request::SLACK_MS;
@@ -16,6 +17,8 @@ const KINDS_MAX: usize = 256;
 const SHOWN_MAX: usize = 65_536;
 /// Most keys of two identities in one entry.
 const CLASHES_MAX: usize = 64;
+/// Of both, one caller has one part in so many: the others keep their names.
+const CALLERS: usize = 8;
 
 /// Octets of a sum: an entry has 65,535 (`ledger::entry::MAX_LEN`), and what is around the sum takes few. The keys of two identities take half
 /// of them at most.
@@ -27,9 +30,13 @@ pub(crate) struct Refused {
     since_ms: Option<i64>,
     counts: BTreeMap<(String, &'static str), u64>,
     others: u64,
-    /// Requests that were counted, with when their signature is over: who has seen one can show it again until then.
-    shown: HashMap<[u8; 32], i64>,
+    /// Requests that were counted, with whose they are and when their signature is over: who has seen one can show it again until then.
+    shown: HashMap<[u8; 32], (Arc<str>, i64)>,
+    /// How many of these each caller has.
+    shown_of: HashMap<Arc<str>, usize>,
     clashes: Vec<KeyClash>,
+    /// How many of these each caller claimed.
+    clashes_of: HashMap<String, usize>,
     clashes_untold: u64,
     /// When the sum was taken last.
     last_ms: Option<i64>,
@@ -45,14 +52,18 @@ pub(crate) struct Shown {
 }
 
 impl Refused {
-    /// A key was presented for a second identity; the refusal itself is counted as any other.
-    pub(crate) fn clash(&mut self, clash: &KeyClash, now_ms: i64) {
+    /// This caller presented a key for a second identity; the refusal itself is counted as any other.
+    pub(crate) fn clash(&mut self, caller: &str, clash: &KeyClash, now_ms: i64) {
         self.since_ms.get_or_insert(now_ms);
         let same = |known: &&mut KeyClash| KeyClash { count: known.count, ..clash.clone() } == **known;
-        let full = self.clashes.len() >= CLASHES_MAX;
+        let of_caller = self.clashes_of.get(caller).copied().unwrap_or_default();
+        let full = self.clashes.len() >= CLASHES_MAX || of_caller >= CLASHES_MAX / CALLERS;
         match self.clashes.iter_mut().find(same) {
             Some(known) => known.count += 1,
-            None if !full => self.clashes.push(clash.clone()),
+            None if !full => {
+                self.clashes.push(clash.clone());
+                self.clashes_of.insert(caller.to_owned(), of_caller + 1);
+            }
             // The refusal itself is in the sum of its caller.
             None => self.clashes_untold = self.clashes_untold.saturating_add(1),
         }
@@ -68,13 +79,19 @@ impl Refused {
     ) -> bool {
         self.since_ms.get_or_insert(now_ms);
         if let Some(Shown { sha256, signed_ms }) = request {
-            let room = self.shown.len() < SHOWN_MAX;
+            let of_caller = self.shown_of.get(&*caller).copied().unwrap_or_default();
+            let room = self.shown.len() < SHOWN_MAX && of_caller < SHOWN_MAX / CALLERS;
             if self.shown.contains_key(&sha256) || !room {
                 self.others += 1;
                 return false;
             }
+            let whose = match self.shown_of.get_key_value(&*caller) {
+                Some((known, _)) => Arc::clone(known),
+                None => caller.as_str().into(),
+            };
+            self.shown_of.insert(Arc::clone(&whose), of_caller + 1);
             // The keeper's clock may be set back by a step of NTP.
-            self.shown.insert(sha256, signed_ms.saturating_add(2 * SLACK_MS));
+            self.shown.insert(sha256, (whose, signed_ms.saturating_add(2 * SLACK_MS)));
         }
         let full = self.counts.len() >= KINDS_MAX;
         match self.counts.get_mut(&(caller.clone(), reason.code())) {
@@ -93,8 +110,10 @@ impl Refused {
         let urgent = rested && !self.clashes.is_empty();
         let since_ms = self.since_ms.filter(|since| urgent || now_ms - since >= EVERY_MS)?;
         let mut shown = std::mem::take(&mut self.shown);
-        shown.retain(|_, over_ms| *over_ms >= now_ms);
-        let next = Self { last_ms: Some(now_ms), shown, ..Self::default() };
+        shown.retain(|_, (_, over_ms)| *over_ms >= now_ms);
+        let mut shown_of = HashMap::new();
+        shown.values().for_each(|(whose, _)| *shown_of.entry(Arc::clone(whose)).or_default() += 1);
+        let next = Self { last_ms: Some(now_ms), shown, shown_of, ..Self::default() };
         let Self { counts, others, clashes, clashes_untold, .. } = std::mem::replace(self, next);
         tell(&clashes);
         let sum = Refusals { since_unix_ms: since_ms, others, clashes_untold, ..Refusals::default() };
@@ -185,7 +204,7 @@ mod tests {
                 let spki_sha256 = vec![u8::try_from(number).unwrap(); 32];
                 let clash =
                     KeyClash { spki_sha256, holder: name(number), claimant: name(1000 + other), count: 1 };
-                refused.clash(&clash, 0);
+                refused.clash(&name(number), &clash, 0);
             }
         }
         let sum = refused.due(EVERY_MS).unwrap();
@@ -204,14 +223,17 @@ mod tests {
             count: 1,
         };
         let mut refused = Refused::default();
-        refused.clash(&clash(0), 5);
+        refused.clash("/controller/build", &clash(0), 5);
         assert_eq!(refused.due(5).unwrap().key_clashes, [clash(0)]);
         for number in 0..1000 {
-            refused.clash(&clash(number % 200), 6);
+            refused.clash("/controller/build", &clash(number % 200), 6);
         }
+        let of_another = KeyClash { holder: "/agent/b".into(), ..clash(0) };
+        refused.clash("/controller/other", &of_another, 6);
         assert_eq!(refused.due(EVERY_MS), None);
         let sum = refused.due(EVERY_MS + 6).unwrap();
-        assert_eq!((sum.key_clashes.len(), sum.key_clashes[0].count), (CLASHES_MAX, 5));
+        assert_eq!((sum.key_clashes.len(), sum.key_clashes[0].count), (CLASHES_MAX / CALLERS + 1, 5));
+        assert!(sum.key_clashes.contains(&of_another), "one caller does not hide another's");
     }
 
     #[test]
@@ -231,11 +253,19 @@ mod tests {
         count(&mut refused, 1, EVERY_MS);
         let sum = refused.due(2 * EVERY_MS).unwrap();
         assert_eq!((sum.refusals.len(), sum.others), (0, 1));
-        for number in 0..SHOWN_MAX as u64 + 5 {
+        let most = (SHOWN_MAX / CALLERS) as u64;
+        for number in 0..most + 5 {
             count(&mut refused, number, 2 * EVERY_MS);
         }
+        // Another is told by name all the same.
+        let shown = Shown { sha256: [9; 32], signed_ms: 0 };
+        assert!(refused.count("/controller/other".into(), Some(shown), Reason::Frozen, 2 * EVERY_MS));
         let sum = refused.due(3 * EVERY_MS).unwrap();
-        assert_eq!((sum.refusals[0].count, sum.others), (SHOWN_MAX as u64 - 2, 2 + 5));
+        let told: Vec<_> = sum.refusals.iter().map(|told| (told.identity.as_str(), told.count)).collect();
+        assert_eq!(
+            (told, sum.others),
+            (vec![("/controller/build", most - 2), ("/controller/other", 1)], 2 + 5)
+        );
         // Then they are forgotten.
         refused.count("/agent/a".into(), None, Reason::Frozen, 2 * SLACK_MS + 1);
         assert!(refused.due(2 * SLACK_MS + 1 + EVERY_MS).is_some() && refused.shown.is_empty());

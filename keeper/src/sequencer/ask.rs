@@ -95,9 +95,9 @@ impl Sequencer {
                     }
                     _ => None,
                 };
-                let is_new = self.refused.count(caller, request, refusal.reason(), now_ms);
+                let is_new = self.refused.count(caller.clone(), request, refusal.reason(), now_ms);
                 if let Some(clash) = refusal.clash().filter(|_| is_new) {
-                    self.refused.clash(clash, now_ms);
+                    self.refused.clash(&caller, clash, now_ms);
                 }
                 outbox.replies.push((reply, Err(refusal)));
             }
