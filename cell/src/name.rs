@@ -91,6 +91,9 @@ pub(crate) fn check_label(text: &str) -> Result<(), Problem> {
 fn check_dns(text: &str) -> Result<(), Problem> {
     check_length(text, MAX_DNS_BYTES)?;
     check_alphabet(text, |c| matches!(c, 'a'..='z' | '0'..='9' | '.' | '-'))?;
+    if text.split('.').filter(|label| label.starts_with(A_LABEL)).count() > A_LABELS_MAX {
+        return Err(Problem::Form("a host name (more than four labels of other alphabets)"));
+    }
     for label in text.split('.') {
         if label.is_empty() {
             return Err(Problem::Segment);
@@ -113,6 +116,8 @@ fn check_dns(text: &str) -> Result<(), Problem> {
 
 /// How labels of other alphabets begin (RFC 5890 §2.3.2.5).
 const A_LABEL: &str = "xn--";
+/// Of those a name has at most so many: each costs some microseconds to look at, and who refuses a name has looked at all of it.
+const A_LABELS_MAX: usize = 4;
 
 /// Whether it encodes a label of another alphabet, and is what that one is encoded as: a name has one form.
 fn is_a_label(label: &str) -> bool {
@@ -168,9 +173,16 @@ mod tests {
 
     #[test]
     fn dns_names_follow_rfc_1123() {
-        for good in
-            ["localhost", "a.b", "3com.example", "xn--bcher-kva.example", "a-b.c", "xn--p1ai", "r3---sn.a"]
-        {
+        for good in [
+            "localhost",
+            "a.b",
+            "3com.example",
+            "xn--bcher-kva.example",
+            "a-b.c",
+            "xn--p1ai",
+            "xn--p1ai.xn--p1ai.xn--p1ai.xn--p1ai.example",
+            "r3---sn.a",
+        ] {
             assert!(parse::<DnsName>(good).is_ok(), "{good}");
         }
         for bad in [
@@ -190,6 +202,7 @@ mod tests {
             "ä.de",
             // Punycode (RFC 3492) that overflows, that is cut off, of nothing, of plain letters, of a capital letter.
             "xn--99999999.svc.example",
+            "xn--p1ai.xn--p1ai.xn--p1ai.xn--p1ai.xn--p1ai",
             "xn--a.example",
             "xn--.example",
             "xn--abc-.example",

@@ -139,6 +139,10 @@ fn set<T, const MAX: usize>(field: &'static str, values: &[String]) -> Result<Bo
 where
     T: Ord + std::str::FromStr<Err: ToString>,
 {
+    if values.len() > MAX {
+        // Before any of them is looked at.
+        return Err(Refusal::malformed(field, format!("more than {MAX} values")));
+    }
     let parsed: Result<Vec<T>, _> = values.iter().map(|value| value.parse()).collect();
     let parsed = parsed.map_err(|error: T::Err| Refusal::malformed(field, error))?;
     BoundedSet::try_from(parsed).map_err(|error| Refusal::malformed(field, error))

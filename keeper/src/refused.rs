@@ -112,7 +112,9 @@ impl Refused {
         let mut shown = std::mem::take(&mut self.shown);
         shown.retain(|_, (_, over_ms)| *over_ms >= now_ms);
         let mut shown_of = HashMap::new();
-        shown.values().for_each(|(whose, _)| *shown_of.entry(Arc::clone(whose)).or_default() += 1);
+        for (whose, _) in shown.values() {
+            *shown_of.entry(Arc::clone(whose)).or_default() += 1;
+        }
         let next = Self { last_ms: Some(now_ms), shown, shown_of, ..Self::default() };
         let Self { counts, others, clashes, clashes_untold, .. } = std::mem::replace(self, next);
         tell(&clashes);
