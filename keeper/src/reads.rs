@@ -214,13 +214,23 @@ impl View<'_> {
         })
     }
 
+    /// A certificate is its controller's of then: whoever makes an agent again that another had deleted has its name, not its past.
+    fn may_read_certificate(&self, row: &CertificateRow) -> Result<bool, Refusal> {
+        match self.who.kind() {
+            Kind::Controller(name) if row.subject.starts_with("/agent/") => {
+                Ok(row.controller.as_deref() == Some(name.as_str()))
+            }
+            _ => self.may_read(&row.subject),
+        }
+    }
+
     fn release(&self) -> Release<'_> {
         Release { cell: self.reads.cell.as_ref(), origin: &self.reads.origin, issuers: &self.reads.issuers }
     }
 
     fn certificate(&self, get: &v1::GetCertificateRequest) -> Answered {
         let row = self.reader.certificate(convert::certificate_index(&get.name)?)?;
-        let row = row.filter(|row| self.may_read(&row.subject).unwrap_or(false));
+        let row = row.filter(|row| self.may_read_certificate(row).unwrap_or(false));
         let row = row.ok_or_else(|| Refusal::not_found("certificate of that name"))?;
         let certificate = Some(self.release().certificate(self.reader, &row)?);
         Ok(Answer::GetCertificate(v1::GetCertificateResponse { certificate }))
@@ -270,7 +280,9 @@ impl View<'_> {
                 return Ok((rows, Some(row.index)));
             }
             at = row.previous;
-            rows.push((row.index, row));
+            if self.may_read_certificate(&row)? {
+                rows.push((row.index, row));
+            }
         }
         Ok((rows, None))
     }
@@ -285,7 +297,7 @@ impl View<'_> {
             if rows.len() as u64 == limit {
                 return Ok((rows, Some(row.index + 1)));
             }
-            if self.may_read(&row.subject)? {
+            if self.may_read_certificate(&row)? {
                 rows.push((row.index + 1, row));
             }
         }
@@ -353,7 +365,7 @@ impl View<'_> {
                     break 'page;
                 }
                 next = index + 1;
-                if self.may_read_entry(&body)? {
+                if self.may_read_entry(index, &body)? {
                     let signature = self.reader.signature(index)?.map(|(signature, _)| signature);
                     let signature = signature.unwrap_or_default();
                     let request = self.reader.signed_request(index)?.unwrap_or_default();
@@ -366,7 +378,7 @@ impl View<'_> {
         Ok(Answer::ListEntries(v1::ListEntriesResponse { entries, next_index }))
     }
 
-    fn may_read_entry(&self, body: &[u8]) -> Result<bool, Refusal> {
+    fn may_read_entry(&self, index: u64, body: &[u8]) -> Result<bool, Refusal> {
         if matches!(self.who.kind(), Kind::Local(_)) {
             return Ok(true);
         }
@@ -375,9 +387,15 @@ impl View<'_> {
             return Ok(true);
         }
         match record.kind {
-            Some(EntryKind::Issuance(issuance)) => self.may_read(&issuance.subject),
+            Some(EntryKind::Issuance(_)) => match self.reader.certificate(index)? {
+                Some(row) => self.may_read_certificate(&row),
+                None => Ok(false),
+            },
             Some(EntryKind::AgentChange(entry::AgentChange { agent: Some(agent), .. })) => {
-                self.may_read(&format!("/agent/{}", agent.id))
+                match self.who.kind() {
+                    Kind::Controller(name) => Ok(agent.owner == name.as_str()),
+                    _ => self.may_read(&format!("/agent/{}", agent.id)),
+                }
             }
             // What everybody must be able to check: the officers, the anchors, the issuers.
             Some(

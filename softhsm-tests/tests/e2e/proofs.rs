@@ -139,3 +139,28 @@ async fn a_controller_sees_its_own_entries() {
     let get = proto::v1::GetCertificateRequest { name: theirs.name };
     refused(other.issuance().get_certificate(get).await, Code::NotFound, "NOT_FOUND");
 }
+
+/// Where grants overlap, an agent that one controller deleted is another's when that makes it again: its past is not.
+#[tokio::test]
+async fn an_agents_past_is_its_owners_of_then() {
+    let house = House::new();
+    let [client, other] = [
+        house.controller("build", "agents=shared/*;roles=logger").client().await,
+        house.controller("other", "agents=shared/*;roles=logger").client().await,
+    ];
+    let past = issue(&client, "shared/a").await;
+    let delete = proto::v1::DeleteAgentBody { name: "agents/shared/a".into(), ..Default::default() };
+    inner(client.agents().delete_agent(delete).await);
+    let own = issue(&other, "shared/a").await.receipt.unwrap().index;
+    let request = ListEntriesRequest { start_index: 0, page_size: 500 };
+    let page = inner(other.ledger().list_entries(request).await);
+    let of_agents = page.entries.iter().filter(|found| found.index < own && !found.request.is_empty());
+    let before: Vec<u64> = of_agents.map(|found| found.index).collect();
+    // Beside its own certificate's: the agent that it made.
+    assert_eq!(before, [own - 1]);
+    let list = ListCertificatesRequest { filter: "agent = \"agents/shared/a\"".into(), ..Default::default() };
+    let listed = inner(other.issuance().list_certificates(list).await).certificates;
+    assert_eq!(listed.iter().map(|one| one.receipt.as_ref().unwrap().index).collect::<Vec<_>>(), [own]);
+    let get = proto::v1::GetCertificateRequest { name: past.name };
+    refused(other.issuance().get_certificate(get).await, Code::NotFound, "NOT_FOUND");
+}
