@@ -105,21 +105,32 @@ impl Changes {
         self.last.entry(kind(by.caller, &agent, given)).or_default().follow(by.signed_ms, entry.time_unix_ms);
     }
 
-    /// Officers say that this is the time, in milliseconds since 1970: whatever was signed by a clock that was ahead was signed by then.
+    /// Officers say that this is the time, in milliseconds since 1970. What was recorded by a clock that was ahead by more than a signature is good for
+    /// was recorded by then. By one that was less ahead there are signatures that are good still, and nobody knows from when: they give nothing
+    /// after what was recorded by that clock, until it is past.
     pub fn clock_confirmed(&mut self, time_unix_ms: i64) {
-        let latest_ms = time_unix_ms.saturating_sub(SKEW_MS);
+        let (then_ms, good_ms) =
+            (time_unix_ms.saturating_sub(SKEW_MS), time_unix_ms.saturating_add(SLACK_MS + SKEW_MS));
         for Last { signed_ms, own_ms, others_ms } in self.last.values_mut() {
-            for at_ms in [signed_ms, own_ms, others_ms] {
-                *at_ms = latest_ms.min(*at_ms);
+            for at_ms in [signed_ms, own_ms, &mut *others_ms] {
+                if *at_ms > good_ms {
+                    *at_ms = then_ms;
+                }
+            }
+            if *others_ms > then_ms {
+                // As of what comes late: up to five seconds before the signature.
+                *others_ms = others_ms.saturating_add(2 * SKEW_MS);
             }
         }
     }
 
-    /// When an agent signed a renewal after this one that came before it, in milliseconds since 1970; none where there is no such. `agent` is a SPIFFE
-    /// path.
-    pub fn renewed_since(&self, agent: &str, signed_ms: i64) -> Option<i64> {
+    /// When an agent had signed a renewal that was carried out since it signed this one, in milliseconds since 1970; none where this one comes within
+    /// five seconds of its signature, and so was not held back. `agent` is a SPIFFE path. One that was signed for a time to come counts from
+    /// when it was recorded: else who stole an agent's key would have its owner's renewals taken for late ones.
+    pub fn renewed_since(&self, agent: &str, signed_ms: i64, now_ms: i64) -> Option<i64> {
         let last = self.last.get(&kind(agent, agent, Given::Certificate))?;
-        Some(last.signed_ms).filter(|renewed_ms| *renewed_ms > signed_ms)
+        let is_late = now_ms.saturating_sub(signed_ms) > SKEW_MS;
+        Some(last.signed_ms.min(last.own_ms)).filter(|renewed_ms| is_late && *renewed_ms > signed_ms)
     }
 
     /// When the change was made, in milliseconds since 1970, that came before a request which gives this to an agent and which its caller
@@ -386,15 +397,36 @@ mod tests {
     /// Two renewals of one agent, the second carried out first.
     #[test]
     fn a_renewal_that_was_held_back_is_known_as_such() {
-        let renewal = Kind::Issuance(ledger::entry::Issuance {
-            subject: "/agent/a".into(),
-            renews: Some(Reference::default()),
-            ..Default::default()
-        });
-        let changes = after(&entry("/agent/a", 10_000, renewal));
-        let since = |agent, signed_ms| changes.renewed_since(agent, signed_ms);
+        let renewal = || {
+            let (subject, renews) = ("/agent/a".into(), Some(Reference::default()));
+            Kind::Issuance(ledger::entry::Issuance { subject, renews, ..Default::default() })
+        };
+        let changes = after(&entry("/agent/a", 10_000, renewal()));
+        let since = |agent, signed_ms| changes.renewed_since(agent, signed_ms, 20_000);
         assert_eq!([since("/agent/a", 9_999), since("/agent/a", 10_000)], [Some(10_000), None]);
         assert_eq!(since("/agent/b", 0), None);
+        assert_eq!(changes.renewed_since("/agent/a", 9_999, 14_999), None, "it comes at once");
+        // By a thief's clock that is five minutes ahead.
+        let ahead = Entry { time_unix_ms: 10_000, ..entry("/agent/a", 305_000, renewal()) };
+        let changes = after(&ahead);
+        assert_eq!(changes.renewed_since("/agent/a", 15_000, 25_000), None, "the owner's, by a right clock");
+    }
+
+    /// Officers set the clock right that was four minutes ahead, by which a caller signed and others changed.
+    #[test]
+    fn what_was_signed_by_a_clock_that_was_set_right_gives_nothing_after_what_followed() {
+        let mut own = after(&entry(BUILD, 240_001, deletion("a")));
+        let mut others = after(&entry("", 242_000, deletion("a")));
+        for (changes, over_ms) in [(&mut own, 240_001), (&mut others, 247_000)] {
+            changes.clock_confirmed(3_000);
+            let held = |signed_ms, now_ms| {
+                changes.since((BUILD, "/agent/a"), Given::Right, signed_ms, now_ms).is_some()
+            };
+            for now_ms in [5_000, 100_000, 240_000, 300_000] {
+                assert!(held(240_000, now_ms), "{now_ms}");
+            }
+            assert!(!held(over_ms + 5_000, over_ms + 5_000), "that clock is past");
+        }
     }
 
     /// One that ended is not known to every reader of the log.

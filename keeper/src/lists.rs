@@ -17,8 +17,16 @@ use crate::steps::release;
 #[derive(Clone, Default)]
 pub(crate) struct Lists {
     handed: Arc<Mutex<HashMap<[u8; 32], Arc<Newest>>>>,
-    /// The number of the newest that was signed, or that a checkpoint covered at the start: no older one is handed out, whatever is in the file.
-    least: Arc<Mutex<HashMap<[u8; 32], u64>>>,
+    known: Arc<Mutex<HashMap<[u8; 32], Known>>>,
+}
+
+/// Numbers of an issuer's lists.
+#[derive(Clone, Copy, Default)]
+struct Known {
+    /// Of the newest that was signed: it is in the file.
+    signed: u64,
+    /// Of the oldest that is handed out, whatever is in the file.
+    least: u64,
 }
 
 struct Newest {
@@ -27,43 +35,55 @@ struct Newest {
 }
 
 impl Lists {
-    /// Takes over what a journal that was just verified says of these issuers' lists.
+    /// Takes over what a journal that was just verified says of these issuers' lists. Of the one that signs now also what a checkpoint covers and nobody
+    /// signed: the next list takes its place at once. Of another no list follows, and one that a crash left unsigned stays so.
     ///
     /// # Errors
     /// The journal's.
-    pub(crate) fn begin(&self, reader: &Reader<'_>, issuers: &[Issuer]) -> Result<(), JournalError> {
-        let covered = reader.checkpoint()?.map_or(0, |(size, _)| size);
+    pub(crate) fn begin(
+        &self,
+        reader: &Reader<'_>,
+        issuers: &[Issuer],
+        active: &Issuer,
+    ) -> Result<(), JournalError> {
         for key in issuers.iter().map(Issuer::spki_sha256) {
-            // One that a checkpoint covers was signed, but for a crash within milliseconds: then the next one takes its place.
-            let recorded = reader.crl(&key)?.filter(|row| row.index < covered);
-            let numbers = [recorded, reader.signed_crl(&key)?].into_iter().flatten().map(|row| row.number);
-            numbers.for_each(|number| self.signed(key, number));
+            reader.signed_crl(&key)?.into_iter().for_each(|row| self.signed(key, row.number));
+        }
+        let (key, covered) = (active.spki_sha256(), reader.checkpoint()?.map_or(0, |(size, _)| size));
+        if let Some(row) = reader.crl(&key)?.filter(|row| row.index < covered) {
+            self.know(key, |known| known.least = row.number.max(known.least));
         }
         Ok(())
     }
 
     /// The list of this number was signed.
     pub(crate) fn signed(&self, issuer: [u8; 32], number: u64) {
-        let mut least = self.least.lock().unwrap_or_else(PoisonError::into_inner);
-        let newest = least.entry(issuer).or_default();
-        *newest = number.max(*newest);
+        self.know(issuer, |known| {
+            known.signed = number.max(known.signed);
+            known.least = number.max(known.least);
+        });
     }
 
-    /// The newest of each issuer is in the file, with its signature.
+    /// The newest signed one of each issuer is in the file, with its signature.
     ///
     /// # Errors
     /// One is not: somebody took it away. The journal's.
     pub(crate) fn demand(&self, reader: &Reader<'_>) -> Result<(), JournalError> {
-        let least = self.least.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        least.into_iter().try_for_each(|(issuer, least)| match reader.signed_crl(&issuer)? {
-            Some(row) if row.number >= least => Ok(()),
+        let all = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        all.into_iter().try_for_each(|(issuer, known)| match reader.signed_crl(&issuer)? {
+            Some(row) if row.number >= known.signed => Ok(()),
+            None if known.signed == 0 => Ok(()),
             _ => Err(removed()),
         })
     }
 
+    fn know(&self, issuer: [u8; 32], learn: impl FnOnce(&mut Known)) {
+        learn(self.known.lock().unwrap_or_else(PoisonError::into_inner).entry(issuer).or_default());
+    }
+
     fn least(&self, issuer: &[u8; 32]) -> u64 {
-        let least = self.least.lock().unwrap_or_else(PoisonError::into_inner);
-        least.get(issuer).copied().unwrap_or_default()
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(issuer).map_or(0, |known| known.least)
     }
 
     /// The newest signed list of an issuer, as an answer; none where there is none. One that was removed since it was handed out is there still.

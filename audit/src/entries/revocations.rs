@@ -203,7 +203,12 @@ impl Audit {
             }
             _ => false,
         };
-        if same && i32::from(reason.code()) == revocation.reason { Ok(()) } else { Err(Flaw::Revocation) }
+        // A keeper records none of nothing: it would be spent, and nothing revoked.
+        if same && i32::from(reason.code()) == revocation.reason && revocation.revoked > 0 {
+            Ok(())
+        } else {
+            Err(Flaw::Revocation)
+        }
     }
 
     /// Takes a revocation over.

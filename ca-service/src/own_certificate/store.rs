@@ -43,7 +43,9 @@ impl Store {
             fs::set_permissions(dir, PermissionsExt::from_mode(OWN))?;
         }
         for other in fs::read_dir(dir)?.filter_map(Result::ok).map(|entry| entry.path()) {
-            if !other.file_name().is_some_and(|name| name == KEY || name == CHAIN)
+            let is_ours = other.file_name().is_some_and(|name| name == KEY || name == CHAIN);
+            let is_small = |there: fs::Metadata| there.is_file() && there.len() <= OCTETS_MAX.into();
+            if !(is_ours && fs::symlink_metadata(&other).is_ok_and(is_small))
                 && let Err(error) = remove(&other)
             {
                 tracing::warn!(path = %other.display(), cause = %error, "what another left there stays");
@@ -118,18 +120,42 @@ impl Store {
     }
 }
 
-/// Whatever is there, if anything is; also a directory that nobody may enter.
+/// Whatever is there, if anything is; also directories that nobody may enter, however deep they lie in each other.
 fn remove(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
-        Ok(there) if there.is_dir() => {
-            fs::set_permissions(path, PermissionsExt::from_mode(OWN))?;
-            fs::read_dir(path)?.try_for_each(|entry| remove(&entry?.path()))?;
-            fs::remove_dir(path)
-        }
+        Ok(there) if there.is_dir() => remove_dir(path),
         Ok(_) => fs::remove_file(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// Each directory that lies in another is first moved beside this one: the way to it is never too long, and none but one is open.
+fn remove_dir(path: &Path) -> io::Result<()> {
+    let (mut left, mut moved) = (vec![path.to_owned()], 0_u64);
+    while let Some(dir) = left.pop() {
+        fs::set_permissions(&dir, PermissionsExt::from_mode(OWN))?;
+        for entry in fs::read_dir(&dir)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                // What cannot be entered cannot be moved, either: ".." in it changes.
+                fs::set_permissions(entry.path(), PermissionsExt::from_mode(OWN))?;
+                let beside = loop {
+                    moved += 1;
+                    let beside = path.with_file_name(format!("left-{moved}"));
+                    if fs::symlink_metadata(&beside).is_err() {
+                        break beside;
+                    }
+                };
+                fs::rename(entry.path(), &beside)?;
+                left.push(beside);
+            } else {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        fs::remove_dir(&dir)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -184,7 +210,14 @@ mod tests {
     #[test]
     fn nothing_else_that_another_left_there_stays() {
         let (_dir, store) = stored();
-        fs::write(store.dir.join("large"), "").unwrap();
+        File::create(store.dir.join(KEY)).unwrap().set_len(u64::from(OCTETS_MAX) + 1).unwrap();
+        // Deeper than a path is long.
+        let mut deep = rustix::fs::open(&store.dir, OFlags::DIRECTORY, rustix::fs::Mode::empty()).unwrap();
+        let name = "n".repeat(200);
+        for _ in 0..60 {
+            rustix::fs::mkdirat(&deep, &*name, 0o700.into()).unwrap();
+            deep = rustix::fs::openat(&deep, &*name, OFlags::DIRECTORY, rustix::fs::Mode::empty()).unwrap();
+        }
         for name in ["other", "key.pem.new"] {
             let inner = store.dir.join(name).join("in it");
             fs::create_dir_all(&inner).unwrap();
@@ -194,7 +227,7 @@ mod tests {
         let store = Store::open(&store.dir).unwrap();
         let left: std::collections::BTreeSet<_> =
             fs::read_dir(&store.dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        assert_eq!(left, [CHAIN, KEY].map(Into::into).into());
+        assert_eq!(left, [CHAIN].map(Into::into).into(), "the key was no longer one");
         again(&store);
     }
 

@@ -51,7 +51,7 @@ fn let_go(below: &Path, made: &Path) -> std::io::Result<()> {
     let mut copies: Vec<(u64, PathBuf)> = fs::read_dir(below)?
         .filter_map(Result::ok)
         .filter_map(|found| Some((entries_of(&found.path())?, found.path())))
-        .filter(|(_, path)| path != made)
+        .filter(|(_, path)| path != made && path.is_file())
         .collect();
     copies.sort_unstable();
     copies.iter().rev().skip(KEPT - 1).try_for_each(|(_, path)| durable::remove(path).map(drop))

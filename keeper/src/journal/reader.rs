@@ -382,8 +382,8 @@ impl<'a> Reader<'a> {
     }
 
     /// When an agent signed a renewal that was carried out before one that it signed earlier, see [`audit::Changes::renewed_since`].
-    pub(crate) fn renewed_since(&self, agent: &str, signed_ms: i64) -> Option<i64> {
-        self.memory()?.changes.borrow().renewed_since(agent, signed_ms)
+    pub(crate) fn renewed_since(&self, agent: &str, signed_ms: i64, now_ms: i64) -> Option<i64> {
+        self.memory()?.changes.borrow().renewed_since(agent, signed_ms, now_ms)
     }
 
     /// A certificate of the writer's as its entry says, by its index.

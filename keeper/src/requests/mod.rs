@@ -352,7 +352,9 @@ impl<'a> Signer<'a> {
     /// [`Reason::SignatureExpired`].
     fn not_renewed_since(&self, desk: &Desk<'_>, subject: &str) -> Result<(), Refusal> {
         let signed_ms = self.signed.signature().time_unix_ms;
-        let Some(renewed_ms) = desk.reader.renewed_since(subject, signed_ms) else { return Ok(()) };
+        let Some(renewed_ms) = desk.reader.renewed_since(subject, signed_ms, desk.now_ms) else {
+            return Ok(());
+        };
         let before = renewed_ms.saturating_sub(signed_ms);
         let message = format!("the renewal was signed {before} ms before one that was carried out since");
         Err(Refusal::new(Reason::SignatureExpired, message).on("signature"))

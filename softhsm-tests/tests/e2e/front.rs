@@ -485,6 +485,7 @@ async fn a_renewal_that_was_held_back_is_no_alarm() {
     let second = taken.agent.signs("IssuanceService/RenewCertificate", renew("second")).await;
     let done = taken.door.ask(agent.clone(), ask::Ask::Signed(second));
     assert!(matches!(done, answer::Answer::Certificate(_)), "{done:?}");
+    taken.cell.set_clock(6000);
     taken.refuses(agent.as_ref(), held, Reason::SignatureExpired);
     let log = fs::read_to_string(taken.cell.path("serve.log")).unwrap();
     assert!(!log.contains("older-certificate-renews"), "{log}");

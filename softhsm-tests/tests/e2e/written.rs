@@ -287,6 +287,32 @@ async fn no_act_that_revokes_stands_alone() {
     no_start(&house.cell, "no entry revokes them");
 }
 
+/// The same with a revocation of a time by which there was nothing left to revoke.
+#[tokio::test]
+async fn no_act_that_revokes_is_spent_on_nothing() {
+    let (mut house, client) = House::with_build().await;
+    issue(&client, "build/a").await;
+    drop(client);
+    let (target, reason) =
+        (cell::RevocationTarget::Agent("build/a".parse().unwrap()), cell::RevocationReason::KeyCompromise);
+    let act = cell::Act::CertificateRevoke { target, reason };
+    let ahead_ms = 6 * DAY_MS;
+    let until = (house.cell.clock()() + ahead_ms) / 1000 + 600;
+    let note = Officer::of(&house.cell).propose_until(&act, until);
+    assert_eq!(house.stop().await, 0);
+    let all = entries(&house.cell);
+    let (index, newest_ms) = (all.len() as u64, all.last().unwrap().time_unix_ms);
+    let mut revocation = laid(newest_ms + ahead_ms, &note);
+    revocation.kind = Some(Kind::Revocation(Revocation {
+        target: Some(Revoked::Agent("build/a".into())),
+        reason: reason.code().into(),
+        approval: Some(entry::Reference { origin: "cell.internal/log/1".into(), index }),
+        ..Revocation::default()
+    }));
+    append(&house.cell, [laid(newest_ms + ahead_ms, &note), revocation]);
+    no_start(&house.cell, "is not to be believed");
+}
+
 /// A clock that was eight days ahead left a log of that time; a stop that officers lay is not late for it.
 #[tokio::test]
 async fn a_stop_is_taken_by_a_log_of_a_time_to_come() {
