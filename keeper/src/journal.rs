@@ -6,7 +6,7 @@
 mod backup;
 mod error;
 mod file;
-mod format;
+pub(crate) mod format;
 mod known;
 mod lines;
 mod memory;

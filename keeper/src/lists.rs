@@ -35,7 +35,7 @@ struct Newest {
 }
 
 impl Lists {
-    /// Takes over what a journal that was just verified says of these issuers' lists. Of the one that signs now also what a checkpoint covers and nobody
+    /// Takes over what a journal that was just verified says of the lists of issuers, by the SHA-256 of their public keys. Of the one that signs now also what a checkpoint covers and nobody
     /// signed: the next list takes its place at once. Of another no list follows, and one that a crash left unsigned stays so.
     ///
     /// # Errors
@@ -43,15 +43,15 @@ impl Lists {
     pub(crate) fn begin(
         &self,
         reader: &Reader<'_>,
-        issuers: &[Issuer],
-        active: &Issuer,
+        issuers: impl IntoIterator<Item = [u8; 32]>,
+        active: [u8; 32],
     ) -> Result<(), JournalError> {
-        for key in issuers.iter().map(Issuer::spki_sha256) {
+        for key in issuers {
             reader.signed_crl(&key)?.into_iter().for_each(|row| self.signed(key, row.number));
         }
-        let (key, covered) = (active.spki_sha256(), reader.checkpoint()?.map_or(0, |(size, _)| size));
-        if let Some(row) = reader.crl(&key)?.filter(|row| row.index < covered) {
-            self.know(key, |known| known.least = row.number.max(known.least));
+        let covered = reader.checkpoint()?.map_or(0, |(size, _)| size);
+        if let Some(row) = reader.crl(&active)?.filter(|row| row.index < covered) {
+            self.know(active, |known| known.least = row.number.max(known.least));
         }
         Ok(())
     }
@@ -151,4 +151,44 @@ fn proven(
         issuer: HEXLOWER.encode(&issuer.public_key().key_identifier()),
         receipt: Some(release::receipt(origin, row.index, leaf)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+    use crate::journal::format;
+
+    /// A crash leaves a list without its signature, under a checkpoint: of the issuer that signs no older one is handed out then, and of no issuer is that
+    /// damage. What was signed is not taken away.
+    #[test]
+    fn a_list_that_was_never_signed_is_no_damage() {
+        let (old, active) = ([1; 32], [2; 32]);
+        let connection = Connection::open_in_memory().unwrap();
+        format::fill(&connection).unwrap();
+        connection.execute("INSERT INTO checkpoint VALUES (1, 10, 'note')", []).unwrap();
+        let add = |index: u64, issuer: [u8; 32], number: u64, signed: bool| {
+            let sql = "INSERT INTO crl VALUES (?1, ?2, ?3, 0, 1, 0, 0)";
+            connection.execute(sql, (index, issuer, number)).unwrap();
+            if signed {
+                let sql = "INSERT INTO signature VALUES (?1, x'00', zeroblob(32))";
+                connection.execute(sql, [index]).unwrap();
+            }
+        };
+        for (index, issuer, number, signed) in
+            [(1, old, 4, true), (2, old, 5, false), (3, active, 6, true), (4, active, 7, false)]
+        {
+            add(index, issuer, number, signed);
+        }
+        let (lists, reader) = (Lists::default(), Reader::borrowing(&connection));
+        lists.begin(&reader, [old, active], active).unwrap();
+        assert_eq!((lists.least(&old), lists.least(&active)), (4, 7));
+        lists.demand(&reader).unwrap();
+        add(12, active, 8, true);
+        lists.signed(active, 8);
+        lists.demand(&reader).unwrap();
+        connection.execute("DELETE FROM signature WHERE idx = 12", []).unwrap();
+        assert!(lists.demand(&reader).is_err());
+    }
 }

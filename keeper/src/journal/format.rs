@@ -20,7 +20,7 @@ pub(super) fn mark(connection: &Connection) -> Result<(), JournalError> {
 ///
 /// # Errors
 /// The disk's.
-pub(super) fn fill(connection: &Connection) -> Result<(), JournalError> {
+pub(crate) fn fill(connection: &Connection) -> Result<(), JournalError> {
     connection.execute_batch(include_str!("schema.sql"))?;
     connection.execute_batch(projection::SCHEMA)?;
     Ok(())

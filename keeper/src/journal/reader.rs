@@ -89,7 +89,7 @@ impl<'a> Reader<'a> {
         Reader { connection: Held::Owned(Box::new(connection)), own: None }
     }
 
-    pub(super) fn borrowing(connection: &'a Connection) -> Self {
+    pub(crate) fn borrowing(connection: &'a Connection) -> Self {
         Self { connection: Held::Borrowed(connection), own: None }
     }
 

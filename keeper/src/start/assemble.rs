@@ -66,7 +66,8 @@ impl Checked {
             workers::start(&custody, &issuer, &queues.jobs.1, &queues.done.0, &metrics, &probe)?;
         let (newest, turns) = (Newest::of(journal.cell()), Arc::new(AtomicU64::new(0)));
         let shared = Shared::default();
-        shared.lists.begin(&journal.reader(), &trust.issuers, &issuer)?;
+        let issuers = trust.issuers.iter().map(Issuer::spki_sha256);
+        shared.lists.begin(&journal.reader(), issuers, issuer.spki_sha256())?;
         let reads = Arc::new(reads(&config, &settings.origin, (&trust.issuers, &shared), &clock, &random)?);
         let (blocks, entropy) = entropy::store(random, metrics.clone());
         let (observe, orders) = crossbeam_channel::bounded(1);
