@@ -151,11 +151,7 @@ impl Desk {
         let caller = who.at((self.clock)())?;
         let _share = self.shares.ask(&self.account(who))?;
         let answer = self.keeper.ask(caller, call.time_left()?, ask).await;
-        match &answer {
-            Ok(_) => self.gone.is_there(who),
-            Err(no) if is_gone(no.reason()) => self.gone.is_gone(who),
-            Err(_) => {}
-        }
+        self.gone.heed(who, &answer);
         answer
     }
 
@@ -198,11 +194,6 @@ impl Desk {
         response.extensions_mut().insert(UntilRead::new(shares));
         Ok(response)
     }
-}
-
-/// Whether the keeper knows a caller's certificate no more.
-pub(crate) fn is_gone(reason: Reason) -> bool {
-    matches!(reason, Reason::CallerRevoked | Reason::CallerRemoved | Reason::CallerUnknown)
 }
 
 /// A change as the caller signed it.

@@ -5,6 +5,11 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use proto::{
+    door::{Refused, answer::Answer},
+    v1::Reason,
+};
+
 use crate::{recent::Recent, steps::Caller};
 
 /// Certificates that are remembered, twice over: some 600 KiB.
@@ -21,17 +26,17 @@ impl Default for Gone {
 }
 
 impl Gone {
-    /// The keeper knows this caller's certificate no more: its connection ends.
-    pub(crate) fn is_gone(&self, caller: &Caller) {
+    /// What the keeper answered this caller says: it has done something for it, so that its holder is there again; or it knows its certificate no
+    /// more, and its connection ends. Another refusal says neither.
+    pub(crate) fn heed(&self, caller: &Caller, answer: &Result<Answer, Refused>) {
         let Some(sha256) = caller.certificate() else { return };
-        self.lock().add(sha256.to_vec());
-        caller.leave();
-    }
-
-    /// The keeper has done something for it: its holder is there again.
-    pub(crate) fn is_there(&self, caller: &Caller) {
-        if let Some(sha256) = caller.certificate() {
-            self.lock().remove(sha256);
+        match answer {
+            Ok(_) => self.lock().remove(sha256),
+            Err(no) if is_gone(no.reason()) => {
+                self.lock().add(sha256.to_vec());
+                caller.leave();
+            }
+            Err(_) => {}
         }
     }
 
@@ -44,4 +49,9 @@ impl Gone {
         // No one panics while holding it; it is whole at every moment.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether the keeper knows a caller's certificate no more.
+fn is_gone(reason: Reason) -> bool {
+    matches!(reason, Reason::CallerRevoked | Reason::CallerRemoved | Reason::CallerUnknown)
 }

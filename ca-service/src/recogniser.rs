@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use proto::door::{Recognise, ask::Ask};
 use tokio::time::sleep;
 
-use crate::{Clock, call::is_gone, chance, gone::Gone, keeper::Keeper, steps::Caller};
+use crate::{Clock, chance, gone::Gone, keeper::Keeper, steps::Caller};
 
 /// How often it is asked of each connection; four thousand are some seventy asks a second.
 const EVERY: Duration = Duration::from_secs(60);
@@ -27,11 +27,7 @@ impl Recogniser {
     /// Asks once: whose certificate the keeper knows no more, is gone.
     pub(crate) async fn look(&self, caller: &Caller) {
         let Some(asked) = caller.certificate().and_then(|_| caller.at((self.clock)()).ok()) else { return };
-        match self.keeper.ask(asked, PATIENCE, Ask::Recognise(Recognise {})).await {
-            Ok(_) => self.gone.is_there(caller),
-            Err(no) if is_gone(no.reason()) => self.gone.is_gone(caller),
-            Err(_) => {}
-        }
+        self.gone.heed(caller, &self.keeper.ask(asked, PATIENCE, Ask::Recognise(Recognise {})).await);
     }
 
     /// Asks without end.
