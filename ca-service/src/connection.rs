@@ -20,7 +20,7 @@ use tower::ServiceExt;
 use crate::{
     Clock, Limits,
     begun::{Begins, Begun},
-    call::{Call, Connection, time_asked, too_late},
+    call::{Call, Connection, Desk, time_asked, too_late},
     chance,
     gone::Gone,
     log::Line,
@@ -82,6 +82,14 @@ pub(crate) async fn stopped(mut stop: watch::Receiver<bool>) {
 }
 
 impl App {
+    /// Serves what this desk's services answer.
+    pub(crate) fn new(desk: Desk, routes: Routes) -> Self {
+        let Desk { keeper, clock, limits, callers, gone, metrics, .. } = desk;
+        let recogniser = Recogniser { keeper, clock: Arc::clone(&clock), gone: Arc::clone(&gone) };
+        let (sums, held) = (Arc::default(), Held::default());
+        Self { routes, limits, callers, metrics, clock, sums, gone, held, recogniser }
+    }
+
     /// Serves one connection to its end.
     pub(crate) async fn serve<S>(
         self: Arc<Self>,

@@ -26,12 +26,10 @@ use crate::{
     listener,
     metrics::Metrics,
     mtls::{Mtls, Reception},
-    one_message::Held,
     ops::{self, Ops},
     own_certificate::{OwnCertificate, Store},
     places::Places,
     rate::{Callers, Rate},
-    recogniser::Recogniser,
     room::Lobby,
     scrape::Scrape,
     services,
@@ -168,7 +166,7 @@ impl Front {
         let limits = Arc::new(limits);
         let desk = Desk {
             keeper: keeper.clone(),
-            clock: Arc::clone(&clock),
+            clock,
             probe,
             limits: Arc::clone(&limits),
             callers: Arc::new(Callers::new(&limits)),
@@ -178,21 +176,7 @@ impl Front {
             metrics: Metrics::new(),
         };
         let routes = services::routes(&desk, health_service, limits.message_bytes)?;
-        let (sums, gone) = (Arc::default(), desk.gone);
-        let recogniser =
-            Recogniser { keeper: keeper.clone(), clock: Arc::clone(&clock), gone: Arc::clone(&gone) };
-        let app = App {
-            routes,
-            limits,
-            callers: desk.callers,
-            metrics: desk.metrics,
-            clock,
-            sums,
-            gone,
-            held: Held::default(),
-            recogniser,
-        };
-        let app = Arc::new(app);
+        let app = Arc::new(App::new(desk, routes));
         Ok(Self { keeper, own, health, app, cell })
     }
 

@@ -8,8 +8,8 @@ use tokio::{
 };
 
 use crate::{
-    Clock, Keeper, Limits, call::Desk, connection::App, metrics::Metrics, one_message::Held, rate::Callers,
-    recogniser::Recogniser, services, shares::Shares, steps::Caller,
+    Clock, Keeper, Limits, call::Desk, connection::App, metrics::Metrics, rate::Callers, services,
+    shares::Shares, steps::Caller,
 };
 
 /// Bytes that are under way between the two ends in this process.
@@ -23,35 +23,21 @@ const PIPE: usize = 256 * 1024;
 pub async fn connect(socket: &Path, clock: Clock) -> io::Result<DuplexStream> {
     let door = UnixStream::connect(socket)?;
     let limits = Arc::new(Limits::default());
-    let (keeper, metrics, callers) =
-        (Keeper::new(limits.in_flight), Metrics::new(), Arc::new(Callers::new(&limits)));
+    let keeper = Keeper::new(limits.in_flight);
     let desk = Desk {
         keeper: keeper.clone(),
-        clock: Arc::clone(&clock),
+        clock,
         probe: Arc::new(|_step| {}),
         limits: Arc::clone(&limits),
-        callers: Arc::clone(&callers),
+        callers: Arc::new(Callers::new(&limits)),
         shares: Shares::new(&limits),
         looks: Arc::default(),
         gone: Arc::default(),
-        metrics: metrics.clone(),
+        metrics: Metrics::new(),
     };
     let (_, health) = tonic_health::server::health_reporter();
     let routes = services::routes(&desk, health, limits.message_bytes).map_err(io::Error::other)?;
-    let (sums, gone) = (Arc::default(), desk.gone);
-    let recogniser =
-        Recogniser { keeper: desk.keeper.clone(), clock: Arc::clone(&clock), gone: Arc::clone(&gone) };
-    let app = Arc::new(App {
-        routes,
-        limits,
-        callers,
-        metrics,
-        clock,
-        sums,
-        gone,
-        held: Held::default(),
-        recogniser,
-    });
+    let app = Arc::new(App::new(desk, routes));
     let (near, far) = duplex(PIPE);
     let caller = Caller::local(rustix::process::getuid().as_raw());
     let (stop, stopping) = watch::channel(false);
