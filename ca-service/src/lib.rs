@@ -3,10 +3,10 @@
 //! - `front`: the life of the whole; `limits`: every bound; `error`: why it cannot start
 //! - `door`, `keeper`: asks go to the keeper, answers come back
 //! - `bundle`, `verifier`, `tls`, `own_certificate`: whom the front believes, and with what it proves itself
-//! - `listener`, `mtls`, `ops`, `connection`, `begun`, `frames`, `one_message`: sockets and what is served on them; `local`: the same services in another process, over
+//! - `listener`, `mtls`, `ops`, `connection`, `begun`, `frames`, `messages`: sockets and what is served on them; `local`: the same services in another process, over
 //!   the keeper's own socket
 //! - `http1`, `crls`, `crl_site`: plain HTTP, and CRLs over it
-//! - `room`: where those wait who are not known yet; `places`, `rate`, `shares`, `readings`, `looks`, `gone`: who may take
+//! - `room`: where those wait who are not known yet; `places`, `rate`, `shares`, `readings`, `looks`, `gone`, `recogniser`: who may take
 //!   how much of it
 //! - `steps`: steps 1 and 2 of the issuance cycle; `call`, `services`, `log`, `sums`, `status`: one request, its answer and its line
 //! - `metrics`, `scrape`: what is counted, and the page of it
@@ -34,9 +34,9 @@ mod listener;
 mod local;
 mod log;
 mod looks;
+mod messages;
 mod metrics;
 mod mtls;
-mod one_message;
 mod ops;
 mod own_certificate;
 mod places;
