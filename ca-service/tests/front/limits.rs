@@ -510,6 +510,7 @@ async fn agents_leave_half_of_the_connections_to_controllers() {
     assert!(first.is_some() && second.is_some());
     assert!(is_served(&house, &front, "/agent/c").await.is_none());
     assert!(is_served(&house, &front, "/controller/build").await.is_some());
+    drop((first, second));
     front.stop().await;
 }
 
@@ -524,5 +525,6 @@ async fn who_is_known_no_more_takes_nobodys_place() {
     front.far.forget_everyone();
     let one = is_served(&house, &front, "/controller/one").await;
     assert!(one.is_some() && is_served(&house, &front, "/controller/other").await.is_none());
+    drop((known, one));
     front.stop().await;
 }
