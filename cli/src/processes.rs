@@ -3,6 +3,7 @@
 mod control;
 mod copied;
 mod inherited;
+pub(crate) mod orphans;
 mod supervisor;
 
 pub(crate) use control::{Control, Message};

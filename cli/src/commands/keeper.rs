@@ -10,7 +10,7 @@ use keeper::{Ended, JournalError, Keeper as Running, StartError};
 use crate::config::Config;
 use crate::error::{Exit, Failure};
 use crate::logging;
-use crate::processes::{Control, Message};
+use crate::processes::{Control, Message, orphans};
 use crate::session::Session;
 
 /// The process that records and signs (started by serve)
@@ -26,6 +26,8 @@ pub(super) fn run(session: &Session, _args: &Keeper) -> Result<(), Failure> {
     logging::start_of_service(config.log_level(), config.log_format());
     // SoftHSM2 opens two files for each signature, and running out of them poisons its keys.
     keeper::raise_descriptors().map_err(failed)?;
+    // What its module leaves behind stays its own, and is not taken for the front's.
+    orphans::adopt().map_err(failed)?;
     let control = Control::of_this_process().map_err(failed)?;
     let running = Running::start(settings(&config)?, surroundings(session))?;
     control.send(&Message::Ready(None), None).map_err(|error| not_alone(&error))?;

@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::copied::{self, Copied};
+use super::orphans;
 use super::{Control, Message};
 use crate::error::{Exit, Failure};
 
@@ -99,6 +100,7 @@ pub(crate) async fn supervise(
     front: impl FnMut() -> Result<std::process::Command, Failure>,
     mut ready: impl FnMut(Bound) + Send + 'static,
 ) -> Result<(), Failure> {
+    orphans::adopt().map_err(own)?;
     let (told, mut tells) = mpsc::channel(WORDS);
     // Whoever reads where the front listens may read no further: that holds up nobody.
     let (telling, listening) = std::sync::mpsc::channel();
@@ -132,6 +134,10 @@ pub(crate) async fn supervise(
                 event = keeper.event() => keeper.turn(event, &told)?,
                 event = front.event() => front.turn(event, &told)?,
             };
+            // Of a child that rests nothing is to be left.
+            if keeper.pid.is_none() || front.pid.is_none() {
+                end_orphans(&[keeper.pid, front.pid]);
+            }
             if started && let Err(error) = hand_doors(&keeper, &front) {
                 tracing::error!(cause = %error, "no door could be made: the front is started again");
                 front.end_it();
@@ -143,6 +149,7 @@ pub(crate) async fn supervise(
     // The front first: what it still waits for, the keeper answers.
     front.stop().await;
     keeper.stop().await;
+    end_orphans(&[]);
     outcome
 }
 
@@ -176,6 +183,15 @@ fn end_group(pid: Option<u32>) {
     let group = pid.and_then(|pid| Pid::from_raw(pid.cast_signed()));
     // Most leave nothing behind.
     let _ = group.map(|group| kill_process_group(group, rustix::process::Signal::KILL));
+}
+
+/// Ends what children that are gone have left behind.
+fn end_orphans(running: &[Option<u32>]) {
+    let running: Vec<u32> = running.iter().copied().flatten().collect();
+    match orphans::end_all_but(&running) {
+        0 => {}
+        ended => tracing::warn!(ended, "processes that a child had started and left behind"),
+    }
 }
 
 /// Tells the keeper where the front listens.
