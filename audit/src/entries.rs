@@ -14,7 +14,7 @@ mod requests;
 mod revocations;
 mod stops;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use cell::{Act, LogOrigin, Tree};
@@ -29,7 +29,6 @@ use ledger::{Hash, leaf_hash};
 
 pub use callers::CallerFlaw;
 pub use flaw::{Finding, Flaw, OutOfOrder};
-pub use issuances::PENDING_MS;
 pub use requests::{KEPT_SECS, RequestFlaw};
 pub use revocations::{LIFETIME_MAX_SECS, LIST_SECS, is_of_its_time};
 
@@ -94,13 +93,12 @@ pub struct Audit {
     known: u64,
     /// and certificates that had ended by this second since 1970 are then of no interest.
     known_secs: i64,
-    /// Time of the newest of them, in milliseconds since 1970.
-    known_ms: i64,
     /// Whether a keeper reads its own: then nothing that no checkpoint covers has lost the request behind it.
     is_own: bool,
-    /// Acts by which officers confirmed the clock, with the time of each.
-    confirmed: Vec<(u64, i64)>,
-    /// Time of the latest of them, and of callers' entries above, whose signatures say when: no entry of the service's own moves it.
+    /// Certificates without a signature that nothing gives up.
+    pending: BTreeSet<u64>,
+    /// Time of the latest entry that a checkpoint covers, in milliseconds since 1970, and of callers' entries above, whose signatures say when: no
+    /// entry of the service's own moves it.
     proven_ms: i64,
     newest_ms: i64,
 }
@@ -143,9 +141,8 @@ impl Audit {
             remembered,
             known: 0,
             known_secs: i64::MIN,
-            known_ms: i64::MIN,
             is_own: false,
-            confirmed: Vec::new(),
+            pending: BTreeSet::new(),
             proven_ms: i64::MIN,
             newest_ms: i64::MIN,
         }
@@ -232,18 +229,9 @@ impl Audit {
         index < self.known
     }
 
-    /// When an entry was recorded, in milliseconds since 1970, where its clock says `recorded_ms`: a clock that was ahead was set right since.
-    pub fn proven_time_ms(&self, index: u64, recorded_ms: i64) -> i64 {
-        let counts = |act: u64| act > index && (act < self.known || index >= self.known);
-        let later =
-            self.confirmed.iter().filter(|(act, _)| counts(*act)).map(|(_, confirmed_ms)| *confirmed_ms);
-        later.fold(recorded_ms, i64::min)
-    }
-
-    /// Time of the newest entry that a checkpoint covers, in milliseconds since 1970, or at which officers confirmed the clock since: what a checkpoint
-    /// covers and is much older was not pending.
-    pub fn known_ms(&self) -> i64 {
-        self.known_ms
+    /// How many entries a checkpoint covers, as [`Self::known_below`] was told.
+    pub fn known(&self) -> u64 {
+        self.known
     }
 
     /// The changes of the last minutes, as of the entries read so far: they are taken away.
@@ -269,6 +257,9 @@ impl Audit {
         }
         // The checkpoint covers all of it.
         self.proven_ms = self.newest_ms;
+        for index in std::mem::take(&mut self.pending) {
+            self.report.add(index, Flaw::NotSigned);
+        }
         self.conclude()
     }
 
@@ -345,7 +336,6 @@ impl Audit {
             }
             (Some(Kind::Issuance(issuance)), _) if is_known => {
                 self.take_issuance(index, entry, issuance, signature);
-                self.count(!signature.is_empty());
                 "issuance"
             }
             (Some(Kind::Issuance(issuance)), _) => {
@@ -397,14 +387,11 @@ impl Audit {
             flaws.push(Flaw::Time);
         }
         let is_proven = is_known || (matches!(by, By::Caller(_)) && flaws.is_empty());
-        self.recorded(entry, is_known, is_proven);
+        self.recorded(entry, is_proven);
     }
 
     /// Takes over when an entry was recorded, and what its caller changed.
-    fn recorded(&mut self, entry: &Entry, is_known: bool, is_proven: bool) {
-        if is_known {
-            self.known_ms = self.known_ms.max(entry.time_unix_ms);
-        }
+    fn recorded(&mut self, entry: &Entry, is_proven: bool) {
         if is_proven {
             self.proven_ms = self.proven_ms.max(entry.time_unix_ms);
         }
@@ -447,11 +434,6 @@ impl Audit {
             Act::ClockConfirm { .. } => {
                 self.requests.clock_confirmed(entry.time_unix_ms);
                 self.changes.clock_confirmed(entry.time_unix_ms);
-                // What was recorded by a clock that was ahead is no measure of what is pending; nor is what no checkpoint covers of what one does.
-                if index < self.known {
-                    self.known_ms = entry.time_unix_ms;
-                }
-                self.confirmed.push((index, entry.time_unix_ms));
                 Ok(())
             }
             _ => Ok(()),

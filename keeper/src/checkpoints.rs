@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use ledger::checkpoint::Checkpoint;
 use ledger::note::{KeyName, Note, VerifierKey};
-use ledger::tree::Edge;
+use ledger::tree::{Edge, TreeHead};
 
 use crate::reads::ReadAsk;
 
@@ -39,20 +39,18 @@ impl Checkpoints {
         self.waiting.push((size, ask));
     }
 
-    /// Whether one is to be signed now: the `last` one at once.
-    pub(crate) fn is_due(&self, edge: &Edge, now: Instant, last: bool) -> bool {
+    /// Whether one over `size` entries is to be signed now: the `last` one at once.
+    pub(crate) fn is_due(&self, size: u64, now: Instant, last: bool) -> bool {
         let rested = last || self.last.is_none_or(|last| now.duration_since(last) >= EVERY);
-        !self.in_flight && edge.size() > self.size && (rested || !self.waiting.is_empty())
+        let is_waited_for = || self.waiting.iter().any(|(wanted, _)| *wanted <= size);
+        !self.in_flight && size > self.size && (rested || is_waited_for())
     }
 
-    /// The text to sign now, where one is due.
-    pub(crate) fn due(&mut self, edge: &Edge, now: Instant, last: bool) -> Option<String> {
-        if !self.is_due(edge, now, last) {
-            return None;
-        }
+    /// The text to sign now, over this tree.
+    pub(crate) fn begin(&mut self, head: TreeHead, now: Instant) -> String {
         self.in_flight = true;
         self.last = Some(now);
-        Some(Checkpoint { origin: self.origin.clone(), size: edge.size(), root: edge.root() }.text())
+        Checkpoint { origin: self.origin.clone(), size: head.size, root: head.root }.text()
     }
 
     /// Makes the note of what was signed.

@@ -22,7 +22,7 @@ use ledger::proposal;
 
 use crate::journal::{Durability, Journal, JournalError};
 use crate::rollback::{self, LOST_FILE};
-use crate::{charters, requests, trust};
+use crate::{charters, recovery, requests, trust};
 
 /// Epochs by which an unsigned checkpoint may be beyond the journal's own: numbers are not used up, and nobody loses so many at once.
 const LEAP_MAX: u32 = 16;
@@ -77,11 +77,12 @@ pub struct WentBack {
 }
 
 impl WentBack {
-    /// Reads a journal that a start refused. The service must be stopped. What officers are to sign for is held against its entries first.
+    /// Reads a journal that a start refused. The service must be stopped. What officers are to sign for is held against its entries first, and what
+    /// is pending is abandoned: the new log covers it.
     ///
     /// # Errors
     /// [`EpochError::NothingLost`], or the journal's.
-    pub fn read(dir: &Path, attributes_oid: ObjectIdentifier) -> Result<Self, EpochError> {
+    pub fn read(dir: &Path, attributes_oid: ObjectIdentifier, now_ms: i64) -> Result<Self, EpochError> {
         let corrupt = |what: &dyn std::fmt::Display| JournalError::Corrupt(what.to_string());
         let mut journal = Journal::open(dir)?;
         journal.verify(attributes_oid)?;
@@ -93,6 +94,7 @@ impl WentBack {
             }
             Err(error) => return Err(JournalError::of_file(&lost_file)(error).into()),
         };
+        recovery::recover(&mut journal, now_ms)?;
         let charter = charters::in_force(&journal.reader())?;
         let (bundle, _) = charters::bundle(&journal.reader())?;
         let log = bundle.log(journal.origin()).cloned();

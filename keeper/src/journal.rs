@@ -4,6 +4,7 @@
 //! a failed fsync the kernel may hold the pages as clean, so trying again would prove nothing (invariant I6).
 
 mod backup;
+mod database;
 mod error;
 mod file;
 pub(crate) mod format;
@@ -17,8 +18,10 @@ mod rebuild;
 mod restore;
 mod revocation;
 mod rows;
+mod spending;
 mod verify;
 
+use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -33,6 +36,7 @@ use ledger::{Hash, entry, leaf_hash};
 use rusqlite::{Connection, OpenFlags};
 
 pub(crate) use backup::back_up;
+pub(crate) use database::Database;
 pub use error::JournalError;
 pub(crate) use file::move_wal;
 use file::{lock, tune};
@@ -59,7 +63,7 @@ const STATEMENTS: usize = 64;
 
 /// The writer's end of the journal.
 pub struct Journal {
-    connection: Connection,
+    database: Database,
     /// Ahead of what is durable within a batch, and only there: a batch that does not commit ends the process.
     edge: Edge,
     cell: String,
@@ -74,8 +78,11 @@ pub struct Journal {
     decides: Option<Connection>,
     /// Time of the latest entry that was verified or appended since this was taken, in milliseconds since 1970.
     latest_ms: Option<i64>,
-    /// What was unsigned when it was verified.
-    pending: Pending,
+    /// What was pending when it was verified.
+    pending: Vec<u64>,
+    /// The tree as far as it was asked for, for checkpoints that leave the newest entries out; and the leaves after it. What the file says of
+    /// either goes into no checkpoint.
+    behind: (Edge, VecDeque<Hash>),
     lock: File,
 }
 
@@ -97,25 +104,6 @@ pub struct Appended {
     pub leaf: Hash,
 }
 
-/// What was unsigned at one moment.
-#[derive(Debug, Default)]
-pub(crate) struct Pending {
-    /// Certificates that have neither a signature nor an abandonment.
-    pub(crate) unsigned: Vec<Unsigned>,
-    /// Time of the newest entry that a checkpoint covers, in milliseconds since 1970, or at which officers confirmed the clock since: what is above
-    /// it, somebody may have written.
-    pub(crate) covered_ms: i64,
-}
-
-/// A certificate without a signature.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Unsigned {
-    /// Index of its entry.
-    pub(crate) index: u64,
-    /// When it was recorded, in milliseconds since 1970: no later than officers said who confirmed the clock after it.
-    pub(crate) recorded_ms: i64,
-}
-
 impl Journal {
     /// Opens the journal in `dir`. Frames that a crash left in the write-ahead log are first brought to the disk: that they can be read
     /// does not make them durable (DESIGN §4).
@@ -132,7 +120,6 @@ impl Journal {
     fn open_locked(dir: &Path, lock: File) -> Result<Self, JournalError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(dir.join(FILE_NAME), flags)?;
-        format::check(&connection)?;
         tune(&connection)?;
         if !move_wal(&connection, "TRUNCATE")? {
             // Somebody reads it, and has for as long as it was waited for.
@@ -143,13 +130,14 @@ impl Journal {
 
     fn ready(connection: Connection, dir: &Path, lock: File) -> Result<Self, JournalError> {
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        let (cell, origin) = connection
-            .query_row("SELECT cell, origin FROM meta", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let reader = Reader::borrowing(&connection);
+        let database = Database::of(connection);
+        let reader = Reader::borrowing(&database);
+        let (cell, origin) = reader.meta()?;
         let size = reader.size()?;
         let edge = Edge::load(&reader, size).map_err(|error| JournalError::Corrupt(error.to_string()))?;
         Ok(Self {
-            connection,
+            database,
+            behind: (edge.clone(), VecDeque::new()),
             edge,
             cell,
             origin,
@@ -159,7 +147,7 @@ impl Journal {
             memory: Memory::default(),
             decides: None,
             latest_ms: None,
-            pending: Pending::default(),
+            pending: Vec::new(),
             lock,
         })
     }
@@ -204,8 +192,9 @@ impl Journal {
         self.latest_ms.take()
     }
 
-    /// What was unsigned when the journal was verified, the first time this is asked: what the file says since is not.
-    pub(crate) fn take_pending(&mut self) -> Pending {
+    /// The certificates that had neither a signature nor an abandonment when the journal was verified, the first time this is asked: what the file
+    /// says since is not.
+    pub(crate) fn take_pending(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.pending)
     }
 
@@ -214,12 +203,27 @@ impl Journal {
         &self.edge
     }
 
+    /// The tree of the first `size` entries, at least as many as this was asked for before.
+    pub(crate) fn head_at(&mut self, size: u64) -> TreeHead {
+        let (edge, leaves) = &mut self.behind;
+        while edge.size() < size
+            && let Some(leaf) = leaves.pop_front()
+        {
+            edge.append(leaf);
+        }
+        edge.head()
+    }
+
     /// Reads through the writer's own connection, seeing what the open batch appended.
     pub fn reader(&self) -> Reader<'_> {
         Reader::of_the_writer(
-            &self.connection,
+            &self.database,
             Own { memory: &self.memory, decides: self.decides.as_ref(), edge: &self.edge },
         )
+    }
+
+    fn raw(&self) -> &Connection {
+        self.database.raw()
     }
 
     /// Where the journal of a directory is.
@@ -231,12 +235,12 @@ impl Journal {
     ///
     /// # Errors
     /// The disk's.
-    pub fn reading_connection(dir: &Path) -> Result<Connection, JournalError> {
+    pub(crate) fn reading_connection(dir: &Path) -> Result<Database, JournalError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(dir.join(FILE_NAME), flags)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         file::distrust(&connection)?;
-        Ok(connection)
+        Ok(Database::of(connection))
     }
 
     /// A connection that only moves the write-ahead log.
@@ -259,11 +263,10 @@ impl Journal {
                 Durability::Disk => "PRAGMA synchronous = FULL",
                 Durability::Kernel => "PRAGMA synchronous = NORMAL",
             };
-            self.connection.prepare_cached(sql)?.execute([])?;
+            self.raw().prepare_cached(sql)?.execute([])?;
             self.synchronous = durability;
         }
-        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        Ok(())
+        self.database.begin()
     }
 
     /// Ends the batch. Returns when it is as durable as was asked for.
@@ -271,16 +274,16 @@ impl Journal {
     /// # Errors
     /// The disk's. The process must then end.
     pub fn commit(&mut self) -> Result<(), JournalError> {
-        self.connection.prepare_cached("COMMIT")?.execute([])?;
+        self.database.commit()?;
         self.commits = self.commits.wrapping_add(1);
         if self.commits.is_multiple_of(WAL_LOOK)
             && fs::metadata(&self.wal).is_ok_and(|wal| wal.len() > WAL_MAX)
         {
             // The checkpointer has moved nearly all of it; under load it never reaches the end, so the log would never start anew.
             // Readers that are busy leave it as it is until the next look: nobody waits for them here.
-            self.connection.busy_timeout(Duration::ZERO)?;
-            let moved = move_wal(&self.connection, "TRUNCATE");
-            self.connection.busy_timeout(BUSY)?;
+            self.raw().busy_timeout(Duration::ZERO)?;
+            let moved = move_wal(self.raw(), "TRUNCATE");
+            self.raw().busy_timeout(BUSY)?;
             moved?;
         }
         Ok(())
@@ -293,18 +296,21 @@ impl Journal {
     pub fn append(&mut self, record: &entry::Entry) -> Result<Appended, JournalError> {
         let body = entry::encode(record).map_err(|error| JournalError::Corrupt(error.to_string()))?;
         let appended = Appended { index: self.edge.size(), leaf: leaf_hash(&body) };
-        self.connection
+        self.raw()
             .prepare_cached("INSERT INTO entry (idx, leaf_hash, body) VALUES (?1, ?2, ?3)")?
             .execute((appended.index, appended.leaf.as_bytes(), body))?;
         for tile in self.edge.append(appended.leaf) {
-            self.connection
+            self.raw()
                 .prepare_cached("INSERT INTO tile (level, idx, hashes, root) VALUES (?1, ?2, ?3, ?4)")?
                 .execute((tile.level, tile.index, &tile.bytes, tile.root.as_bytes()))?;
         }
-        let revoked = projection::apply(&self.connection, appended.index, record)?;
+        let revoked = projection::apply(self.raw(), appended.index, record)?;
         if let Some(decides) = &self.decides {
             projection::apply_authority(decides, appended.index, record)?;
+            let owner = |agent: &str| Ok(self.reader().agent(agent)?.map(|row| row.record.owner));
+            self.memory.spending.borrow_mut().follow(appended.index, record, owner)?;
             self.memory.know(appended.index, record)?;
+            self.behind.1.push_back(appended.leaf);
             self.follow(appended.index, record, &revoked)?;
             self.follow_changes(record)?;
         }
@@ -408,8 +414,8 @@ impl Journal {
     /// # Errors
     /// The disk's.
     pub(crate) fn rename(&mut self, origin: &str) -> Result<(), JournalError> {
-        self.connection.execute("UPDATE meta SET origin = ?1", [origin])?;
-        self.connection.execute("DELETE FROM checkpoint", [])?;
+        self.raw().execute("UPDATE meta SET origin = ?1", [origin])?;
+        self.raw().execute("DELETE FROM checkpoint", [])?;
         self.memory.checkpoint.borrow_mut().take();
         origin.clone_into(&mut self.origin);
         Ok(())
@@ -425,7 +431,7 @@ impl Journal {
         signature: &[u8],
         certificate: &[u8; 32],
     ) -> Result<(), JournalError> {
-        self.connection
+        self.raw()
             .prepare_cached("INSERT INTO signature (idx, signature, certificate_sha256) VALUES (?1, ?2, ?3)")?
             .execute((index, signature, certificate))?;
         if let Some(known) = self.memory.known.borrow_mut().as_mut() {
@@ -439,7 +445,7 @@ impl Journal {
     /// # Errors
     /// The disk's.
     pub fn store_request(&self, index: u64, body: &[u8]) -> Result<(), JournalError> {
-        self.connection
+        self.raw()
             .prepare_cached("INSERT INTO signed_request (idx, body) VALUES (?1, ?2)")?
             .execute((index, body))?;
         Ok(())
@@ -450,7 +456,7 @@ impl Journal {
     /// # Errors
     /// The disk's.
     pub(crate) fn let_requests_go(&self, entries: &[u64]) -> Result<(), JournalError> {
-        let mut forget = self.connection.prepare_cached("DELETE FROM signed_request WHERE idx = ?1")?;
+        let mut forget = self.raw().prepare_cached("DELETE FROM signed_request WHERE idx = ?1")?;
         for index in entries {
             forget.execute([index])?;
         }
@@ -462,7 +468,7 @@ impl Journal {
     /// # Errors
     /// The disk's.
     pub fn store_crl_input(&self, index: u64, tbs: &[u8]) -> Result<(), JournalError> {
-        self.connection
+        self.raw()
             .prepare_cached("INSERT INTO crl_input (idx, tbs) VALUES (?1, ?2)")?
             .execute((index, tbs))?;
         Ok(())
@@ -474,7 +480,7 @@ impl Journal {
     /// # Errors
     /// The disk's.
     pub fn let_crls_go(&self, issuer: &[u8], index: u64) -> Result<(), JournalError> {
-        self.connection
+        self.raw()
             .prepare_cached(
                 "DELETE FROM crl_input WHERE idx IN (SELECT idx FROM crl WHERE issuer = ?1 AND idx < ?2 ORDER BY idx DESC LIMIT -1 OFFSET 1)",
             )?
@@ -487,21 +493,10 @@ impl Journal {
     /// # Errors
     /// The disk's.
     pub(crate) fn let_unsigned_crls_go(&self, index: u64) -> Result<(), JournalError> {
-        self.connection
+        self.raw()
             .prepare_cached(
                 "DELETE FROM crl_input WHERE idx < ?1 AND NOT EXISTS (SELECT 1 FROM signature WHERE signature.idx = crl_input.idx)",
             )?
-            .execute([index])?;
-        Ok(())
-    }
-
-    /// Says that every certificate recorded below `index` is signed or given up.
-    ///
-    /// # Errors
-    /// The disk's.
-    pub(crate) fn settled_below(&self, index: u64) -> Result<(), JournalError> {
-        self.connection
-            .prepare_cached("INSERT OR REPLACE INTO settled (one, idx) VALUES (1, ?1)")?
             .execute([index])?;
         Ok(())
     }
@@ -511,7 +506,7 @@ impl Journal {
     /// # Errors
     /// The disk's.
     pub fn store_checkpoint(&self, size: u64, note: &str) -> Result<(), JournalError> {
-        self.connection
+        self.raw()
             .prepare_cached("INSERT OR REPLACE INTO checkpoint (one, size, note) VALUES (1, ?1, ?2)")?
             .execute((size, note))?;
         *self.memory.checkpoint.borrow_mut() = Some((size, note.to_owned()));
@@ -525,7 +520,7 @@ impl Journal {
     /// # Errors
     /// The disk's.
     pub(crate) fn settle(&self) -> Result<(), JournalError> {
-        move_wal(&self.connection, "TRUNCATE").map(drop)
+        move_wal(self.raw(), "TRUNCATE").map(drop)
     }
 
     /// Holds the whole journal against its entries, and these against signatures.
@@ -533,7 +528,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError::NotAsRecorded`], [`JournalError::Unproven`] or [`JournalError::Corrupt`]: nothing of it is to be used then.
     pub(crate) fn verify(&mut self, attributes_oid: ObjectIdentifier) -> Result<TreeHead, JournalError> {
-        let reader = Reader::borrowing(&self.connection);
+        let reader = Reader::borrowing(&self.database);
         // As of one moment: another program may write while this reads.
         let sound = reader.within(|reader| {
             let sound = Pass::begin(reader, attributes_oid, None)?.finish(reader)?;
@@ -542,12 +537,16 @@ impl Journal {
             *self.memory.checkpoint.borrow_mut() = reader.checkpoint()?;
             Ok(sound)
         })?;
-        let Sound { head, decides, latest_ms, changes, pending } = sound;
+        let Sound { head, decides, latest_ms, changes, pending, spending } = sound;
         self.memory.forget_presented();
         if head != self.edge.head() {
             return Err(JournalError::Corrupt("its tiles are not those of its entries".into()));
         }
         *self.memory.changes.borrow_mut() = changes;
+        *self.memory.spending.borrow_mut() = spending;
+        if self.decides.is_none() {
+            self.behind = (self.edge.clone(), VecDeque::new());
+        }
         (self.decides, self.latest_ms, self.pending) = (Some(decides), Some(latest_ms), pending);
         Ok(head)
     }
@@ -571,7 +570,7 @@ impl Journal {
     /// # Errors
     /// An entry does not decode, the tree's root differs, or the disk fails.
     pub fn rebuild(&mut self, replace: bool) -> Result<Rebuilt, JournalError> {
-        rebuild::rebuild(&self.connection, &self.edge, replace)
+        rebuild::rebuild(self.raw(), &self.edge, replace)
     }
 }
 

@@ -155,8 +155,6 @@ fn proven(
 
 #[cfg(test)]
 mod tests {
-    use rusqlite::Connection;
-
     use super::*;
     use crate::journal::format;
 
@@ -165,8 +163,8 @@ mod tests {
     #[test]
     fn a_list_that_was_never_signed_is_no_damage() {
         let (old, active) = ([1; 32], [2; 32]);
-        let connection = Connection::open_in_memory().unwrap();
-        format::fill(&connection).unwrap();
+        let database = format::in_memory();
+        let connection = database.raw();
         connection.execute("INSERT INTO checkpoint VALUES (1, 10, 'note')", []).unwrap();
         let add = |index: u64, issuer: [u8; 32], number: u64, signed: bool| {
             let sql = "INSERT INTO crl VALUES (?1, ?2, ?3, 0, 1, 0, 0)";
@@ -181,7 +179,7 @@ mod tests {
         {
             add(index, issuer, number, signed);
         }
-        let (lists, reader) = (Lists::default(), Reader::borrowing(&connection));
+        let (lists, reader) = (Lists::default(), Reader::borrowing(&database));
         lists.begin(&reader, [old, active], active).unwrap();
         assert_eq!((lists.least(&old), lists.least(&active)), (4, 7));
         lists.demand(&reader).unwrap();

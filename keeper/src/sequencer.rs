@@ -21,7 +21,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use audit::entries::PENDING_MS;
 use certs::Issuer;
 use crossbeam_channel::{Receiver, Sender, select};
 use ledger::entry::Entry;
@@ -34,7 +33,7 @@ use crate::crls::Crls;
 use crate::disk::Disk;
 use crate::door::{OpenDoors, Reply};
 use crate::entropy::Entropy;
-use crate::journal::{Durability, Journal, JournalError, ended_long_ago};
+use crate::journal::{Durability, Journal, ended_long_ago};
 use crate::manifest::Manifests;
 use crate::metrics::{Metrics, Step};
 use crate::reads::Readers;
@@ -111,13 +110,24 @@ pub(crate) struct Sequencer {
     pub(crate) jobs: Sender<Job>,
     pub(crate) readers: Readers,
     /// Who waits for the certificate of an entry. An entry is here from its commit until its signature is stored.
-    pub(crate) pending: HashMap<u64, Vec<Waiter>>,
+    pub(crate) pending: HashMap<u64, Pending>,
+    /// Where the requests begin whose certificates were given up, each with the entry that says so, in that one's order: until a checkpoint covers
+    /// it.
+    pub(crate) given_up: Vec<(u64, u64)>,
     pub(crate) doors: OpenDoors,
     /// Why nothing more is recorded.
     pub(crate) damaged: Option<Damage>,
     /// Another issuer takes over: nothing more is begun, and this process ends.
     pub(crate) switching: bool,
     pub(crate) stopping: bool,
+}
+
+/// A certificate that is recorded and not signed.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    /// The first entry of the request that it came from: no checkpoint comes between them.
+    first: u64,
+    waiters: Vec<Waiter>,
 }
 
 /// Who waits for a certificate, and in which form.
@@ -262,8 +272,7 @@ impl Sequencer {
             Command::CheckpointSigned { size, text, signature } => {
                 let note = self.checkpoints.signed(size, &text, &signature).map_err(Ended::Token)?;
                 self.journal.store_checkpoint(size, &note)?;
-                let unfinished = self.pending.keys().min().copied();
-                self.journal.settled_below(unfinished.unwrap_or(self.journal.edge().size()))?;
+                self.given_up.retain(|(_, by)| *by >= size);
                 self.newest.is(&note);
                 outbox.reads.extend(self.checkpoints.covered());
             }
@@ -306,7 +315,7 @@ impl Sequencer {
 
     fn own_entry(&mut self, kind: Kind) -> Entry {
         let now_ms = self.time.best_ms();
-        own_entry(&self.settings, now_ms, kind)
+        own_entry(self.settings.cell.as_ref(), now_ms, kind)
     }
 
     /// Takes in what officers laid beside the journal while this keeper was on its way: they were told that it holds.
@@ -350,27 +359,23 @@ impl Sequencer {
         }
     }
 
-    /// Whether a certificate waits for its signature since long before the newest entry, as where the machine was paused.
-    fn pending_for_long(&self) -> Result<bool, JournalError> {
-        let Some(oldest) = self.pending.keys().min() else { return Ok(false) };
-        let reader = self.journal.reader();
-        let gone = || JournalError::NotAsRecorded(vec!["certificate"]);
-        let recorded_ms = reader.proved(*oldest)?.ok_or_else(gone)?.recorded_ms;
-        Ok(self.journal.newest_ms()?.saturating_sub(recorded_ms) > PENDING_MS / 2)
+    /// How many entries a checkpoint may cover: every certificate among them has its signature, or an entry among them gives it up. So one
+    /// without a signature below a checkpoint was robbed of it, however quiet the log is.
+    fn settled(&self) -> u64 {
+        let firsts = self.pending.values().map(|pending| pending.first);
+        let all = firsts.min().unwrap_or(self.journal.edge().size());
+        // The last first: what one that is left out leaves out, those before it may need.
+        let without = |size: u64, (first, by): &(u64, u64)| if *by >= size { size.min(*first) } else { size };
+        self.given_up.iter().rev().fold(all, without)
     }
 
     fn tend_checkpoint(&mut self) {
-        let now = Instant::now();
-        // What is damaged gets no signature of the log's key: the next start is to see it, too. A checkpoint over a certificate that hangs in
-        // the token would say that it was not pending: it is given up first.
-        if self.damaged.is_some()
-            || !self.checkpoints.is_due(self.journal.edge(), now, self.stopping)
-            || self.pending_for_long().unwrap_or(true)
-        {
+        let (now, size) = (Instant::now(), self.settled());
+        // What is damaged gets no signature of the log's key: the next start is to see it, too.
+        if self.damaged.is_some() || !self.checkpoints.is_due(size, now, self.stopping) {
             return;
         }
-        if let Some(text) = self.checkpoints.due(self.journal.edge(), now, self.stopping) {
-            let _ = self.jobs.send(Job::Checkpoint { size: self.journal.edge().size(), text });
-        }
+        let text = self.checkpoints.begin(self.journal.head_at(size), now);
+        let _ = self.jobs.send(Job::Checkpoint { size, text });
     }
 }

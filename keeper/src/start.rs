@@ -239,7 +239,7 @@ impl Keeper {
             remembered.keep(trusted_ms);
         }
         // A clock that is wrong leaves nothing of a time to come.
-        metrics.abandoned(recovery::recover(&mut journal, &settings, time.best_ms())?);
+        metrics.abandoned(recovery::recover(&mut journal, time.best_ms())?);
         stopping::take(&mut journal, time.earliest_ms())?;
         let checkpoints = checkpoint(&mut journal, &custody, &trust)?;
         let newest = journal.reader().checkpoint()?.map(|(_, note)| note);
@@ -317,8 +317,9 @@ fn checkpoint(
     let key = key.ok_or(StartError::Unfounded("the trust bundle does not name the log's key"))?;
     let covered = journal.reader().checkpoint()?.map_or(0, |(size, _)| size);
     let mut checkpoints = Checkpoints::new(trust.log.origin.clone(), key, covered);
-    if let Some(text) = checkpoints.due(journal.edge(), Instant::now(), true) {
-        let size = journal.edge().size();
+    let (head, now) = (journal.edge().head(), Instant::now());
+    if checkpoints.is_due(head.size, now, true) {
+        let (size, text) = (head.size, checkpoints.begin(head, now));
         let signature = custody.session()?.sign_as_log(text.as_bytes())?;
         let note = checkpoints.signed(size, &text, &signature).map_err(|error| {
             JournalError::Corrupt(format!("the token signed another checkpoint: {error}"))

@@ -113,6 +113,11 @@ pub enum Flaw {
     /// A caller who does not own the agent.
     #[error("its caller does not own the agent")]
     NotOwner,
+    /// A certificate below a checkpoint without a signature, which nothing gives up: no checkpoint covers one that is pending.
+    #[error(
+        "its certificate is neither signed nor given up below the checkpoint: its signature was removed or withheld"
+    )]
+    NotSigned,
     /// A certificate given up that somebody may hold, or twice.
     #[error("the certificate that it gives up is signed, was given up before, or is none")]
     Abandoned,

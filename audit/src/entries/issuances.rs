@@ -17,9 +17,6 @@ const CONTROLLER_SECS: u32 = 7 * 86_400;
 const SERVICE_SECS: u32 = 86_400;
 /// How long a controller renews on one officers' act, in seconds: 90 days.
 const LINE_SECS: i64 = 90 * 86_400;
-/// How long before the newest entry that a checkpoint covers a certificate may have been recorded and be pending, in milliseconds: a call
-/// into the token that lasts ten seconds ends the process, and no request waits longer than a minute to be recorded and a minute to be signed.
-pub const PENDING_MS: i64 = 120_000;
 /// The rule that the signature is the issuer's; nothing to look at where there is none.
 const SIGNATURE: &str = "signature";
 
@@ -52,11 +49,14 @@ impl Audit {
             Err(flaw) => flaws.push(flaw),
         }
         self.take_issuance(index, entry, issuance, signature);
-        self.count(!signature.is_empty());
     }
 
     /// Takes a certificate over without judging it.
     pub(super) fn take_issuance(&mut self, index: u64, entry: &Entry, issuance: &Issuance, signature: &[u8]) {
+        self.count(!signature.is_empty());
+        if signature.is_empty() {
+            self.pending.insert(index);
+        }
         let Ok(fields) = TbsFields::parse(&issuance.tbs) else { return };
         let begins_secs = issuance.renews.is_none().then_some(issuance.lifetime_seconds);
         // One without a signature may be given up yet.
@@ -178,23 +178,15 @@ impl Audit {
         if longer { Err(Flaw::Lifetime) } else { Ok(()) }
     }
 
-    /// One is given up that nobody was given: it was recorded, is not signed, and was not given up before.
+    /// One is given up that nobody was given: it was recorded, is not signed, and was not given up before. A checkpoint covers none that is pending:
+    /// what is said above one of a certificate below it says that its signature was removed. For what no checkpoint covers.
     pub(super) fn abandonment(&mut self, certificate: Option<&Reference>) -> Result<(), Flaw> {
         let index = certificate.map(|reference| reference.index).ok_or(Flaw::Reference)?;
-        // What a checkpoint covers and is much older than the newest that one covers was not pending: its signature was removed.
-        let pending_ms = self.known_ms.saturating_sub(PENDING_MS);
-        let can_be_pending = |recorded_ms: i64| self.known == 0 || recorded_ms >= pending_ms;
-        let unheld = match self.certificates.get(index) {
-            Some(certificate)
-                if certificate.sha256.is_none()
-                    && !certificate.abandoned
-                    && can_be_pending(self.proven_time_ms(index, certificate.recorded_ms)) =>
-            {
-                Ok(())
-            }
-            _ => Err(Flaw::Abandoned),
-        };
+        let is_pending =
+            self.certificates.get(index).is_some_and(|one| one.sha256.is_none() && !one.abandoned);
+        let unheld = if is_pending && index >= self.known { Ok(()) } else { Err(Flaw::Abandoned) };
         self.certificates.abandon(index);
+        self.pending.remove(&index);
         unheld
     }
 }

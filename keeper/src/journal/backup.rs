@@ -67,7 +67,9 @@ fn copy(from: &Path, to: &Path) -> Result<u64, JournalError> {
     format::mark(&copied)?;
     format::fill(&copied)?;
     copied.execute("ATTACH ?1 AS journal", [path])?;
-    copied.execute_batch(&format!("BEGIN; {COPIED} COMMIT; DETACH journal;"))?;
+    copied.execute_batch("BEGIN")?;
+    format::check(&copied, "journal")?;
+    copied.execute_batch(&format!("{COPIED} COMMIT; DETACH journal;"))?;
     let size = copied.query_row("SELECT size FROM checkpoint", [], |row| row.get(0));
     let size = size.map_err(|_| JournalError::Corrupt("no checkpoint covers anything of it yet".into()))?;
     copied.close().map_err(|(_, error)| error)?;

@@ -20,19 +20,21 @@ pub(super) fn mark(connection: &Connection) -> Result<(), JournalError> {
 ///
 /// # Errors
 /// The disk's.
-pub(crate) fn fill(connection: &Connection) -> Result<(), JournalError> {
+pub(super) fn fill(connection: &Connection) -> Result<(), JournalError> {
     connection.execute_batch(include_str!("schema.sql"))?;
     connection.execute_batch(projection::SCHEMA)?;
     Ok(())
 }
 
-/// Demands that a file is ours, of this format, and has our tables and nothing else: a trigger in it would write for us.
+/// Demands that a file is ours, of this format, and has our tables and nothing else: a trigger in it would write for us. `name` is its name on this
+/// connection.
 ///
 /// # Errors
 /// [`JournalError::Format`], [`JournalError::Schema`].
-pub(super) fn check(connection: &Connection) -> Result<(), JournalError> {
-    let found: i32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    let application: i32 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+pub(super) fn check(connection: &Connection, name: &str) -> Result<(), JournalError> {
+    let number =
+        |of: &str| connection.query_row(&format!("PRAGMA {name}.{of}"), [], |row| row.get::<_, i32>(0));
+    let (found, application) = (number("user_version")?, number("application_id")?);
     if application != APPLICATION || found != FORMAT {
         return Err(JournalError::Format { found });
     }
@@ -43,15 +45,24 @@ pub(super) fn check(connection: &Connection) -> Result<(), JournalError> {
     }
     let wanted = Connection::open_in_memory()?;
     fill(&wanted)?;
-    if schema(connection)? == schema(&wanted)? { Ok(()) } else { Err(JournalError::Schema) }
+    if schema(connection, name)? == schema(&wanted, "main")? { Ok(()) } else { Err(JournalError::Schema) }
 }
 
 /// Kind, name, table and text of everything that a database has.
-fn schema(connection: &Connection) -> Result<Vec<[Option<String>; 4]>, JournalError> {
-    let mut statement =
-        connection.prepare("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name")?;
+fn schema(connection: &Connection, name: &str) -> Result<Vec<[Option<String>; 4]>, JournalError> {
+    let sql = format!("SELECT type, name, tbl_name, sql FROM {name}.sqlite_schema ORDER BY type, name");
+    let mut statement = connection.prepare(&sql)?;
     let rows = statement.query_map([], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?]))?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// An empty journal's tables.
+#[cfg(test)]
+pub(crate) fn in_memory() -> super::Database {
+    let connection = Connection::open_in_memory().unwrap();
+    mark(&connection).unwrap();
+    fill(&connection).unwrap();
+    super::Database::of(connection)
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use super::JournalError;
 use super::known::Known;
 use super::lines::Lines;
 use super::rows::{CertificateRow, FreezeRow, Granted};
+use super::spending::Spending;
 
 /// Callers remembered; beyond it all are forgotten and looked up again.
 const CALLERS_MAX: usize = 4096;
@@ -37,6 +38,8 @@ pub(super) struct Memory {
     pub(super) checkpoint: RefCell<Option<(u64, String)>>,
     /// Keys that were certified and requests that were carried out; none where the journal was not verified.
     pub(super) known: RefCell<Option<Known>>,
+    /// What was spent of the budgets.
+    pub(super) spending: RefCell<Spending>,
     /// What callers changed in the last minutes.
     pub(super) changes: RefCell<Changes>,
 }

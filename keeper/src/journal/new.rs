@@ -56,11 +56,11 @@ impl Journal {
     /// Gives a new journal its name. All of it is in the one file before, and durable: a write-ahead log goes by its file's name.
     fn publish(self, dir: &Path) -> Result<Self, JournalError> {
         let (new, path) = (dir.join(NEW_NAME), dir.join(FILE_NAME));
-        if !move_wal(&self.connection, "TRUNCATE")? {
+        if !move_wal(self.raw(), "TRUNCATE")? {
             return Err(JournalError::Corrupt("its write-ahead log could not be brought to the disk".into()));
         }
-        let Self { connection, lock, .. } = self;
-        connection.close().map_err(|(_, error)| error)?;
+        let Self { database, lock, .. } = self;
+        database.close()?;
         let named = || {
             File::open(&new)?.sync_all()?;
             fs::rename(&new, &path)?;

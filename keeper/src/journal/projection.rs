@@ -30,8 +30,8 @@ pub(super) const AUTHORITY: [&str; 12] = [
     "custody",
 ];
 /// Names of those that `bulk` fills.
-pub(super) const BULK: [&str; 7] =
-    ["certificate", "line", "spent", "identity_key", "request", "revoked", "agent_ended"];
+pub(super) const BULK: [&str; 6] =
+    ["certificate", "line", "identity_key", "request", "revoked", "agent_ended"];
 /// The tables, empty.
 pub(super) const SCHEMA: &str = include_str!("projection.sql");
 

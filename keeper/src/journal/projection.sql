@@ -63,14 +63,6 @@ CREATE TABLE granted (
     body       BLOB NOT NULL,
     PRIMARY KEY (controller, name)
 ) WITHOUT ROWID;
--- Entries that a controller caused under a grant within the hour of its newest one.
-CREATE TABLE spent (
-    controller TEXT NOT NULL,
-    name       TEXT NOT NULL,
-    hour       INTEGER NOT NULL,
-    entries    INTEGER NOT NULL,
-    PRIMARY KEY (controller, name)
-) WITHOUT ROWID;
 -- Which identity a public key belongs to. Written once for each key.
 CREATE TABLE identity_key (
     spki_sha256 BLOB PRIMARY KEY,

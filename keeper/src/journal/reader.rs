@@ -5,6 +5,7 @@ mod lists;
 mod pages;
 mod trust;
 
+use std::cell::Ref;
 use std::sync::Arc;
 
 use audit::Given;
@@ -19,6 +20,7 @@ use proto::v1;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::JournalError;
+use super::database::Database;
 use super::known::Known;
 use super::lines::Lines;
 use super::memory::Memory;
@@ -26,11 +28,12 @@ use super::rows::{
     AgentRow, CertificateRow, ControllerRow, FreezeRow, GrantRow, Granted, agent_row, certificate_row,
     controller_row, decoded, payer,
 };
+use super::spending::Spending;
 use crate::convert;
 
 /// A view of the journal through one connection.
 pub struct Reader<'a> {
-    connection: Held<'a>,
+    database: Held<'a>,
     /// The writer's.
     own: Option<Own<'a>>,
 }
@@ -55,8 +58,8 @@ pub enum Presented {
 }
 
 enum Held<'a> {
-    Borrowed(&'a Connection),
-    Owned(Box<Connection>),
+    Borrowed(&'a Database),
+    Owned(Box<Database>),
 }
 
 type Read<T> = Result<T, JournalError>;
@@ -85,17 +88,17 @@ fn many<T>(
 
 impl<'a> Reader<'a> {
     /// A view through a connection of its own.
-    pub fn owning(connection: Connection) -> Reader<'static> {
-        Reader { connection: Held::Owned(Box::new(connection)), own: None }
+    pub(crate) fn owning(database: Database) -> Reader<'static> {
+        Reader { database: Held::Owned(Box::new(database)), own: None }
     }
 
-    pub(crate) fn borrowing(connection: &'a Connection) -> Self {
-        Self { connection: Held::Borrowed(connection), own: None }
+    pub(crate) fn borrowing(database: &'a Database) -> Self {
+        Self { database: Held::Borrowed(database), own: None }
     }
 
     /// The writer's, with what it has in memory.
-    pub(super) fn of_the_writer(connection: &'a Connection, own: Own<'a>) -> Self {
-        Self { connection: Held::Borrowed(connection), own: Some(own) }
+    pub(super) fn of_the_writer(database: &'a Database, own: Own<'a>) -> Self {
+        Self { database: Held::Borrowed(database), own: Some(own) }
     }
 
     /// What the writer remembers.
@@ -103,10 +106,10 @@ impl<'a> Reader<'a> {
         self.own.map(|own| own.memory)
     }
 
-    fn connection(&self) -> &Connection {
-        match &self.connection {
-            Held::Borrowed(connection) => connection,
-            Held::Owned(connection) => connection,
+    fn database(&self) -> &Database {
+        match &self.database {
+            Held::Borrowed(database) => database,
+            Held::Owned(database) => database,
         }
     }
 
@@ -116,7 +119,7 @@ impl<'a> Reader<'a> {
         values: impl rusqlite::Params,
         read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Read<Option<T>> {
-        one(self.connection(), sql, values, read)
+        self.database().within(|connection| one(connection, sql, values, read))
     }
 
     fn many<T>(
@@ -125,12 +128,33 @@ impl<'a> Reader<'a> {
         values: impl rusqlite::Params,
         read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Read<Vec<T>> {
-        many(self.connection(), sql, values, read)
+        self.database().within(|connection| many(connection, sql, values, read))
     }
 
-    /// Where the tables are that decide: the writer's are in its memory, which nobody else writes to.
-    fn decides(&self) -> &Connection {
-        self.own.and_then(|own| own.decides).unwrap_or_else(|| self.connection())
+    /// One of what decides: the writer has it in its memory, which nobody else writes to.
+    fn deciding_one<T>(
+        &self,
+        sql: &str,
+        values: impl rusqlite::Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Read<Option<T>> {
+        match self.own.and_then(|own| own.decides) {
+            Some(decides) => one(decides, sql, values, read),
+            None => self.one(sql, values, read),
+        }
+    }
+
+    /// The same of many.
+    fn deciding_many<T>(
+        &self,
+        sql: &str,
+        values: impl rusqlite::Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Read<Vec<T>> {
+        match self.own.and_then(|own| own.decides) {
+            Some(decides) => many(decides, sql, values, read),
+            None => self.many(sql, values, read),
+        }
     }
 
     /// Number of entries.
@@ -237,15 +261,6 @@ impl<'a> Reader<'a> {
         self.many(&sql, (before, limit), certificate_row)
     }
 
-    /// Certificates that have neither a signature nor an abandonment.
-    pub fn pending(&self) -> Read<Vec<CertificateRow>> {
-        let sql = format!(
-            "{CERTIFICATE} WHERE idx >= ?1 AND abandoned = 0 AND NOT EXISTS (SELECT 1 FROM signature s WHERE s.idx = certificate.idx) ORDER BY idx"
-        );
-        let settled = self.one("SELECT idx FROM settled", [], |row| row.get::<_, u64>(0))?;
-        self.many(&sql, [settled.unwrap_or(0)], certificate_row)
-    }
-
     /// Index of the newest certificate of a subject.
     pub fn newest(&self, subject: &str) -> Read<Option<u64>> {
         self.one("SELECT newest FROM line WHERE subject = ?1", [subject], |row| row.get(0))
@@ -277,7 +292,7 @@ impl<'a> Reader<'a> {
     /// An agent.
     pub fn agent(&self, id: &str) -> Read<Option<AgentRow>> {
         let sql = "SELECT record, idx, created_ms, updated_ms FROM agent WHERE id = ?1";
-        one(self.decides(), sql, [id], agent_row)?.map(decoded).transpose()
+        self.deciding_one(sql, [id], agent_row)?.map(decoded).transpose()
     }
 
     /// Agents after `id`, by name, of one owner or of all, at most `limit`.
@@ -288,8 +303,7 @@ impl<'a> Reader<'a> {
 
     /// A controller.
     pub fn controller(&self, name: &str) -> Read<Option<ControllerRow>> {
-        one(
-            self.decides(),
+        self.deciding_one(
             "SELECT name, idx, line_start_ms, removed FROM controller WHERE name = ?1",
             [name],
             controller_row,
@@ -307,7 +321,7 @@ impl<'a> Reader<'a> {
     pub fn grants(&self, controller: &str) -> Read<Vec<GrantRow>> {
         let sql = "SELECT idx, body FROM granted WHERE controller = ?1 ORDER BY name";
         let rows: Vec<(u64, Vec<u8>)> =
-            many(self.decides(), sql, [controller], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            self.deciding_many(sql, [controller], |row| Ok((row.get(0)?, row.get(1)?)))?;
         let decode = |(index, body): (u64, Vec<u8>)| {
             let grant =
                 v1::Grant::decode(&*body).map_err(|error| JournalError::Corrupt(error.to_string()))?;
@@ -450,10 +464,21 @@ impl<'a> Reader<'a> {
         Ok((tbs.serial, tbs.spki))
     }
 
+    /// The writer alone knows it.
+    fn spending(&self) -> Read<Ref<'_, Spending>> {
+        let own = self.own.filter(|own| own.decides.is_some());
+        let own = own.ok_or_else(|| JournalError::Corrupt("what was spent is not in it".into()))?;
+        Ok(own.memory.spending.borrow())
+    }
+
     /// Entries that a controller caused under a grant in this hour (hours since 1970).
-    pub fn spent(&self, controller: &str, grant: &str, hour: i64) -> Read<u32> {
-        let sql = "SELECT entries FROM spent WHERE controller = ?1 AND name = ?2 AND hour = ?3";
-        Ok(self.one(sql, (controller, grant, hour), |row| row.get(0))?.unwrap_or(0))
+    pub(crate) fn spent(&self, controller: &str, grant: &str, hour: i64) -> Read<u32> {
+        Ok(self.spending()?.spent(controller, grant, hour))
+    }
+
+    /// Certificates that the service was given in this hour, and that were not given up.
+    pub(crate) fn own_given(&self, hour: i64) -> Read<usize> {
+        Ok(self.spending()?.own(hour))
     }
 
     /// Whose a public key is: SPIFFE path.
@@ -468,8 +493,7 @@ impl<'a> Reader<'a> {
 
     /// Whether a public key is a CA's own.
     pub fn is_ca_key(&self, spki_sha256: &[u8]) -> Read<bool> {
-        Ok(one(self.decides(), "SELECT 1 FROM ca WHERE spki_sha256 = ?1", [spki_sha256], |_| Ok(()))?
-            .is_some())
+        Ok(self.deciding_one("SELECT 1 FROM ca WHERE spki_sha256 = ?1", [spki_sha256], |_| Ok(()))?.is_some())
     }
 
     /// What a request_id led to: hash of the request and index of the entry.
@@ -493,7 +517,7 @@ impl<'a> Reader<'a> {
         if let Some(known) = self.memory().and_then(Memory::freeze) {
             return Ok(known);
         }
-        let row = one(self.decides(), "SELECT frozen, stopped_until_ms, alone_ms FROM freeze", [], |row| {
+        let row = self.deciding_one("SELECT frozen, stopped_until_ms, alone_ms FROM freeze", [], |row| {
             Ok(FreezeRow { frozen: row.get(0)?, stopped_until_ms: row.get(1)?, alone_ms: row.get(2)? })
         })?;
         let row = row.unwrap_or_default();
@@ -508,30 +532,31 @@ impl<'a> Reader<'a> {
     pub fn lost(&self, epoch: u32) -> Read<Option<u64>> {
         let sql = "SELECT number, lost_size FROM epoch WHERE number > ?1 ORDER BY number DESC LIMIT 1";
         let newest: Option<(u64, u64)> =
-            one(self.decides(), sql, [epoch], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            self.deciding_one(sql, [epoch], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(newest.map(|(number, lost)| if number > u64::from(epoch) + 1 { u64::MAX } else { lost }))
     }
 
     /// The entry that opened the newest epoch; none in the first.
     pub(crate) fn epoch_index(&self) -> Read<Option<u64>> {
-        one(self.decides(), "SELECT idx FROM epoch ORDER BY number DESC LIMIT 1", [], |row| row.get(0))
+        self.deciding_one("SELECT idx FROM epoch ORDER BY number DESC LIMIT 1", [], |row| row.get(0))
     }
 
     /// Until when certificates may live that were recorded in what was lost, in seconds since 1970.
     pub(crate) fn lost_live_until(&self) -> Read<Option<i64>> {
-        Ok(one(self.decides(), "SELECT max(live_until) FROM epoch", [], |row| row.get(0))?.flatten())
+        Ok(self.deciding_one("SELECT max(live_until) FROM epoch", [], |row| row.get(0))?.flatten())
     }
 
     /// Entries that the epochs that are over are known to have had, all together; 0 in the first.
     pub fn all_lost(&self) -> Read<u64> {
-        Ok(one(self.decides(), "SELECT sum(lost_size) FROM epoch", [], |row| row.get::<_, Option<u64>>(0))?
+        Ok(self
+            .deciding_one("SELECT sum(lost_size) FROM epoch", [], |row| row.get::<_, Option<u64>>(0))?
             .flatten()
             .unwrap_or(0))
     }
 
     /// The entry that carried out the proposal with this nonce.
     pub fn proposal(&self, nonce: &[u8]) -> Read<Option<u64>> {
-        one(self.decides(), "SELECT idx FROM proposal WHERE nonce = ?1", [nonce], |row| row.get(0))
+        self.deciding_one("SELECT idx FROM proposal WHERE nonce = ?1", [nonce], |row| row.get(0))
     }
 }
 
@@ -562,9 +587,8 @@ mod tests {
 
     #[test]
     fn what_is_lost_of_an_epoch_is_what_officers_last_knew_of_it() {
-        let connection = Connection::open_in_memory().unwrap();
-        format::fill(&connection).unwrap();
-        let reader = Reader::borrowing(&connection);
+        let database = format::in_memory();
+        let (connection, reader) = (database.raw(), Reader::borrowing(&database));
         assert_eq!(reader.lost(1).unwrap(), None);
         let open = |number: u32, lost: u64| {
             let sql = "INSERT INTO epoch (number, idx, origin, lost_size) VALUES (?1, ?1, ?1, ?2)";
@@ -579,8 +603,8 @@ mod tests {
 
     #[test]
     fn a_certificate_that_was_given_up_does_not_end_its_line() {
-        let connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(include_str!("projection.sql")).unwrap();
+        let database = format::in_memory();
+        let connection = database.raw();
         let add = |index: u64, previous: Option<u64>, abandoned: bool| {
             connection
                 .execute(
@@ -589,7 +613,7 @@ mod tests {
                 )
                 .unwrap();
             connection.execute("INSERT OR REPLACE INTO line VALUES ('/agent/a', ?1, 60)", [index]).unwrap();
-            Reader::borrowing(&connection).newest_held("/agent/a").unwrap()
+            Reader::borrowing(&database).newest_held("/agent/a").unwrap()
         };
         assert_eq!(add(1, None, true), None);
         assert_eq!(add(2, Some(1), false), Some(2));

@@ -64,13 +64,6 @@ pub(super) fn rebuild(connection: &Connection, edge: &Edge, replace: bool) -> Re
         }
         connection.execute_batch("COMMIT")?;
     }
-    if replace {
-        // Below which entry all are signed or given up: nothing is said to be.
-        connection.execute(
-            "DELETE FROM settled WHERE typeof(idx) <> 'integer' OR idx < 0 OR idx > ?1",
-            [edge.size()],
-        )?;
-    }
     // How much the newest checkpoint covers stands beside its note, too.
     let size = connection.query_row("SELECT size, note FROM checkpoint", [], |row| {
         Ok((row.get::<_, i64>(0).ok(), row.get::<_, String>(1)?))

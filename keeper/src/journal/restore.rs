@@ -16,9 +16,8 @@ use rusqlite::Connection;
 use sha2::{Digest as _, Sha256};
 
 use super::rebuild::Signers;
-use super::{Durability, FILE_NAME, Journal, JournalError, Pass, Reader, WAL_NAME, file, format, lock};
+use super::{Database, Durability, FILE_NAME, Journal, JournalError, Pass, Reader, WAL_NAME, file, lock};
 use crate::charters;
-use crate::recovery;
 use crate::rollback::{self, Kept};
 use crate::start::StartError;
 use crate::trust::Trust;
@@ -123,7 +122,6 @@ pub fn restore(from: &Path, dir: &Path, terms: &Terms<'_>) -> Result<Restored, R
         return Err(RestoreError::OtherCharter);
     }
     let sound = Pass::begin(&reader, terms.attributes_oid, Some(charter))?.finish(&reader)?;
-    recovery::demand_pending(&sound.pending)?;
     let trust = trust(&journal)?;
     let known = beyond(&journal, &trust, terms)?;
     if let Some((known, _)) = known.as_ref().filter(|_| !terms.with_loss) {
@@ -183,7 +181,7 @@ fn remove_unfinished(dir: &Path, own: &Path) -> std::io::Result<()> {
 }
 
 /// Opens a copy of the copy: the file itself stays as it is.
-fn open(from: &Path, dir: &Path) -> Result<Connection, JournalError> {
+fn open(from: &Path, dir: &Path) -> Result<Database, JournalError> {
     let left = from.with_file_name(format!("{}-wal", from.file_name().unwrap_or_default().to_string_lossy()));
     if fs::metadata(&left).is_ok_and(|wal| wal.len() > 0) {
         return Err(JournalError::NotACopy(left));
@@ -195,15 +193,14 @@ fn open(from: &Path, dir: &Path) -> Result<Connection, JournalError> {
     fs::copy(from, &own).map_err(JournalError::of_file(from))?;
     fs::set_permissions(&own, Permissions::from_mode(0o600)).map_err(JournalError::of_file(from))?;
     let connection = Connection::open(&own)?;
-    format::check(&connection)?;
     // sqlite.org/pragma.html#pragma_cell_size_check
     connection.pragma_update(None, "cell_size_check", true)?;
     file::distrust(&connection)?;
-    Ok(connection)
+    Ok(Database::of(connection))
 }
 
 /// Makes a journal of the copy's entries, and of what lies beside them and is what the entries say; and how many signatures those were.
-fn replay(copy: &Connection, dir: &Path) -> Result<(Journal, u64), RestoreError> {
+fn replay(copy: &Database, dir: &Path) -> Result<(Journal, u64), RestoreError> {
     let from = Reader::borrowing(copy);
     let (cell, origin) = from.meta()?;
     let (covered, note) = from.checkpoint()?.unwrap_or_default();
@@ -239,7 +236,7 @@ fn replay(copy: &Connection, dir: &Path) -> Result<(Journal, u64), RestoreError>
 
 fn append(
     journal: &mut Journal,
-    copy: &Connection,
+    copy: &Database,
     signers: &mut Signers,
     index: u64,
     body: &[u8],
@@ -251,7 +248,7 @@ fn append(
     let from = Reader::borrowing(copy);
     // In its one form: encoded again it is the same bytes.
     let record = entry::decode(body).map_err(|error| corrupt(error.to_string()))?;
-    signers.verify(copy, index, record.kind.as_ref()).map_err(corrupt)?;
+    signers.verify(copy.raw(), index, record.kind.as_ref()).map_err(corrupt)?;
     journal.append(&record)?;
     let signed = matches!(record.kind, Some(Kind::CaCertificate(_) | Kind::Issuance(_) | Kind::Crl(_)));
     let input = match &record.kind {

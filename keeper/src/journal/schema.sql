@@ -42,8 +42,3 @@ CREATE TABLE crl_input (
     idx INTEGER PRIMARY KEY,
     tbs BLOB NOT NULL
 );
--- Every certificate recorded below this entry is signed or abandoned: a start looks for pending ones from here on.
-CREATE TABLE settled (
-    one INTEGER PRIMARY KEY CHECK (one = 1),
-    idx INTEGER NOT NULL
-);

@@ -21,7 +21,8 @@ use rusqlite::Connection;
 use sha2::{Digest, Sha256};
 
 use super::rebuild::rows;
-use super::{CrlRow, JournalError, Pending, Reader, Unsigned, format, projection};
+use super::spending::Spending;
+use super::{CrlRow, JournalError, Reader, format, projection};
 use bulk::{Beside, Bulk};
 
 /// Entries that are read at a time: a tile's worth.
@@ -59,8 +60,10 @@ pub(crate) struct Sound {
     pub(crate) latest_ms: i64,
     /// What callers changed in its last minutes.
     pub(crate) changes: Changes,
-    /// See [`Pending`].
-    pub(crate) pending: Pending,
+    /// The certificates that had neither a signature nor an abandonment.
+    pub(crate) pending: Vec<u64>,
+    /// What was spent of the budgets.
+    pub(crate) spending: Spending,
 }
 
 impl Pass {
@@ -263,7 +266,7 @@ impl Pass {
                 self.cell
             )));
         }
-        format::check(reader.raw())?;
+        format::check(reader.raw(), "main")?;
         // What a lookup finds is what stands there: the order of rows, and every index.
         let sound: String = reader.raw().query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
         if sound != "ok" {
@@ -275,6 +278,7 @@ impl Pass {
         }
         self.demand_lists(reader)?;
         let mut differing: Vec<&'static str> = self.bulk.differing(reader)?;
+        let spending = std::mem::take(&mut self.bulk.spending);
         for table in projection::AUTHORITY {
             let made = rows(&self.fresh, table)?;
             match rows(reader.raw(), table) {
@@ -286,17 +290,13 @@ impl Pass {
         if !differing.is_empty() {
             return Err(JournalError::NotAsRecorded(differing));
         }
-        let unsigned = reader.pending()?.into_iter().map(|row| Unsigned {
-            index: row.index,
-            recorded_ms: self.audit.proven_time_ms(row.index, row.recorded_ms),
-        });
-        let pending = Pending { unsigned: unsigned.collect(), covered_ms: self.audit.known_ms() };
+        let pending = self.bulk.pending(reader, self.audit.known())?;
         let latest_ms = self.audit.latest_ms();
         let changes = self.audit.take_changes();
         let Report { mut findings, .. } = self.audit.conclude();
         if findings.is_empty() {
             self.fresh.execute_batch("COMMIT")?;
-            return Ok(Sound { head, decides: self.fresh, latest_ms, changes, pending });
+            return Ok(Sound { head, decides: self.fresh, latest_ms, changes, pending, spending });
         }
         let first = findings.swap_remove(0);
         Err(JournalError::Unproven { index: first.index, flaw: Box::new(first.flaw) })

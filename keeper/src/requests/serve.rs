@@ -20,9 +20,9 @@ use crate::steps::{Issuing, Order};
 /// Lifetime of the service's certificate, in seconds: a day, renewed at half, so that a lost token does not lock callers out at once.
 const SERVICE_TTL_SECS: u32 = 86_400;
 /// Certificates that the front is given in an hour. It keeps its own in a file, over restarts.
-const PER_HOUR: u32 = 12;
+const PER_HOUR: usize = 12;
 /// Beyond these, for fronts that have just been started.
-const FIRSTS_PER_HOUR: u32 = 12;
+const FIRSTS_PER_HOUR: usize = 12;
 
 pub(super) fn plan(
     desk: &mut Desk<'_>,
@@ -98,9 +98,9 @@ fn superseded(desk: &Desk<'_>, who: &Who, before: &CertificateRow) -> Result<Opt
 /// A front asks when it starts without one and every half day: one that asks without end is out of order, or in other hands. The next front finds
 /// some left for the first time that it asks.
 fn rested(desk: &Desk<'_>, is_first: bool) -> Result<(), Refusal> {
-    let spent = desk.reader.spent(crate::SERVICE_PATH, "", desk.now_ms.div_euclid(HOUR_MS))?;
+    let given = desk.reader.own_given(desk.now_ms.div_euclid(HOUR_MS))?;
     let most = if is_first { PER_HOUR + FIRSTS_PER_HOUR } else { PER_HOUR };
-    if spent < most {
+    if given < most {
         return Ok(());
     }
     let wait = u32::try_from(HOUR_MS - desk.now_ms.rem_euclid(HOUR_MS)).unwrap_or(u32::MAX);

@@ -8,7 +8,7 @@ use proto::door::{self, answer};
 use proto::v1::Reason;
 
 use super::certificate::proposal_answer;
-use super::{Ended, Outbox, Sequencer, Waiter};
+use super::{Ended, Outbox, Pending, Sequencer, Waiter};
 use crate::answers;
 use crate::asks::{Asked, Asker, Change, Own, Read};
 use crate::door::Reply;
@@ -163,7 +163,8 @@ impl Sequencer {
         let answer = match (certificate, then) {
             (Some((appended, issuance)), then) => {
                 let act = if let Then::Proposal { .. } = then { receipt() } else { None };
-                self.pending.entry(appended.index).or_default().push(Waiter { reply, act });
+                let first = first.map_or(appended.index, |first| first.index);
+                self.pending.insert(appended.index, Pending { first, waiters: vec![Waiter { reply, act }] });
                 outbox.issued.push((appended, issuance));
                 return Ok(());
             }

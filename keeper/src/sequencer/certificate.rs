@@ -3,7 +3,7 @@
 use proto::door::answer;
 use proto::v1::{self, Reason};
 
-use super::{Ended, Outbox, Sequencer, Waiter, abandonment};
+use super::{Ended, Outbox, Pending, Sequencer, Waiter, abandonment};
 use crate::door::Reply;
 use crate::journal::{CertificateRow, JournalError};
 use crate::refusal::Refusal;
@@ -13,8 +13,8 @@ use crate::steps::release::Release;
 impl Sequencer {
     /// A request that led to a certificate before: it is there, or it waits with the others.
     pub(super) fn attach(&mut self, index: u64, reply: Reply, outbox: &mut Outbox) -> Result<(), Ended> {
-        if let Some(waiters) = self.pending.get_mut(&index) {
-            waiters.push(Waiter { reply, act: None });
+        if let Some(pending) = self.pending.get_mut(&index) {
+            pending.waiters.push(Waiter { reply, act: None });
             return Ok(());
         }
         let certificate = self.certificate(index)?;
@@ -40,10 +40,7 @@ impl Sequencer {
     pub(super) fn store(&mut self, verified: Verified, outbox: &mut Outbox) -> Result<(), Ended> {
         self.journal.store_signature(verified.index, &verified.signature, &verified.sha256)?;
         self.metrics.issued();
-        let waiters = self.pending.remove(&verified.index).unwrap_or_default();
-        if waiters.is_empty() {
-            return Ok(());
-        }
+        let Some(Pending { waiters, .. }) = self.pending.remove(&verified.index) else { return Ok(()) };
         let certificate = self.release().fresh(&self.row(verified.index)?, verified)?;
         for Waiter { reply, act } in waiters {
             let answer = match act {
@@ -59,9 +56,11 @@ impl Sequencer {
     pub(super) fn give_up(&mut self, index: u64, cause: &str, outbox: &mut Outbox) -> Result<(), Ended> {
         tracing::error!(entry = index, cause, "the token refuses to sign these bytes: abandoned");
         let entry = self.own_entry(abandonment(&self.settings.origin, index, "REFUSED_BY_TOKEN"));
-        self.journal.append(&entry)?;
+        let by = self.journal.append(&entry)?.index;
         self.metrics.abandoned(1);
-        for waiter in self.pending.remove(&index).unwrap_or_default() {
+        let Some(Pending { first, waiters }) = self.pending.remove(&index) else { return Ok(()) };
+        self.given_up.push((first, by));
+        for waiter in waiters {
             let refusal = Refusal::new(
                 Reason::TokenUnavailable,
                 "the token refused to sign this certificate: try again",

@@ -3,16 +3,14 @@
 use ledger::entry::entry::Kind;
 use ledger::entry::{Abandonment, Actor, ActorKind, Entry, Reference};
 
-use crate::requests::Settings;
-
 /// An entry on the service's own word.
-pub(crate) fn own_entry(settings: &Settings, now_ms: i64, kind: Kind) -> Entry {
+pub(crate) fn own_entry(cell: &str, now_ms: i64, kind: Kind) -> Entry {
     let actor = Actor {
         kind: ActorKind::Service.into(),
         identity: crate::SERVICE_PATH.to_owned(),
         ..Actor::default()
     };
-    Entry::new(settings.cell.as_ref(), now_ms, actor, kind)
+    Entry::new(cell, now_ms, actor, kind)
 }
 
 /// Says that the certificate of an entry was given up.

@@ -120,6 +120,7 @@ impl Checked {
             manifests: Manifests::new(observe),
             doors,
             pending: HashMap::new(),
+            given_up: Vec::new(),
             journal,
             settings,
             issuer,

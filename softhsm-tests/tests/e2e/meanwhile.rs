@@ -108,7 +108,7 @@ async fn a_certificate_whose_row_is_anothers_for_a_moment_is_nobodys() {
 /// What keeps the scrub from reading is damage, whatever it is called.
 #[tokio::test]
 async fn a_scrub_that_cannot_read_says_so() {
-    for write in ["ALTER TABLE meta RENAME TO meta_", "DROP TABLE spent", "DROP TABLE custody"] {
+    for write in ["ALTER TABLE meta RENAME TO meta_", "DROP TABLE revoked", "DROP TABLE custody"] {
         let house = House::new();
         database(&house.cell).execute_batch(write).unwrap();
         eventually("it is found", async || house.serving.log().contains("journal-damaged").then_some(()))
@@ -360,7 +360,7 @@ async fn a_journal_cut_to_its_founding_starts_nothing() {
     database(&house.cell)
         .execute_batch(
             "DELETE FROM entry WHERE idx >= 6; DELETE FROM signature WHERE idx >= 6; DELETE FROM crl_input WHERE idx >= 6; \
-             DELETE FROM signed_request; DELETE FROM checkpoint; DELETE FROM settled",
+             DELETE FROM signed_request; DELETE FROM checkpoint",
         )
         .unwrap();
     house.cell.run(&["ledger", "rebuild", "--replace"]).ok();

@@ -73,7 +73,7 @@ async fn nothing_is_taken_on_the_copys_word() {
         .unwrap()
         .execute_batch(
             "INSERT INTO controller (name, idx, line_start_ms) VALUES ('evil', 1, 0); \
-             INSERT INTO freeze (one, frozen) VALUES (1, 1); INSERT INTO settled VALUES (1, 100000);",
+             INSERT INTO freeze (one, frozen) VALUES (1, 1);",
         )
         .unwrap();
     house.cell.run(&["journal", "restore", &written.display().to_string()]).ok();

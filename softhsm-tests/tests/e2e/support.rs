@@ -92,6 +92,15 @@ impl House {
         eventually("the service ends", async || self.serving.ended()).await
     }
 
+    /// Ends the service as a loss of power does: none of its processes has time for anything.
+    pub(crate) async fn crash(&mut self) {
+        for role in ["keeper", "front"] {
+            Serving::signal(self.serving.child(role), Signal::KILL);
+        }
+        Serving::signal(self.serving.pid(), Signal::KILL);
+        self.stop_signalled().await;
+    }
+
     /// Stops the service in order, and starts it again.
     pub(crate) async fn restart(&mut self) {
         assert_eq!(self.stop().await, 0, "it stops in order");

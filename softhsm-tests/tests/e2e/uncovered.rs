@@ -19,6 +19,7 @@ use crate::support::{
     Checkpoint, GRANT, Holder, House, abandoned, ask, csr, csr_of, eventually, inner, issuance_of, issue,
     refused, request, still_issues,
 };
+use crate::unproved::covered;
 use crate::wire;
 
 fn revocation(target: Target) -> RevokeCertificateBody {
@@ -147,22 +148,16 @@ async fn what_was_signed_is_not_appended_again() {
 }
 
 /// Who removes a signature does not make the certificate before it the newest again: not of its own accord, and not by saying that it was
-/// given up.
+/// given up. Not even where nothing else is recorded after it.
 #[tokio::test]
 async fn a_signature_that_is_removed_gives_nothing_up() {
     let (mut house, client) = House::with_build().await;
+    covered(&house).await;
+    let early = Checkpoint::of(&house.cell);
     let first = Holder::ask(&client, "build/a", |_| {}).await;
     let renewed = Holder::ask(&client, "build/a", |_| {}).await;
     let index = renewed.certificate.receipt.as_ref().unwrap().index;
-    house.cell.run(&["ledger", "verify"]).ok();
-    let early = Checkpoint::of(&house.cell);
-    // Ten minutes of others' lives later, which a checkpoint covers.
-    house.cell.set_clock(600_000);
-    let (chain, key) = (house.credentials().read("chain.pem"), house.credentials().read("key.pem"));
-    let mut wire = wire::Caller::connect(&house, &chain, &key, 600).await.unwrap();
-    let request = IssueCertificateBody { request_id: "other".into(), ..request("build/b", csr()) };
-    inner(wire.issue(&request, None).await);
-    house.cell.run(&["ledger", "verify"]).ok();
+    drop(client);
     assert_eq!(house.stop().await, 0);
     let journal = house.cell.data_dir().join("journal.sqlite");
     house.cell.run(&["ledger", "rebuild"]).ok();
@@ -181,19 +176,14 @@ async fn a_signature_that_is_removed_gives_nothing_up() {
         assert_eq!(changed.unwrap(), 1);
     };
     remove();
-    refused("neither signed nor given up");
-    // As if it were pending still.
-    remove();
-    Connection::open(&journal).unwrap().execute("UPDATE settled SET idx = ?1", [index]).unwrap();
     refused("the signature of its certificate was removed");
     // With an older checkpoint in the newest one's place: the token has a newer one.
     remove();
-    Connection::open(&journal).unwrap().execute("DELETE FROM settled", []).unwrap();
     early.put_back(&house.cell);
     refused("the signature of its certificate was removed");
     // With none.
     remove();
-    Connection::open(&journal).unwrap().execute_batch("DELETE FROM settled; DELETE FROM checkpoint").unwrap();
+    Connection::open(&journal).unwrap().execute_batch("DELETE FROM checkpoint").unwrap();
     refused("its newest checkpoint was removed");
     // With the word of the service that it was given up.
     remove();
@@ -226,6 +216,10 @@ async fn a_signature_that_is_removed_gives_nothing_up() {
     drop(first);
     let house = House::of(house.cell);
     still_issues_by(&house);
+    // Who reads the ledger sees it, too.
+    remove();
+    let told = house.cell.run(&["ledger", "verify"]).fails(1);
+    assert!(told.contains("its signature was removed"), "{told}");
 }
 
 /// The cell's clock is ahead of this program's.
@@ -393,9 +387,9 @@ async fn the_logs_time_does_not_go_back() {
     House::of(house.cell).cell.run(&["ledger", "verify"]).ok();
 }
 
-/// A machine that was paused while the token signs: no checkpoint says of what hangs there that it was not pending.
+/// No checkpoint covers what hangs in the token, nor what came after it: one that does says that it was not pending.
 #[tokio::test]
-async fn what_hangs_in_the_token_of_a_paused_machine_is_given_up() {
+async fn no_checkpoint_covers_what_is_pending() {
     let (mut house, faults) = House::with_faults();
     let client = house.build().await;
     still_issues(&client).await;
@@ -407,33 +401,29 @@ async fn what_hangs_in_the_token_of_a_paused_machine_is_given_up() {
     }
     faults.set("delay=6000");
     let hanging = tokio::spawn(async move { ask(&client, request("build/hangs", csr())).await });
-    let recorded = async |house: &House, agent: &str| {
+    let hangs = eventually("it is recorded", async || {
         let entries = house.entries().await;
-        entries.iter().filter_map(issuance_of).rfind(|of| of.subject == agent)
-    };
-    let hangs = eventually("it is recorded", async || recorded(&house, "/agent/build/hangs").await).await;
-    let digest = Sha256::digest(&hangs.tbs).to_vec();
+        entries
+            .into_iter()
+            .find(|entry| issuance_of(entry).is_some_and(|of| of.subject == "/agent/build/hangs"))
+    })
+    .await;
+    let digest = Sha256::digest(&issuance_of(&hangs).unwrap().tbs).to_vec();
     // From then on the token looks at no other fault.
     eventually("it is with the token", async || faults.signed().contains(&digest).then_some(())).await;
     faults.set("");
-    // Three minutes of sleep, and others go on.
-    house.cell.set_clock(180_000);
-    let mut wire = wire::Caller::connect(&house, &chain, &key, 180).await.unwrap();
+    let mut wire = wire::Caller::connect(&house, &chain, &key, 0).await.unwrap();
     let request = IssueCertificateBody { request_id: "after".into(), ..request("build/after", csr()) };
-    let after = inner(wire.issue(&request, None).await).certificate.unwrap().receipt.unwrap().index;
+    inner(wire.issue(&request, None).await);
     let mut looks = tokio::time::interval(std::time::Duration::from_millis(100));
     for _ in 0..15 {
         looks.tick().await;
         assert!(
-            u64::try_from(Checkpoint::of(&house.cell).0).unwrap() <= after,
-            "a checkpoint over what came three minutes after what hangs"
+            Checkpoint::of(&house.cell).0 <= i64::try_from(hangs.index).unwrap(),
+            "a checkpoint over what hangs"
         );
     }
-    for role in ["keeper", "front"] {
-        Serving::signal(house.serving.child(role), Signal::KILL);
-    }
-    Serving::signal(house.serving.pid(), Signal::KILL);
-    house.stop_signalled().await;
+    house.crash().await;
     assert!(hanging.await.unwrap().is_err());
     let house = House::of(house.cell);
     assert_eq!(abandoned(&house.entries().await), 1);

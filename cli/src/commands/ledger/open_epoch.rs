@@ -28,7 +28,8 @@ const REPEATED_MAX: usize = 500;
 pub(super) fn run(session: &Session, args: &OpenEpoch) -> Result<(), Failure> {
     keeper::harden().map_err(|error| Failure::new("EPOCH", error))?;
     let places = session.places()?;
-    let went_back = WentBack::read(places.data(), session.config()?.attributes_oid()).map_err(failed)?;
+    let oid = session.config()?.attributes_oid();
+    let went_back = WentBack::read(places.data(), oid, session.now_ms()).map_err(failed)?;
     if !went_back.is_signed() {
         tracing::warn!(
             "no key that this journal knows signed the checkpoint by which entries are lost: the log had another key since, or somebody wrote \

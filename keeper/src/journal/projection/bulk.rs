@@ -6,7 +6,6 @@ use rusqlite::OptionalExtension;
 
 use super::authority::sets_the_clock;
 use super::{Applied, State, corrupt};
-use crate::HOUR_MS;
 use crate::journal::JournalError;
 use crate::journal::revocation::Scope;
 use crate::journal::rows::payer;
@@ -17,7 +16,6 @@ impl State<'_> {
         let mut revoked = Vec::new();
         match self.kind()? {
             Kind::Issuance(issuance) => self.issuance(issuance)?,
-            Kind::AgentChange(change) => self.draw(&change.grant)?,
             Kind::Abandonment(abandonment) => self.abandonment(abandonment)?,
             Kind::Revocation(revocation) => revoked = self.revocation(revocation)?,
             Kind::Act(act) => {
@@ -65,16 +63,7 @@ impl State<'_> {
         self.run(
             "INSERT OR IGNORE INTO identity_key (spki_sha256, subject) VALUES (?1, ?2)",
             (tbs.spki_sha256(), &issuance.subject),
-        )?;
-        if issuance.renews.is_some() && issuance.profile() == entry::Profile::Agent {
-            self.spend(&issuance.subject, "")?;
-        }
-        match payer {
-            Some(controller) => self.spend(&controller, &issuance.grant),
-            // The front asks for its own, on nobody's grant.
-            None if issuance.profile() == entry::Profile::Service => self.spend(crate::SERVICE_PATH, ""),
-            None => Ok(()),
-        }
+        )
     }
 
     fn abandonment(&self, abandonment: &entry::Abandonment) -> Applied {
@@ -95,7 +84,6 @@ impl State<'_> {
             )));
         }
         scope.remember(self.connection, self.index)?;
-        self.draw(&revocation.grant)?;
         Ok(revoked)
     }
 
@@ -118,21 +106,6 @@ impl State<'_> {
             Ok(Some(owner.query_row([agent], |row| row.get(0))?))
         };
         payer(self.record, grant, owner)
-    }
-
-    fn draw(&self, grant: &str) -> Applied {
-        match self.payer(grant)? {
-            Some(controller) => self.spend(&controller, grant),
-            None => Ok(()),
-        }
-    }
-
-    fn spend(&self, controller: &str, grant: &str) -> Applied {
-        self.run(
-            "INSERT INTO spent (controller, name, hour, entries) VALUES (?1, ?2, ?3, 1) \
-             ON CONFLICT DO UPDATE SET entries = iif(hour = ?3, entries + 1, 1), hour = ?3",
-            (controller, grant, self.record.time_unix_ms.div_euclid(HOUR_MS)),
-        )
     }
 
     /// Remembers what a request_id led to: of several entries the last.

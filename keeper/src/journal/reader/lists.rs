@@ -7,7 +7,7 @@ use ledger::entry::revocation::Target;
 use super::super::JournalError;
 use super::super::revocation::Scope;
 use super::super::rows::{CrlRow, RevokedRow, crl_row};
-use super::{Read, Reader, many, one};
+use super::{Read, Reader};
 
 /// A serial number with when it was revoked, in seconds since 1970, and why (RFC 5280 §5.3.1).
 type Listed = (Vec<u8>, (i64, i32));
@@ -32,7 +32,7 @@ impl Reader<'_> {
 
     /// How many certificates a revocation would end.
     pub(crate) fn revocable(&self, scope: &Scope) -> Read<u64> {
-        let count = scope.count(self.connection())?;
+        let count = self.database().within(|connection| Ok(scope.count(connection)?))?;
         let subject = self.subject_of(scope)?;
         match self.in_memory(|lines| lines.count(scope, subject.as_deref())) {
             Some(known) if known != count => Err(JournalError::NotAsRecorded(vec!["revoked"])),
@@ -67,7 +67,7 @@ impl Reader<'_> {
         let sql =
             "SELECT serial, at, reason FROM repeated WHERE issuer = ?1 AND act < ?3 AND not_after >= ?2";
         let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, (row.get(1)?, row.get(2)?)));
-        many(self.decides(), sql, (issuer, since_secs, covers), read)
+        self.deciding_many(sql, (issuer, since_secs, covers), read)
     }
 
     /// Certificates revoked and not expired.
@@ -89,12 +89,7 @@ impl Reader<'_> {
 
     /// The newest recorded CRL of an issuer.
     pub fn crl(&self, issuer: &[u8]) -> Read<Option<CrlRow>> {
-        one(
-            self.decides(),
-            &format!("{CRL} WHERE issuer = ?1 ORDER BY number DESC LIMIT 1"),
-            [issuer],
-            crl_row,
-        )
+        self.deciding_one(&format!("{CRL} WHERE issuer = ?1 ORDER BY number DESC LIMIT 1"), [issuer], crl_row)
     }
 
     /// The newest CRL of an issuer that is signed.

@@ -15,8 +15,6 @@ use super::{CERTIFICATE, Read, Reader};
 type LineRow = (String, u64, u32);
 /// A row of `signature`: entry, signature, SHA-256 of what it completes.
 type SignatureRow = (u64, Vec<u8>, [u8; 32]);
-/// A row of `spent`: payer, grant, hour, entries.
-type SpentRow = (String, String, i64, u64);
 
 const REVOKED: &str = "SELECT idx, serial, issuer, not_after, at, reason, act FROM revoked";
 
@@ -24,9 +22,9 @@ const REVOKED: &str = "SELECT idx, serial, issuer, not_after, at, reason, act FR
 const ROWS: u64 = 10_000;
 
 impl Reader<'_> {
-    /// The connection, for tables of every shape.
+    /// The connection, for tables of every shape, within a transaction.
     pub(in super::super) fn raw(&self) -> &Connection {
-        self.connection()
+        self.database().raw()
     }
 
     /// Reads as of one moment.
@@ -34,11 +32,7 @@ impl Reader<'_> {
     /// # Errors
     /// What reading meets with, or the disk's.
     pub(crate) fn within<T>(&self, read: impl FnOnce(&Self) -> Read<T>) -> Read<T> {
-        let moment = self.connection().unchecked_transaction()?;
-        let found = read(self);
-        // Nothing was written.
-        moment.rollback()?;
-        found
+        self.database().within(|_| read(self))
     }
 
     /// Trust domain, and origin of the log.
@@ -107,19 +101,9 @@ impl Reader<'_> {
         self.one(sql, [], |row| row.get(0))
     }
 
-    /// Below which entry every certificate is said to be signed or given up.
-    pub(crate) fn settled(&self) -> Read<u64> {
-        Ok(self.one("SELECT idx FROM settled", [], |row| row.get(0))?.unwrap_or(0))
-    }
-
     pub(crate) fn lines(&self) -> Read<Vec<LineRow>> {
         let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
         self.many("SELECT subject, newest, lifetime_secs FROM line", [], read)
-    }
-
-    pub(crate) fn all_spent(&self) -> Read<Vec<SpentRow>> {
-        let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?));
-        self.many("SELECT controller, name, hour, entries FROM spent", [], read)
     }
 
     /// How many public keys were certified.
@@ -185,12 +169,14 @@ impl Reader<'_> {
 
     /// Reads all rows, one at a time.
     fn each(&self, sql: &str, mut read: impl FnMut(&Row<'_>) -> rusqlite::Result<()>) -> Read<()> {
-        let mut statement = self.connection().prepare(sql)?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            read(row)?;
-        }
-        Ok(())
+        self.database().within(|connection| {
+            let mut statement = connection.prepare(sql)?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                read(row)?;
+            }
+            Ok(())
+        })
     }
 
     /// The revocations by one entry.

@@ -4,18 +4,18 @@ use ledger::charter::Charter;
 
 use super::super::memory::Memory;
 use super::super::rows::{CaRow, ca_row};
-use super::{Read, Reader, many, one};
+use super::{Read, Reader};
 
 impl Reader<'_> {
     /// The charter in force: revision and note.
     pub fn charter(&self) -> Read<Option<(u64, String)>> {
         let sql = "SELECT revision, note FROM charter ORDER BY revision DESC LIMIT 1";
-        one(self.decides(), sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
+        self.deciding_one(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
     /// Every charter's note, the first one first.
     pub fn charters(&self) -> Read<Vec<String>> {
-        many(self.decides(), "SELECT note FROM charter ORDER BY revision", [], |row| row.get(0))
+        self.deciding_many("SELECT note FROM charter ORDER BY revision", [], |row| row.get(0))
     }
 
     /// The charter in force, where the writer has verified it since it last changed.
@@ -33,21 +33,21 @@ impl Reader<'_> {
     /// The trust bundle in force: number and note.
     pub fn bundle(&self) -> Read<Option<(u64, String)>> {
         let sql = "SELECT number, note FROM bundle ORDER BY number DESC LIMIT 1";
-        one(self.decides(), sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
+        self.deciding_one(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
     }
 
     /// The notes of every trust bundle, the first one first.
     pub fn bundles(&self) -> Read<Vec<String>> {
-        many(self.decides(), "SELECT note FROM bundle ORDER BY number", [], |row| row.get(0))
+        self.deciding_many("SELECT note FROM bundle ORDER BY number", [], |row| row.get(0))
     }
 
     /// Every CA certificate.
     pub fn cas(&self) -> Read<Vec<CaRow>> {
-        many(self.decides(), "SELECT idx, spki_sha256, signer FROM ca ORDER BY idx", [], ca_row)
+        self.deciding_many("SELECT idx, spki_sha256, signer FROM ca ORDER BY idx", [], ca_row)
     }
 
     /// The issuer that signs.
     pub fn active_issuer(&self) -> Read<Option<CaRow>> {
-        one(self.decides(), "SELECT idx, spki_sha256, signer FROM ca WHERE active = 1", [], ca_row)
+        self.deciding_one("SELECT idx, spki_sha256, signer FROM ca WHERE active = 1", [], ca_row)
     }
 }

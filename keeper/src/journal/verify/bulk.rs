@@ -6,23 +6,23 @@ use audit::entries::Audit;
 use certs::TbsFields;
 use ledger::entry::entry::Kind;
 use ledger::entry::revocation::Target;
-use ledger::entry::{Entry, Issuance, Profile, Revocation};
+use ledger::entry::{Entry, Issuance, Revocation};
 
 use super::{corrupt, of_table};
 use crate::journal::known::{Short, beginning, of_request};
 use crate::journal::projection::sets_the_clock;
 use crate::journal::revocation::is_named;
 use crate::journal::rows::{CertificateRow, payer};
+use crate::journal::spending::Spending;
 use crate::journal::{JournalError, Reader};
-use crate::{HOUR_MS, SERVICE_PATH};
 
 /// What the tables must hold at the end, and what did not.
 #[derive(Default)]
 pub(super) struct Bulk {
     /// The newest certificate of each subject, and the lifetime with which its line began.
     lines: HashMap<String, (u64, u32)>,
-    /// Entries by payer and grant, in the hour of the newest.
-    spent: HashMap<(String, String), (i64, u64)>,
+    /// What was spent of the budgets.
+    pub(super) spending: Spending,
     /// By the entry that revoked.
     revocations: BTreeMap<u64, Revoked>,
     /// Acts of officers, one of which may repeat revocations.
@@ -119,13 +119,11 @@ impl Bulk {
                 }
                 not_after = Some(self.issuance(reader, audit, index, entry, issuance, row)?);
             }
-            Some(Kind::AgentChange(change)) => self.draw(audit, entry, &change.grant)?,
             Some(Kind::Abandonment(given_up)) => {
                 self.abandoned.extend(given_up.certificate.as_ref().map(|to| to.index));
             }
             Some(Kind::Revocation(revocation)) => {
                 self.revocation(index, entry, revocation);
-                self.draw(audit, entry, &revocation.grant)?;
             }
             Some(Kind::Act(act)) => {
                 self.acts.insert(index);
@@ -135,6 +133,7 @@ impl Bulk {
             }
             _ => {}
         }
+        self.spending.follow(index, entry, |agent| Ok(audit.owner(agent).map(str::to_owned)))?;
         self.request(reader, index, entry)?;
         Ok(not_after)
     }
@@ -180,16 +179,6 @@ impl Bulk {
             _ => issuance.lifetime_seconds,
         };
         self.lines.insert(subject.to_owned(), (index, lifetime_secs));
-        if issuance.renews.is_some() && issuance.profile() == Profile::Agent {
-            self.spend(subject, "", entry.time_unix_ms);
-        }
-        match payer {
-            Some(controller) => self.spend(&controller, &issuance.grant, entry.time_unix_ms),
-            None if issuance.profile() == Profile::Service => {
-                self.spend(SERVICE_PATH, "", entry.time_unix_ms);
-            }
-            None => {}
-        }
         Ok(fields.not_after)
     }
 
@@ -204,19 +193,6 @@ impl Bulk {
         let at = entry.time_unix_ms.div_euclid(1000);
         let (reason, count) = (revocation.reason, revocation.revoked);
         self.revocations.insert(index, Revoked { target, controller, at, reason, count });
-    }
-
-    fn draw(&mut self, audit: &Audit, entry: &Entry, grant: &str) -> Result<(), JournalError> {
-        if let Some(controller) = payer(entry, grant, |agent| Ok(audit.owner(agent).map(str::to_owned)))? {
-            self.spend(&controller, grant, entry.time_unix_ms);
-        }
-        Ok(())
-    }
-
-    fn spend(&mut self, payer: &str, grant: &str, time_unix_ms: i64) {
-        let hour = time_unix_ms.div_euclid(HOUR_MS);
-        let spent = self.spent.entry((payer.to_owned(), grant.to_owned())).or_insert((hour, 0));
-        *spent = if spent.0 == hour { (hour, spent.1 + 1) } else { (hour, 1) };
     }
 
     /// The request is known by its idempotency key, with what it led to last.
@@ -255,9 +231,8 @@ impl Bulk {
     }
 
     /// The tables that are not as the entries say. The reader sees one moment, up to which every entry was read.
-    pub(super) fn differing(mut self, reader: &Reader<'_>) -> Result<Vec<&'static str>, JournalError> {
+    pub(super) fn differing(&mut self, reader: &Reader<'_>) -> Result<Vec<&'static str>, JournalError> {
         self.demand_lines(reader)?;
-        self.demand_spent(reader)?;
         self.demand_revoked(reader)?;
         self.demand_requests(reader)?;
         if reader.key_count()? != self.keys.len() as u64 {
@@ -277,7 +252,6 @@ impl Bulk {
         if self.marked != self.abandoned {
             self.differing.insert("certificate");
         }
-        let settled = reader.settled()?;
         let signed = |index: &u64| reader.signature(*index).map(|signature| signature.is_some());
         // One that was given up was given to nobody: a signature beside it was put there since.
         for index in &self.abandoned {
@@ -285,12 +259,25 @@ impl Bulk {
                 return Err(corrupt(format!("entry {index} is given up, and a signature lies beside it")));
             }
         }
-        for index in self.unsigned.range(..settled) {
-            if !self.abandoned.contains(index) && !signed(index)? {
-                return Err(corrupt(format!("entry {index} is neither signed nor given up, and said to be")));
+        Ok(self.differing.iter().copied().collect())
+    }
+
+    /// The certificates that have neither a signature nor an abandonment. `covered` entries are below a checkpoint, none of which was pending
+    /// when it was made: abandoning one would make the one before it the newest of its line.
+    pub(super) fn pending(self, reader: &Reader<'_>, covered: u64) -> Result<Vec<u64>, JournalError> {
+        let mut pending = Vec::new();
+        for index in self.unsigned.difference(&self.abandoned) {
+            match reader.signature(*index)? {
+                Some(_) => {}
+                None if *index < covered => {
+                    return Err(corrupt(format!(
+                        "entry {index}: the signature of its certificate was removed"
+                    )));
+                }
+                None => pending.push(*index),
             }
         }
-        Ok(self.differing.into_iter().collect())
+        Ok(pending)
     }
 
     fn demand_lines(&mut self, reader: &Reader<'_>) -> Result<(), JournalError> {
@@ -299,18 +286,6 @@ impl Bulk {
             && lines.iter().all(|(subject, newest, secs)| self.lines.get(subject) == Some(&(*newest, *secs)));
         if !same {
             self.differing.insert("line");
-        }
-        Ok(())
-    }
-
-    fn demand_spent(&mut self, reader: &Reader<'_>) -> Result<(), JournalError> {
-        let all = of_table("spent", reader.all_spent())?;
-        let same = all.len() == self.spent.len()
-            && all.into_iter().all(|(payer, grant, hour, entries)| {
-                self.spent.get(&(payer, grant)) == Some(&(hour, entries))
-            });
-        if !same {
-            self.differing.insert("spent");
         }
         Ok(())
     }
