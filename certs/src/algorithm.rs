@@ -2,8 +2,7 @@
 //!
 //! Does not: sign; hash for a token (the token's side does).
 
-use aws_lc_rs::signature::{self as aws, UnparsedPublicKey, VerificationAlgorithm};
-
+use crate::judge::{Chosen, Judge as _};
 use crate::key::{KeyKind, PublicKey};
 
 /// The algorithms that an issuer signs with.
@@ -171,7 +170,22 @@ impl Scheme {
 
     /// Whether a key of this kind can have made such a signature.
     pub(crate) fn fits(self, kind: KeyKind) -> bool {
-        self.verifier(kind).is_some()
+        match kind {
+            KeyKind::P256 | KeyKind::P384 => {
+                matches!(self, Self::EcdsaSha256 | Self::EcdsaSha384 | Self::EcdsaSha512)
+            }
+            KeyKind::Ed25519 => self == Self::Ed25519,
+            KeyKind::Rsa { .. } => matches!(
+                self,
+                Self::Pkcs1Sha256
+                    | Self::Pkcs1Sha384
+                    | Self::Pkcs1Sha512
+                    | Self::PssSha256
+                    | Self::PssSha384
+                    | Self::PssSha512
+            ),
+            KeyKind::MlDsa65 => self == Self::MlDsa65,
+        }
     }
 
     /// Verifies a signature by this key.
@@ -181,28 +195,10 @@ impl Scheme {
         message: &[u8],
         signature: &[u8],
     ) -> Result<(), BadSignature> {
-        let verifier = self.verifier(key.kind()).ok_or(BadSignature)?;
-        UnparsedPublicKey::new(verifier, key.key_bytes()).verify(message, signature).map_err(|_| BadSignature)
-    }
-
-    fn verifier(self, kind: KeyKind) -> Option<&'static dyn VerificationAlgorithm> {
-        Some(match (kind, self) {
-            (KeyKind::P256, Self::EcdsaSha256) => &aws::ECDSA_P256_SHA256_ASN1,
-            (KeyKind::P256, Self::EcdsaSha384) => &aws::ECDSA_P256_SHA384_ASN1,
-            (KeyKind::P256, Self::EcdsaSha512) => &aws::ECDSA_P256_SHA512_ASN1,
-            (KeyKind::P384, Self::EcdsaSha256) => &aws::ECDSA_P384_SHA256_ASN1,
-            (KeyKind::P384, Self::EcdsaSha384) => &aws::ECDSA_P384_SHA384_ASN1,
-            (KeyKind::P384, Self::EcdsaSha512) => &aws::ECDSA_P384_SHA512_ASN1,
-            (KeyKind::Ed25519, Self::Ed25519) => &aws::ED25519,
-            (KeyKind::Rsa { .. }, Self::Pkcs1Sha256) => &aws::RSA_PKCS1_2048_8192_SHA256,
-            (KeyKind::Rsa { .. }, Self::Pkcs1Sha384) => &aws::RSA_PKCS1_2048_8192_SHA384,
-            (KeyKind::Rsa { .. }, Self::Pkcs1Sha512) => &aws::RSA_PKCS1_2048_8192_SHA512,
-            (KeyKind::Rsa { .. }, Self::PssSha256) => &aws::RSA_PSS_2048_8192_SHA256,
-            (KeyKind::Rsa { .. }, Self::PssSha384) => &aws::RSA_PSS_2048_8192_SHA384,
-            (KeyKind::Rsa { .. }, Self::PssSha512) => &aws::RSA_PSS_2048_8192_SHA512,
-            (KeyKind::MlDsa65, Self::MlDsa65) => &aws::ML_DSA_65,
-            _ => return None,
-        })
+        if !self.fits(key.kind()) {
+            return Err(BadSignature);
+        }
+        Chosen::verify(self, key.kind(), key.key_bytes(), message, signature)
     }
 }
 
@@ -223,7 +219,7 @@ mod tests {
 
     #[test]
     fn ml_dsa_65_verifies_pure_signatures_by_the_key_as_it_stands_in_certificates() {
-        use aws::{KeyPair as _, ML_DSA_65_SIGNING, PqdsaKeyPair};
+        use aws_lc_rs::signature::{KeyPair as _, ML_DSA_65_SIGNING, PqdsaKeyPair};
 
         let key = PqdsaKeyPair::generate(&ML_DSA_65_SIGNING).unwrap();
         let (mut signature, message) = (vec![0; 3309], b"a TBS");

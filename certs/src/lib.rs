@@ -17,6 +17,7 @@ pub mod crl;
 pub mod csr;
 mod fields;
 mod issuer;
+mod judge;
 mod key;
 pub mod lint;
 mod low_s;

@@ -8,11 +8,11 @@ mod blocklist;
 mod factors;
 mod rsa;
 
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ED25519, ParsedPublicKey};
 use der::{Decode, asn1::BitStringRef};
 use ed25519_dalek::VerifyingKey;
 use sha2::{Digest, Sha256};
 
+use crate::judge::{Chosen, Judge as _};
 use crate::raw;
 
 pub use blocklist::{Blocklist, BlocklistError};
@@ -109,7 +109,7 @@ impl TryFrom<&[u8]> for PublicKey {
     }
 }
 
-/// Uncompressed points only (RFC 5480 §2.2), on the curve and not at infinity: aws-lc checks. There is no more to check
+/// Uncompressed points only (RFC 5480 §2.2), on the curve and not at infinity: the judge of signatures checks. There is no more to check
 /// (NIST SP 800-56A §5.6.2.3.3): the cofactor of both curves is 1.
 fn ec_kind(kind: KeyKind, point: &[u8]) -> Result<KeyKind, KeyError> {
     match point.first() {
@@ -117,18 +117,12 @@ fn ec_kind(kind: KeyKind, point: &[u8]) -> Result<KeyKind, KeyError> {
         Some(0x02 | 0x03) => return Err(KeyError::Unsupported),
         _ => return Err(KeyError::Malformed),
     }
-    let parsed = match kind {
-        KeyKind::P256 => ParsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point),
-        _ => ParsedPublicKey::new(&ECDSA_P384_SHA384_ASN1, point),
-    };
-    parsed.map(|_| kind).map_err(|_| KeyError::Malformed)
+    if Chosen::takes(kind, point) { Ok(kind) } else { Err(KeyError::Malformed) }
 }
 
 /// 32 bytes (RFC 8410 §4) that decode to a point, which is of no small order: of one that is, everybody signs.
 fn ed25519_kind(key: &[u8]) -> Result<KeyKind, KeyError> {
     let key: &[u8; 32] = key.try_into().map_err(|_| KeyError::Malformed)?;
-    // The verifier of signatures takes it, too.
-    ParsedPublicKey::new(&ED25519, key).map_err(|_| KeyError::Malformed)?;
     let point = VerifyingKey::from_bytes(key).map_err(|_| KeyError::Malformed)?;
     if point.is_weak() {
         return Err(KeyError::Weak("an Ed25519 point of small order"));
