@@ -79,9 +79,9 @@ impl Entropy {
             NotDrawn::Silent(_) => NoEntropy::Silent(Source::System),
             NotDrawn::Unhealthy(failed) => NoEntropy::Unhealthy(*self.failed.insert(failed)),
         })?;
-        let silent = NoEntropy::Silent(Source::Token);
-        let share = self.current.get(self.used..self.used + SHARE).ok_or(silent)?;
-        let drawn = mix(share, &*system, purpose);
+        let silent = || NoEntropy::Silent(Source::Token);
+        let share = self.current.get(self.used..self.used + SHARE).ok_or_else(silent)?;
+        let drawn = mix(share, &*system, purpose).ok_or_else(silent)?;
         self.used += SHARE;
         Ok(drawn)
     }
@@ -114,17 +114,12 @@ impl From<NoEntropy> for Refusal {
 
 /// HKDF-SHA-256 over both sources (RFC 5869 §2): the token's share is the salt, the system's the key material, so that either alone makes
 /// the output unpredictable. `N` is at most 8,160.
-pub fn mix<const N: usize>(token: &[u8], system: &[u8], purpose: &'static str) -> [u8; N] {
+pub fn mix<const N: usize>(token: &[u8], system: &[u8], purpose: &'static str) -> Option<[u8; N]> {
     const { assert!(N <= 255 * 32, "RFC 5869 §2.3: at most 255 blocks") };
     let mut drawn = [0u8; N];
-    #[expect(
-        clippy::expect_used,
-        reason = "expand fails only for more than 255 blocks, which does not compile"
-    )]
-    Hkdf::<Sha256>::new(Some(token), system)
-        .expand(purpose.as_bytes(), &mut drawn)
-        .expect("the length is in bounds");
-    drawn
+    // Fails for a length that does not compile.
+    Hkdf::<Sha256>::new(Some(token), system).expand(purpose.as_bytes(), &mut drawn).ok()?;
+    Some(drawn)
 }
 
 #[cfg(test)]

@@ -7,7 +7,8 @@ mod backup;
 mod database;
 mod error;
 mod file;
-pub(crate) mod format;
+mod follow;
+mod format;
 mod known;
 mod lines;
 mod memory;
@@ -15,10 +16,13 @@ mod new;
 mod projection;
 mod reader;
 mod rebuild;
+mod record;
 mod restore;
 mod revocation;
 mod rows;
 mod spending;
+#[cfg(test)]
+pub(crate) mod testing;
 mod verify;
 
 use std::collections::VecDeque;
@@ -27,10 +31,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use certs::ObjectIdentifier;
-use certs::crl::Revoked;
-use ledger::entry::Revocation;
-use ledger::entry::entry::Kind;
-use ledger::entry::revocation::Target;
 use ledger::tree::{Edge, TreeHead};
 use ledger::{Hash, entry, leaf_hash};
 use rusqlite::{Connection, OpenFlags};
@@ -317,200 +317,6 @@ impl Journal {
         self.memory.forget(record.kind.as_ref());
         self.latest_ms = self.latest_ms.max(Some(record.time_unix_ms));
         Ok(appended)
-    }
-
-    /// Has the memory follow an entry, and holds against it what the file's tables made of it.
-    ///
-    /// # Errors
-    /// [`JournalError::NotAsRecorded`]: somebody wrote to them, and no replay of the entries would end the same certificates.
-    fn follow(&self, index: u64, record: &entry::Entry, revoked: &[u64]) -> Result<(), JournalError> {
-        if let Some(Kind::Revocation(revocation)) = &record.kind {
-            return self.follow_revocation(
-                index,
-                &Scope::of(revocation, record)?,
-                revocation.reason,
-                revoked,
-            );
-        }
-        let reader = self.reader();
-        // What is read from here on must not ask the memory.
-        let mut lines = self.memory.lines.borrow_mut();
-        let Some(lines) = lines.as_mut() else { return Ok(()) };
-        match &record.kind {
-            Some(Kind::Issuance(issuance)) => {
-                let row = reader.recorded(index, record, issuance)?;
-                let before = lines.lifetime(&row.subject).filter(|_| issuance.renews.is_some());
-                let lifetime_secs = before.unwrap_or(issuance.lifetime_seconds);
-                lines.record(&row, lifetime_secs, record.time_unix_ms);
-            }
-            Some(Kind::Abandonment(abandonment)) => {
-                let given_up = abandonment.certificate.as_ref().map_or(u64::MAX, |to| to.index);
-                let subject = reader.certificate(given_up)?.map(|row| row.subject);
-                lines.abandon(subject.as_deref(), given_up);
-            }
-            Some(Kind::Act(_)) if !revoked.is_empty() => {
-                lines.repeat(&reader.revoked_by(index)?)?;
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// Remembers what a caller or officers changed, and when that was signed.
-    fn follow_changes(&self, record: &entry::Entry) -> Result<(), JournalError> {
-        let mut subject = None;
-        match &record.kind {
-            Some(Kind::Revocation(Revocation { target: Some(Target::Certificate(to)), .. })) => {
-                subject = self.reader().proved(to.index)?.map(|row| row.subject);
-            }
-            Some(Kind::Act(act)) if projection::sets_the_clock(act)? => {
-                self.memory.changes.borrow_mut().clock_confirmed(record.time_unix_ms);
-            }
-            _ => {}
-        }
-        self.memory.changes.borrow_mut().follow(record, |_| subject);
-        Ok(())
-    }
-
-    fn follow_revocation(
-        &self,
-        index: u64,
-        scope: &Scope,
-        reason: i32,
-        revoked: &[u64],
-    ) -> Result<(), JournalError> {
-        let reader = self.reader();
-        let subject = reader.subject_of(scope)?;
-        let mut lines = self.memory.lines.borrow_mut();
-        let Some(lines) = lines.as_mut() else { return Ok(()) };
-        lines.revoke(scope, (index, reason, revoked), subject.as_deref())
-    }
-
-    /// Whether a list has what it must have, by the keeper's own memory, and nothing else: each certificate with when it was revoked, and why.
-    ///
-    /// # Errors
-    /// The memory's.
-    pub(crate) fn is_as_revoked(
-        &self,
-        crl: &entry::Crl,
-        expired_since: i64,
-        listed: &[Revoked],
-    ) -> Result<bool, JournalError> {
-        let issuer = &crl.issuer_spki_sha256;
-        let repeated = self.reader().repeated(issuer, crl.covers, expired_since)?;
-        let mut lines = self.memory.lines.borrow_mut();
-        let Some(lines) = lines.as_mut() else { return Ok(true) };
-        let wanted = lines.listed(issuer, (crl.covers, expired_since), &repeated);
-        let as_wanted = |one: &Revoked| {
-            let (at, reason) = (i64::try_from(one.revoked_at), i32::from(one.reason.code()));
-            wanted.get(one.serial.as_slice()).is_some_and(|wanted| at == Ok(wanted.0) && reason == wanted.1)
-        };
-        // None stands there twice: the list was held against the rules of RFC 5280.
-        Ok(listed.len() == wanted.len() && listed.iter().all(as_wanted))
-    }
-
-    /// Goes on as the log of another origin, in the open batch. The newest checkpoint is the log's before: it goes.
-    ///
-    /// # Errors
-    /// The disk's.
-    pub(crate) fn rename(&mut self, origin: &str) -> Result<(), JournalError> {
-        self.raw().execute("UPDATE meta SET origin = ?1", [origin])?;
-        self.raw().execute("DELETE FROM checkpoint", [])?;
-        self.memory.checkpoint.borrow_mut().take();
-        origin.clone_into(&mut self.origin);
-        Ok(())
-    }
-
-    /// Keeps the signature of a recorded certificate. It is no part of the entry.
-    ///
-    /// # Errors
-    /// The disk's.
-    pub fn store_signature(
-        &self,
-        index: u64,
-        signature: &[u8],
-        certificate: &[u8; 32],
-    ) -> Result<(), JournalError> {
-        self.raw()
-            .prepare_cached("INSERT INTO signature (idx, signature, certificate_sha256) VALUES (?1, ?2, ?3)")?
-            .execute((index, signature, certificate))?;
-        if let Some(known) = self.memory.known.borrow_mut().as_mut() {
-            known.signed(index, certificate);
-        }
-        Ok(())
-    }
-
-    /// Keeps the body of a signed request beside the first entry that it led to, in the same batch.
-    ///
-    /// # Errors
-    /// The disk's.
-    pub fn store_request(&self, index: u64, body: &[u8]) -> Result<(), JournalError> {
-        self.raw()
-            .prepare_cached("INSERT INTO signed_request (idx, body) VALUES (?1, ?2)")?
-            .execute((index, body))?;
-        Ok(())
-    }
-
-    /// Lets the bodies of the requests go that led to these entries: their hashes stay in them.
-    ///
-    /// # Errors
-    /// The disk's.
-    pub(crate) fn let_requests_go(&self, entries: &[u64]) -> Result<(), JournalError> {
-        let mut forget = self.raw().prepare_cached("DELETE FROM signed_request WHERE idx = ?1")?;
-        for index in entries {
-            forget.execute([index])?;
-        }
-        Ok(())
-    }
-
-    /// Keeps the exact input of a CRL beside its entry, in the same batch.
-    ///
-    /// # Errors
-    /// The disk's.
-    pub fn store_crl_input(&self, index: u64, tbs: &[u8]) -> Result<(), JournalError> {
-        self.raw()
-            .prepare_cached("INSERT INTO crl_input (idx, tbs) VALUES (?1, ?2)")?
-            .execute((index, tbs))?;
-        Ok(())
-    }
-
-    /// Lets the inputs go that the signed CRL at `index` replaced, but for the one before it, which someone may be reading: their
-    /// hashes stay in their entries.
-    ///
-    /// # Errors
-    /// The disk's.
-    pub fn let_crls_go(&self, issuer: &[u8], index: u64) -> Result<(), JournalError> {
-        self.raw()
-            .prepare_cached(
-                "DELETE FROM crl_input WHERE idx IN (SELECT idx FROM crl WHERE issuer = ?1 AND idx < ?2 ORDER BY idx DESC LIMIT -1 OFFSET 1)",
-            )?
-            .execute((issuer, index))?;
-        Ok(())
-    }
-
-    /// Lets the inputs of CRLs before `index` go that were never signed.
-    ///
-    /// # Errors
-    /// The disk's.
-    pub(crate) fn let_unsigned_crls_go(&self, index: u64) -> Result<(), JournalError> {
-        self.raw()
-            .prepare_cached(
-                "DELETE FROM crl_input WHERE idx < ?1 AND NOT EXISTS (SELECT 1 FROM signature WHERE signature.idx = crl_input.idx)",
-            )?
-            .execute([index])?;
-        Ok(())
-    }
-
-    /// Keeps the newest checkpoint.
-    ///
-    /// # Errors
-    /// The disk's.
-    pub fn store_checkpoint(&self, size: u64, note: &str) -> Result<(), JournalError> {
-        self.raw()
-            .prepare_cached("INSERT OR REPLACE INTO checkpoint (one, size, note) VALUES (1, ?1, ?2)")?
-            .execute((size, note))?;
-        *self.memory.checkpoint.borrow_mut() = Some((size, note.to_owned()));
-        Ok(())
     }
 
     /// Brings everything into the one file: a copy of it, made while nobody writes, is whole.

@@ -156,14 +156,14 @@ fn proven(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::format;
+    use crate::journal::testing;
 
     /// A crash leaves a list without its signature, under a checkpoint: of the issuer that signs no older one is handed out then, and of no issuer is that
     /// damage. What was signed is not taken away.
     #[test]
     fn a_list_that_was_never_signed_is_no_damage() {
         let (old, active) = ([1; 32], [2; 32]);
-        let database = format::in_memory();
+        let database = testing::in_memory();
         let connection = database.raw();
         connection.execute("INSERT INTO checkpoint VALUES (1, 10, 'note')", []).unwrap();
         let add = |index: u64, issuer: [u8; 32], number: u64, signed: bool| {

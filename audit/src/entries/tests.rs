@@ -3,7 +3,7 @@
 use cell::Act;
 use certs::ATTRIBUTES_OID;
 use ledger::entry::revocation::Target;
-use ledger::entry::{Actor, ActorKind, Change, Crl, Issuance, Revocation, entry::Kind};
+use ledger::entry::{Actor, ActorKind, Change, Crl, EntryError, Issuance, Revocation, entry::Kind};
 use ledger::proposal::ProposalError;
 
 use super::*;

@@ -117,7 +117,7 @@ impl<Open: FnMut(&str) -> Result<Option<TokenHost>, HostError>> Execution<'_, Op
         let ours = self.ask(token, |host| host.random(SHARE))?;
         let mut system = [0u8; SHARE];
         (self.ground.random)(&mut system).map_err(|_| ExecuteError::NoRandom)?;
-        Ok(keeper::mix_entropy(&ours, &system, purpose))
+        keeper::mix_entropy(&ours, &system, purpose).ok_or(ExecuteError::NoRandom)
     }
 
     /// Asks a token that was opened before.

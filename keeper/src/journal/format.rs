@@ -56,15 +56,6 @@ fn schema(connection: &Connection, name: &str) -> Result<Vec<[Option<String>; 4]
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// An empty journal's tables.
-#[cfg(test)]
-pub(crate) fn in_memory() -> super::Database {
-    let connection = Connection::open_in_memory().unwrap();
-    mark(&connection).unwrap();
-    fill(&connection).unwrap();
-    super::Database::of(connection)
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;

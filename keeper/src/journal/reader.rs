@@ -1,22 +1,18 @@
 //! Reads the journal: the record and its projections, typed.
 
+mod authority;
 mod custody;
 mod lists;
 mod pages;
+mod proofs;
 mod trust;
 
 use std::cell::Ref;
-use std::sync::Arc;
 
 use audit::Given;
-use certs::TbsFields;
 use ledger::checkpoint::Checkpoint;
-use ledger::entry::entry::Kind;
-use ledger::entry::{Entry, Issuance};
 use ledger::tree::{Edge, TileStore, inclusion_proof, verify_inclusion};
 use ledger::{Hash, leaf_hash};
-use prost::Message;
-use proto::v1;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::JournalError;
@@ -24,12 +20,8 @@ use super::database::Database;
 use super::known::Known;
 use super::lines::Lines;
 use super::memory::Memory;
-use super::rows::{
-    AgentRow, CertificateRow, ControllerRow, FreezeRow, GrantRow, Granted, agent_row, certificate_row,
-    controller_row, decoded, payer,
-};
+use super::rows::{CertificateRow, certificate_row};
 use super::spending::Spending;
-use crate::convert;
 
 /// A view of the journal through one connection.
 pub struct Reader<'a> {
@@ -289,91 +281,6 @@ impl<'a> Reader<'a> {
         Ok(None)
     }
 
-    /// An agent.
-    pub fn agent(&self, id: &str) -> Read<Option<AgentRow>> {
-        let sql = "SELECT record, idx, created_ms, updated_ms FROM agent WHERE id = ?1";
-        self.deciding_one(sql, [id], agent_row)?.map(decoded).transpose()
-    }
-
-    /// Agents after `id`, by name, of one owner or of all, at most `limit`.
-    pub fn agents(&self, after: &str, owner: Option<&str>, limit: u64) -> Read<Vec<AgentRow>> {
-        let sql = "SELECT record, idx, created_ms, updated_ms FROM agent WHERE id > ?1 AND (?2 IS NULL OR owner = ?2) ORDER BY id LIMIT ?3";
-        self.many(sql, (after, owner, limit), agent_row)?.into_iter().map(decoded).collect()
-    }
-
-    /// A controller.
-    pub fn controller(&self, name: &str) -> Read<Option<ControllerRow>> {
-        self.deciding_one(
-            "SELECT name, idx, line_start_ms, removed FROM controller WHERE name = ?1",
-            [name],
-            controller_row,
-        )
-    }
-
-    /// Controllers after `name`, at most `limit`.
-    pub fn controllers(&self, after: &str, limit: u64) -> Read<Vec<ControllerRow>> {
-        let sql =
-            "SELECT name, idx, line_start_ms, removed FROM controller WHERE name > ?1 ORDER BY name LIMIT ?2";
-        self.many(sql, (after, limit), controller_row)
-    }
-
-    /// A controller's grants, by name.
-    pub fn grants(&self, controller: &str) -> Read<Vec<GrantRow>> {
-        let sql = "SELECT idx, body FROM granted WHERE controller = ?1 ORDER BY name";
-        let rows: Vec<(u64, Vec<u8>)> =
-            self.deciding_many(sql, [controller], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        let decode = |(index, body): (u64, Vec<u8>)| {
-            let grant =
-                v1::Grant::decode(&*body).map_err(|error| JournalError::Corrupt(error.to_string()))?;
-            Ok(GrantRow { index, grant })
-        };
-        rows.into_iter().map(decode).collect()
-    }
-
-    /// The same, ready to be held against what is asked for.
-    pub fn granted(&self, controller: &str) -> Read<Arc<[Granted]>> {
-        if let Some(known) = self.memory().and_then(|memory| memory.grants(controller)) {
-            return Ok(known);
-        }
-        let ready = |row: GrantRow| {
-            let grant = convert::grant_from_wire(&row.grant);
-            let grant = grant.map_err(|error| JournalError::Corrupt(format!("a grant: {error}")))?;
-            Ok(Granted { index: row.index, grant })
-        };
-        let grants: Arc<[Granted]> =
-            self.grants(controller)?.into_iter().map(ready).collect::<Read<Vec<_>>>()?.into();
-        if let Some(memory) = self.memory() {
-            memory.keep_grants(controller, &grants);
-        }
-        Ok(grants)
-    }
-
-    /// The certificate with this serial number, where it is signed, has this SHA-256 and is not revoked; else why there is none.
-    pub fn presented(&self, serial: &[u8], sha256: &[u8; 32]) -> Read<Presented> {
-        if let Some(known) = self.memory().and_then(|memory| memory.presented(sha256)) {
-            return Ok(Presented::Valid(known));
-        }
-        let Some(row) = self.certificate_by_serial(serial)? else { return Ok(Presented::Unknown) };
-        match self.signature(row.index)?.filter(|_| !row.abandoned) {
-            Some((_, hash)) if hash == *sha256 => {}
-            _ => return Ok(Presented::Unknown),
-        }
-        self.demand_row(&row)?;
-        // Whoever has one ECDSA signature can make another of it that verifies, too.
-        if self.known(|known| known.is_signed_as(row.index, sha256)) == Some(false) {
-            return Err(JournalError::NotAsRecorded(vec!["signature"]));
-        }
-        if self.memory().is_some_and(|memory| memory.is_revoked(row.index))
-            || self.revoked(row.index)?.is_some()
-        {
-            return Ok(Presented::Revoked);
-        }
-        if let Some(memory) = self.memory() {
-            memory.keep_presented(*sha256, &row);
-        }
-        Ok(Presented::Valid(row))
-    }
-
     /// What the writer remembers of certificates; none where it is not the writer's, or the journal was not verified.
     fn in_memory<T>(&self, of: impl FnOnce(&Lines) -> T) -> Option<T> {
         self.memory()?.lines.borrow().as_ref().map(of)
@@ -398,70 +305,6 @@ impl<'a> Reader<'a> {
     /// When an agent signed a renewal that was carried out before one that it signed earlier, see [`audit::Changes::renewed_since`].
     pub(crate) fn renewed_since(&self, agent: &str, signed_ms: i64, now_ms: i64) -> Option<i64> {
         self.memory()?.changes.borrow().renewed_since(agent, signed_ms, now_ms)
-    }
-
-    /// A certificate of the writer's as its entry says, by its index.
-    pub(crate) fn proved(&self, index: u64) -> Read<Option<CertificateRow>> {
-        self.certificate(index)?.map(|row| self.demand_row(&row).map(|()| row)).transpose()
-    }
-
-    /// The same by its serial number.
-    pub(crate) fn proved_by_serial(&self, serial: &[u8]) -> Read<Option<CertificateRow>> {
-        self.certificate_by_serial(serial)?.map(|row| self.demand_row(&row).map(|()| row)).transpose()
-    }
-
-    /// The row of a certificate as its entry says, for the writer: whose budget it drew on is decided by the agents in its memory.
-    pub(super) fn recorded(&self, index: u64, entry: &Entry, issuance: &Issuance) -> Read<CertificateRow> {
-        let tbs =
-            TbsFields::parse(&issuance.tbs).map_err(|error| JournalError::Corrupt(error.to_string()))?;
-        let owner = |agent: &str| Ok(self.agent(agent)?.map(|agent| agent.record.owner));
-        let controller = payer(entry, &issuance.grant, owner)?;
-        Ok(CertificateRow {
-            index,
-            serial: tbs.serial,
-            subject: issuance.subject.clone(),
-            issuer: issuance.issuer_spki_sha256.clone(),
-            not_before: tbs.not_before,
-            not_after: tbs.not_after,
-            previous: None,
-            abandoned: false,
-            controller,
-            recorded_ms: entry.time_unix_ms,
-        })
-    }
-
-    /// For the writer: that this row of `certificate` is what its entry says, and that entry in the tree which the writer knows.
-    fn demand_row(&self, row: &CertificateRow) -> Read<()> {
-        if self.own.is_none() {
-            return Ok(());
-        }
-        let corrupt = |what: &dyn std::fmt::Display| {
-            JournalError::Corrupt(format!("certificate {} is not as its entry says: {what}", row.index))
-        };
-        let (time_unix_ms, issuance, tbs) = self.certified(row.index)?;
-        let same = issuance.subject == row.subject
-            && time_unix_ms == row.recorded_ms
-            && issuance.issuer_spki_sha256 == row.issuer
-            && (tbs.serial.as_slice(), tbs.not_before, tbs.not_after)
-                == (row.serial.as_slice(), row.not_before, row.not_after);
-        let same = same && !self.in_memory(|lines| lines.is_another(row)).unwrap_or_default();
-        if same { Ok(()) } else { Err(corrupt(&"another certificate")) }
-    }
-
-    /// When the entry of a certificate was made, in milliseconds since 1970, and what it says.
-    fn certified(&self, index: u64) -> Read<(i64, Issuance, TbsFields)> {
-        let corrupt = |what: &dyn std::fmt::Display| JournalError::Corrupt(format!("entry {index}: {what}"));
-        let body = self.entry(index)?.ok_or_else(|| corrupt(&"it is not there"))?;
-        let entry = ledger::entry::decode(&body).map_err(|error| corrupt(&error))?;
-        let Some(Kind::Issuance(issuance)) = entry.kind else { return Err(corrupt(&"it is no certificate")) };
-        let tbs = TbsFields::parse(&issuance.tbs).map_err(|error| corrupt(&error))?;
-        Ok((entry.time_unix_ms, issuance, tbs))
-    }
-
-    /// The serial number of a certificate and its key (DER SubjectPublicKeyInfo), by its entry. Only to the writer is it proved.
-    pub(crate) fn certified_key(&self, index: u64) -> Read<(Vec<u8>, Vec<u8>)> {
-        let (.., tbs) = self.certified(index)?;
-        Ok((tbs.serial, tbs.spki))
     }
 
     /// The writer alone knows it.
@@ -491,11 +334,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Whether a public key is a CA's own.
-    pub fn is_ca_key(&self, spki_sha256: &[u8]) -> Read<bool> {
-        Ok(self.deciding_one("SELECT 1 FROM ca WHERE spki_sha256 = ?1", [spki_sha256], |_| Ok(()))?.is_some())
-    }
-
     /// What a request_id led to: hash of the request and index of the entry.
     pub fn request(&self, caller: &str, request_id: &str) -> Read<Option<(Vec<u8>, u64)>> {
         let sql = "SELECT fields_sha256, idx FROM request WHERE caller = ?1 AND request_id = ?2";
@@ -510,53 +348,6 @@ impl<'a> Reader<'a> {
         let body = self.entry(index)?.ok_or_else(differs)?;
         let entry = ledger::entry::decode(&body).map_err(|_| differs())?;
         if entry.fields_sha256 == fields { Ok(Some((fields, index))) } else { Err(differs()) }
-    }
-
-    /// What officers stopped.
-    pub fn freeze(&self) -> Read<FreezeRow> {
-        if let Some(known) = self.memory().and_then(Memory::freeze) {
-            return Ok(known);
-        }
-        let row = self.deciding_one("SELECT frozen, stopped_until_ms, alone_ms FROM freeze", [], |row| {
-            Ok(FreezeRow { frozen: row.get(0)?, stopped_until_ms: row.get(1)?, alone_ms: row.get(2)? })
-        })?;
-        let row = row.unwrap_or_default();
-        if let Some(memory) = self.memory() {
-            memory.keep_freeze(row);
-        }
-        Ok(row)
-    }
-
-    /// Entries under the newest checkpoint that is known of an epoch that is over, by its number: all there are where officers have opened more
-    /// than one since, the last of them in knowledge of whatever turned up of it.
-    pub fn lost(&self, epoch: u32) -> Read<Option<u64>> {
-        let sql = "SELECT number, lost_size FROM epoch WHERE number > ?1 ORDER BY number DESC LIMIT 1";
-        let newest: Option<(u64, u64)> =
-            self.deciding_one(sql, [epoch], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        Ok(newest.map(|(number, lost)| if number > u64::from(epoch) + 1 { u64::MAX } else { lost }))
-    }
-
-    /// The entry that opened the newest epoch; none in the first.
-    pub(crate) fn epoch_index(&self) -> Read<Option<u64>> {
-        self.deciding_one("SELECT idx FROM epoch ORDER BY number DESC LIMIT 1", [], |row| row.get(0))
-    }
-
-    /// Until when certificates may live that were recorded in what was lost, in seconds since 1970.
-    pub(crate) fn lost_live_until(&self) -> Read<Option<i64>> {
-        Ok(self.deciding_one("SELECT max(live_until) FROM epoch", [], |row| row.get(0))?.flatten())
-    }
-
-    /// Entries that the epochs that are over are known to have had, all together; 0 in the first.
-    pub fn all_lost(&self) -> Read<u64> {
-        Ok(self
-            .deciding_one("SELECT sum(lost_size) FROM epoch", [], |row| row.get::<_, Option<u64>>(0))?
-            .flatten()
-            .unwrap_or(0))
-    }
-
-    /// The entry that carried out the proposal with this nonce.
-    pub fn proposal(&self, nonce: &[u8]) -> Read<Option<u64>> {
-        self.deciding_one("SELECT idx FROM proposal WHERE nonce = ?1", [nonce], |row| row.get(0))
     }
 }
 
@@ -583,11 +374,11 @@ impl TileStore for Reader<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::format;
+    use crate::journal::testing;
 
     #[test]
     fn what_is_lost_of_an_epoch_is_what_officers_last_knew_of_it() {
-        let database = format::in_memory();
+        let database = testing::in_memory();
         let (connection, reader) = (database.raw(), Reader::borrowing(&database));
         assert_eq!(reader.lost(1).unwrap(), None);
         let open = |number: u32, lost: u64| {
@@ -603,7 +394,7 @@ mod tests {
 
     #[test]
     fn a_certificate_that_was_given_up_does_not_end_its_line() {
-        let database = format::in_memory();
+        let database = testing::in_memory();
         let connection = database.raw();
         let add = |index: u64, previous: Option<u64>, abandoned: bool| {
             connection

@@ -22,7 +22,7 @@ use crate::looks::Looks;
 use crate::manifest::{self, LoadedModule, Manifests, Observer};
 use crate::metrics::Metrics;
 use crate::page::Tokens;
-use crate::reads::{Readers, Reads};
+use crate::reads::{ReadAsk, Readers, Reads};
 use crate::refused::Refused;
 use crate::remembered::Remembered;
 use crate::requests::Settings;
@@ -103,16 +103,7 @@ impl Checked {
             listens: Listens::default(),
         };
         let listens = standing.listens.clone();
-        let routes = Routes {
-            looks: Looks::start(queues.asks.0.clone()),
-            callers: Lane { sequencer: queues.asks.0, readers: readers.callers.clone() },
-            front: Lane { sequencer: queues.front.0, readers: readers.front.clone() },
-            local: Lane { sequencer: queues.local.0, readers: readers.local.clone() },
-            open: doors.clone(),
-            waiting: Waiting::default(),
-            dir: config.data_dir.clone(),
-            origin: settings.origin.clone(),
-        };
+        let routes = routes(&queues, &readers, &doors, (&config.data_dir, &settings.origin));
         let sequencer = Sequencer {
             checkpoints,
             crls,
@@ -185,6 +176,24 @@ impl Queues {
             done: crossbeam_channel::unbounded(),
             jobs: crossbeam_channel::unbounded(),
         }
+    }
+}
+
+/// Who may ask, and whom.
+fn routes(queues: &Queues, readers: &Readers, doors: &OpenDoors, (dir, origin): (&Path, &str)) -> Routes {
+    let lane = |queue: &Queue<Command>, readers: &Sender<ReadAsk>| Lane {
+        sequencer: queue.0.clone(),
+        readers: readers.clone(),
+    };
+    Routes {
+        looks: Looks::start(queues.asks.0.clone()),
+        callers: lane(&queues.asks, &readers.callers),
+        front: lane(&queues.front, &readers.front),
+        local: lane(&queues.local, &readers.local),
+        open: doors.clone(),
+        waiting: Waiting::default(),
+        dir: dir.to_owned(),
+        origin: origin.to_owned(),
     }
 }
 
