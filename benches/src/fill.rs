@@ -81,5 +81,5 @@ pub(crate) fn append(journal: &mut Journal, made: &[Made], durability: Durabilit
         journal.store_request(agent.map_or(appended.index, |agent| agent.index), &made.request)?;
         journal.store_signature(appended.index, &made.signature, &made.sha256)?;
     }
-    Ok(journal.commit()?)
+    Ok(journal.commit().map(drop)?)
 }

@@ -2,6 +2,7 @@
 //!
 //! - `load`: the load generator; `main.rs` is the program around it
 //! - `steps`: the steps of an issuance that need no token, each by itself; `benches/steps.rs` shows them by criterion
+//! - `instructions`: one issuance over and over, for `make instructions`
 //! - `run`: all of `make bench`, by a `plan`; `measures` has one file for each measure, `cells` what they measure on, `fill` full journals
 //! - `ab`: `make bench-ab`, two commits side by side
 //! - `keys`, `summary`, `charts`: what it gives, and what it must reach
@@ -13,6 +14,7 @@ mod cells;
 mod charts;
 mod cpu;
 mod fill;
+pub mod instructions;
 pub mod keys;
 pub mod load;
 mod measures;
