@@ -69,7 +69,6 @@ impl Controllers {
                 self.controller(controller.as_str())?.grants.remove(grant.as_str());
             }
             Act::CertificateRevoke { .. }
-            | Act::IssuerActivate { .. }
             | Act::Freeze
             | Act::Thaw
             | Act::RenewalsStop

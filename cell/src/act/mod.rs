@@ -86,11 +86,6 @@ pub enum Act {
         /// The grant's name.
         grant: GrantName,
     },
-    /// The issuer that signs from now on.
-    IssuerActivate {
-        /// SHA-256 of its DER SubjectPublicKeyInfo.
-        spki_sha256: [u8; 32],
-    },
     /// No new identity, grant or controller from now on. One officer is enough.
     Freeze,
     /// The end of a freeze, and of a stop of renewals.
@@ -131,7 +126,6 @@ const CONTROLLER_REMOVE: &str = "controller.remove";
 const CONTROLLER_REISSUE: &str = "controller.reissue";
 const GRANT_SET: &str = "grant.set";
 const GRANT_REMOVE: &str = "grant.remove";
-const ISSUER_ACTIVATE: &str = "issuer.activate";
 const FREEZE: &str = "freeze";
 const THAW: &str = "thaw";
 const RENEWALS_STOP: &str = "renewals.stop";
@@ -153,7 +147,6 @@ const GRANT_TAGS: &str = "grant.tags";
 const GRANT_DNS: &str = "grant.dns";
 const GRANT_MAX_TTL: &str = "grant.max-ttl";
 const GRANT_BUDGET: &str = "grant.budget-per-hour";
-const SPKI_SHA256: &str = "spki-sha256";
 const CERTIFICATE: &str = "certificate";
 const SERIAL: &str = "serial";
 const AGENT: &str = "agent";
@@ -183,7 +176,6 @@ impl Act {
             Self::ControllerReissue { .. } => CONTROLLER_REISSUE,
             Self::GrantSet { .. } => GRANT_SET,
             Self::GrantRemove { .. } => GRANT_REMOVE,
-            Self::IssuerActivate { .. } => ISSUER_ACTIVATE,
             Self::Freeze => FREEZE,
             Self::Thaw => THAW,
             Self::RenewalsStop => RENEWALS_STOP,

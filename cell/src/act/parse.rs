@@ -2,15 +2,14 @@
 
 use std::{fmt::Display, str::FromStr};
 
-use data_encoding::{BASE64, HEXLOWER};
+use data_encoding::BASE64;
 
 use super::{
     AGENT, Act, CERTIFICATE, CERTIFICATE_REVOKE, CLOCK_CONFIRM, COMMA, CONTROLLER, CONTROLLER_ADD,
     CONTROLLER_REISSUE, CONTROLLER_REMOVE, ENTRIES, EPOCH, EPOCH_OPEN, FREEZE, GRANT, GRANT_AGENTS,
-    GRANT_BUDGET, GRANT_DNS, GRANT_MAX_TTL, GRANT_REMOVE, GRANT_ROLES, GRANT_SET, GRANT_TAGS,
-    ISSUER_ACTIVATE, KEPT, LOST, LOST_CERTIFICATES, MAX_FIELDS_BYTES, PUBLIC_KEY, REASON, RENEWALS_STOP,
-    RENEWALS_STOP_CONFIRM, REVOKED, RepeatedRevocation, RevocationTarget, SERIAL, SINCE, SPKI_SHA256,
-    SpkiDer, THAW,
+    GRANT_BUDGET, GRANT_DNS, GRANT_MAX_TTL, GRANT_REMOVE, GRANT_ROLES, GRANT_SET, GRANT_TAGS, KEPT, LOST,
+    LOST_CERTIFICATES, MAX_FIELDS_BYTES, PUBLIC_KEY, REASON, RENEWALS_STOP, RENEWALS_STOP_CONFIRM, REVOKED,
+    RepeatedRevocation, RevocationTarget, SERIAL, SINCE, SpkiDer, THAW,
 };
 use crate::{BoundedSet, Grant, GrantError, Grants, MAX_GRANTS, NameError};
 
@@ -91,7 +90,6 @@ impl<'a> Cursor<'a> {
             GRANT_REMOVE => {
                 Act::GrantRemove { controller: self.value(CONTROLLER)?, grant: self.value(GRANT)? }
             }
-            ISSUER_ACTIVATE => Act::IssuerActivate { spki_sha256: self.spki_sha256()? },
             FREEZE => Act::Freeze,
             THAW => Act::Thaw,
             RENEWALS_STOP => Act::RenewalsStop,
@@ -204,12 +202,6 @@ impl<'a> Cursor<'a> {
     fn public_key(&mut self) -> Result<SpkiDer, ActError> {
         let text = self.text(PUBLIC_KEY)?;
         BASE64.decode(text.as_bytes()).map_err(|why| bad(PUBLIC_KEY, why))?.try_into()
-    }
-
-    fn spki_sha256(&mut self) -> Result<[u8; 32], ActError> {
-        let text = self.text(SPKI_SHA256)?;
-        let bytes = HEXLOWER.decode(text.as_bytes()).map_err(|why| bad(SPKI_SHA256, why))?;
-        bytes.try_into().map_err(|_| bad(SPKI_SHA256, "is not 64 hexadecimal digits"))
     }
 }
 

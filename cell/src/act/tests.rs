@@ -70,7 +70,6 @@ fn every_act() -> Vec<Act> {
         Act::ControllerReissue { name: name.clone(), public_key },
         Act::GrantRemove { controller: name.clone(), grant: grant.name.clone() },
         Act::GrantSet { controller: name, grant },
-        Act::IssuerActivate { spki_sha256: std::array::from_fn(|i| u8::try_from(i).unwrap()) },
     ]
 }
 
@@ -177,10 +176,6 @@ fn a_value_out_of_bounds_is_refused_with_its_field() {
     assert_eq!(error, ActError::Grants(crate::GrantError::Ttl(9)));
     let error = refused("controller.add", &ADD.replacen("grant: tests", "grant: default", 1));
     assert!(matches!(error, ActError::Grants(crate::GrantError::SameName(_))));
-    for digest in ["00", &"0".repeat(66), &"A0".repeat(32), &"g0".repeat(32)] {
-        let error = refused("issuer.activate", &format!("spki-sha256: {digest}"));
-        assert!(matches!(error, ActError::Value { .. }), "{digest}");
-    }
 }
 
 #[test]

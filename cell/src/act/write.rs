@@ -2,12 +2,12 @@
 
 use std::fmt::Display;
 
-use data_encoding::{BASE64, HEXLOWER};
+use data_encoding::BASE64;
 
 use super::{
     AGENT, Act, CERTIFICATE, COMMA, CONTROLLER, ENTRIES, EPOCH, GRANT, GRANT_AGENTS, GRANT_BUDGET, GRANT_DNS,
     GRANT_MAX_TTL, GRANT_ROLES, GRANT_TAGS, KEPT, LOST, LOST_CERTIFICATES, PUBLIC_KEY, REASON, REVOKED,
-    RevocationTarget, SERIAL, SINCE, SPKI_SHA256, SpkiDer,
+    RevocationTarget, SERIAL, SINCE, SpkiDer,
 };
 use crate::{BoundedSet, Grant};
 
@@ -37,7 +37,6 @@ impl Act {
                 put(&mut out, CONTROLLER, controller);
                 put(&mut out, GRANT, grant);
             }
-            Self::IssuerActivate { spki_sha256 } => put(&mut out, SPKI_SHA256, HEXLOWER.encode(spki_sha256)),
             Self::Freeze | Self::Thaw | Self::RenewalsStop | Self::RenewalsStopConfirm => {}
             Self::ClockConfirm { entries } => put(&mut out, ENTRIES, entries),
             Self::EpochOpen { epoch, kept, lost, certificates, revoked } => {
