@@ -8,7 +8,7 @@ CLIENTS := python3 python3-cryptography python3-grpcio python3-grpc-tools python
 # A TPM in software, its resource manager and the bus between the two, and the PKCS#11 module before them.
 TPM := swtpm tpm2-abrmd libtss2-tcti-swtpm0 libtss2-tcti-tabrmd0 dbus-daemon dbus-bin libtpm2-pkcs11-1
 
-.PHONY: help demo test tokens token-table torture judges judges-packaged bench bench-ab ci fmt clippy doc build proto generate wasm deny advisories house-rules clean
+.PHONY: help demo test tokens token-table torture judges judges-packaged bench bench-ab ci fmt clippy doc build proto generate steps wasm instructions deny advisories house-rules clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -59,11 +59,16 @@ bench: ## What it costs: a table, target/bench/summary.json and charts; some 6 m
 	cargo build $(ALL) --release --lib --bin rootcellar --bin rootcellar-bench
 	target/release/rootcellar-bench
 
+instructions: ## The instructions of one issuance in process, held against benches/instructions.json
+	@scripts/need valgrind jq
+	cargo build $(ALL) --lib --bins
+	@scripts/instructions
+
 bench-ab: ## OLD=<commit> side by side with what is checked out: each ratio with its 95 % interval; some 6 minutes after two builds
 	@scripts/need softhsm2
 	@scripts/bench-ab "$(OLD)"
 
-ci: fmt clippy doc wasm test judges-packaged demo proto deny house-rules ## Everything that must pass before a change lands
+ci: fmt clippy steps doc wasm test instructions judges-packaged demo proto deny house-rules ## Everything that must pass before a change lands
 
 fmt: ## The format of the code
 	cargo fmt --all --check
@@ -73,6 +78,9 @@ clippy: ## The lints; a warning is an error
 
 doc: ## The API's documentation; a warning is an error
 	RUSTDOCFLAGS="--deny warnings" cargo doc $(ALL) --no-deps
+
+steps: ## No step of a request can be left out: each that is does not compile
+	scripts/steps
 
 wasm: ## The pure crates without C, for WebAssembly where its target is there
 	scripts/wasm

@@ -8,7 +8,8 @@ use sha2::{Digest, Sha256};
 use crate::convert;
 use crate::journal::{AgentRow, ControllerRow, JournalError, Reader};
 use crate::refusal::Refusal;
-use crate::requests::{LINE_MS, Then};
+use crate::requests::Then;
+use crate::steps::authorise::LINE_MS;
 
 /// An agent as callers see it.
 ///

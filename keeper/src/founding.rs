@@ -100,5 +100,5 @@ fn record(journal: &mut Journal, entries: Vec<Imported>, now_ms: i64) -> Result<
             journal.store_signature(appended.index, &signature, &certificate_sha256(&certificate))?;
         }
     }
-    journal.commit()
+    journal.commit().map(drop)
 }

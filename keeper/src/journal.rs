@@ -95,6 +95,21 @@ pub enum Durability {
     Kernel,
 }
 
+/// A batch that is as durable as was asked for. [`Journal::commit`] alone makes one.
+#[derive(Debug)]
+pub struct Committed {
+    /// Entries in the journal with it.
+    size: u64,
+    durability: Durability,
+}
+
+impl Committed {
+    /// Whether the entry at this index is on the disk, where a loss of power leaves it.
+    pub(crate) fn is_on_disk(&self, index: u64) -> bool {
+        index < self.size && self.durability == Durability::Disk
+    }
+}
+
 /// Where an entry was put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {
@@ -273,7 +288,7 @@ impl Journal {
     ///
     /// # Errors
     /// The disk's. The process must then end.
-    pub fn commit(&mut self) -> Result<(), JournalError> {
+    pub fn commit(&mut self) -> Result<Committed, JournalError> {
         self.database.commit()?;
         self.commits = self.commits.wrapping_add(1);
         if self.commits.is_multiple_of(WAL_LOOK)
@@ -286,7 +301,7 @@ impl Journal {
             self.raw().busy_timeout(BUSY)?;
             moved?;
         }
-        Ok(())
+        Ok(Committed { size: self.edge.size(), durability: self.synchronous })
     }
 
     /// Appends an entry to the open batch, and what follows from it.

@@ -221,7 +221,7 @@ impl Sequencer {
         probe("7 record, before the commit", records);
         probe("10 store, before the commit", stores);
         let began = Instant::now();
-        self.journal.commit()?;
+        let committed = self.journal.commit()?;
         probe("7 record", records);
         probe("10 store", stores);
         if outbox.clock {
@@ -229,7 +229,7 @@ impl Sequencer {
             self.journal.verify_again(self.settings.attributes_oid)?;
         }
         self.metrics.step(if records { Step::Record } else { Step::Store }, began.elapsed());
-        Ok(self.deliver(outbox))
+        Ok(self.deliver(&committed, outbox))
     }
 
     /// Waits for a first command and takes what else is there. What the token has done goes first: it frees places. Then those whom no

@@ -117,7 +117,7 @@ pub(crate) fn take(journal: &mut Journal, now_ms: i64) -> Result<(), TakeError> 
         let now_ms = recordable_ms(&text, now_ms, newest_ms);
         let reader = journal.reader();
         let whose = (journal.cell(), journal.origin());
-        let (note, act) = match requests::approved(&reader, whose, now_ms, &text) {
+        let (note, _, act) = match requests::approved(&reader, whose, now_ms, &text) {
             Ok(approved) => approved,
             // A keeper recorded it before it could remove the file.
             Err(refusal) if refusal.reason() == Reason::ProposalReplayed => {

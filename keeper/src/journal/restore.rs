@@ -229,7 +229,7 @@ fn replay(copy: &Database, dir: &Path) -> Result<(Journal, u64), RestoreError> {
         }
         journal.begin(Durability::Disk)?;
         journal.store_checkpoint(covered, &note)?;
-        journal.commit()
+        journal.commit().map(drop)
     })?;
     Ok((journal, signers.verified))
 }

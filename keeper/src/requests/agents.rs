@@ -14,7 +14,7 @@ use crate::convert;
 use crate::disk::Wanted;
 use crate::journal::AgentRow;
 use crate::refusal::Refusal;
-use crate::steps::{self, Authorised};
+use crate::steps::{self, Authorised, Grants};
 
 /// Most agents in one batch.
 const BATCH_MAX: usize = 100;
@@ -32,7 +32,7 @@ pub(super) fn create(
         return replayed(desk, caller, &[spec.id.as_str()], Then::Created(spec.id.to_string()), index);
     }
     let entry = creation(desk, caller, &once, &spec, 1)?;
-    Ok(Plan::Record { entries: vec![entry], then: Then::Created(spec.id.to_string()) })
+    Ok(Plan::Record { entries: vec![entry], certificate: None, then: Then::Created(spec.id.to_string()) })
 }
 
 pub(super) fn batch_create(
@@ -62,7 +62,7 @@ pub(super) fn batch_create(
     let count = u32::try_from(specs.len()).unwrap_or(u32::MAX);
     let entries =
         specs.iter().map(|spec| creation(desk, caller, &once, spec, count)).collect::<Result<_, _>>()?;
-    Ok(Plan::Record { entries, then })
+    Ok(Plan::Record { entries, certificate: None, then })
 }
 
 pub(super) fn update(
@@ -86,13 +86,12 @@ pub(super) fn update(
     let spec = convert::record_spec(&record)?;
     let authorised = if narrows(&row.record, &record) {
         // What is left may be more than a grant gives by now: that is no reason to leave all of it.
-        let authorised =
-            steps::authorise::agent(&desk.reader, caller.who, &AgentSpec::bare(spec.id.clone()), 0)?;
+        let authorised = Grants::of_caller(&desk.reader, caller.who)?.speak_for(spec.id.clone())?;
         desk.room.demand(Wanted::End)?;
         authorised.within_reserve(&desk.reader, desk.now_ms)?;
         authorised
     } else {
-        let authorised = steps::authorise::agent(&desk.reader, caller.who, &spec, 0)?;
+        let authorised = Grants::of_caller(&desk.reader, caller.who)?.cover(&spec, 0)?;
         steps::admit::not_frozen(&desk.reader)?;
         desk.room.demand(Wanted::New)?;
         caller.not_overtaken(desk, &id, Given::Right)?;
@@ -101,7 +100,7 @@ pub(super) fn update(
     };
     let record = convert::spec_record(&spec, &row.record.owner, record.disabled, row.record.revision + 1);
     let entry = changed(desk, caller, &once, Change::Updated, record, &authorised);
-    Ok(Plan::Record { entries: vec![entry], then: Then::Updated(id) })
+    Ok(Plan::Record { entries: vec![entry], certificate: None, then: Then::Updated(id) })
 }
 
 pub(super) fn delete(
@@ -118,12 +117,12 @@ pub(super) fn delete(
     let (row, _) = owned(desk, caller.who, &delete.name)?;
     current_etag(&delete.etag, &row)?;
     // A grant that still speaks for the agent pays for the entry; its roles and tags do not matter for an end.
-    let bare = AgentSpec::bare(row.record.id.parse().map_err(Refusal::internal)?);
-    let authorised = steps::authorise::agent(&desk.reader, caller.who, &bare, 0)?;
+    let id = row.record.id.parse().map_err(Refusal::internal)?;
+    let authorised = Grants::of_caller(&desk.reader, caller.who)?.speak_for(id)?;
     desk.room.demand(Wanted::End)?;
     authorised.within_reserve(&desk.reader, desk.now_ms)?;
     let entry = changed(desk, caller, &once, Change::Deleted, row.record, &authorised);
-    Ok(Plan::Record { entries: vec![entry], then: Then::Deleted })
+    Ok(Plan::Record { entries: vec![entry], certificate: None, then: Then::Deleted })
 }
 
 fn new_spec(agent: Option<&v1::Agent>, field: &'static str) -> Result<AgentSpec, Refusal> {
@@ -141,7 +140,7 @@ fn creation(
     spec: &AgentSpec,
     entries: u32,
 ) -> Result<Entry, Refusal> {
-    let authorised = steps::authorise::agent(&desk.reader, caller.who, spec, 0)?;
+    let authorised = Grants::of_caller(&desk.reader, caller.who)?.cover(spec, 0)?;
     steps::admit::not_frozen(&desk.reader)?;
     desk.room.demand(Wanted::New)?;
     caller.not_overtaken(desk, spec.id.as_str(), Given::Right)?;
@@ -180,7 +179,7 @@ fn owned(desk: &Desk<'_>, who: &Who, name: &str) -> Result<(AgentRow, String), R
     let missing = || Refusal::not_found("agent of that name");
     let row = desk.reader.agent(id.as_str())?.ok_or_else(missing)?;
     if let Err(not_owner) = steps::authorise::owner(who, &row) {
-        let spoken_for = steps::authorise::agent(&desk.reader, who, &AgentSpec::bare(id), 0).is_ok();
+        let spoken_for = Grants::of_caller(&desk.reader, who)?.speak_for(id).is_ok();
         return Err(if spoken_for { not_owner } else { missing() });
     }
     Ok((row, id.to_string()))

@@ -38,7 +38,7 @@ pub(super) fn plan(desk: &mut Desk<'_>, import: &ImportCeremonyRequest) -> Resul
         signed.push(imported.signed.map(|(signature, der)| (signature, certificate_sha256(&der))));
     }
     let then = Then::Imported { signed, switches: active.is_some(), bundle: bundle.is_some() };
-    Ok(Plan::Record { entries, then })
+    Ok(Plan::Record { entries, certificate: None, then })
 }
 
 /// What is in force, for an import to be judged by.

@@ -4,7 +4,6 @@ use audit::Given;
 use cell::{AgentId, AgentSpec};
 use certs::csr::{Csr, CsrError};
 use certs::{Attributes, Profile};
-use ledger::entry::entry::Kind;
 use ledger::entry::{Change, Entry, Profile as Recorded};
 use proto::v1::{self, Reason};
 
@@ -13,7 +12,7 @@ use crate::convert;
 use crate::disk::Wanted;
 use crate::journal::AgentRow;
 use crate::refusal::Refusal;
-use crate::steps::{self, Authorised, Issuing, Order};
+use crate::steps::{self, Authorised, Authority, Grants, Issuing, Order};
 
 /// Lifetime where none is asked for, in seconds: an hour (DESIGN §5).
 pub(super) const DEFAULT_TTL_SECS: u32 = 3600;
@@ -25,7 +24,7 @@ pub(super) fn plan(
     request_id: &str,
 ) -> Result<Plan, Refusal> {
     let who = caller.who;
-    let controller = who.controller()?.as_str();
+    who.controller()?;
     let id = convert::agent_id(&issue.agent, "agent")?;
     let csr = caller.csr()?;
     // Two tries of the same have the same key, and another signature in their CSR.
@@ -42,7 +41,8 @@ pub(super) fn plan(
     desk.room.demand(Wanted::New)?;
     // Before anything of it is looked at: a refusal tells nothing of another's agent outside the caller's grants, not whether it is there either,
     // and of one inside them only whose it is not.
-    steps::authorise::agent(&desk.reader, who, &AgentSpec::bare(id.clone()), 0)?;
+    let grants = Grants::of_caller(&desk.reader, who)?;
+    grants.speak_for(id.clone())?;
     let row = desk.reader.agent(id.as_str())?;
     if let Some(row) = &row {
         steps::authorise::owner(who, row)?;
@@ -50,26 +50,27 @@ pub(super) fn plan(
     let described = issue.description.clone().unwrap_or_default();
     let description = issue.allow_missing.then_some(&described);
     let spec = self::described(&id, row.as_ref(), description)?;
-    let ttl_secs = lifetime(desk, controller, &spec, asked_secs(issue.lifetime.as_ref())?)?;
-    let authorised = steps::authorise::agent(&desk.reader, who, &spec, ttl_secs)?;
+    let ttl_secs = lifetime(&grants, &spec, asked_secs(issue.lifetime.as_ref())?)?;
+    let authorised = grants.cover(&spec, ttl_secs)?;
     if row.is_none() && description.is_none() {
         return Err(missing(&id));
     }
     caller.not_overtaken(desk, id.as_str(), Given::Certificate)?;
     authorised.within_budget(&desk.reader, desk.now_ms, if row.is_some() { 1 } else { 2 })?;
 
-    let mut entries = Vec::with_capacity(2);
+    let mut entries = Vec::with_capacity(1);
     if row.is_none() {
         entries.push(created(desk, caller, &once, &spec, &authorised));
     }
     let revision = row.as_ref().map_or(1, |row| row.record.revision);
-    let mut issuing = issuing(desk, &spec, revision, &authorised);
+    let mut issuing = issuing(desk, &spec, (revision, ttl_secs), &authorised);
     issuing.csr_sha256 = csr.sha256().to_vec();
     let order = order(desk, &spec);
     demand(csr, &order)?;
-    let issuance = desk.certificate(csr.public_key().spki_der(), ttl_secs, &order, issuing)?;
-    entries.push(desk.entry_for(caller, &once, Kind::Issuance(issuance)));
-    Ok(Plan::Record { entries, then: Then::Certificate })
+    let (authority, entry) = (Authority::of_grant(&authorised), desk.on_request_of(caller, &once));
+    let spki = csr.public_key().spki_der();
+    let certificate = Some(desk.certificate(authority, spki, (&order, issuing), entry)?);
+    Ok(Plan::Record { entries, certificate, then: Then::Certificate })
 }
 
 /// Everything that the CSR asks for is what will be issued: nothing is dropped in silence.
@@ -130,14 +131,9 @@ fn missing(id: &AgentId) -> Refusal {
 }
 
 /// The lifetime asked for, or an hour, or the longest that the grants allow.
-pub(super) fn lifetime(
-    desk: &Desk<'_>,
-    controller: &str,
-    spec: &AgentSpec,
-    asked: u32,
-) -> Result<u32, Refusal> {
+pub(super) fn lifetime(grants: &Grants, spec: &AgentSpec, asked: u32) -> Result<u32, Refusal> {
     if asked == 0 {
-        let longest = steps::authorise::longest_ttl(&desk.reader, controller, spec)?;
+        let longest = grants.longest_secs(&spec.id);
         return Ok(if longest == 0 { DEFAULT_TTL_SECS } else { longest.min(DEFAULT_TTL_SECS) });
     }
     if cell::TTL_SECS.contains(&asked) {
@@ -159,11 +155,18 @@ pub(super) fn created(
     agents::changed(desk, caller, once, Change::Created, agent, authorised)
 }
 
-pub(super) fn issuing(desk: &Desk<'_>, spec: &AgentSpec, revision: u64, authorised: &Authorised) -> Issuing {
+/// What is recorded beside the certificate of an agent at this revision, for so many seconds.
+pub(super) fn issuing(
+    desk: &Desk<'_>,
+    spec: &AgentSpec,
+    (revision, lifetime_secs): (u64, u32),
+    authorised: &Authorised,
+) -> Issuing {
     Issuing {
         subject: format!("/agent/{}", spec.id),
         profile: Recorded::Agent,
         agent_revision: revision,
+        lifetime_secs,
         grant: authorised.grant().to_owned(),
         approval: Some(authorised.approval(&desk.settings.origin)),
         ..Issuing::default()

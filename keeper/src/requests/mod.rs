@@ -12,7 +12,6 @@ mod serve;
 
 pub(crate) use import::{Signed, in_force};
 pub(crate) use proposal::{act_of, approved, not_alone_again, officers};
-pub(crate) use renew::LINE_MS;
 pub(crate) use revoke::answered as revoked;
 
 use std::collections::BTreeMap;
@@ -25,7 +24,7 @@ use certs::csr::VerifiedCsr;
 use certs::{Blocklist, Issuer};
 use const_oid::ObjectIdentifier;
 use ledger::entry::entry::Kind;
-use ledger::entry::{self, Actor, Entry, Issuance, Reference};
+use ledger::entry::{self, Actor, Entry, Reference};
 use ledger::request::SLACK_MS;
 use prost::Message;
 use proto::door::answer;
@@ -41,7 +40,7 @@ use crate::entropy::Entropy;
 use crate::journal::{CertificateRow, JournalError, Reader};
 use crate::refusal::Refusal;
 use crate::signed::SignedRequest;
-use crate::steps::{self, Issuing, Order};
+use crate::steps::{self, Authority, Issuing, Order, Recordable};
 use crate::time::ClockWrong;
 
 /// What a plan is made from. Lives for one request.
@@ -81,8 +80,10 @@ pub(crate) enum Plan {
     Await(u64),
     /// These entries are appended, then this is answered.
     Record {
-        /// In order; the certificate, where there is one, is the last.
+        /// In order.
         entries: Vec<Entry>,
+        /// The last, where there is one.
+        certificate: Option<Recordable>,
         /// What is answered.
         then: Then,
     },
@@ -180,18 +181,27 @@ fn signed(desk: &mut Desk<'_>, who: &Who, signed: &SignedRequest) -> Result<Plan
 }
 
 impl Desk<'_> {
+    /// Makes an entry of this moment, on the word of officers or of the service.
+    fn on_the_word_of(&self, actor: Actor) -> impl FnOnce(Kind) -> Entry + use<> {
+        let (cell, now_ms) = (self.settings.cell.clone(), self.now_ms);
+        move |kind| Entry::new(cell.as_ref(), now_ms, actor, kind)
+    }
+
     /// An entry of this moment, on the word of officers or of the service.
     fn entry(&self, actor: Actor, kind: Kind) -> Entry {
-        Entry::new(self.settings.cell.as_ref(), self.now_ms, actor, kind)
+        self.on_the_word_of(actor)(kind)
+    }
+
+    /// Makes an entry of this moment that a request of this caller's leads to.
+    fn on_request_of(&self, caller: &Signer<'_>, once: &Once<'_>) -> impl FnOnce(Kind) -> Entry + use<> {
+        let (request_id, fields_sha256) = (once.id.to_owned(), once.fields.to_vec());
+        let entry = self.on_the_word_of(caller.actor(&self.settings.origin));
+        move |kind| Entry { request_id, fields_sha256, ..entry(kind) }
     }
 
     /// An entry of this moment that a request of this caller's leads to.
     fn entry_for(&self, caller: &Signer<'_>, once: &Once<'_>, kind: Kind) -> Entry {
-        Entry {
-            request_id: once.id.to_owned(),
-            fields_sha256: once.fields.to_vec(),
-            ..self.entry(caller.actor(&self.settings.origin), kind)
-        }
+        self.on_request_of(caller, once)(kind)
     }
 
     /// A reference to an entry of this log.
@@ -206,25 +216,25 @@ impl Desk<'_> {
         Ok(steps::release::receipt(&self.settings.origin, index, leaf))
     }
 
-    /// Steps 4 to 6, and what step 7 records.
+    /// Steps 4 to 6, and what step 7 records, in the entry that `entry` makes of it.
     fn certificate(
         &mut self,
+        authority: Authority,
         spki: &[u8],
-        ttl_secs: u32,
-        order: &Order,
-        issuing: Issuing,
-    ) -> Result<Issuance, Refusal> {
-        let issuing = Issuing { lifetime_secs: ttl_secs, ..issuing };
+        (order, issuing): (&Order, Issuing),
+        entry: impl FnOnce(Kind) -> Entry,
+    ) -> Result<Recordable, Refusal> {
+        let ttl_secs = issuing.lifetime_secs;
         (self.probe)("3 authorise");
         let key = steps::admit::key(&self.reader, &self.settings.weak_keys, spki, &issuing.subject)?;
-        let admitted = steps::admit::admit(self.issuer, self.entropy, self.now_ms, key, ttl_secs)?;
+        let admitted = steps::admit::admit(authority, self.issuer, self.entropy, self.now_ms, key, ttl_secs)?;
         (self.probe)("4 admit");
         let oid = self.settings.attributes_oid;
         let composed = steps::compose::compose(self.issuer, admitted, order, oid)?;
         (self.probe)("5 compose");
         let linted = steps::lint::lint(self.issuer, composed, order, oid, self.now_ms)?;
         (self.probe)("6 lint");
-        Ok(issuing.entry(&linted, self.issuer.spki_sha256()))
+        Ok(issuing.recordable(&linted, self.issuer.spki_sha256(), entry))
     }
 }
 

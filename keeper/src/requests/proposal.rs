@@ -14,14 +14,15 @@ use super::{Desk, Plan, Then, revoke};
 use crate::charters;
 use crate::journal::Reader;
 use crate::refusal::Refusal;
-use crate::steps::{self, Issuing, Order};
+use crate::steps::{self, Authority, Issuing, Order, Recordable};
 
 /// Least time between two stops of renewals by one officer alone, in milliseconds: a day.
 const ALONE_REST_MS: i64 = 86_400_000;
 
 pub(super) fn plan(desk: &mut Desk<'_>, submit: &SubmitProposalRequest) -> Result<Plan, Refusal> {
     let cell = desk.settings.cell.to_string();
-    let (note, act) = approved(&desk.reader, (&cell, &desk.settings.origin), desk.now_ms, &submit.proposal)?;
+    let (note, approved, act) =
+        approved(&desk.reader, (&cell, &desk.settings.origin), desk.now_ms, &submit.proposal)?;
     match desk.clock {
         Err(wrong) if !matches!(act, Act::ClockConfirm { .. }) => return Err(wrong.into()),
         _ => {}
@@ -31,17 +32,17 @@ pub(super) fn plan(desk: &mut Desk<'_>, submit: &SubmitProposalRequest) -> Resul
         return Err(Refusal::new(Reason::ProposalExpired, message).on("proposal"));
     }
     let mut entries = vec![recorded(desk, &note)];
-    let mut revoked = 0;
+    let (mut revoked, mut certificate) = (0, None);
     if let Act::CertificateRevoke { target, reason } = &act {
         let (entry, count) = revoke::by_officers(desk, target, *reason)?;
         revoked = count;
         entries.push(entry);
-    } else if let Some(certificate) = carry_out(desk, &act)? {
-        entries.push(certificate);
+    } else {
+        certificate = carry_out(desk, &approved, &act)?;
     }
     let clock = matches!(act, Act::ClockConfirm { .. });
     let thaws = act == Act::Thaw;
-    Ok(Plan::Record { entries, then: Then::Proposal { revoked, clock, thaws } })
+    Ok(Plan::Record { entries, certificate, then: Then::Proposal { revoked, clock, thaws } })
 }
 
 /// The act of a proposal for the log of this cell and origin, which enough officers signed, and which was not carried out before.
@@ -53,14 +54,14 @@ pub(crate) fn approved(
     (cell, origin): (&str, &str),
     now_ms: i64,
     proposal: &str,
-) -> Result<(Note, Act), Refusal> {
+) -> Result<(Note, Approved, Act), Refusal> {
     let note = Note::parse(proposal.as_bytes()).map_err(ProposalError::from)?;
     let charter: Charter = charters::in_force(reader)?;
     let log: KeyName = origin.parse().map_err(Refusal::internal)?;
     let approved = proposal::open(&note, &charter, cell, &log, now_ms.div_euclid(1000), audit::act_rule)?;
     fresh(reader, &approved)?;
     let act = act_of(approved.proposal())?;
-    Ok((note, act))
+    Ok((note, approved, act))
 }
 
 /// The act that a proposal names.
@@ -95,7 +96,7 @@ pub(crate) fn officers() -> Actor {
 }
 
 /// Checks that the act can be carried out now; the certificate that it leads to, where it does.
-fn carry_out(desk: &mut Desk<'_>, act: &Act) -> Result<Option<Entry>, Refusal> {
+fn carry_out(desk: &mut Desk<'_>, approved: &Approved, act: &Act) -> Result<Option<Recordable>, Refusal> {
     if let Act::ControllerAdd { .. } | Act::ControllerReissue { .. } | Act::GrantSet { .. } = act {
         steps::admit::not_frozen(&desk.reader)?;
     }
@@ -109,11 +110,11 @@ fn carry_out(desk: &mut Desk<'_>, act: &Act) -> Result<Option<Entry>, Refusal> {
                     ),
                 ));
             }
-            certificate(desk, name, public_key).map(Some)
+            certificate(desk, Authority::of_officers(approved), name, public_key).map(Some)
         }
         Act::ControllerReissue { name, public_key } => {
             existing(desk, name)?;
-            certificate(desk, name, public_key).map(Some)
+            certificate(desk, Authority::of_officers(approved), name, public_key).map(Some)
         }
         Act::ControllerRemove { name } => existing(desk, name).map(|()| None),
         Act::GrantSet { controller, grant } => {
@@ -137,10 +138,6 @@ fn carry_out(desk: &mut Desk<'_>, act: &Act) -> Result<Option<Entry>, Refusal> {
                 Err(Refusal::not_found("grant of that name"))
             }
         }
-        Act::IssuerActivate { .. } => Err(Refusal::new(
-            Reason::NotServed,
-            "a running service changes no issuer yet: `rootcellar init` activates the first",
-        )),
         Act::EpochOpen { .. } => Err(Refusal::new(
             Reason::NotServed,
             "a running log needs no new epoch: `rootcellar ledger open-epoch` opens one where the log went back",
@@ -177,15 +174,21 @@ fn existing(desk: &Desk<'_>, name: &ControllerName) -> Result<(), Refusal> {
     }
 }
 
-fn certificate(desk: &mut Desk<'_>, name: &ControllerName, key: &SpkiDer) -> Result<Entry, Refusal> {
+fn certificate(
+    desk: &mut Desk<'_>,
+    authority: Authority,
+    name: &ControllerName,
+    key: &SpkiDer,
+) -> Result<Recordable, Refusal> {
     let order = Order::plain(Profile::Controller, name.spiffe_id(&desk.settings.cell));
     let issuing = Issuing {
         subject: format!("/controller/{name}"),
         profile: Recorded::Controller,
         // The act is recorded just before it.
         approval: Some(desk.reference(desk.next)),
+        lifetime_secs: CONTROLLER_TTL_SECS,
         ..Issuing::default()
     };
-    let issuance = desk.certificate(key.as_bytes(), CONTROLLER_TTL_SECS, &order, issuing)?;
-    Ok(desk.entry(officers(), Kind::Issuance(issuance)))
+    let entry = desk.on_the_word_of(officers());
+    desk.certificate(authority, key.as_bytes(), (&order, issuing), entry)
 }

@@ -3,7 +3,6 @@
 use cell::{AgentId, ControllerName};
 use certs::Profile;
 use ledger::entry::Profile as Recorded;
-use ledger::entry::entry::Kind;
 use proto::v1::{self, Reason};
 
 use super::{Desk, Once, Plan, Signer, Then, issue};
@@ -13,7 +12,7 @@ use crate::convert;
 use crate::disk::Wanted;
 use crate::journal::CertificateRow;
 use crate::refusal::Refusal;
-use crate::steps::{self, Authorised, Issuing, Order};
+use crate::steps::{self, Authorised, Authority, Grants, Issuing, Order};
 
 /// Lifetime of a controller's certificate, in seconds: 7 days (DESIGN §5).
 pub(super) const CONTROLLER_TTL_SECS: u32 = 7 * 86_400;
@@ -29,8 +28,6 @@ const SHARE_OF_BUDGET: u32 = 10;
 const SHARE_LEAST: u32 = 12;
 /// Seconds in an hour.
 const HOUR_SECS: u32 = 3600;
-/// How long a controller renews on one officer's word, in milliseconds: 90 days (DESIGN §5).
-pub(crate) const LINE_MS: i64 = 90 * 86_400_000;
 
 pub(super) fn plan(
     desk: &mut Desk<'_>,
@@ -54,7 +51,7 @@ pub(super) fn plan(
     steps::admit::renewals_go_on(&desk.reader, desk.now_ms)?;
     desk.room.demand(Wanted::Renewal)?;
     let asked_secs = issue::asked_secs(renew.lifetime.as_ref())?;
-    let (order, ttl_secs, mut issuing) = match caller.who.kind() {
+    let (authority, order, mut issuing) = match caller.who.kind() {
         callers::Kind::Agent(id) => agent(desk, id, &presented, asked_secs)?,
         callers::Kind::Controller(name) => {
             // A line that is over is not to be waited for.
@@ -69,9 +66,9 @@ pub(super) fn plan(
     issue::demand(csr, &order)?;
     issuing.csr_sha256 = csr.sha256().to_vec();
     issuing.renews = Some(desk.reference(presented.index));
-    let issuance = desk.certificate(csr.public_key().spki_der(), ttl_secs, &order, issuing)?;
-    let entry = desk.entry_for(caller, &once, Kind::Issuance(issuance));
-    Ok(Plan::Record { entries: vec![entry], then: Then::Certificate })
+    let (spki, entry) = (csr.public_key().spki_der(), desk.on_request_of(caller, &once));
+    let certificate = Some(desk.certificate(authority, spki, (&order, issuing), entry)?);
+    Ok(Plan::Record { entries: Vec::new(), certificate, then: Then::Certificate })
 }
 
 /// Two holders of one identity mean that one of them stole it: the one who comes second is refused, and that is an alarm.
@@ -139,7 +136,7 @@ fn agent(
     id: &AgentId,
     presented: &CertificateRow,
     asked_secs: u32,
-) -> Result<(Order, u32, Issuing), Refusal> {
+) -> Result<(Authority, Order, Issuing), Refusal> {
     let row = desk.reader.agent(id.as_str())?.ok_or_else(|| Refusal::not_found("agent"))?;
     let spec = convert::record_spec(&row.record)?;
     let owner = row.record.owner.as_str();
@@ -158,34 +155,30 @@ fn agent(
         )
         .on("lifetime"));
     }
+    let grants = Grants::of(&desk.reader, owner)?;
     let ttl_secs = match asked_secs {
-        0 => steps::authorise::longest_ttl(&desk.reader, owner, &spec)?.min(line_secs),
-        asked_secs => issue::lifetime(desk, owner, &spec, asked_secs)?,
+        0 => grants.longest_secs(&spec.id).min(line_secs),
+        asked_secs => issue::lifetime(&grants, &spec, asked_secs)?,
     };
-    let authorised = steps::authorise::under(&desk.reader, owner, &spec, ttl_secs)?;
+    let authorised = grants.cover(&spec, ttl_secs)?;
     within_share(desk, subject, line_secs, &authorised)?;
     authorised.within_budget(&desk.reader, desk.now_ms, 1)?;
-    Ok((issue::order(desk, &spec), ttl_secs, issue::issuing(desk, &spec, row.record.revision, &authorised)))
+    let issuing = issue::issuing(desk, &spec, (row.record.revision, ttl_secs), &authorised);
+    Ok((Authority::of_grant(&authorised), issue::order(desk, &spec), issuing))
 }
 
-fn controller(desk: &Desk<'_>, name: &ControllerName) -> Result<(Order, u32, Issuing), Refusal> {
+fn controller(desk: &Desk<'_>, name: &ControllerName) -> Result<(Authority, Order, Issuing), Refusal> {
     let row = desk.reader.controller(name.as_str())?.ok_or_else(|| Refusal::not_found("controller"))?;
-    let left_secs = (row.line_start_ms + LINE_MS - desk.now_ms).div_euclid(1000);
-    if left_secs < i64::from(*cell::TTL_SECS.start()) {
-        return Err(Refusal::new(
-            Reason::LineEnded,
-            format!(
-                "controllers/{name} has renewed for 90 days: have an officer run `rootcellar controller reissue {name}`"
-            ),
-        ));
-    }
-    let ttl_secs = u32::try_from(left_secs).map_or(CONTROLLER_TTL_SECS, |left| left.min(CONTROLLER_TTL_SECS));
+    let (authority, left_secs) = Authority::of_line(&row, desk.now_ms)?;
+    let lifetime_secs =
+        u32::try_from(left_secs).map_or(CONTROLLER_TTL_SECS, |left| left.min(CONTROLLER_TTL_SECS));
     let order = Order::plain(Profile::Controller, name.spiffe_id(&desk.settings.cell));
     let issuing = Issuing {
         subject: format!("/controller/{name}"),
         profile: Recorded::Controller,
         approval: Some(desk.reference(row.line)),
+        lifetime_secs,
         ..Issuing::default()
     };
-    Ok((order, ttl_secs, issuing))
+    Ok((authority, order, issuing))
 }

@@ -1,6 +1,6 @@
 //! RevokeCertificate: a controller ends certificates that were issued under its grants, all of an act at once.
 
-use cell::{AgentId, AgentSpec, RevocationReason, RevocationTarget};
+use cell::{AgentId, RevocationReason, RevocationTarget};
 use ledger::entry::entry::Kind;
 use ledger::entry::revocation::Target;
 use ledger::entry::{self, Entry, IssuedSince, Revocation};
@@ -14,7 +14,7 @@ use crate::convert;
 use crate::disk::Wanted;
 use crate::journal::{CertificateRow, Scope};
 use crate::refusal::Refusal;
-use crate::steps::{self, Authorised};
+use crate::steps::{Authorised, Grants};
 
 /// How long after its end a certificate can still be named, in seconds: it was there when its name was looked for.
 const ENDED_SECS: i64 = 1800;
@@ -68,7 +68,7 @@ pub(super) fn plan(
     };
     // Recorded also where nothing is left to revoke: to look for it has its price, and so it has a budget.
     let entry = desk.entry_for(caller, &once, Kind::Revocation(revocation));
-    Ok(Plan::Record { entries: vec![entry], then: Then::Revoked(revoked) })
+    Ok(Plan::Record { entries: vec![entry], certificate: None, then: Then::Revoked(revoked) })
 }
 
 /// What officers revoke: the same over everybody's certificates. The act is the entry just before.
@@ -134,12 +134,12 @@ fn rested(desk: &mut Desk<'_>, controller: &str) -> Result<(), Refusal> {
 }
 
 fn within_grants(desk: &Desk<'_>, who: &Who, id: AgentId) -> Result<Authorised, Refusal> {
-    steps::authorise::agent(&desk.reader, who, &AgentSpec::bare(id), 0)
+    Grants::of_caller(&desk.reader, who)?.speak_for(id)
 }
 
 /// What a controller obtained under several grants draws on the first of them that is left.
 fn any_grant(desk: &Desk<'_>, who: &Who) -> Result<Authorised, Refusal> {
-    steps::authorise::any(&desk.reader, who)
+    Grants::of_caller(&desk.reader, who)?.first()
 }
 
 fn since(controller: &str, issued: &v1::IssuedSince) -> Result<IssuedSince, Refusal> {

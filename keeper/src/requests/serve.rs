@@ -12,10 +12,10 @@ use proto::v1::Reason;
 
 use super::{Desk, Plan, Then};
 use crate::HOUR_MS;
-use crate::callers::{self, Who};
+use crate::callers::Who;
 use crate::journal::{CertificateRow, Scope};
 use crate::refusal::Refusal;
-use crate::steps::{Issuing, Order};
+use crate::steps::{Authority, Issuing, Order};
 
 /// Lifetime of the service's certificate, in seconds: a day, renewed at half, so that a lost token does not lock callers out at once.
 const SERVICE_TTL_SECS: u32 = 86_400;
@@ -30,9 +30,7 @@ pub(super) fn plan(
     csr: &VerifiedCsr,
     is_first: bool,
 ) -> Result<Plan, Refusal> {
-    if *who.kind() != callers::Kind::Front {
-        return Err(Refusal::not_allowed(who.path()));
-    }
+    let authority = Authority::of_configuration(who)?;
     let uri = ServiceName::ca().spiffe_id(&desk.settings.cell);
     is_its_own(csr, &uri)?;
     let spki = csr.public_key().spki_der();
@@ -44,7 +42,7 @@ pub(super) fn plan(
         return Ok(Plan::Await(row.index));
     }
     rested(desk, is_first)?;
-    let mut entries: Vec<Entry> = match before {
+    let entries: Vec<Entry> = match before {
         Some(row) => superseded(desk, who, &row)?.into_iter().collect(),
         None => Vec::new(),
     };
@@ -53,11 +51,15 @@ pub(super) fn plan(
         ip_addresses: desk.settings.service_addresses.clone(),
         ..Order::plain(Profile::Service, uri)
     };
-    let issuing =
-        Issuing { subject: crate::SERVICE_PATH.to_owned(), profile: Recorded::Service, ..Issuing::default() };
-    let issuance = desk.certificate(spki, SERVICE_TTL_SECS, &order, issuing)?;
-    entries.push(desk.entry(who.actor(&desk.settings.origin), Kind::Issuance(issuance)));
-    Ok(Plan::Record { entries, then: Then::Certificate })
+    let issuing = Issuing {
+        subject: crate::SERVICE_PATH.to_owned(),
+        profile: Recorded::Service,
+        lifetime_secs: SERVICE_TTL_SECS,
+        ..Issuing::default()
+    };
+    let entry = desk.on_the_word_of(who.actor(&desk.settings.origin));
+    let certificate = Some(desk.certificate(authority, spki, (&order, issuing), entry)?);
+    Ok(Plan::Record { entries, certificate, then: Then::Certificate })
 }
 
 /// A CSR for the service's SPIFFE ID alone. The front sees those of all callers: one of theirs proves that they have the key, not that it has.

@@ -16,7 +16,7 @@ use crate::metrics::Step;
 use crate::refusal::Refusal;
 use crate::refused::Shown;
 use crate::requests::{self, Desk, Plan, Then};
-use crate::steps::release;
+use crate::steps::{Recordable, release};
 
 impl Sequencer {
     /// What the sequencer knows itself.
@@ -103,12 +103,12 @@ impl Sequencer {
             }
             Ok(Plan::Answer(answer)) => outbox.replies.push((reply, Ok(*answer))),
             Ok(Plan::Await(index)) => self.attach(index, reply, outbox)?,
-            Ok(Plan::Record { entries, then }) => {
+            Ok(Plan::Record { entries, certificate, then }) => {
                 let body = match &change {
                     Change::Signed(Ok(signed)) => Some(signed.body()),
                     _ => None,
                 };
-                self.record(entries, &then, body, reply, outbox)?;
+                self.record((entries, certificate), &then, body, reply, outbox)?;
             }
         }
         Ok(())
@@ -117,16 +117,18 @@ impl Sequencer {
     /// Step 7. From here on nothing refuses.
     fn record(
         &mut self,
-        entries: Vec<Entry>,
+        (entries, certificate): (Vec<Entry>, Option<Recordable>),
         then: &Then,
         body: Option<&[u8]>,
         reply: Reply,
         outbox: &mut Outbox,
     ) -> Result<(), Ended> {
         let mut first = None;
-        let mut certificate = None;
-        for (i, entry) in entries.into_iter().enumerate() {
-            let appended = self.journal.append(&entry)?;
+        let of_certificate = certificate.as_ref().map(Recordable::entry);
+        let mut last = None;
+        for (i, entry) in entries.iter().chain(of_certificate).enumerate() {
+            let appended = self.journal.append(entry)?;
+            last = Some(appended);
             if let (None, Some(body)) = (first, body) {
                 self.journal.store_request(appended.index, body)?;
             }
@@ -136,10 +138,10 @@ impl Sequencer {
             {
                 self.journal.store_signature(appended.index, signature, sha256)?;
             }
-            match entry.kind {
-                Some(Kind::Issuance(issuance)) => certificate = Some((appended, issuance)),
-                Some(Kind::Revocation(revocation)) if revocation.revoked > 0 => self.crls.want(),
-                _ => {}
+            if let Some(Kind::Revocation(revocation)) = &entry.kind
+                && revocation.revoked > 0
+            {
+                self.crls.want();
             }
         }
         outbox.thawed |= matches!(then, Then::Proposal { thaws: true, .. });
@@ -160,12 +162,12 @@ impl Sequencer {
             }
         }
         let receipt = || first.map(|first| release::receipt(&self.settings.origin, first.index, first.leaf));
-        let answer = match (certificate, then) {
-            (Some((appended, issuance)), then) => {
+        let answer = match (last.zip(certificate), then) {
+            (Some((appended, certificate)), then) => {
                 let act = if let Then::Proposal { .. } = then { receipt() } else { None };
                 let first = first.map_or(appended.index, |first| first.index);
                 self.pending.insert(appended.index, Pending { first, waiters: vec![Waiter { reply, act }] });
-                outbox.issued.push((appended, issuance));
+                outbox.issued.push((appended, certificate));
                 return Ok(());
             }
             (None, Then::Proposal { revoked, .. }) => Ok(proposal_answer(receipt(), None, *revoked)),

@@ -1,15 +1,14 @@
 //! What leaves once a batch is durable.
 
-use ledger::entry::Issuance;
 use proto::door::{CrlChanged, answer};
 
 use super::{QUICK, Sequencer};
 use crate::door::Reply;
-use crate::journal::Appended;
+use crate::journal::{Appended, Committed};
 use crate::reads::{self, ReadAsk};
 use crate::refusal::Refusal;
-use crate::steps::Recorded;
 use crate::steps::crl::{ComposedCrl, RecordedCrl};
+use crate::steps::{Recordable, Recorded};
 use crate::stopping;
 use crate::workers::Job;
 
@@ -18,7 +17,7 @@ use crate::workers::Job;
 pub(super) struct Outbox {
     pub(super) replies: Vec<(Reply, Result<answer::Answer, Refusal>)>,
     /// Appended, and to be signed after the commit.
-    pub(super) issued: Vec<(Appended, Issuance)>,
+    pub(super) issued: Vec<(Appended, Recordable)>,
     /// Likewise.
     pub(super) crl: Option<(Appended, ComposedCrl)>,
     /// Reads that waited for a checkpoint: before the commit the readers would not see it.
@@ -35,17 +34,22 @@ pub(super) struct Outbox {
 
 impl Sequencer {
     /// After the commit: what is durable is signed, and answers leave.
-    pub(super) fn deliver(&mut self, outbox: Outbox) -> Option<Recorded> {
+    pub(super) fn deliver(&mut self, committed: &Committed, outbox: Outbox) -> Option<Recorded> {
         let alone = outbox.issued.len() == 1 && self.is_alone();
-        let mut issued =
-            outbox.issued.into_iter().map(|(appended, issuance)| Recorded::after_commit(appended, issuance));
+        let mut issued = outbox
+            .issued
+            .into_iter()
+            .filter_map(|(appended, certificate)| Recorded::after_commit(committed, appended, certificate));
         let own = if alone { issued.next() } else { None };
         for recorded in issued {
             // The workers' end outlives this thread's.
             let _ = self.jobs.send(Job::Certificate(recorded));
         }
-        if let Some((appended, composed)) = outbox.crl {
-            let _ = self.jobs.send(Job::Crl(RecordedCrl::after_commit(appended, composed)));
+        let crl = outbox
+            .crl
+            .and_then(|(appended, composed)| RecordedCrl::after_commit(committed, appended, composed));
+        if let Some(recorded) = crl {
+            let _ = self.jobs.send(Job::Crl(recorded));
         }
         for (asked, reply) in outbox.reads {
             self.readers.read(asked, reply);

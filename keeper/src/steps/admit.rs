@@ -7,6 +7,7 @@ use certs::{Blocklist, Issuer, KeyError, PublicKey};
 use ledger::entry::KeyClash;
 use proto::v1::Reason;
 
+use super::Authority;
 use crate::entropy::Entropy;
 use crate::journal::Reader;
 use crate::refusal::Refusal;
@@ -87,12 +88,13 @@ pub(crate) fn renewals_go_on(reader: &Reader<'_>, now_ms: i64) -> Result<(), Ref
     })
 }
 
-/// Draws the serial number and sets the validity: `ttl_secs` shortened by up to a tenth, so that a fleet that came up at once does not
+/// Draws the serial number and sets the validity of what somebody may have: `ttl_secs` shortened by up to a tenth, so that a fleet that came up at once does not
 /// renew at once.
 ///
 /// # Errors
 /// The issuer is not valid now, or there are no random numbers.
 pub(crate) fn admit(
+    _: Authority,
     issuer: &Issuer,
     entropy: &mut Entropy,
     now_ms: i64,

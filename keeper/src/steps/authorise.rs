@@ -2,19 +2,69 @@
 //!
 //! A crash here leaves nothing.
 
-use cell::{AgentSpec, first_covering};
+use std::sync::Arc;
+
+use cell::{AgentId, AgentSpec, first_covering};
 use ledger::entry::Reference;
+use ledger::proposal::Approved;
 use proto::v1::Reason;
 
 use crate::HOUR_MS;
-use crate::callers::Who;
-use crate::journal::{AgentRow, Granted, Reader};
+use crate::callers::{Kind, Who};
+use crate::journal::{AgentRow, ControllerRow, Granted, Reader};
 use crate::refusal::Refusal;
 
+/// How long a controller renews on one officers' act, in milliseconds: 90 days (DESIGN §5).
+pub(crate) const LINE_MS: i64 = 90 * 86_400_000;
 /// One part in so many of a grant's budget is there, on top, for what only takes away: revoke, disable, delete, narrow.
 const RESERVE_SHARE: u32 = 4;
 /// Entries of that reserve at least, in an hour.
 const RESERVE_LEAST: u32 = 16;
+
+/// By whose leave a certificate is made: what step 4 takes. Only this file makes one.
+#[derive(Debug)]
+pub(crate) struct Authority(());
+
+impl Authority {
+    /// A grant's that covers it.
+    pub(crate) fn of_grant(_: &Authorised) -> Self {
+        Self(())
+    }
+
+    /// Officers' who approved the act that names its key.
+    pub(crate) fn of_officers(_: &Approved) -> Self {
+        Self(())
+    }
+
+    /// The configuration's, for the front's own.
+    ///
+    /// # Errors
+    /// Another than the front asks.
+    pub(crate) fn of_configuration(who: &Who) -> Result<Self, Refusal> {
+        match who.kind() {
+            Kind::Front => Ok(Self(())),
+            _ => Err(Refusal::not_allowed(who.path())),
+        }
+    }
+
+    /// Officers' who began a controller's line, for as long as one lasts; and the seconds that are left of it.
+    ///
+    /// # Errors
+    /// [`Reason::LineEnded`].
+    pub(crate) fn of_line(controller: &ControllerRow, now_ms: i64) -> Result<(Self, i64), Refusal> {
+        let left_secs = (controller.line_start_ms + LINE_MS - now_ms).div_euclid(1000);
+        if left_secs >= i64::from(*cell::TTL_SECS.start()) {
+            return Ok((Self(()), left_secs));
+        }
+        let name = &controller.name;
+        Err(Refusal::new(
+            Reason::LineEnded,
+            format!(
+                "controllers/{name} has renewed for 90 days: have an officer run `rootcellar controller reissue {name}`"
+            ),
+        ))
+    }
+}
 
 /// The caller may: under which grant, and which entry set it.
 #[derive(Clone, Debug)]
@@ -91,45 +141,65 @@ impl Authorised {
     }
 }
 
-/// The caller is a controller, and one of its grants covers the agent and the lifetime (0 where no certificate is asked for).
-///
-/// # Errors
-/// It is none, or no grant covers it.
-pub(crate) fn agent(
-    reader: &Reader<'_>,
-    who: &Who,
-    spec: &AgentSpec,
-    ttl_secs: u32,
-) -> Result<Authorised, Refusal> {
-    under(reader, who.controller()?.as_str(), spec, ttl_secs)
+/// What a controller's grants say: looked up once for a request.
+pub(crate) struct Grants {
+    controller: String,
+    granted: Arc<[Granted]>,
 }
 
-/// One of this controller's grants covers the agent and the lifetime.
-///
-/// # Errors
-/// None does.
-pub(crate) fn under(
-    reader: &Reader<'_>,
-    controller: &str,
-    spec: &AgentSpec,
-    ttl_secs: u32,
-) -> Result<Authorised, Refusal> {
-    let granted = reader.granted(controller)?;
-    let covered = first_covering(granted.iter().map(|granted| &granted.grant), spec, ttl_secs)?;
-    let row = granted.iter().find(|granted| granted.grant.name == covered.grant().name);
-    let row = row.ok_or_else(|| Refusal::internal("a grant that is not there"))?;
-    Ok(Authorised::by(controller, row))
-}
+impl Grants {
+    /// Those of a controller.
+    ///
+    /// # Errors
+    /// The journal's.
+    pub(crate) fn of(reader: &Reader<'_>, controller: &str) -> Result<Self, Refusal> {
+        Ok(Self { controller: controller.to_owned(), granted: reader.granted(controller)? })
+    }
 
-/// Any grant of the caller's: for what concerns all that it obtained.
-///
-/// # Errors
-/// [`Reason::GrantDoesNotCover`] where it has none.
-pub(crate) fn any(reader: &Reader<'_>, who: &Who) -> Result<Authorised, Refusal> {
-    let controller = who.controller()?.as_str();
-    let granted = reader.granted(controller)?;
-    let row = granted.first().ok_or_else(|| Refusal::new(Reason::GrantDoesNotCover, "you have no grant"))?;
-    Ok(Authorised::by(controller, row))
+    /// Those of the caller.
+    ///
+    /// # Errors
+    /// It is no controller.
+    pub(crate) fn of_caller(reader: &Reader<'_>, who: &Who) -> Result<Self, Refusal> {
+        Self::of(reader, who.controller()?.as_str())
+    }
+
+    /// One of them covers the agent and the lifetime (0 where no certificate is asked for).
+    ///
+    /// # Errors
+    /// None does.
+    pub(crate) fn cover(&self, spec: &AgentSpec, ttl_secs: u32) -> Result<Authorised, Refusal> {
+        let covered = first_covering(self.granted.iter().map(|granted| &granted.grant), spec, ttl_secs)?;
+        let row = self.granted.iter().find(|granted| granted.grant.name == covered.grant().name);
+        let row = row.ok_or_else(|| Refusal::internal("a grant that is not there"))?;
+        Ok(Authorised::by(&self.controller, row))
+    }
+
+    /// One of them speaks for the agent, whatever roles and tags it has.
+    ///
+    /// # Errors
+    /// None does.
+    pub(crate) fn speak_for(&self, id: AgentId) -> Result<Authorised, Refusal> {
+        self.cover(&AgentSpec::bare(id), 0)
+    }
+
+    /// The longest lifetime that they allow for an agent, in seconds; 0 where none speaks for it.
+    pub(crate) fn longest_secs(&self, id: &AgentId) -> u32 {
+        let speaking = self.granted.iter().filter(|granted| granted.grant.speaks_for(id));
+        speaking.map(|granted| granted.grant.max_ttl.secs()).max().unwrap_or(0)
+    }
+
+    /// The first of them: for what concerns all that the controller obtained.
+    ///
+    /// # Errors
+    /// [`Reason::GrantDoesNotCover`] where it has none.
+    pub(crate) fn first(&self) -> Result<Authorised, Refusal> {
+        let row = self
+            .granted
+            .first()
+            .ok_or_else(|| Refusal::new(Reason::GrantDoesNotCover, "you have no grant"))?;
+        Ok(Authorised::by(&self.controller, row))
+    }
 }
 
 /// The agent belongs to the caller.
@@ -145,11 +215,4 @@ pub(crate) fn owner(who: &Who, agent: &AgentRow) -> Result<(), Refusal> {
             format!("agents/{} belongs to another controller", agent.record.id),
         ))
     }
-}
-
-/// The longest lifetime that the caller's grants allow for an agent, in seconds; 0 where none speaks for it.
-pub(crate) fn longest_ttl(reader: &Reader<'_>, controller: &str, spec: &AgentSpec) -> Result<u32, Refusal> {
-    let granted = reader.granted(controller)?;
-    let speaking = granted.iter().filter(|granted| granted.grant.speaks_for(&spec.id));
-    Ok(speaking.map(|granted| granted.grant.max_ttl.secs()).max().unwrap_or(0))
 }

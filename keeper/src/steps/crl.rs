@@ -9,7 +9,7 @@ use hsm_config::TokenError;
 use sha2::{Digest, Sha256};
 
 use crate::custody::Session;
-use crate::journal::{Appended, Journal, JournalError, Reader};
+use crate::journal::{Appended, Committed, Journal, JournalError, Reader};
 
 /// What is to be made.
 #[derive(Clone, Copy, Debug)]
@@ -95,9 +95,14 @@ pub(crate) struct RecordedCrl {
 }
 
 impl RecordedCrl {
-    /// Takes a CRL for signing. Called after the commit of the batch that appended it, and by nobody else.
-    pub(crate) fn after_commit(appended: Appended, composed: ComposedCrl) -> Self {
-        Self { index: appended.index, linted: composed.linted }
+    /// Takes a CRL for signing whose entry the batch appended that is on the disk now; none where it is not.
+    pub(crate) fn after_commit(
+        committed: &Committed,
+        appended: Appended,
+        composed: ComposedCrl,
+    ) -> Option<Self> {
+        let recorded = Self { index: appended.index, linted: composed.linted };
+        committed.is_on_disk(appended.index).then_some(recorded)
     }
 }
 

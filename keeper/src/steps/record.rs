@@ -5,10 +5,11 @@
 
 use certs::compose::Tbs;
 use ledger::Hash;
-use ledger::entry::{Issuance, Profile, Reference};
+use ledger::entry::entry::Kind;
+use ledger::entry::{Entry, Issuance, Profile, Reference};
 
 use super::Linted;
-use crate::journal::Appended;
+use crate::journal::{Appended, Committed};
 
 /// What the entry says beside the certificate's bytes.
 #[derive(Clone, Debug, Default)]
@@ -23,10 +24,19 @@ pub(crate) struct Issuing {
     pub(crate) lifetime_secs: u32,
 }
 
+/// A certificate that passed steps 3 to 6, in the entry that records it. [`Issuing::recordable`] alone makes one.
+#[derive(Debug)]
+pub(crate) struct Recordable(Box<Entry>);
+
 impl Issuing {
-    /// The entry of a linted certificate.
-    pub(crate) fn entry(self, linted: &Linted, issuer_spki_sha256: [u8; 32]) -> Issuance {
-        Issuance {
+    /// What is recorded of a linted certificate, in the entry that `entry` makes of it.
+    pub(crate) fn recordable(
+        self,
+        linted: &Linted,
+        issuer_spki_sha256: [u8; 32],
+        entry: impl FnOnce(Kind) -> Entry,
+    ) -> Recordable {
+        Recordable(Box::new(entry(Kind::Issuance(Issuance {
             tbs: linted.tbs().as_bytes().to_vec(),
             issuer_spki_sha256: issuer_spki_sha256.to_vec(),
             subject: self.subject,
@@ -37,7 +47,14 @@ impl Issuing {
             csr_sha256: self.csr_sha256,
             renews: self.renews,
             lifetime_seconds: self.lifetime_secs,
-        }
+        }))))
+    }
+}
+
+impl Recordable {
+    /// The entry.
+    pub(crate) fn entry(&self) -> &Entry {
+        &self.0
     }
 }
 
@@ -50,10 +67,20 @@ pub(crate) struct Recorded {
 }
 
 impl Recorded {
-    /// Takes an entry's certificate for signing. Called after the commit of the batch that appended it, with what that batch appended, and by
-    /// nobody else: what is read from the journal is never signed.
-    pub(crate) fn after_commit(appended: Appended, issuance: Issuance) -> Self {
-        Self { index: appended.index, leaf: appended.leaf, tbs: Tbs::from_recorded(issuance.tbs) }
+    /// Takes a certificate for signing whose entry the batch appended that is on the disk now; none where it is not. What is read from the
+    /// journal is never signed: nothing makes a [`Recordable`] of it.
+    pub(crate) fn after_commit(
+        committed: &Committed,
+        appended: Appended,
+        Recordable(entry): Recordable,
+    ) -> Option<Self> {
+        match entry.kind {
+            Some(Kind::Issuance(issuance)) if committed.is_on_disk(appended.index) => {
+                let tbs = Tbs::from_recorded(issuance.tbs);
+                Some(Self { index: appended.index, leaf: appended.leaf, tbs })
+            }
+            _ => None,
+        }
     }
 
     /// Index of the entry.

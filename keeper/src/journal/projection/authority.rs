@@ -96,9 +96,6 @@ impl State<'_> {
                 "DELETE FROM granted WHERE controller = ?1 AND name = ?2",
                 (controller.as_str(), grant.as_str()),
             ),
-            cell::Act::IssuerActivate { spki_sha256 } => {
-                self.run("UPDATE ca SET active = (spki_sha256 = ?1)", [spki_sha256])
-            }
             cell::Act::Freeze => self.run(
                 "INSERT INTO freeze (one, frozen) VALUES (1, 1) ON CONFLICT DO UPDATE SET frozen = 1",
                 [],
