@@ -220,8 +220,7 @@ impl Evidence {
         if section.value("algorithm")? != make.algorithm || section.value("cka-label")? != make.label {
             return Err(section.bad("algorithm", "it is not what the plan orders"));
         }
-        let opening = section.value("opening").ok();
-        let token = TokenSection::of(transcript, &make.token, opening)
+        let token = TokenSection::of(transcript, &make.token, section.value("opening")?)
             .ok_or_else(|| section.bad("token", "no token of this URI was opened then"))?;
         // What the token is excused from, the officers have read in the plan.
         if token.exceptions() != make.exceptions {
@@ -319,16 +318,15 @@ impl Evidence {
         if section.value("looked-for")? != "not found" {
             return Err(section.bad("looked-for", "it is `not found` once a key is destroyed"));
         }
-        // Transcripts of before that line prove nothing either.
-        if section.value("proof").is_ok_and(|proof| proof != NO_PROOF) {
+        if section.value("proof")? == NO_PROOF {
+            self.gone.push(planned);
+        } else {
             let proof = csr::check_farewell(&section.base64("proof")?, &self.plan.sha256());
             let proof = proof.map_err(|error| section.bad("proof", error))?;
             if proof.public_key().spki_sha256() != planned {
                 return Err(section.bad("proof", "it is another key's"));
             }
             self.destroyed.push(planned);
-        } else {
-            self.gone.push(planned);
         }
         Ok(())
     }

@@ -1,7 +1,9 @@
 //! A tiny cell with its log, made by hand: keys outside of any token, hashes as RFC 9162 writes them.
 
+mod founding;
+
 use cell::{Act, AgentId, ControllerName, SpiffeId, SpkiDer, TrustDomain};
-use certs::compose::{self, Ca, Leaf, LeafProfile, Serial, Validity, join};
+use certs::compose::{self, Leaf, LeafProfile, Serial, Validity, join};
 use certs::{ATTRIBUTES_OID, Attributes, Issuer, PublicKey};
 use ledger::Hash;
 use ledger::bundle::{Contents, IssuerLine, IssuerState, Log};
@@ -18,15 +20,17 @@ use proto::v1::{Agent, CreateAgentBody, DeleteAgentBody, IssueCertificateBody, U
 use rcgen::{KeyPair, PublicKeyData as _, SigningKey as _};
 use sha2::{Digest as _, Sha256};
 
+use founding::Founding;
+
 /// When everything happens: 2026-01-01T00:00:00Z.
 pub(crate) const NOW: i64 = 1_767_225_600;
 pub(crate) const CELL: &str = "prod.example";
 pub(crate) const ORIGIN: &str = "prod.example/log/1";
 
 /// Index of the entry with the act that adds the controller, of its certificate, of the agent, and of the agent's certificate.
-pub(crate) const ACT: u64 = 4;
-pub(crate) const AGENT: u64 = 6;
-pub(crate) const LEAF: u64 = 7;
+pub(crate) const ACT: u64 = 5;
+pub(crate) const AGENT: u64 = 7;
+pub(crate) const LEAF: u64 = 8;
 
 /// A CA key with its certificate.
 pub(crate) struct Authority {
@@ -87,33 +91,6 @@ fn key() -> KeyPair {
 
 fn cell() -> TrustDomain {
     CELL.parse().unwrap()
-}
-
-fn authority(key: KeyPair, tbs: &[u8], signer: Option<&Authority>) -> Authority {
-    let signer = signer.map_or(&key, |signer| &signer.key);
-    let der = join(tbs, certs::SignatureAlgorithm::EcdsaP256Sha256, &signer.sign(tbs).unwrap());
-    Authority { issuer: Issuer::parse(&der).unwrap(), key, tbs: tbs.to_vec() }
-}
-
-fn serial(n: u8) -> Serial {
-    Serial::try_from([n; 20]).unwrap()
-}
-
-fn root() -> Authority {
-    let (key, cell) = (key(), cell());
-    let public_key = public(&key);
-    let validity = Validity::for_root(NOW.unsigned_abs() - 1000).unwrap();
-    let tbs =
-        compose::root(&Ca { cell: &cell, public_key: &public_key, serial: serial(1), validity }).unwrap();
-    authority(key, tbs.as_bytes(), None)
-}
-
-fn issuer(root: &Authority) -> Authority {
-    let (key, cell) = (key(), cell());
-    let public_key = public(&key);
-    let validity = Validity::for_issuer(NOW.unsigned_abs() - 500, &root.issuer).unwrap();
-    let ca = Ca { cell: &cell, public_key: &public_key, serial: serial(2), validity };
-    authority(key, compose::issuer(&root.issuer, &ca).unwrap().as_bytes(), Some(root))
 }
 
 impl Authority {
@@ -204,11 +181,10 @@ impl Tiny {
     pub(crate) fn new() -> Self {
         let officer = Ed25519Signer::from_seed(name("prod.example/officer/ada"), &[1; 32]).unwrap();
         let log = Ed25519Signer::from_seed(name(ORIGIN), &[2; 32]).unwrap();
-        let root = root();
-        let issuer = issuer(&root);
         let terms =
             Terms { cell: CELL.into(), revision: 1, quorum: 1, officers: vec![officer.key().clone()] };
         let charter = signed(terms.draft().unwrap(), &officer);
+        let Founding { root, issuer, transcript } = founding::hold(&charter, &officer, [key(), key()]);
         let contents = Contents {
             cell: CELL.into(),
             number: 1,
@@ -231,13 +207,15 @@ impl Tiny {
             signs_ms: NOW * 1000,
         };
         let mut tiny = Self { officer, log, root, issuer, charter, bundle, entries, controller, chain };
-        tiny.fill();
+        tiny.fill(&transcript);
         tiny
     }
 
-    fn fill(&mut self) {
+    fn fill(&mut self, transcript: &Note) {
         let note = self.charter.to_string().into_bytes();
         self.push(Kind::Charter(entry::Charter { note }), Vec::new());
+        let transcript = transcript.to_string().into_bytes();
+        self.push(Kind::Ceremony(entry::Ceremony { transcript }), Vec::new());
         self.push(self.root.entry(entry::CaRole::Root, &self.root), self.root.signature());
         self.push(self.issuer.entry(entry::CaRole::Issuer, &self.root), self.issuer.signature());
         let note = self.bundle.to_string().into_bytes();

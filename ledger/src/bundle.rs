@@ -33,7 +33,7 @@ pub struct Contents {
     pub charter_revision: u64,
     /// The logs: 1 or more, with at most [`MAX_LOGS`] keys in all; origins and keys distinct.
     pub logs: Vec<Log>,
-    /// The issuers: at most [`MAX_ISSUERS`], each once, at most one of them active. Cells founded before bundles named issuers have none.
+    /// The issuers: at most [`MAX_ISSUERS`], each once, at most one of them active.
     pub issuers: Vec<IssuerLine>,
     /// Trust anchors, each one DER certificate: 1 to [`MAX_ANCHORS`], distinct.
     pub anchors: Vec<Vec<u8>>,

@@ -20,14 +20,14 @@ pub(super) struct Section<'a> {
 pub(super) struct TokenSection<'a>(&'a [(String, String)]);
 
 impl<'a> TokenSection<'a> {
-    /// The token that a plan names by this URI, as it was in this opening; older transcripts tell one alone, and no number.
-    pub(super) fn of(transcript: &'a Transcript, uri: &str, opening: Option<&str>) -> Option<Self> {
+    /// The token that a plan names by this URI, as it was in this opening.
+    pub(super) fn of(transcript: &'a Transcript, uri: &str, opening: &str) -> Option<Self> {
         let mut sections = transcript.sections("token").filter(|lines| lines[0].1 == uri).map(Self);
         // The last section of a token reaches to the end of the transcript: its own line stands first.
         let number = |section: &Self| {
             section.0.get(1).filter(|(key, _)| key == "opening").map(|(_, number)| number.as_str())
         };
-        sections.find(|section| number(section) == opening)
+        sections.find(|section| number(section) == Some(opening))
     }
 
     fn value(&self, key: &'static str) -> Result<&str, EvidenceError> {
@@ -40,11 +40,8 @@ impl<'a> TokenSection<'a> {
 
     /// Label and serial of the token that was opened: the one that the plan means. Its module and its random numbers were looked at.
     pub(super) fn identity(&self, uri: &str) -> Result<(String, String), EvidenceError> {
-        for key in ["module", "module-sha256", "library", "attestation", "entropy"] {
+        for key in ["module", "module-sha256", "library", "attestation", "entropy", "system-entropy"] {
             self.value(key)?;
-        }
-        if self.0.get(1).is_some_and(|(key, _)| key == "opening") {
-            self.value("system-entropy")?;
         }
         let (label, serial) = (self.value("token-label")?, self.value("token-serial")?);
         let planned: TokenUri = uri.parse().map_err(|_| EvidenceError::Line("token"))?;

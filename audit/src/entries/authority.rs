@@ -28,8 +28,10 @@ pub(super) struct Authority {
     /// Anchors of every bundle so far, DER.
     anchors: BTreeSet<Vec<u8>>,
     nonces: BTreeSet<[u8; 16]>,
-    /// The TBSCertificates that ceremonies signed, once one is recorded.
-    certified: Option<BTreeSet<Vec<u8>>>,
+    /// The TBSCertificates that ceremonies signed.
+    certified: BTreeSet<Vec<u8>>,
+    /// Whether one is recorded.
+    is_founded: bool,
     /// What the founding ceremony proves of the keys that it made, until it is recorded.
     founding: Option<Custody>,
     /// Controllers, their grants and their agents.
@@ -103,11 +105,10 @@ impl Authority {
         if !self.nonces.insert(evidence.plan.plan().nonce) {
             return Err(Flaw::Replayed);
         }
-        if self.certified.is_none() {
+        if !std::mem::replace(&mut self.is_founded, true) {
             self.founding = Some(evidence.founding_manifest());
         }
-        let certified = self.certified.get_or_insert_default();
-        certified
+        self.certified
             .extend(evidence.certificates.iter().filter_map(|one| tbs_of(&one.der).ok()).map(<[u8]>::to_vec));
         Ok(())
     }
@@ -118,10 +119,9 @@ impl Authority {
         if proven { Ok(()) } else { Err(Flaw::Founding) }
     }
 
-    /// A CA certificate is one that a ceremony signed. Logs from before ceremonies were recorded have none.
+    /// A CA certificate is one that a ceremony signed.
     pub(super) fn ca_certificate(&self, ca: &entry::CaCertificate) -> Result<(), Flaw> {
-        let known = self.certified.as_ref().is_none_or(|certified| certified.contains(&ca.tbs));
-        if known { Ok(()) } else { Err(Flaw::Unapproved) }
+        if self.certified.contains(&ca.tbs) { Ok(()) } else { Err(Flaw::Unapproved) }
     }
 
     /// Anchors of the bundle in force, DER.
@@ -129,12 +129,10 @@ impl Authority {
         self.bundle.as_ref().map_or(&[], Bundle::anchors)
     }
 
-    /// An issuer signs while the officers' bundle says that it does. Bundles from before they named issuers say nothing.
+    /// An issuer signs while the officers' bundle says that it does.
     pub(super) fn is_active(&self, spki_sha256: &[u8]) -> Result<(), Flaw> {
-        let bundle = self.bundle.as_ref().filter(|bundle| !bundle.issuers().is_empty());
-        let active = bundle.is_none_or(|bundle| {
-            bundle.contents().active_issuer().is_some_and(|active| active == *spki_sha256)
-        });
+        let active = self.bundle.as_ref().and_then(|bundle| bundle.contents().active_issuer());
+        let active = active.is_some_and(|active| active == *spki_sha256);
         if active { Ok(()) } else { Err(Flaw::NotActive) }
     }
 

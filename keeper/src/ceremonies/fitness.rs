@@ -61,12 +61,10 @@ pub(super) fn demand_usable(
     {
         return Err(unusable(format!("it leaves out the key that signs the checkpoints of {origin}")));
     }
-    let before = in_force.bundle.as_ref();
     for der in bundle.anchors() {
         Issuer::parse(der).map_err(|error| unusable(format!("an anchor: {error}")))?;
     }
-    let named_before = before.is_some_and(|before| !before.issuers().is_empty());
-    if bundle.contents().active_issuer().is_none() && (before.is_none() || named_before) {
+    if bundle.contents().active_issuer().is_none() {
         return Err(unusable("it names no active issuer".into()));
     }
     for line in bundle.issuers().iter().filter(|line| line.state != IssuerState::Retired) {

@@ -366,8 +366,9 @@ fn each_line_of_a_transcript_is_judged() {
         fields.iter_mut().find(|(of, _)| of == "tool").unwrap().1 = "rootcellar 9".to_owned();
     })
     .ok();
-    // Older ones do not say in which opening of its token a key was made.
-    retold(&house, |fields| fields.retain(|(key, _)| key != "opening")).ok();
+    // In which opening of its token a key was made.
+    let said_of_none = retold(&house, |fields| fields.retain(|(key, _)| key != "opening")).fails(1);
+    assert!(said_of_none.contains("opening: the line is missing"), "{said_of_none}");
     for (key, value) in [
         ("opening", "2"),
         ("began", "2020-01-01T00:00:00Z"),
