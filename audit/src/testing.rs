@@ -1,5 +1,6 @@
 //! A tiny cell with its log, made by hand: keys outside of any token, hashes as RFC 9162 writes them.
 
+#[path = "tests/founding.rs"]
 mod founding;
 
 use cell::{Act, AgentId, ControllerName, SpiffeId, SpkiDer, TrustDomain};

@@ -4,6 +4,7 @@
 //! a failed fsync the kernel may hold the pages as clean, so trying again would prove nothing (invariant I6).
 
 mod backup;
+mod batch;
 mod database;
 mod error;
 mod file;
@@ -26,7 +27,7 @@ pub(crate) mod testing;
 mod verify;
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -36,6 +37,8 @@ use ledger::{Hash, entry, leaf_hash};
 use rusqlite::{Connection, OpenFlags};
 
 pub(crate) use backup::back_up;
+pub(crate) use batch::Committed;
+pub use batch::Durability;
 pub(crate) use database::Database;
 pub use error::JournalError;
 pub(crate) use file::move_wal;
@@ -54,10 +57,6 @@ pub(crate) use verify::{Pass, ended_long_ago};
 const BUSY: Duration = Duration::from_secs(5);
 const FILE_NAME: &str = "journal.sqlite";
 const WAL_NAME: &str = "journal.sqlite-wal";
-/// Octets of the write-ahead log above which it is started anew.
-const WAL_MAX: u64 = 64 * 1024 * 1024;
-/// Commits between two looks at its length.
-const WAL_LOOK: u32 = 256;
 /// Statements that stay prepared on a connection.
 const STATEMENTS: usize = 64;
 
@@ -84,30 +83,6 @@ pub struct Journal {
     /// either goes into no checkpoint.
     behind: (Edge, VecDeque<Hash>),
     lock: File,
-}
-
-/// How much a commit waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// Until it is on the disk.
-    Disk,
-    /// Until the kernel has it: it survives `kill -9`, not a loss of power.
-    Kernel,
-}
-
-/// A batch that is as durable as was asked for. [`Journal::commit`] alone makes one.
-#[derive(Debug)]
-pub struct Committed {
-    /// Entries in the journal with it.
-    size: u64,
-    durability: Durability,
-}
-
-impl Committed {
-    /// Whether the entry at this index is on the disk, where a loss of power leaves it.
-    pub(crate) fn is_on_disk(&self, index: u64) -> bool {
-        index < self.size && self.durability == Durability::Disk
-    }
 }
 
 /// Where an entry was put.
@@ -265,43 +240,6 @@ impl Journal {
     pub(crate) fn checkpointing_connection(dir: &Path) -> Result<Connection, JournalError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         Ok(Connection::open_with_flags(dir.join(FILE_NAME), flags)?)
-    }
-
-    /// Begins a batch. `durability` is what its commit waits for.
-    ///
-    /// # Errors
-    /// The disk's.
-    pub fn begin(&mut self, durability: Durability) -> Result<(), JournalError> {
-        if self.synchronous != durability {
-            // In WAL mode a NORMAL commit writes its frames and does not sync them (sqlite.org/pragma.html#pragma_synchronous).
-            let sql = match durability {
-                Durability::Disk => "PRAGMA synchronous = FULL",
-                Durability::Kernel => "PRAGMA synchronous = NORMAL",
-            };
-            self.raw().prepare_cached(sql)?.execute([])?;
-            self.synchronous = durability;
-        }
-        self.database.begin()
-    }
-
-    /// Ends the batch. Returns when it is as durable as was asked for.
-    ///
-    /// # Errors
-    /// The disk's. The process must then end.
-    pub fn commit(&mut self) -> Result<Committed, JournalError> {
-        self.database.commit()?;
-        self.commits = self.commits.wrapping_add(1);
-        if self.commits.is_multiple_of(WAL_LOOK)
-            && fs::metadata(&self.wal).is_ok_and(|wal| wal.len() > WAL_MAX)
-        {
-            // The checkpointer has moved nearly all of it; under load it never reaches the end, so the log would never start anew.
-            // Readers that are busy leave it as it is until the next look: nobody waits for them here.
-            self.raw().busy_timeout(Duration::ZERO)?;
-            let moved = move_wal(self.raw(), "TRUNCATE");
-            self.raw().busy_timeout(BUSY)?;
-            moved?;
-        }
-        Ok(Committed { size: self.edge.size(), durability: self.synchronous })
     }
 
     /// Appends an entry to the open batch, and what follows from it.
