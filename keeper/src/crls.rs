@@ -4,7 +4,6 @@
 //! connection of its own; the sequencer records what it made, a worker signs it. One that a crash left unsigned is not signed later: the
 //! next one takes its place.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,7 +11,7 @@ use std::time::{Duration, Instant};
 use certs::Issuer;
 use crossbeam_channel::{Receiver, Sender};
 
-use crate::journal::{CrlRow, Journal, JournalError, Reader};
+use crate::journal::{CrlRow, JournalError, JournalFile, Reader};
 use crate::sequencer::Command;
 use crate::steps::crl::{CrlOrder, compose};
 
@@ -119,12 +118,12 @@ impl Crls {
 /// # Errors
 /// A connection cannot be opened.
 pub(crate) fn start(
-    dir: &Path,
+    source: &JournalFile,
     issuer: &Arc<Issuer>,
     orders: Receiver<CrlOrder>,
     done: Sender<Command>,
 ) -> Result<(), JournalError> {
-    let (connection, issuer) = (Journal::reading_connection(dir)?, Arc::clone(issuer));
+    let (connection, issuer) = (source.open()?, Arc::clone(issuer));
     thread::spawn(move || {
         let reader = Reader::owning(connection);
         for order in orders {

@@ -7,7 +7,6 @@ mod out;
 
 use std::io::{BufReader, ErrorKind};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -21,7 +20,7 @@ use out::Out;
 pub(crate) use out::{OpenDoors, Reply};
 
 use crate::asks::{self, Asked, Asker, What};
-use crate::journal::{Journal, JournalError, Reader};
+use crate::journal::{JournalError, JournalFile, Reader};
 use crate::looks::Looks;
 use crate::reads::ReadAsk;
 use crate::refusal::Refusal;
@@ -47,7 +46,7 @@ pub(crate) struct Routes {
     pub(crate) open: OpenDoors,
     /// Octets of the front's asks that wait.
     pub(crate) waiting: Waiting,
-    pub(crate) dir: PathBuf,
+    pub(crate) source: JournalFile,
     pub(crate) origin: String,
 }
 
@@ -80,7 +79,7 @@ impl Routes {
     pub(crate) fn serve(&self, door: UnixStream, end: OtherEnd) -> Result<(), JournalError> {
         let incoming = door.try_clone().map_err(JournalError::of_file("the door"))?;
         let connection = match end {
-            OtherEnd::Front => Some(Journal::reading_connection(&self.dir)?),
+            OtherEnd::Front => Some(self.source.open()?),
             OtherEnd::Local { .. } => None,
         };
         let is_front = matches!(end, OtherEnd::Front);

@@ -39,7 +39,7 @@ use rusqlite::{Connection, OpenFlags};
 pub(crate) use backup::back_up;
 pub(crate) use batch::Committed;
 pub use batch::Durability;
-pub(crate) use database::Database;
+pub(crate) use database::{Database, JournalFile};
 pub use error::JournalError;
 pub(crate) use file::move_wal;
 use file::{lock, tune};
@@ -109,18 +109,20 @@ impl Journal {
 
     fn open_locked(dir: &Path, lock: File) -> Result<Self, JournalError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(dir.join(FILE_NAME), flags)?;
-        tune(&connection)?;
-        if !move_wal(&connection, "TRUNCATE")? {
+        let database = Database::of(Connection::open_with_flags(dir.join(FILE_NAME), flags)?);
+        // Before anything else reads the schema.
+        database.within(|_| Ok(()))?;
+        let connection = database.raw();
+        tune(connection)?;
+        if !move_wal(connection, "TRUNCATE")? {
             // Somebody reads it, and has for as long as it was waited for.
             return Err(JournalError::Locked(dir.to_owned()));
         }
-        Self::ready(connection, dir, lock)
+        Self::ready(database, dir, lock)
     }
 
-    fn ready(connection: Connection, dir: &Path, lock: File) -> Result<Self, JournalError> {
-        connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        let database = Database::of(connection);
+    fn ready(database: Database, dir: &Path, lock: File) -> Result<Self, JournalError> {
+        database.raw().set_prepared_statement_cache_capacity(STATEMENTS);
         let reader = Reader::borrowing(&database);
         let (cell, origin) = reader.meta()?;
         let size = reader.size()?;
@@ -216,21 +218,27 @@ impl Journal {
         self.database.raw()
     }
 
+    /// What opens more connections to it.
+    pub(crate) fn source(&self) -> JournalFile {
+        self.database.source(self.dir().join(FILE_NAME))
+    }
+
+    /// Whether somebody changed its tables since it was opened.
+    pub(crate) fn is_strange(&self) -> bool {
+        self.database.is_strange()
+    }
+
     /// Where the journal of a directory is.
     pub(crate) fn path(dir: &Path) -> PathBuf {
         dir.join(FILE_NAME)
     }
 
-    /// Another connection, which only reads.
+    /// A connection, which only reads, to the journal in a directory, whoever has it open.
     ///
     /// # Errors
     /// The disk's.
     pub(crate) fn reading_connection(dir: &Path) -> Result<Database, JournalError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(dir.join(FILE_NAME), flags)?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        file::distrust(&connection)?;
-        Ok(Database::of(connection))
+        JournalFile::alone(dir.join(FILE_NAME)).open()
     }
 
     /// A connection that only moves the write-ahead log.
@@ -288,15 +296,14 @@ impl Journal {
     /// [`JournalError::NotAsRecorded`], [`JournalError::Unproven`] or [`JournalError::Corrupt`]: nothing of it is to be used then.
     pub(crate) fn verify(&mut self, attributes_oid: ObjectIdentifier) -> Result<TreeHead, JournalError> {
         let reader = Reader::borrowing(&self.database);
-        // As of one moment: another program may write while this reads.
-        let sound = reader.within(|reader| {
-            let sound = Pass::begin(reader, attributes_oid, None)?.finish(reader)?;
-            *self.memory.lines.borrow_mut() = Some(reader.all_lines(sound.head.size, sound.latest_ms)?);
-            *self.memory.known.borrow_mut() = Some(reader.all_known()?);
-            *self.memory.checkpoint.borrow_mut() = reader.checkpoint()?;
-            Ok(sound)
-        })?;
-        let Sound { head, decides, latest_ms, changes, pending, spending } = sound;
+        // As of one moment: another program may write while this reads. What is remembered is made of the entries, and never read again: who writes
+        // octets into the file changes what this moment's tables are.
+        let sound = reader
+            .within(|reader| Pass::begin(reader, attributes_oid, None)?.remembering().finish(reader))?;
+        let Sound { head, decides, latest_ms, changes, pending, spending, known, lines, checkpoint } = sound;
+        *self.memory.lines.borrow_mut() = Some(lines);
+        *self.memory.known.borrow_mut() = Some(known);
+        *self.memory.checkpoint.borrow_mut() = checkpoint;
         self.memory.forget_presented();
         if head != self.edge.head() {
             return Err(JournalError::Corrupt("its tiles are not those of its entries".into()));

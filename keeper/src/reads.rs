@@ -18,7 +18,7 @@ use proto::v1;
 use crate::asks::{Asked, Asker, Read};
 use crate::callers::{self, Kind, Who};
 use crate::door::Reply;
-use crate::journal::{Journal, JournalError, Reader, back_up};
+use crate::journal::{JournalError, JournalFile, Reader, back_up};
 use crate::page::Tokens;
 use crate::refusal::Refusal;
 use crate::shared::Shared;
@@ -42,6 +42,7 @@ pub(crate) struct Reads {
     pub(crate) clock: Clock,
     /// The data directory.
     pub(crate) dir: PathBuf,
+    pub(crate) source: JournalFile,
     /// Held for all of a backup: two at once would write the same file.
     pub(crate) backup: Mutex<()>,
     pub(crate) tokens: Tokens,
@@ -67,7 +68,7 @@ impl Readers {
         let [(callers, of_callers), (front, of_front), (local, of_local)] =
             [(); 3].map(|()| crossbeam_channel::bounded(QUEUE));
         for queue in std::iter::repeat_n(of_callers, READERS).chain([of_front, of_local]) {
-            let (reads, connection) = (Arc::clone(reads), Journal::reading_connection(&reads.dir)?);
+            let (reads, connection) = (Arc::clone(reads), reads.source.open()?);
             thread::spawn(move || {
                 let reader = Reader::owning(connection);
                 for (asked, reply) in queue {
@@ -98,7 +99,7 @@ impl Reads {
             // Of others it is refused at once.
             (Read::Backup, Asker::Local(_)) => {
                 let reads = Arc::clone(self);
-                thread::spawn(move || match Journal::reading_connection(&reads.dir) {
+                thread::spawn(move || match reads.source.open() {
                     Ok(connection) => reads.serve(&Reader::owning(connection), &asked, &reply),
                     Err(error) => reply.send_in_turn(Err(error.into())),
                 });

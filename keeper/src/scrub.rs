@@ -12,7 +12,7 @@ use certs::ObjectIdentifier;
 use crossbeam_channel::Sender;
 use ledger::tree::TILE_WIDTH;
 
-use crate::journal::{Journal, JournalError, Pass, Reader};
+use crate::journal::{Journal, JournalError, JournalFile, Pass, Reader};
 use crate::sequencer::Command;
 use crate::shared::Shared;
 
@@ -31,12 +31,13 @@ const UNREAD_MAX: Duration = Duration::from_secs(60);
 /// # Errors
 /// A connection cannot be opened.
 pub(crate) fn start(
+    source: &JournalFile,
     dir: &Path,
     attributes_oid: ObjectIdentifier,
     done: Sender<Command>,
     shared: Shared,
 ) -> Result<(), JournalError> {
-    let connection = Journal::reading_connection(dir)?;
+    let connection = source.open()?;
     let path = Journal::path(dir);
     let file = FileId::of(&path)?;
     thread::spawn(move || {

@@ -33,7 +33,7 @@ use crate::crls::Crls;
 use crate::disk::Disk;
 use crate::door::{OpenDoors, Reply};
 use crate::entropy::Entropy;
-use crate::journal::{Durability, Journal, ended_long_ago};
+use crate::journal::{Durability, Journal, JournalError, ended_long_ago};
 use crate::manifest::Manifests;
 use crate::metrics::{Metrics, Step};
 use crate::reads::Readers;
@@ -168,6 +168,9 @@ impl Sequencer {
             self.batch(vec![report])?;
         }
         self.tend_disk();
+        if self.damaged.is_none() && self.journal.is_strange() {
+            self.handle(Command::Damaged(JournalError::Schema.into()), &mut Outbox::default())?;
+        }
         self.tend_stops()?;
         self.tend_checkpoint();
         self.tend_entropy();

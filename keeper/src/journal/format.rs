@@ -48,6 +48,13 @@ pub(super) fn check(connection: &Connection, name: &str) -> Result<(), JournalEr
     if schema(connection, name)? == schema(&wanted, "main")? { Ok(()) } else { Err(JournalError::Schema) }
 }
 
+/// The pages on which its tables and indexes begin, by their names.
+pub(super) fn roots(connection: &Connection) -> Result<Vec<i64>, JournalError> {
+    let mut statement = connection.prepare("SELECT rootpage FROM sqlite_schema ORDER BY type, name")?;
+    let roots = statement.query_map([], |row| row.get(0))?;
+    Ok(roots.collect::<Result<_, _>>()?)
+}
+
 /// Kind, name, table and text of everything that a database has.
 fn schema(connection: &Connection, name: &str) -> Result<Vec<[Option<String>; 4]>, JournalError> {
     let sql = format!("SELECT type, name, tbl_name, sql FROM {name}.sqlite_schema ORDER BY type, name");

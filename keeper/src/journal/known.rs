@@ -36,6 +36,11 @@ impl Known {
         self.signed.insert(index, beginning(sha256));
     }
 
+    /// How many keys, and how many requests.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.keys.len(), self.requests.len())
+    }
+
     /// Whether what an entry records was signed, so that the whole has this SHA-256.
     pub(super) fn is_signed_as(&self, index: u64, sha256: &[u8; 32]) -> bool {
         self.signed.get(&index) == Some(&beginning(sha256))

@@ -38,6 +38,19 @@ struct Line {
     certificates: Vec<Live>,
 }
 
+impl Line {
+    /// But for the newest that anybody can hold, and those after it.
+    fn forget(&mut self, now_ms: i64) {
+        let newest = self.certificates.iter().rposition(|live| !live.abandoned).unwrap_or(0);
+        let ended = now_ms.div_euclid(1000).saturating_sub(SLACK_SECS);
+        let mut at = 0;
+        self.certificates.retain(|live| {
+            at += 1;
+            at > newest || live.not_after >= ended
+        });
+    }
+}
+
 /// A revocation, as a list has it.
 #[derive(Debug)]
 struct Revoked {
@@ -67,13 +80,12 @@ impl Lines {
         let line = self.lines.entry(row.subject.as_str().into()).or_default();
         line.lifetime_secs = lifetime_secs;
         line.certificates.push(live);
-        let newest = line.certificates.iter().rposition(|live| !live.abandoned).unwrap_or(0);
-        let ended = now_ms.div_euclid(1000).saturating_sub(SLACK_SECS);
-        let mut at = 0;
-        line.certificates.retain(|live| {
-            at += 1;
-            at > newest || live.not_after >= ended
-        });
+        line.forget(now_ms);
+    }
+
+    /// Forgets what had ended by the log's time, in milliseconds since 1970.
+    pub(super) fn forget(&mut self, now_ms: i64) {
+        self.lines.values_mut().for_each(|line| line.forget(now_ms));
     }
 
     fn live(&mut self, row: &CertificateRow) -> Live {

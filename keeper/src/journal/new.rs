@@ -6,7 +6,7 @@ use std::path::Path;
 use hsm_config::durable;
 use rusqlite::Connection;
 
-use super::{FILE_NAME, Journal, JournalError, format, lock, move_wal, tune};
+use super::{Database, FILE_NAME, Journal, JournalError, format, lock, move_wal, tune};
 
 /// Its name until then.
 const NEW_NAME: &str = "journal.new";
@@ -50,7 +50,7 @@ impl Journal {
         tune(&connection)?;
         format::fill(&connection)?;
         connection.execute("INSERT INTO meta VALUES (1, ?1, ?2)", (cell, origin))?;
-        Self::ready(connection, dir, lock)
+        Self::ready(Database::of(connection), dir, lock)
     }
 
     /// Gives a new journal its name. All of it is in the one file before, and durable: a write-ahead log goes by its file's name.

@@ -18,6 +18,8 @@ use ledger::tree::{TILE_WIDTH, TileStore as _, TreeHead};
 use ledger::{Hash, entry};
 use rusqlite::Connection;
 
+use super::known::Known;
+use super::lines::Lines;
 use super::rebuild::rows;
 use super::spending::Spending;
 use super::{JournalError, Reader, format, projection};
@@ -62,6 +64,12 @@ pub(crate) struct Sound {
     pub(crate) pending: Vec<u64>,
     /// What was spent of the budgets.
     pub(crate) spending: Spending,
+    /// Keys that were certified, and requests that were carried out.
+    pub(super) known: Known,
+    /// What the writer remembers of certificates; nothing where another read.
+    pub(super) lines: Lines,
+    /// The newest checkpoint, which was verified: size and note.
+    pub(crate) checkpoint: Option<(u64, String)>,
 }
 
 impl Pass {
@@ -84,17 +92,26 @@ impl Pass {
         fresh.set_prepared_statement_cache_capacity(64);
         fresh.execute_batch(projection::SCHEMA)?;
         fresh.execute_batch("BEGIN")?;
+        let ended_secs = ended_secs(reader)?;
+        let mut bulk = Bulk::default();
+        bulk.ended_ms = ended_secs.saturating_mul(1000);
         Ok(Self {
             audit,
             fresh,
-            bulk: Bulk::default(),
+            bulk,
             cell,
             origin,
             covered_ms: i64::MIN,
-            ended_secs: ended_secs(reader)?,
+            ended_secs,
             served: false,
             ended: Vec::new(),
         })
+    }
+
+    /// For the writer: what it is to remember is made of the entries that are read.
+    pub(crate) fn remembering(mut self) -> Self {
+        self.bulk.remembered = Some(Lines::default());
+        self
     }
 
     /// Entries read so far.
@@ -178,6 +195,9 @@ impl Pass {
         }
         projection::apply_authority(&self.fresh, index, &entry)?;
         self.beside(index, &entry, signature.as_ref(), request.as_deref())?;
+        if let (Some((_, sha256)), Some(_)) = (&signature, &self.bulk.remembered) {
+            self.bulk.known.signed(index, sha256);
+        }
         let end = self.bulk.entry(reader, &self.audit, index, &entry, signature.is_some(), beside)?;
         // The auditor excuses what is missing only where a signature says that there was one; and the keeper nothing that no checkpoint covers.
         let is_complete = signature.is_some() && request.is_some() && self.audit.is_known(index);
@@ -193,12 +213,12 @@ impl Pass {
     /// The journal is not what it must be, or cannot be read.
     pub(crate) fn finish(mut self, reader: &Reader<'_>) -> Result<Sound, JournalError> {
         while self.advance(reader)? > 0 {}
-        self.demand_checkpoint(reader)?;
+        let checkpoint = self.demand_checkpoint(reader)?;
         self.complete(reader)?;
         while self.page(reader, u64::MAX)? > 0 {}
         let head = self.audit.head();
         // Every keeper has one made before it records anything of its own.
-        if self.served && reader.checkpoint()?.is_none() {
+        if self.served && checkpoint.is_none() {
             return Err(corrupt("its newest checkpoint was removed"));
         }
         // Nothing lies beside entries that are not there.
@@ -225,6 +245,8 @@ impl Pass {
         self.demand_lists(reader)?;
         let mut differing: Vec<&'static str> = self.bulk.differing(reader)?;
         let spending = std::mem::take(&mut self.bulk.spending);
+        let known = std::mem::take(&mut self.bulk.known);
+        let mut lines = self.bulk.remembered.take().unwrap_or_default();
         for table in projection::AUTHORITY {
             let made = rows(&self.fresh, table)?;
             match rows(reader.raw(), table) {
@@ -238,11 +260,23 @@ impl Pass {
         }
         let pending = self.bulk.pending(reader, self.audit.known())?;
         let latest_ms = self.audit.latest_ms();
+        lines.forget(latest_ms);
         let changes = self.audit.take_changes();
         let Report { mut findings, .. } = self.audit.conclude();
         if findings.is_empty() {
             self.fresh.execute_batch("COMMIT")?;
-            return Ok(Sound { head, decides: self.fresh, latest_ms, changes, pending, spending });
+            let decides = self.fresh;
+            return Ok(Sound {
+                head,
+                decides,
+                latest_ms,
+                changes,
+                pending,
+                spending,
+                known,
+                lines,
+                checkpoint,
+            });
         }
         let first = findings.swap_remove(0);
         Err(JournalError::Unproven { index: first.index, flaw: Box::new(first.flaw) })

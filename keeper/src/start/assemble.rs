@@ -17,7 +17,7 @@ use crate::crls::{self, Crls};
 use crate::custody::Custody;
 use crate::disk::Disk;
 use crate::door::{Lane, OpenDoors, Routes, Waiting};
-use crate::journal::{Journal, JournalError, move_wal};
+use crate::journal::{Journal, JournalError, JournalFile, move_wal};
 use crate::looks::Looks;
 use crate::manifest::{self, LoadedModule, Manifests, Observer};
 use crate::metrics::Metrics;
@@ -65,10 +65,16 @@ impl Checked {
         let workers::Started { pulse, threads: mut in_module, own } =
             workers::start(&custody, &issuer, &queues.jobs.1, &queues.done.0, &metrics, &probe)?;
         let (newest, turns) = (Newest::of(journal.cell()), Arc::new(AtomicU64::new(0)));
-        let shared = Shared::default();
+        let (shared, source) = (Shared::default(), journal.source());
         let issuers = trust.issuers.iter().map(Issuer::spki_sha256);
         shared.lists.begin(&journal.reader(), issuers, issuer.spki_sha256())?;
-        let reads = Arc::new(reads(&config, &settings.origin, (&trust.issuers, &shared), &clock, &random)?);
+        let reads = Arc::new(reads(
+            &config,
+            (&settings.origin, &source),
+            (&trust.issuers, &shared),
+            &clock,
+            &random,
+        )?);
         let (blocks, entropy) = entropy::store(random, metrics.clone());
         let (observe, orders) = crossbeam_channel::bounded(1);
         let attendant = Attendant {
@@ -89,9 +95,9 @@ impl Checked {
         };
         in_module.push(attendant.start()?);
         let readers = Readers::start(&reads)?;
-        start_beside(&config.data_dir, settings.attributes_oid, &queues, shared.clone())?;
+        start_beside((&source, &config.data_dir), settings.attributes_oid, &queues, shared.clone())?;
         let (orders, ordered) = crossbeam_channel::bounded(1);
-        crls::start(&config.data_dir, &issuer, ordered, queues.done.0.clone())?;
+        crls::start(&source, &issuer, ordered, queues.done.0.clone())?;
         let crls = Crls::new(&journal.reader(), &issuer, orders)?;
         let doors = OpenDoors::default();
         let standing = Standing {
@@ -103,7 +109,7 @@ impl Checked {
             listens: Listens::default(),
         };
         let listens = standing.listens.clone();
-        let routes = routes(&queues, &readers, &doors, (&config.data_dir, &settings.origin));
+        let routes = routes(&queues, &readers, &doors, (&source, &settings.origin));
         let sequencer = Sequencer {
             checkpoints,
             crls,
@@ -180,7 +186,12 @@ impl Queues {
 }
 
 /// Who may ask, and whom.
-fn routes(queues: &Queues, readers: &Readers, doors: &OpenDoors, (dir, origin): (&Path, &str)) -> Routes {
+fn routes(
+    queues: &Queues,
+    readers: &Readers,
+    doors: &OpenDoors,
+    (source, origin): (&JournalFile, &str),
+) -> Routes {
     let lane = |queue: &Queue<Command>, readers: &Sender<ReadAsk>| Lane {
         sequencer: queue.0.clone(),
         readers: readers.clone(),
@@ -192,7 +203,7 @@ fn routes(queues: &Queues, readers: &Readers, doors: &OpenDoors, (dir, origin): 
         local: lane(&queues.local, &readers.local),
         open: doors.clone(),
         waiting: Waiting::default(),
-        dir: dir.to_owned(),
+        source: source.clone(),
         origin: origin.to_owned(),
     }
 }
@@ -200,7 +211,7 @@ fn routes(queues: &Queues, readers: &Readers, doors: &OpenDoors, (dir, origin): 
 /// What the readers' threads share.
 fn reads(
     config: &Config,
-    origin: &str,
+    (origin, source): (&str, &JournalFile),
     (issuers, shared): (&[Issuer], &Shared),
     clock: &Clock,
     random: &Random,
@@ -212,6 +223,7 @@ fn reads(
         shared: shared.clone(),
         clock: Arc::clone(clock),
         dir: config.data_dir.clone(),
+        source: source.clone(),
         backup: Mutex::new(()),
         tokens: Tokens::new(random).map_err(JournalError::of_file("the system's random octets"))?,
     })
@@ -219,13 +231,13 @@ fn reads(
 
 /// The threads that neither answer, decide nor sign.
 fn start_beside(
-    dir: &Path,
+    (source, dir): (&JournalFile, &Path),
     attributes_oid: ObjectIdentifier,
     queues: &Queues,
     shared: Shared,
 ) -> Result<(), JournalError> {
     start_checkpointer(dir)?;
-    scrub::start(dir, attributes_oid, queues.done.0.clone(), shared)
+    scrub::start(source, dir, attributes_oid, queues.done.0.clone(), shared)
 }
 
 /// The thread that moves the write-ahead log into the database, away from the path of a commit. It ends with the process.

@@ -446,3 +446,41 @@ async fn refused_at_once(client: &client::Client, name: &str) {
     let told = tokio::time::timeout(Duration::from_secs(10), told).await.expect(name);
     told.expect_err(name);
 }
+
+/// A table's place in the file is another's for a moment, and its number stays another: what SQLite knows since is read by nobody.
+#[tokio::test]
+async fn a_table_that_was_elsewhere_for_a_moment_is_read_by_nobody() {
+    let (house, client) = House::with_build().await;
+    let agent = Holder::ask(&client, "build/a", |_| {}).await.client(&house).await;
+    covered(&house).await;
+    revoke_agent(&client, "build/a").await.unwrap();
+    let asks = async || agent.trust().get_trust_bundle(proto::v1::GetTrustBundleRequest {}).await;
+    asks().await.expect_err("it was revoked");
+    let journal = database(&house.cell);
+    let root = |name: &str| -> i64 {
+        let sql = "SELECT rootpage FROM sqlite_schema WHERE name = ?1";
+        journal.query_row(sql, [name], |row| row.get(0)).unwrap()
+    };
+    let (own, empty) = (root("revoked"), root("epoch"));
+    let version: i64 = journal.query_row("PRAGMA schema_version", [], |row| row.get(0)).unwrap();
+    let put = |page: i64| {
+        let write = format!(
+            "BEGIN IMMEDIATE; PRAGMA writable_schema = ON; UPDATE sqlite_schema SET rootpage = {page} WHERE name = 'revoked'; \
+             PRAGMA schema_version = {}; PRAGMA writable_schema = OFF; COMMIT",
+            version + 1
+        );
+        journal.execute_batch(&write).unwrap();
+    };
+    put(empty);
+    for _ in 0..20 {
+        asks().await.expect_err("it was revoked");
+    }
+    put(own);
+    noticed(&house).await;
+    for _ in 0..20 {
+        asks().await.expect_err("it was revoked");
+    }
+    drop(client);
+    let house = is_sound(house).await;
+    still_issues(&house.credentials().client().await).await;
+}

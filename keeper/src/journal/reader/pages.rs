@@ -3,11 +3,7 @@
 use ledger::Hash;
 use rusqlite::{Connection, Row};
 
-use std::collections::HashMap;
-
 use super::super::JournalError;
-use super::super::known::Known;
-use super::super::lines::Lines;
 use super::super::rows::{CertificateRow, RevokedWhole, certificate_row, revoked_row};
 use super::{CERTIFICATE, Read, Reader};
 
@@ -17,9 +13,6 @@ type LineRow = (String, u64, u32);
 type SignatureRow = (u64, Vec<u8>, [u8; 32]);
 
 const REVOKED: &str = "SELECT idx, serial, issuer, not_after, at, reason, act FROM revoked";
-
-/// Entries whose certificates are read at a time.
-const ROWS: u64 = 10_000;
 
 impl Reader<'_> {
     /// The connection, for tables of every shape, within a transaction.
@@ -131,40 +124,6 @@ impl Reader<'_> {
                    WHERE c.idx < r.act AND c.not_after >= r.at AND NOT EXISTS \
                    (SELECT 1 FROM revoked WHERE revoked.idx = c.idx AND revoked.act <> r.act AND revoked.act < r.act)";
         self.many(sql, [], |row| row.get(0))
-    }
-
-    /// What the writer remembers of a journal of so many entries that was just verified, as of the same moment; `now_ms` is the log's time then, in
-    /// milliseconds since 1970.
-    pub(in super::super) fn all_lines(&self, size: u64, now_ms: i64) -> Read<Lines> {
-        let mut lines = Lines::default();
-        let lifetimes: HashMap<String, u32> =
-            self.lines()?.into_iter().map(|(subject, _, secs)| (subject, secs)).collect();
-        let mut from = 0;
-        while from < size {
-            for row in self.certificates_between(from, from.saturating_add(ROWS))? {
-                let lifetime_secs = lifetimes.get(&row.subject).copied().unwrap_or_default();
-                lines.record(&row, lifetime_secs, now_ms);
-            }
-            from = from.saturating_add(ROWS);
-        }
-        self.all_revoked()?.iter().for_each(|row| lines.was_revoked(row));
-        Ok(lines)
-    }
-
-    /// What the writer remembers of keys and requests, of a journal that was verified.
-    pub(in super::super) fn all_known(&self) -> Read<Known> {
-        let mut known = Known::default();
-        let sql = "SELECT spki_sha256, subject FROM identity_key";
-        self.each(sql, |row| {
-            known.certified(&row.get(0)?, row.get_ref(1)?.as_str()?);
-            Ok(())
-        })?;
-        self.requests(|caller, request_id, index| known.carried_out(caller, request_id, index))?;
-        self.each("SELECT idx, certificate_sha256 FROM signature", |row| {
-            known.signed(row.get(0)?, &row.get(1)?);
-            Ok(())
-        })?;
-        Ok(known)
     }
 
     /// Reads all rows, one at a time.

@@ -1,6 +1,6 @@
 //! The tables that grow with the certificates, held against the entries as these go by.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use audit::entries::Audit;
 use certs::TbsFields;
@@ -9,7 +9,8 @@ use ledger::entry::revocation::Target;
 use ledger::entry::{Entry, Issuance, Revocation};
 
 use super::{corrupt, of_table};
-use crate::journal::known::{Short, beginning, of_request};
+use crate::journal::known::Known;
+use crate::journal::lines::Lines;
 use crate::journal::projection::sets_the_clock;
 use crate::journal::revocation::is_named;
 use crate::journal::rows::{CertificateRow, payer};
@@ -34,10 +35,12 @@ pub(super) struct Bulk {
     marked: BTreeSet<u64>,
     /// Those without a signature.
     unsigned: BTreeSet<u64>,
-    /// By the SHA-256 of caller and idempotency key, the entry that the request led to last.
-    requests: HashMap<Short, u64>,
-    /// The public keys that were certified.
-    keys: HashSet<Short>,
+    /// Keys that were certified, and the entries that requests led to.
+    pub(super) known: Known,
+    /// What the writer is to remember of certificates, where it is the writer that reads.
+    pub(super) remembered: Option<Lines>,
+    /// What had ended by then, in milliseconds since 1970, it need not remember.
+    pub(super) ended_ms: i64,
     differing: BTreeSet<&'static str>,
 }
 
@@ -120,7 +123,12 @@ impl Bulk {
                 not_after = Some(self.issuance(reader, audit, index, entry, issuance, row)?);
             }
             Some(Kind::Abandonment(given_up)) => {
-                self.abandoned.extend(given_up.certificate.as_ref().map(|to| to.index));
+                if let Some(to) = &given_up.certificate {
+                    self.abandoned.insert(to.index);
+                    // Where it is looked for first.
+                    let subject = reader.certificate(to.index)?.map(|row| row.subject);
+                    self.remembered.iter_mut().for_each(|lines| lines.abandon(subject.as_deref(), to.index));
+                }
             }
             Some(Kind::Revocation(revocation)) => {
                 self.revocation(index, entry, revocation);
@@ -172,13 +180,17 @@ impl Bulk {
         if !is_first_holder(reader, index, subject, &fields)? {
             self.differing.insert("identity_key");
         }
-        self.keys.insert(beginning(&fields.spki_sha256()));
+        self.known.certified(&fields.spki_sha256(), subject);
         let lifetime_secs = match before {
             // A renewal keeps the lifetime with which the line began.
             Some((_, lifetime_secs)) if issuance.renews.is_some() => lifetime_secs,
             _ => issuance.lifetime_seconds,
         };
         self.lines.insert(subject.to_owned(), (index, lifetime_secs));
+        if let Some(remembered) = &mut self.remembered {
+            // Whether it was given up, the entries say that follow.
+            remembered.record(&CertificateRow { abandoned: false, ..made }, lifetime_secs, self.ended_ms);
+        }
         Ok(fields.not_after)
     }
 
@@ -207,7 +219,7 @@ impl Bulk {
         if !same {
             self.differing.insert("request");
         }
-        self.requests.insert(of_request(&actor.identity, &entry.request_id), index);
+        self.known.carried_out(&actor.identity, &entry.request_id, index);
         Ok(())
     }
 
@@ -216,10 +228,10 @@ impl Bulk {
         let (mut rows, mut same) = (0, true);
         let read = reader.requests(|caller, request_id, index| {
             rows += 1;
-            same &= self.requests.get(&of_request(caller, request_id)) == Some(&index);
+            same &= self.known.request(caller, request_id) == Some(index);
         });
         of_table("request", read)?;
-        if !same || rows != self.requests.len() {
+        if !same || rows != self.known.counts().1 {
             self.differing.insert("request");
         }
         Ok(())
@@ -235,7 +247,7 @@ impl Bulk {
         self.demand_lines(reader)?;
         self.demand_revoked(reader)?;
         self.demand_requests(reader)?;
-        if reader.key_count()? != self.keys.len() as u64 {
+        if reader.key_count()? != self.known.counts().0 as u64 {
             self.differing.insert("identity_key");
         }
         let ended: BTreeMap<(String, String), u64> =
@@ -296,6 +308,7 @@ impl Bulk {
         let mut repeated: BTreeSet<u64> =
             of_table("certificate", reader.repeated_of_certificates())?.into_iter().collect();
         for row in of_table("revoked", reader.all_revoked())? {
+            self.remembered.iter_mut().for_each(|lines| lines.was_revoked(&row));
             if self.acts.contains(&row.act) {
                 if !repeated.remove(&row.index) {
                     self.differing.insert("revoked");

@@ -94,15 +94,18 @@ impl Pass {
 
     /// The newest checkpoint is by a key that the trust bundle names for this log, over the entries read so far: what it covers, a keeper
     /// recorded.
-    pub(super) fn demand_checkpoint(&self, reader: &Reader<'_>) -> Result<(), JournalError> {
-        let Some((_, note)) = reader.checkpoint()? else { return Ok(()) };
+    pub(super) fn demand_checkpoint(
+        &self,
+        reader: &Reader<'_>,
+    ) -> Result<Option<(u64, String)>, JournalError> {
+        let Some((size, note)) = reader.checkpoint()? else { return Ok(None) };
         let log = self.audit.bundle().and_then(|bundle| bundle.log(&self.origin));
         let log = log.ok_or_else(|| corrupt("the trust bundle names no key for this log"))?;
         let signed = log
             .checkpoint(note.as_bytes())
             .map_err(|error| corrupt(format!("the newest checkpoint: {error}")))?;
-        if signed.head() == self.audit.head() {
-            Ok(())
+        if signed.head() == self.audit.head() && signed.size == size {
+            Ok(Some((size, note)))
         } else {
             Err(corrupt("its tree is not the one that its checkpoint signs"))
         }
