@@ -1,5 +1,5 @@
-//! What was spent of the budgets of an hour, by the entries. It is in the keeper's memory alone: it follows from the entries of an hour or two, and
-//! what stood in the file could be set to nothing there.
+//! What was spent of the budgets, by the entries of the last week. It is in the keeper's memory alone: what stood in the file could be set to nothing
+//! there.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,15 +10,20 @@ use super::JournalError;
 use super::rows::payer;
 use crate::HOUR_MS;
 
+/// How many hours are kept before the latest that is proved: officers who set the clock right may set the log's time back.
+const KEPT_HOURS: i64 = 7 * 24;
+
+/// Entries of one payer under one grant, by the hour (hours since 1970).
+type Hours = BTreeMap<i64, u32>;
+
 /// By payer and grant, and for certificates that are on no grant.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Spending {
-    /// By payer and grant, the hour of the newest entry (hours since 1970) and how many there were in it. An agent's own renewals are under its SPIFFE
-    /// path and no grant.
-    drawn: HashMap<(String, String), (i64, u32)>,
+    /// By payer and grant. An agent's own renewals are under its SPIFFE path and no grant.
+    drawn: HashMap<(String, String), Hours>,
     /// The service's own certificates that were not given up, each with its hour.
     own: BTreeMap<u64, i64>,
-    /// The latest hour so far.
+    /// The latest hour in which a caller caused an entry, whose signature says when: no word of the service moves it.
     latest: i64,
 }
 
@@ -54,25 +59,32 @@ impl Spending {
         };
         if let Some(controller) = payer(entry, grant, owner)? {
             self.draw(&controller, grant, hour);
-        }
-        if hour > self.latest {
-            self.latest = hour;
-            // A clock that is right is behind by less than an hour.
-            self.drawn.retain(|_, (of, _)| *of >= hour - 1);
-            self.own.retain(|_, of| *of >= hour - 1);
+            if hour > self.latest {
+                self.latest = hour;
+                self.forget(hour - KEPT_HOURS);
+            }
         }
         Ok(())
     }
 
     fn draw(&mut self, payer: &str, grant: &str, hour: i64) {
-        let drawn = self.drawn.entry((payer.to_owned(), grant.to_owned())).or_insert((hour, 0));
-        *drawn = if drawn.0 == hour { (hour, drawn.1.saturating_add(1)) } else { (hour, 1) };
+        let hours = self.drawn.entry((payer.to_owned(), grant.to_owned())).or_default();
+        let entries = hours.entry(hour).or_default();
+        *entries = entries.saturating_add(1);
+    }
+
+    fn forget(&mut self, before: i64) {
+        self.drawn.retain(|_, hours| {
+            hours.retain(|hour, _| *hour >= before);
+            !hours.is_empty()
+        });
+        self.own.retain(|_, hour| *hour >= before);
     }
 
     /// Entries that a payer caused under a grant in this hour.
     pub(super) fn spent(&self, payer: &str, grant: &str, hour: i64) -> u32 {
-        let drawn = self.drawn.get(&(payer.to_owned(), grant.to_owned()));
-        drawn.filter(|(of, _)| *of == hour).map_or(0, |(_, entries)| *entries)
+        let hours = self.drawn.get(&(payer.to_owned(), grant.to_owned()));
+        hours.and_then(|hours| hours.get(&hour)).copied().unwrap_or_default()
     }
 
     /// Certificates of its own that the service was given in this hour. What was given up was given to nobody: nobody's word but its issuer's signature
@@ -84,7 +96,7 @@ impl Spending {
 
 #[cfg(test)]
 mod tests {
-    use ledger::entry::{Abandonment, Actor, Issuance, Reference};
+    use ledger::entry::{Abandonment, Actor, AgentChange, Issuance, Reference, Revocation};
 
     use super::*;
 
@@ -111,9 +123,22 @@ mod tests {
         assert_eq!((spending.spent("build", "g", 7), spending.spent("/agent/build/a", "", 7)), (2, 1));
         assert_eq!((spending.spent("build", "g", 8), spending.spent("build", "h", 7)), (0, 0));
         follow(&mut spending, 3, &entry(8, "/controller/build", issued("h", false)));
-        assert_eq!(spending.spent("build", "g", 7), 2, "a clock may be set back by less");
-        follow(&mut spending, 4, &entry(9, "/controller/build", issued("h", false)));
-        assert_eq!((spending.spent("build", "g", 7), spending.spent("build", "h", 9)), (0, 1));
+        assert_eq!(spending.spent("build", "g", 7), 2, "officers may set the clock back");
+        let later = 8 + KEPT_HOURS;
+        follow(&mut spending, 4, &entry(later, "/controller/build", issued("h", false)));
+        assert_eq!((spending.spent("build", "g", 7), spending.spent("build", "h", later)), (0, 1));
+    }
+
+    /// As a word of the service is that somebody wrote, before officers set the clock right.
+    #[test]
+    fn no_word_of_the_service_forgets_what_was_spent() {
+        let mut spending = Spending::default();
+        let change =
+            |grant: &str| Kind::AgentChange(AgentChange { grant: grant.into(), ..AgentChange::default() });
+        follow(&mut spending, 1, &entry(7, "/controller/build", change("g")));
+        let revocation = Kind::Revocation(Revocation::default());
+        follow(&mut spending, 2, &entry(7 + 2 * KEPT_HOURS, "/service/ca", revocation));
+        assert_eq!(spending.spent("build", "g", 7), 1);
     }
 
     #[test]
