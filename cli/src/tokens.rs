@@ -7,6 +7,7 @@ use ceremony::plans::Place;
 use clap::ValueEnum;
 use data_encoding::HEXLOWER;
 use hsm_config::{PinSource, Profile, TokenConfig, TokenUri};
+use keeper::Kept;
 use sha2::{Digest as _, Sha256};
 
 use crate::config::Config;
@@ -153,6 +154,20 @@ fn start(session: &Session, token: &TokenConfig, arguments: &[&str]) -> Result<T
     let mut command = session.again(&[]).map_err(|failure| HostError::Reported(failure.to_string()))?;
     command.arg("token-host").args(arguments);
     TokenHost::start(command, token)
+}
+
+/// What the service's token keeps of the configured cell.
+///
+/// # Errors
+/// Why it cannot be asked.
+pub(crate) fn kept(session: &Session) -> Result<Kept, String> {
+    let config = session.config().map_err(|error| Failure::from(error).to_string())?;
+    let host = process(session, &config, Which::Issuing);
+    let mut host = host.map_err(|failure| failure.to_string())?;
+    match host.open(false).map_err(|error| error.to_string())? {
+        Some(_) => host.kept(config.cell().as_ref()).map_err(|error| error.to_string()),
+        None => Err("it is not there".to_owned()),
+    }
 }
 
 #[cfg(test)]

@@ -21,7 +21,8 @@ use ledger::note::{KeyName, Note, VerifierKey};
 use ledger::proposal;
 
 use crate::journal::{Durability, Journal, JournalError};
-use crate::rollback::{self, LOST_FILE};
+use crate::rollback::{self, Kept, LOST_FILE};
+use crate::sequencer::{abandonment, own_entry};
 use crate::{charters, recovery, requests, trust};
 
 /// Epochs by which an unsigned checkpoint may be beyond the journal's own: numbers are not used up, and nobody loses so many at once.
@@ -67,6 +68,10 @@ pub struct Decided {
 #[derive(Debug)]
 pub struct WentBack {
     journal: Journal,
+    /// Certificates that are given up with it, each with the entry that says so.
+    abandoned: Vec<(u64, Entry)>,
+    /// The tree with these.
+    kept: Tree,
     charter: Charter,
     bundle: Bundle,
     lost_file: PathBuf,
@@ -77,12 +82,13 @@ pub struct WentBack {
 }
 
 impl WentBack {
-    /// Reads a journal that a start refused. The service must be stopped. What officers are to sign for is held against its entries first, and what
-    /// is pending is abandoned: the new log covers it.
+    /// Reads a journal that a start refused. The service must be stopped. What officers are to sign for is held against its entries first. What is
+    /// pending is abandoned with the act, and the new log covers it; none of it lies below a checkpoint that anybody has: the journal's own, the one
+    /// that a start left, those in `kept`.
     ///
     /// # Errors
     /// [`EpochError::NothingLost`], or the journal's.
-    pub fn read(dir: &Path, attributes_oid: ObjectIdentifier, now_ms: i64) -> Result<Self, EpochError> {
+    pub fn read(dir: &Path, attributes_oid: ObjectIdentifier, kept: &Kept) -> Result<Self, EpochError> {
         let corrupt = |what: &dyn std::fmt::Display| JournalError::Corrupt(what.to_string());
         let mut journal = Journal::open(dir)?;
         journal.verify(attributes_oid)?;
@@ -94,7 +100,6 @@ impl WentBack {
             }
             Err(error) => return Err(JournalError::of_file(&lost_file)(error).into()),
         };
-        recovery::recover(&mut journal, now_ms)?;
         let charter = charters::in_force(&journal.reader())?;
         let (bundle, _) = charters::bundle(&journal.reader())?;
         let log = bundle.log(journal.origin()).cloned();
@@ -107,11 +112,18 @@ impl WentBack {
         // No origin has two logs: the next is above the journal's own, too.
         let own: LogOrigin = journal.origin().parse().map_err(|error: &str| corrupt(&error))?;
         let is_signed = rollback::ours(&note, &log.keys).is_some();
+        let abandoned = abandoned(&mut journal, &log, kept.checkpoints.iter().chain([&note]))?;
         if !is_signed && origin.epoch > own.epoch.saturating_add(LEAP_MAX) {
             return Err(EpochError::FarBeyond { path: lost_file, epoch: origin.epoch, own: own.epoch });
         }
         let next = if own.epoch > origin.epoch { own.next() } else { origin.next() };
-        Ok(Self { journal, charter, bundle, lost_file, log, next, lost, is_signed })
+        let mut edge = journal.edge().clone();
+        for (_, entry) in &abandoned {
+            let body = entry::encode(entry).map_err(|error| corrupt(&error))?;
+            edge.append(ledger::leaf_hash(&body));
+        }
+        let tree = Tree { size: edge.size(), root: *edge.root().as_bytes() };
+        Ok(Self { journal, abandoned, kept: tree, charter, bundle, lost_file, log, next, lost, is_signed })
     }
 
     /// The officers.
@@ -131,7 +143,12 @@ impl WentBack {
 
     /// Entries that are kept, and those that the log before is known to have had.
     pub fn sizes(&self) -> (u64, u64) {
-        (self.journal.edge().size(), self.lost.size)
+        (self.kept.size, self.lost.size)
+    }
+
+    /// The entries of certificates that the last run recorded and did not sign: they are given up with the act.
+    pub fn abandoned(&self) -> impl Iterator<Item = u64> {
+        self.abandoned.iter().map(|(index, _)| *index)
     }
 
     /// Whether a key of the log that this journal knows signed the checkpoint by which entries are lost. Where none did, the log had another key since;
@@ -142,10 +159,9 @@ impl WentBack {
 
     /// The act that officers sign.
     pub fn act(&self, decided: &Decided) -> Act {
-        let edge = self.journal.edge();
         Act::EpochOpen {
             epoch: self.next.clone(),
-            kept: Tree { size: edge.size(), root: *edge.root().as_bytes() },
+            kept: self.kept,
             lost: self.lost,
             certificates: decided.certificates.clone(),
             revoked: decided.revoked.clone(),
@@ -211,6 +227,9 @@ impl WentBack {
         self.check(act, bundle, now_ms)?;
         let origin = self.next.to_string();
         self.journal.begin(Durability::Disk)?;
+        for (_, entry) in &self.abandoned {
+            self.journal.append(entry)?;
+        }
         let kinds = [
             Kind::Act(entry::Act { note: act.to_string().into_bytes() }),
             Kind::Bundle(entry::Bundle { note: bundle.to_string().into_bytes() }),
@@ -270,4 +289,29 @@ impl WentBack {
         }
         Ok(())
     }
+}
+
+/// The entries that give up what is pending, at the time of the newest entry, so that every officer reads the same.
+///
+/// # Errors
+/// One of them is covered by a checkpoint that one of the log's keys signed: its signature was removed, or the disk lost it.
+fn abandoned<'n>(
+    journal: &mut Journal,
+    log: &Log,
+    notes: impl Iterator<Item = &'n Vec<u8>>,
+) -> Result<Vec<(u64, Entry)>, JournalError> {
+    let signed = notes.filter_map(|note| rollback::ours(note, &log.keys));
+    let covered = signed.filter(|one| one.origin == log.origin).map(|one| one.size).max().unwrap_or(0);
+    let pending = journal.take_pending();
+    if let Some(index) = pending.iter().find(|index| **index < covered) {
+        return Err(JournalError::Corrupt(format!(
+            "entry {index}: the signature of its certificate was removed: a checkpoint covers it"
+        )));
+    }
+    let now_ms = journal.newest_ms()?;
+    let entry = |index: u64| {
+        let given_up = abandonment(journal.origin(), index, recovery::REASON);
+        (index, own_entry(journal.cell(), now_ms, given_up))
+    };
+    Ok(pending.into_iter().map(entry).collect())
 }

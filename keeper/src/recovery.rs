@@ -8,7 +8,7 @@ use crate::journal::{Durability, Journal, JournalError};
 use crate::sequencer::{abandonment, own_entry};
 
 /// Why they are abandoned, as the ledger says it.
-const REASON: &str = "RESTARTED";
+pub(crate) const REASON: &str = "RESTARTED";
 
 /// Abandons every pending certificate of a journal that was verified: how many there were.
 ///

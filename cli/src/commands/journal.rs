@@ -14,7 +14,7 @@ use crate::error::Failure;
 use crate::files;
 use crate::output::{Page, Show};
 use crate::session::Session;
-use crate::tokens::{self, Which};
+use crate::tokens;
 
 /// Below the data directory: which copy was made last.
 const NEWEST: &str = "backup/newest.json";
@@ -136,7 +136,7 @@ fn restore(session: &Session, args: &Restore) -> Result<(), Failure> {
 
 /// What is known of the cell from outside of the copy; and why the token could not be asked, where it could not.
 fn known(session: &Session, args: &Restore) -> Result<(Kept, Option<String>), Failure> {
-    let (mut known, token) = match kept_by_token(session) {
+    let (mut known, token) = match tokens::kept(session) {
         Ok(kept) => (kept, None),
         Err(why) => (Kept::default(), Some(why)),
     };
@@ -153,20 +153,6 @@ fn known(session: &Session, args: &Restore) -> Result<(Kept, Option<String>), Fa
     }
     known.checkpoints.extend(memory::all(session)?);
     Ok((known, token))
-}
-
-/// What the service's token keeps of the configured cell.
-///
-/// # Errors
-/// Why it cannot be asked.
-pub(super) fn kept_by_token(session: &Session) -> Result<Kept, String> {
-    let config = session.config().map_err(|error| Failure::from(error).to_string())?;
-    let host = tokens::process(session, &config, Which::Issuing);
-    let mut host = host.map_err(|failure| failure.to_string())?;
-    match host.open(false).map_err(|error| error.to_string())? {
-        Some(_) => host.kept(config.cell().as_ref()).map_err(|error| error.to_string()),
-        None => Err("it is not there".to_owned()),
-    }
 }
 
 /// A journal that is missing where the service's token knows one: the way out.
@@ -190,7 +176,7 @@ pub(super) fn known_to_token(session: &Session) -> Option<String> {
     if !session.config().ok()?.issuing_token().may_be_here() {
         return None;
     }
-    let kept = kept_by_token(session).ok()?;
+    let kept = tokens::kept(session).ok()?;
     let size = |note: &Vec<u8>| std::str::from_utf8(note).ok()?.lines().nth(1)?.parse::<u64>().ok();
     match kept.checkpoints.iter().filter_map(size).max() {
         Some(size) => Some(format!(

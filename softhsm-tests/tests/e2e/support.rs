@@ -373,6 +373,10 @@ impl Checkpoint {
         Self(size, note)
     }
 
+    pub(crate) fn note(&self) -> &str {
+        &self.1
+    }
+
     pub(crate) fn put_back(&self, cell: &Cell) {
         let journal = database(cell);
         let Self(size, note) = self;

@@ -222,6 +222,42 @@ async fn a_signature_that_is_removed_gives_nothing_up() {
     assert!(told.contains("its signature was removed"), "{told}");
 }
 
+/// Officers who open a new epoch give nothing up that a checkpoint covers: not the one that a start left, and not the token's, where somebody put an
+/// older one in the place of both.
+#[tokio::test]
+async fn no_epoch_gives_up_what_a_checkpoint_covers() {
+    let (mut house, client) = House::with_build().await;
+    let _first = Holder::ask(&client, "build/a", |_| {}).await;
+    covered(&house).await;
+    let early = Checkpoint::of(&house.cell);
+    let newest = Holder::ask(&client, "build/a", |_| {}).await;
+    let index = newest.certificate.receipt.as_ref().unwrap().index;
+    issue(&client, "build/b").await;
+    drop(client);
+    assert_eq!(house.stop().await, 0);
+    let journal = house.cell.data_dir().join("journal.sqlite");
+    let connection = Connection::open(&journal).unwrap();
+    let last: i64 = connection.query_row("SELECT max(idx) FROM entry", [], |row| row.get(0)).unwrap();
+    let cut = ["entry", "signature", "signed_request", "crl", "crl_input", "custody", "certificate"]
+        .map(|table| format!("DELETE FROM {table} WHERE idx >= {last};"));
+    connection.execute_batch(&cut.concat()).unwrap();
+    assert_eq!(connection.execute("DELETE FROM signature WHERE idx = ?1", [index]).unwrap(), 1);
+    drop(connection);
+    early.put_back(&house.cell);
+    house.cell.run(&["ledger", "rebuild", "--replace"]).ok();
+    let left = house.cell.data_dir().join("lost-checkpoint.note");
+    house.cell.try_serve().map(drop).expect_err("the log went back");
+    assert!(left.exists(), "for the officers");
+    for what in ["the note that a start left", "what the token keeps"] {
+        let told = house.cell.run(&["ledger", "open-epoch"]).fails(1);
+        assert!(
+            told.contains("a checkpoint covers it") && told.contains("journal restore"),
+            "{what}: {told}"
+        );
+        std::fs::write(&left, early.note()).unwrap();
+    }
+}
+
 /// The cell's clock is ahead of this program's.
 fn still_issues_by(house: &House) {
     house.credentials();

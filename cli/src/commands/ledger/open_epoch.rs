@@ -7,18 +7,20 @@ use cell::{Act, LostCertificates};
 use ceremony::directory::{self, Directory, DirectoryError};
 use ceremony::epoch::{self, Decision, DraftError, Epoch};
 use data_encoding::HEXLOWER;
-use keeper::{Decided, EpochError, WentBack};
+use keeper::{Decided, EpochError, Kept, WentBack};
 use ledger::note::{Note, VerifierKey};
 use ledger::proposal::Proposal;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::OpenEpoch;
+use crate::client::memory;
 use crate::commands::officer::load;
 use crate::error::Failure;
 use crate::files::{self, PUBLIC};
 use crate::output::{Page, Show};
 use crate::session::Session;
+use crate::tokens;
 
 /// Name of the officer's own copy of the trust bundle.
 const BUNDLE: &str = "bundle.note";
@@ -29,7 +31,13 @@ pub(super) fn run(session: &Session, args: &OpenEpoch) -> Result<(), Failure> {
     keeper::harden().map_err(|error| Failure::new("EPOCH", error))?;
     let places = session.places()?;
     let oid = session.config()?.attributes_oid();
-    let went_back = WentBack::read(places.data(), oid, session.now_ms()).map_err(failed)?;
+    let mut kept = tokens::kept(session).unwrap_or_else(|why| {
+        tracing::warn!(cause = why, "the service's token was not asked for its newest checkpoint");
+        Kept::default()
+    });
+    kept.checkpoints.extend(memory::all(session)?);
+    let went_back = WentBack::read(places.data(), oid, &kept).map_err(failed)?;
+    let abandoned: Vec<u64> = went_back.abandoned().collect();
     if !went_back.is_signed() {
         tracing::warn!(
             "no key that this journal knows signed the checkpoint by which entries are lost: the log had another key since, or somebody wrote \
@@ -41,13 +49,13 @@ pub(super) fn run(session: &Session, args: &OpenEpoch) -> Result<(), Failure> {
         None => draft(session, args, &went_back)?,
     };
     if let Some(dir) = &args.out {
-        return write(session, dir, &epoch);
+        return write(session, dir, &epoch, abandoned);
     }
     let (kept, lost) = went_back.sizes();
     let (certificates, revoked) = decided(&epoch.proposal)?;
     let log = went_back.open(&epoch.proposal, &epoch.bundle, session.now_ms()).map_err(failed)?;
     files::replace(&places.officer().join(BUNDLE), epoch.bundle.to_string().as_bytes(), PUBLIC)?;
-    session.output().say(&Opened { log, kept, lost, certificates, revoked })
+    session.output().say(&Opened { log, kept, lost, certificates, revoked, abandoned })
 }
 
 fn failed(error: EpochError) -> Failure {
@@ -58,6 +66,7 @@ fn failed(error: EpochError) -> Failure {
         EpochError::NotOurCrl => "the same without --crl, or with another list".to_owned(),
         EpochError::NothingLost(_) => "rootcellar serve".to_owned(),
         EpochError::FarBeyond { path, .. } => format!("mv {} /var/tmp/", path.display()),
+        EpochError::Journal(journal) if journal.is_damage() => "rootcellar journal restore FILE".to_owned(),
         EpochError::Journal(_) => return Failure::new("EPOCH", error),
     };
     Failure::new("EPOCH", error).mended_by(remedy)
@@ -154,18 +163,20 @@ fn read(dir: &Path) -> Result<Epoch, Failure> {
     Ok(Epoch { proposal: note(directory::PROPOSAL)?, bundle: note(directory::BUNDLE)? })
 }
 
-fn write(session: &Session, dir: &Path, epoch: &Epoch) -> Result<(), Failure> {
+fn write(session: &Session, dir: &Path, epoch: &Epoch, abandoned: Vec<u64>) -> Result<(), Failure> {
     let notes = Directory::create(dir).map_err(unread)?;
     notes.write(directory::PROPOSAL, &epoch.proposal).map_err(unread)?;
     notes.write(directory::BUNDLE, &epoch.bundle).map_err(unread)?;
     let approve = format!("rootcellar ceremony approve {}", dir.display());
     let next = format!("rootcellar ledger open-epoch {}", dir.display());
-    session.output().say(&Drafted { epoch: dir.to_owned(), approve, next })
+    session.output().say(&Drafted { epoch: dir.to_owned(), abandoned, approve, next })
 }
 
 #[derive(Serialize)]
 struct Drafted {
     epoch: PathBuf,
+    /// Entries of certificates that are given up: nobody signed them.
+    abandoned: Vec<u64>,
     approve: String,
     next: String,
 }
@@ -173,8 +184,17 @@ struct Drafted {
 impl Show for Drafted {
     fn show(&self, page: &mut Page) {
         page.field("epoch", self.epoch.display());
+        given_up(page, &self.abandoned);
         page.field("other officers", &self.approve);
         page.field("then", &self.next);
+    }
+}
+
+/// Whoever has one of these certificates has what nobody is said to have.
+fn given_up(page: &mut Page, abandoned: &[u64]) {
+    if !abandoned.is_empty() {
+        let entries: Vec<String> = abandoned.iter().map(u64::to_string).collect();
+        page.field("given up", format!("the unsigned certificates of entries {}", entries.join(", ")));
     }
 }
 
@@ -191,6 +211,8 @@ struct Opened {
     certificates: String,
     /// Revocations repeated.
     revoked: usize,
+    /// Entries of certificates that are given up: nobody signed them.
+    abandoned: Vec<u64>,
 }
 
 impl Show for Opened {
@@ -200,6 +222,7 @@ impl Show for Opened {
         page.field("before", format!("the log was known to have {}", self.lost));
         page.field("lost certificates", &self.certificates);
         page.field("repeated", format!("{} revocations", self.revoked));
+        given_up(page, &self.abandoned);
         page.line("Removals, grants and freezes recorded in the lost entries are undone: repeat those acts.");
         page.line("Start the service. It does not know certificates recorded in the lost entries, and refuses them;");
         page.line("elsewhere they are believed until they end. Hand the new trust bundle to those who pin the charter.");
