@@ -29,7 +29,7 @@ mod verify;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use certs::ObjectIdentifier;
 use ledger::tree::{Edge, TreeHead};
@@ -79,6 +79,8 @@ pub struct Journal {
     latest_ms: Option<i64>,
     /// What was pending when it was verified.
     pending: Vec<u64>,
+    /// How long that took.
+    verified_in: Duration,
     /// The tree as far as it was asked for, for checkpoints that leave the newest entries out; and the leaves after it. What the file says of
     /// either goes into no checkpoint.
     behind: (Edge, VecDeque<Hash>),
@@ -140,6 +142,7 @@ impl Journal {
             decides: None,
             latest_ms: None,
             pending: Vec::new(),
+            verified_in: Duration::ZERO,
             lock,
         })
     }
@@ -223,6 +226,11 @@ impl Journal {
         self.database.source(self.dir().join(FILE_NAME))
     }
 
+    /// How long it took to verify.
+    pub(crate) fn verified_in(&self) -> Duration {
+        self.verified_in
+    }
+
     /// Whether somebody changed its tables since it was opened.
     pub(crate) fn is_strange(&self) -> bool {
         self.database.is_strange()
@@ -295,7 +303,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError::NotAsRecorded`], [`JournalError::Unproven`] or [`JournalError::Corrupt`]: nothing of it is to be used then.
     pub(crate) fn verify(&mut self, attributes_oid: ObjectIdentifier) -> Result<TreeHead, JournalError> {
-        let reader = Reader::borrowing(&self.database);
+        let (reader, began) = (Reader::borrowing(&self.database), Instant::now());
         // As of one moment: another program may write while this reads. What is remembered is made of the entries, and never read again: who writes
         // octets into the file changes what this moment's tables are.
         let sound = reader
@@ -304,6 +312,7 @@ impl Journal {
         *self.memory.lines.borrow_mut() = Some(lines);
         *self.memory.known.borrow_mut() = Some(known);
         *self.memory.checkpoint.borrow_mut() = checkpoint;
+        self.verified_in = began.elapsed();
         self.memory.forget_presented();
         if head != self.edge.head() {
             return Err(JournalError::Corrupt("its tiles are not those of its entries".into()));

@@ -5,12 +5,16 @@
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use certs::ObjectIdentifier;
 use crossbeam_channel::Sender;
 use ledger::tree::TILE_WIDTH;
+
+use rusqlite::InterruptHandle;
 
 use crate::journal::{Journal, JournalError, JournalFile, Pass, Reader};
 use crate::sequencer::Command;
@@ -23,8 +27,45 @@ const PASS_MAX: Duration = Duration::from_secs(900);
 /// Least time between the beginnings of two passes: a short log is read so often, not without end.
 const REST: Duration = Duration::from_secs(2);
 
+/// How much longer than at the start it may take to compare the whole: callers are served beside it.
+const SLOWER: u32 = 10;
+
 /// How long the journal may not be read to its end before that counts as damage: whoever keeps it from being read may do more.
 const UNREAD_MAX: Duration = Duration::from_secs(60);
+
+/// That it goes on: who writes the file may put a tree without an end there.
+#[derive(Clone)]
+pub(crate) struct Heartbeat(Arc<Beat>);
+
+struct Beat {
+    began: Instant,
+    /// When it came by something last, in milliseconds since it began.
+    last: AtomicU64,
+    /// What it does then is broken off by this.
+    reading: InterruptHandle,
+}
+
+impl Heartbeat {
+    fn of(reading: InterruptHandle) -> Self {
+        Self(Arc::new(Beat { began: Instant::now(), last: AtomicU64::new(0), reading }))
+    }
+
+    fn beat(&self) {
+        let now = u64::try_from(self.0.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.0.last.store(now, Ordering::Relaxed);
+    }
+
+    /// For how long it has come by nothing, where that is longer than it may: the whole was verified in this time before.
+    pub(crate) fn is_silent(&self, verified_in: Duration) -> Option<Duration> {
+        let last = Duration::from_millis(self.0.last.load(Ordering::Relaxed));
+        Some(self.0.began.elapsed().saturating_sub(last)).filter(|silent| *silent > silence_max(verified_in))
+    }
+
+    /// Breaks off what it does: the write-ahead log cannot begin anew behind a reader.
+    pub(crate) fn interrupt(&self) {
+        self.0.reading.interrupt();
+    }
+}
 
 /// Starts the thread. It ends with the sequencer, or when it has found damage.
 ///
@@ -36,8 +77,10 @@ pub(crate) fn start(
     attributes_oid: ObjectIdentifier,
     done: Sender<Command>,
     shared: Shared,
-) -> Result<(), JournalError> {
+) -> Result<Heartbeat, JournalError> {
     let connection = source.open()?;
+    let heartbeat = Heartbeat::of(connection.raw().get_interrupt_handle());
+    let beats = heartbeat.clone();
     let path = Journal::path(dir);
     let file = FileId::of(&path)?;
     thread::spawn(move || {
@@ -46,7 +89,7 @@ pub(crate) fn start(
         loop {
             let rested = crossbeam_channel::after(REST);
             let began = shared.clock_settings();
-            let passed = pass(&reader, attributes_oid, &done, &mut unread)
+            let passed = pass(&reader, attributes_oid, &done, &beats, &mut unread)
                 .and_then(|()| shared.lists.demand(&reader))
                 .and_then(|()| file.demand(&path));
             match passed {
@@ -65,10 +108,11 @@ pub(crate) fn start(
                     tracing::warn!(cause = error.to_string(), "the journal could not be read: trying again");
                 }
             }
+            beats.beat();
             let _ = rested.recv();
         }
     });
-    Ok(())
+    Ok(heartbeat)
 }
 
 /// Which file the journal is. What lies under its name later may be another: the keeper writes on to the one that nobody finds any more.
@@ -91,6 +135,11 @@ impl FileId {
     }
 }
 
+/// How long it may come by nothing.
+fn silence_max(verified_in: Duration) -> Duration {
+    UNREAD_MAX.max(verified_in.saturating_mul(SLOWER))
+}
+
 /// How long to wait for the next page where so many entries are left.
 fn pause(left: u64) -> Duration {
     let pages = u32::try_from(left / u64::from(TILE_WIDTH)).unwrap_or(u32::MAX).max(1);
@@ -105,11 +154,13 @@ fn pass(
     reader: &Reader<'_>,
     attributes_oid: ObjectIdentifier,
     sequencer: &Sender<Command>,
+    beats: &Heartbeat,
     unread: &mut Option<Instant>,
 ) -> Result<(), JournalError> {
     let mut pass = Pass::begin(reader, attributes_oid, None)?;
     while pass.advance(reader)? > 0 {
         *unread = None;
+        beats.beat();
         let ended = pass.take_ended();
         if !ended.is_empty() {
             let _ = sequencer.send(Command::Ended(ended));
@@ -123,6 +174,25 @@ fn pass(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_hangs_in_the_file_is_seen_within_a_minute_or_ten_times_what_a_start_took() {
+        assert_eq!(silence_max(Duration::from_secs(1)), Duration::from_secs(60));
+        assert_eq!(silence_max(Duration::from_secs(40)), Duration::from_secs(400));
+        let connection = rusqlite::Connection::open_in_memory().unwrap();
+        let heartbeat = Heartbeat::of(connection.get_interrupt_handle());
+        assert_eq!(heartbeat.is_silent(Duration::ZERO), None);
+        // A tree without end, as somebody may write one: it is broken off.
+        let breaks_off = thread::spawn(move || {
+            let _ = crossbeam_channel::after(Duration::from_millis(100)).recv();
+            heartbeat.interrupt();
+        });
+        let endless =
+            "WITH RECURSIVE r (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r) SELECT count(*) FROM r";
+        let broken_off = connection.query_row(endless, [], |_| Ok(())).unwrap_err();
+        assert_eq!(broken_off.sqlite_error_code(), Some(rusqlite::ErrorCode::OperationInterrupted));
+        breaks_off.join().unwrap();
+    }
 
     #[test]
     fn a_long_log_is_read_as_fast_as_it_must_be() {

@@ -41,6 +41,7 @@ use crate::refused::Refused;
 use crate::remembered::Remembered;
 use crate::requests::Settings;
 use crate::rollback::Newest;
+use crate::scrub::Heartbeat;
 use crate::shared::Shared;
 use crate::status::Standing;
 use crate::steps::Recorded;
@@ -97,6 +98,8 @@ pub(crate) struct Sequencer {
     /// When it was last looked for what lies beside the journal.
     pub(crate) looked: Instant,
     pub(crate) disk: Disk,
+    /// Of the thread that compares the file with its entries.
+    pub(crate) scrub: Heartbeat,
     /// Counts its turns, for whoever looks whether it turns at all.
     pub(crate) turns: Arc<AtomicU64>,
     /// A session of its own, for a certificate that is alone.
@@ -168,9 +171,7 @@ impl Sequencer {
             self.batch(vec![report])?;
         }
         self.tend_disk();
-        if self.damaged.is_none() && self.journal.is_strange() {
-            self.handle(Command::Damaged(JournalError::Schema.into()), &mut Outbox::default())?;
-        }
+        self.tend_file()?;
         self.tend_stops()?;
         self.tend_checkpoint();
         self.tend_entropy();
@@ -343,6 +344,22 @@ impl Sequencer {
                 Ok(())
             }
         }
+    }
+
+    /// What another thread cannot say: that the tables are another's, or that it hangs in them.
+    fn tend_file(&mut self) -> Result<(), Ended> {
+        if self.damaged.is_some() {
+            return Ok(());
+        }
+        let damage = if self.journal.is_strange() {
+            JournalError::Schema
+        } else if let Some(silent) = self.scrub.is_silent(self.journal.verified_in()) {
+            self.scrub.interrupt();
+            JournalError::Corrupt(format!("it could not be read to its end for {} s", silent.as_secs()))
+        } else {
+            return Ok(());
+        };
+        self.handle(Command::Damaged(damage.into()), &mut Outbox::default())
     }
 
     /// Says that the disk is nearly full, when it has come to be.

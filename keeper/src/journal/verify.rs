@@ -221,6 +221,12 @@ impl Pass {
         if self.served && checkpoint.is_none() {
             return Err(corrupt("its newest checkpoint was removed"));
         }
+        format::check(reader.raw(), "main")?;
+        // What a lookup finds is what stands there, and a scan comes to an end: the order of rows, and every index.
+        let sound: String = reader.raw().query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+        if sound != "ok" {
+            return Err(corrupt(format!("the database is not sound: {sound}")));
+        }
         // Nothing lies beside entries that are not there.
         reader.demand_beside_entries(head.size)?;
         if reader.meta()? != (self.cell.clone(), self.origin.clone()) {
@@ -231,12 +237,6 @@ impl Pass {
                 "it calls itself the journal of {}, and its charter does not",
                 self.cell
             )));
-        }
-        format::check(reader.raw(), "main")?;
-        // What a lookup finds is what stands there: the order of rows, and every index.
-        let sound: String = reader.raw().query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
-        if sound != "ok" {
-            return Err(corrupt(format!("the database is not sound: {sound}")));
         }
         let tiles: u64 = reader.raw().query_row("SELECT count(*) FROM tile", [], |row| row.get(0))?;
         if tiles != full_tiles(head.size) {

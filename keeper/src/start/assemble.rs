@@ -95,7 +95,8 @@ impl Checked {
         };
         in_module.push(attendant.start()?);
         let readers = Readers::start(&reads)?;
-        start_beside((&source, &config.data_dir), settings.attributes_oid, &queues, shared.clone())?;
+        let scrub =
+            start_beside((&source, &config.data_dir), settings.attributes_oid, &queues, shared.clone())?;
         let (orders, ordered) = crossbeam_channel::bounded(1);
         crls::start(&source, &issuer, ordered, queues.done.0.clone())?;
         let crls = Crls::new(&journal.reader(), &issuer, orders)?;
@@ -134,6 +135,7 @@ impl Checked {
             metrics,
             pulse: pulse.clone(),
             looked: Instant::now(),
+            scrub,
             disk: Disk::new(&config.data_dir, config.keep_free),
             turns: Arc::clone(&turns),
             own,
@@ -235,7 +237,7 @@ fn start_beside(
     attributes_oid: ObjectIdentifier,
     queues: &Queues,
     shared: Shared,
-) -> Result<(), JournalError> {
+) -> Result<scrub::Heartbeat, JournalError> {
     start_checkpointer(dir)?;
     scrub::start(source, dir, attributes_oid, queues.done.0.clone(), shared)
 }
