@@ -17,8 +17,8 @@ const KINDS_MAX: usize = 256;
 const SHOWN_MAX: usize = 65_536;
 /// Most keys of two identities in one entry.
 const CLASHES_MAX: usize = 64;
-/// Of both, one caller has one part in so many: the others keep their names.
-const CALLERS: usize = 8;
+/// Of all of these, whoever answers has one part in so many: the others keep their names. A controller answers for its agents.
+const PARTS: usize = 8;
 
 /// Octets of a sum: an entry has 65,535 (`ledger::entry::MAX_LEN`), and what is around the sum takes few. The keys of two identities take half
 /// of them at most.
@@ -29,17 +29,27 @@ const OCTETS_MAX: usize = 60_000;
 pub(crate) struct Refused {
     since_ms: Option<i64>,
     counts: BTreeMap<(String, &'static str), u64>,
+    /// How many of these each answers for.
+    kinds_of: HashMap<String, usize>,
     others: u64,
     /// Requests that were counted, with whose they are and when their signature is over: who has seen one can show it again until then.
     shown: HashMap<[u8; 32], (Arc<str>, i64)>,
-    /// How many of these each caller has.
+    /// How many of these each answers for.
     shown_of: HashMap<Arc<str>, usize>,
-    clashes: Vec<KeyClash>,
-    /// How many of these each caller claimed.
-    clashes_of: HashMap<String, usize>,
+    /// Each with who answers for it.
+    clashes: Vec<(String, KeyClash)>,
     clashes_untold: u64,
     /// When the sum was taken last.
     last_ms: Option<i64>,
+}
+
+/// Whose a refusal is.
+#[derive(Clone, Debug)]
+pub(crate) struct Whose {
+    /// SPIFFE path of the caller; empty where nobody is known to have asked.
+    pub(crate) caller: String,
+    /// Of whoever answers for it: an agent's owner.
+    pub(crate) answerable: String,
 }
 
 /// Which request was refused.
@@ -52,54 +62,72 @@ pub(crate) struct Shown {
 }
 
 impl Refused {
-    /// This caller presented a key for a second identity; the refusal itself is counted as any other.
-    pub(crate) fn clash(&mut self, caller: &str, clash: &KeyClash, now_ms: i64) {
+    /// A key was presented for a second identity by somebody for whom this one answers; the refusal itself is counted as any other. Where there is no
+    /// place, whoever has most gives one up to who has fewer.
+    pub(crate) fn clash(&mut self, answerable: &str, clash: &KeyClash, now_ms: i64) {
         self.since_ms.get_or_insert(now_ms);
-        let same = |known: &&mut KeyClash| KeyClash { count: known.count, ..clash.clone() } == **known;
-        let of_caller = self.clashes_of.get(caller).copied().unwrap_or_default();
-        let full = self.clashes.len() >= CLASHES_MAX || of_caller >= CLASHES_MAX / CALLERS;
-        match self.clashes.iter_mut().find(same) {
-            Some(known) => known.count += 1,
-            None if !full => {
-                self.clashes.push(clash.clone());
-                self.clashes_of.insert(caller.to_owned(), of_caller + 1);
-            }
-            // The refusal itself is in the sum of its caller.
-            None => self.clashes_untold = self.clashes_untold.saturating_add(1),
+        let same = |known: &KeyClash| KeyClash { count: known.count, ..clash.clone() } == *known;
+        if let Some((_, known)) = self.clashes.iter_mut().find(|(_, known)| same(known)) {
+            known.count += 1;
+            return;
         }
+        let own = self.clashes_of(answerable);
+        if own >= CLASHES_MAX / PARTS {
+            self.clashes_untold = self.clashes_untold.saturating_add(1);
+            return;
+        }
+        if self.clashes.len() >= CLASHES_MAX {
+            let most = self.clashes.iter().map(|(of, _)| self.clashes_of(of)).max().unwrap_or_default();
+            let theirs = self.clashes.iter().rposition(|(of, _)| self.clashes_of(of) == most);
+            let Some(at) = theirs.filter(|_| most > own + 1) else {
+                self.clashes_untold = self.clashes_untold.saturating_add(1);
+                return;
+            };
+            let (_, gone) = self.clashes.remove(at);
+            self.clashes_untold = self.clashes_untold.saturating_add(gone.count);
+        }
+        self.clashes.push((answerable.to_owned(), clash.clone()));
+    }
+
+    fn clashes_of(&self, answerable: &str) -> usize {
+        self.clashes.iter().filter(|(of, _)| of == answerable).count()
     }
 
     /// A refusal; `request` says which it was, where its caller signed it: one that is shown again is none of its caller's. Whether it was not.
     pub(crate) fn count(
         &mut self,
-        caller: String,
+        whose: &Whose,
         request: Option<Shown>,
         reason: Reason,
         now_ms: i64,
     ) -> bool {
         self.since_ms.get_or_insert(now_ms);
+        let Whose { caller, answerable } = whose;
         if let Some(Shown { sha256, signed_ms }) = request {
-            let of_caller = self.shown_of.get(&*caller).copied().unwrap_or_default();
-            let room = self.shown.len() < SHOWN_MAX && of_caller < SHOWN_MAX / CALLERS;
+            let of_theirs = self.shown_of.get(answerable.as_str()).copied().unwrap_or_default();
+            let room = self.shown.len() < SHOWN_MAX && of_theirs < SHOWN_MAX / PARTS;
             if self.shown.contains_key(&sha256) || !room {
                 self.others += 1;
                 return false;
             }
-            let whose = match self.shown_of.get_key_value(&*caller) {
+            let known = match self.shown_of.get_key_value(answerable.as_str()) {
                 Some((known, _)) => Arc::clone(known),
-                None => caller.as_str().into(),
+                None => answerable.as_str().into(),
             };
-            self.shown_of.insert(Arc::clone(&whose), of_caller + 1);
+            self.shown_of.insert(Arc::clone(&known), of_theirs + 1);
             // The keeper's clock may be set back by a step of NTP.
-            self.shown.insert(sha256, (whose, signed_ms.saturating_add(2 * SLACK_MS)));
+            self.shown.insert(sha256, (known, signed_ms.saturating_add(2 * SLACK_MS)));
         }
-        let full = self.counts.len() >= KINDS_MAX;
-        match self.counts.get_mut(&(caller.clone(), reason.code())) {
-            Some(count) => *count += 1,
-            None if full => self.others += 1,
-            None => {
-                self.counts.insert((caller, reason.code()), 1);
-            }
+        if let Some(count) = self.counts.get_mut(&(caller.clone(), reason.code())) {
+            *count += 1;
+            return true;
+        }
+        let of_theirs = self.kinds_of.entry(answerable.clone()).or_default();
+        if self.counts.len() >= KINDS_MAX || *of_theirs >= KINDS_MAX / PARTS {
+            self.others += 1;
+        } else {
+            *of_theirs += 1;
+            self.counts.insert((caller.clone(), reason.code()), 1);
         }
         true
     }
@@ -117,6 +145,7 @@ impl Refused {
         }
         let next = Self { last_ms: Some(now_ms), shown, shown_of, ..Self::default() };
         let Self { counts, others, clashes, clashes_untold, .. } = std::mem::replace(self, next);
+        let clashes: Vec<KeyClash> = clashes.into_iter().map(|(_, clash)| clash).collect();
         tell(&clashes);
         let sum = Refusals { since_unix_ms: since_ms, others, clashes_untold, ..Refusals::default() };
         Some(within_an_entry(sum, counts, clashes))
@@ -166,7 +195,7 @@ fn tell(clashes: &[KeyClash]) {
             claimant = first.claimant,
             count = clashes.iter().map(|clash| clash.count).sum::<u64>(),
             others = clashes.len() - 1,
-            "a public key was presented for a second identity: a machine was cloned, or a key copied; the ledger has them all"
+            "a public key was presented for a second identity: a machine was cloned, or a key copied; the ledger has them, or how many there were"
         );
     }
 }
@@ -175,11 +204,16 @@ fn tell(clashes: &[KeyClash]) {
 mod tests {
     use super::*;
 
+    fn by(caller: impl Into<String>) -> Whose {
+        let caller = caller.into();
+        Whose { answerable: caller.clone(), caller }
+    }
+
     #[test]
     fn a_flood_is_one_entry_a_minute_of_bounded_size() {
         let mut refused = Refused::default();
         for number in 0..10_000 {
-            refused.count(format!("/controller/{}", number % 1000), None, Reason::GrantDoesNotCover, 0);
+            refused.count(&by(format!("/controller/{}", number % 1000)), None, Reason::GrantDoesNotCover, 0);
         }
         assert_eq!(refused.due(EVERY_MS - 1), None);
         let sum = refused.due(EVERY_MS).unwrap();
@@ -200,7 +234,7 @@ mod tests {
                 Reason::CsrMalformed,
                 Reason::Frozen,
             ] {
-                refused.count(name(number), None, reason, 0);
+                refused.count(&by(name(number)), None, reason, 0);
             }
             for other in 0..3 {
                 let spki_sha256 = vec![u8::try_from(number).unwrap(); 32];
@@ -234,8 +268,43 @@ mod tests {
         refused.clash("/controller/other", &of_another, 6);
         assert_eq!(refused.due(EVERY_MS), None);
         let sum = refused.due(EVERY_MS + 6).unwrap();
-        assert_eq!((sum.key_clashes.len(), sum.key_clashes[0].count), (CLASHES_MAX / CALLERS + 1, 5));
+        assert_eq!((sum.key_clashes.len(), sum.key_clashes[0].count), (CLASHES_MAX / PARTS + 1, 5));
         assert!(sum.key_clashes.contains(&of_another), "one caller does not hide another's");
+    }
+
+    /// By many agents of one controller, and by many controllers.
+    #[test]
+    fn nobody_hides_anothers_key_of_two_identities() {
+        let clash = |of: &str, number: usize| KeyClash {
+            spki_sha256: vec![7; 32],
+            holder: format!("/agent/{of}/a"),
+            claimant: format!("/agent/{of}/{number}"),
+            count: 1,
+        };
+        let mut refused = Refused::default();
+        for controller in 0..10 {
+            for number in 0..100 {
+                refused.clash(
+                    &format!("/controller/{controller}"),
+                    &clash("of-many", controller * 100 + number),
+                    0,
+                );
+            }
+        }
+        refused.clash("/controller/other", &clash("other", 0), 0);
+        let sum = refused.due(EVERY_MS).unwrap();
+        assert!(sum.key_clashes.contains(&clash("other", 0)));
+        assert_eq!(sum.key_clashes.len() as u64 + sum.clashes_untold, 1001);
+        // Nor who was refused.
+        for number in 0..1000 {
+            let of_build =
+                Whose { caller: format!("/agent/build/{number}"), answerable: "/controller/build".into() };
+            refused.count(&of_build, None, Reason::Frozen, EVERY_MS);
+        }
+        refused.count(&by("/controller/other"), None, Reason::Frozen, EVERY_MS);
+        let sum = refused.due(2 * EVERY_MS).unwrap();
+        assert!(sum.refusals.iter().any(|refusal| refusal.identity == "/controller/other"));
+        assert_eq!((sum.refusals.len(), sum.others), (KINDS_MAX / PARTS + 1, 1000 - 32));
     }
 
     #[test]
@@ -245,7 +314,7 @@ mod tests {
             let mut sha256 = [0; 32];
             sha256[..8].copy_from_slice(&number.to_be_bytes());
             let shown = Shown { sha256, signed_ms: 0 };
-            refused.count("/controller/build".into(), Some(shown), Reason::GrantDoesNotCover, now_ms)
+            refused.count(&by("/controller/build"), Some(shown), Reason::GrantDoesNotCover, now_ms)
         };
         let new: Vec<bool> = (0..10).map(|number| count(&mut refused, number % 2, 0)).collect();
         assert_eq!(new, [&[true; 2][..], &[false; 8]].concat(), "a clash of it is counted with it");
@@ -255,13 +324,13 @@ mod tests {
         count(&mut refused, 1, EVERY_MS);
         let sum = refused.due(2 * EVERY_MS).unwrap();
         assert_eq!((sum.refusals.len(), sum.others), (0, 1));
-        let most = (SHOWN_MAX / CALLERS) as u64;
+        let most = (SHOWN_MAX / PARTS) as u64;
         for number in 0..most + 5 {
             count(&mut refused, number, 2 * EVERY_MS);
         }
         // Another is told by name all the same.
         let shown = Shown { sha256: [9; 32], signed_ms: 0 };
-        assert!(refused.count("/controller/other".into(), Some(shown), Reason::Frozen, 2 * EVERY_MS));
+        assert!(refused.count(&by("/controller/other"), Some(shown), Reason::Frozen, 2 * EVERY_MS));
         let sum = refused.due(3 * EVERY_MS).unwrap();
         let told: Vec<_> = sum.refusals.iter().map(|told| (told.identity.as_str(), told.count)).collect();
         assert_eq!(
@@ -269,7 +338,7 @@ mod tests {
             (vec![("/controller/build", most - 2), ("/controller/other", 1)], 2 + 5)
         );
         // Then they are forgotten.
-        refused.count("/agent/a".into(), None, Reason::Frozen, 2 * SLACK_MS + 1);
+        refused.count(&by("/agent/a"), None, Reason::Frozen, 2 * SLACK_MS + 1);
         assert!(refused.due(2 * SLACK_MS + 1 + EVERY_MS).is_some() && refused.shown.is_empty());
     }
 }

@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use certs::Issuer;
-use crossbeam_channel::{Receiver, Sender, select};
+use crossbeam_channel::{Receiver, select};
 use ledger::entry::Entry;
 use ledger::entry::entry::Kind;
 use proto::v1;
@@ -47,7 +47,7 @@ use crate::status::Standing;
 use crate::steps::Recorded;
 use crate::stopping::{self, TakeError};
 use crate::time::Time;
-use crate::workers::{Job, Pulse, Worker};
+use crate::workers::{Job, Jobs, Pulse, Worker};
 
 use outbox::Outbox;
 
@@ -110,7 +110,7 @@ pub(crate) struct Sequencer {
     pub(crate) front: Receiver<Command>,
     pub(crate) asks: Receiver<Command>,
     pub(crate) done: Receiver<Command>,
-    pub(crate) jobs: Sender<Job>,
+    pub(crate) jobs: Jobs,
     pub(crate) readers: Readers,
     /// Who waits for the certificate of an entry. An entry is here from its commit until its signature is stored.
     pub(crate) pending: HashMap<u64, Pending>,
@@ -396,6 +396,6 @@ impl Sequencer {
             return;
         }
         let text = self.checkpoints.begin(self.journal.head_at(size), now);
-        let _ = self.jobs.send(Job::Checkpoint { size, text });
+        self.jobs.send(Job::Checkpoint { size, text });
     }
 }

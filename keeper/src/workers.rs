@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use certs::Issuer;
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, Sender, select_biased};
 use hsm_config::{Fault, TokenError};
 
 use crate::Probe;
@@ -110,14 +110,53 @@ pub(crate) struct Started {
     pub(crate) own: Worker,
 }
 
-/// Starts the workers. They end when the queue's other end is gone.
+/// What workers are given. Checkpoints and CRLs go before certificates: who waits for what ends or proves something waits behind no flood of these.
+#[derive(Clone)]
+pub(crate) struct Jobs {
+    first: Sender<Job>,
+    certificates: Sender<Job>,
+}
+
+/// The other end.
+#[derive(Clone)]
+pub(crate) struct Given {
+    first: Receiver<Job>,
+    certificates: Receiver<Job>,
+}
+
+/// Two queues. They have no bound: what the sequencer has begun is bounded by what it takes in, and a bound here could block both.
+pub(crate) fn jobs() -> (Jobs, Given) {
+    let (first, of_first) = crossbeam_channel::unbounded();
+    let (certificates, of_certificates) = crossbeam_channel::unbounded();
+    (Jobs { first, certificates }, Given { first: of_first, certificates: of_certificates })
+}
+
+impl Jobs {
+    /// Gives one to whoever is free. The workers' end outlives the sequencer's thread.
+    pub(crate) fn send(&self, job: Job) {
+        let queue = if matches!(job, Job::Certificate(_)) { &self.certificates } else { &self.first };
+        let _ = queue.send(job);
+    }
+}
+
+impl Given {
+    /// The next job; none once nobody gives any more.
+    fn next(&self) -> Option<Job> {
+        select_biased! {
+            recv(self.first) -> job => job.ok(),
+            recv(self.certificates) -> job => job.ok(),
+        }
+    }
+}
+
+/// Starts the workers. They end when the queues' other end is gone.
 ///
 /// # Errors
 /// A session cannot be opened.
 pub(crate) fn start(
     custody: &Arc<Custody>,
     issuer: &Arc<Issuer>,
-    jobs: &Receiver<Job>,
+    jobs: &Given,
     done: &Sender<Command>,
     metrics: &Metrics,
     probe: &Probe,
@@ -152,8 +191,8 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    fn run(mut self, jobs: &Receiver<Job>, done: &Sender<Command>) {
-        for job in jobs {
+    fn run(mut self, jobs: &Given, done: &Sender<Command>) {
+        while let Some(job) = jobs.next() {
             let report = self.work(job);
             if done.send(report).is_err() {
                 return;

@@ -12,9 +12,10 @@ use super::{Ended, Outbox, Pending, Sequencer, Waiter};
 use crate::answers;
 use crate::asks::{Asked, Asker, Change, Own, Read};
 use crate::door::Reply;
+use crate::journal::JournalError;
 use crate::metrics::Step;
 use crate::refusal::Refusal;
-use crate::refused::Shown;
+use crate::refused::{Shown, Whose};
 use crate::requests::{self, Desk, Plan, Then};
 use crate::steps::{Recordable, release};
 
@@ -95,9 +96,11 @@ impl Sequencer {
                     }
                     _ => None,
                 };
-                let is_new = self.refused.count(caller.clone(), request, refusal.reason(), now_ms);
+                let answerable = self.answerable(&caller)?;
+                let whose = Whose { caller, answerable };
+                let is_new = self.refused.count(&whose, request, refusal.reason(), now_ms);
                 if let Some(clash) = refusal.clash().filter(|_| is_new) {
-                    self.refused.clash(&caller, clash, now_ms);
+                    self.refused.clash(&whose.answerable, clash, now_ms);
                 }
                 outbox.replies.push((reply, Err(refusal)));
             }
@@ -112,6 +115,13 @@ impl Sequencer {
             }
         }
         Ok(())
+    }
+
+    /// Who answers for what a caller does: for an agent the controller that owns it.
+    fn answerable(&self, caller: &str) -> Result<String, JournalError> {
+        let Some(agent) = caller.strip_prefix("/agent/") else { return Ok(caller.to_owned()) };
+        let owner = self.journal.reader().agent(agent)?.map(|row| row.record.owner);
+        Ok(owner.map_or_else(|| caller.to_owned(), |owner| format!("/controller/{owner}")))
     }
 
     /// Step 7. From here on nothing refuses.

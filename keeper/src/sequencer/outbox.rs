@@ -42,14 +42,13 @@ impl Sequencer {
             .filter_map(|(appended, certificate)| Recorded::after_commit(committed, appended, certificate));
         let own = if alone { issued.next() } else { None };
         for recorded in issued {
-            // The workers' end outlives this thread's.
-            let _ = self.jobs.send(Job::Certificate(recorded));
+            self.jobs.send(Job::Certificate(recorded));
         }
         let crl = outbox
             .crl
             .and_then(|(appended, composed)| RecordedCrl::after_commit(committed, appended, composed));
         if let Some(recorded) = crl {
-            let _ = self.jobs.send(Job::Crl(recorded));
+            self.jobs.send(Job::Crl(recorded));
         }
         for (asked, reply) in outbox.reads {
             self.readers.read(asked, reply);

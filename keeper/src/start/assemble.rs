@@ -32,7 +32,7 @@ use crate::shared::Shared;
 use crate::status::{Listens, Standing};
 use crate::time::Time;
 use crate::trust::Trust;
-use crate::workers::{self, Job};
+use crate::workers::{self};
 use crate::{Clock, Random, entropy, local, scrub};
 
 /// Requests of callers that wait for the sequencer; one more is answered QUEUE_FULL.
@@ -170,7 +170,7 @@ struct Queues {
     front: Queue<Command>,
     asks: Queue<Command>,
     done: Queue<Command>,
-    jobs: Queue<Job>,
+    jobs: (workers::Jobs, workers::Given),
 }
 
 impl Queues {
@@ -182,7 +182,7 @@ impl Queues {
             front: crossbeam_channel::bounded(SHORT_QUEUE),
             asks: crossbeam_channel::bounded(QUEUE),
             done: crossbeam_channel::unbounded(),
-            jobs: crossbeam_channel::unbounded(),
+            jobs: workers::jobs(),
         }
     }
 }
