@@ -36,6 +36,10 @@ impl Store {
     /// # Errors
     /// The system's.
     pub(crate) fn open(dir: &Path) -> io::Result<Self> {
+        // A link there leads to another's files: it goes, they stay.
+        if fs::symlink_metadata(dir).is_ok_and(|there| there.is_symlink()) {
+            fs::remove_file(dir)?;
+        }
         DirBuilder::new().recursive(true).mode(OWN).create(dir)?;
         let mode = fs::metadata(dir)?.permissions().mode() & 0o7777;
         if mode != OWN {
@@ -181,6 +185,18 @@ mod tests {
     }
 
     /// A pipe would be waited for without end, a link leads anywhere, and a file without end takes all memory.
+    #[test]
+    fn a_link_in_the_directorys_place_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (kept, place) = (dir.path().join("kept"), dir.path().join("front"));
+        fs::create_dir(&kept).unwrap();
+        fs::write(kept.join("precious"), "x").unwrap();
+        std::os::unix::fs::symlink(&kept, &place).unwrap();
+        Store::open(&place).unwrap();
+        assert!(kept.join("precious").exists());
+        assert!(fs::symlink_metadata(&place).unwrap().is_dir());
+    }
+
     #[test]
     fn what_another_left_there_is_not_read_and_is_replaced() {
         type Leave = fn(&Path);

@@ -4,13 +4,14 @@
 //! Does not: end what a running child started. The keeper adopts what its module leaves behind, so that a daemon of that is not taken for the
 //! front's.
 
-use std::collections::BTreeSet;
-use std::{fs, io};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+use std::{fs, io, thread};
 
 use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, waitpid};
 
-/// How often it is looked for more: what is about to be ended may start others, each of which takes a turn.
-const TURNS: usize = 64;
+/// How long is spent on it at a time: what starts others faster than they are stopped is for the next time.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// From here on this process is given the children that its own leave behind.
 ///
@@ -20,43 +21,75 @@ pub(crate) fn adopt() -> io::Result<()> {
     Ok(set_child_subreaper(Some(getpid()))?)
 }
 
-/// Ends every child of this process but these: how many those were. Nothing is waited for: what is slow to end is seen the next time.
-pub(super) fn end_all_but(ours: &[u32]) -> usize {
-    let mut ended = BTreeSet::new();
-    for _ in 0..TURNS {
-        let others: Vec<u32> = children().filter(|pid| !ours.contains(pid) && !ended.contains(pid)).collect();
-        if others.is_empty() {
-            break;
+/// What became of processes that were left behind.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Orphans {
+    /// How many were ended.
+    pub(super) ended: usize,
+    /// Whether some are there still.
+    pub(super) are_left: bool,
+}
+
+/// Ends every process below this one but these and what is below them. All are stopped before one is ended: what sees its parent go would start
+/// others.
+pub(super) fn end_all_but(ours: &[u32]) -> Orphans {
+    let deadline = Instant::now() + PATIENCE;
+    let mut stopped = BTreeSet::new();
+    let mut left = below(ours);
+    while !left.is_empty() && Instant::now() < deadline {
+        let new: Vec<u32> = left.difference(&stopped).copied().collect();
+        if new.is_empty() {
+            for pid in &stopped {
+                signal(*pid, Signal::KILL);
+                // A child of this process; the others come to it as their parents go.
+                let _ = pid_of(*pid).map(|pid| waitpid(Some(pid), WaitOptions::NOHANG));
+            }
+            thread::yield_now();
+        } else {
+            for pid in &new {
+                signal(*pid, Signal::STOP);
+            }
+            stopped.extend(new);
         }
-        for pid in others {
-            // Nobody else waits for it: its number is no other process's.
-            let _ = pid_of(pid).map(|pid| kill_process(pid, Signal::KILL));
-            ended.insert(pid);
-        }
+        left = below(ours);
     }
-    for pid in ended.iter().copied().filter_map(pid_of) {
-        let _ = waitpid(Some(pid), WaitOptions::NOHANG);
-    }
-    ended.len()
+    Orphans { ended: stopped.difference(&left).count(), are_left: !left.is_empty() }
+}
+
+fn signal(pid: u32, signal: Signal) {
+    // It may have ended of itself.
+    let _ = pid_of(pid).map(|pid| kill_process(pid, signal));
 }
 
 fn pid_of(pid: u32) -> Option<Pid> {
     Pid::from_raw(pid.cast_signed())
 }
 
-/// The children of this process, those that ended and were not waited for among them.
-fn children() -> impl Iterator<Item = u32> {
-    let own = getpid().as_raw_nonzero().get().to_string();
+/// The processes below this one, without these and what is below them; those that ended and were not waited for among them.
+fn below(ours: &[u32]) -> BTreeSet<u32> {
     let listed = fs::read_dir("/proc").into_iter().flatten().filter_map(Result::ok);
     let pids = listed.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.filter(move |pid| parent(*pid).as_deref() == Some(own.as_str()))
+    let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    for (pid, parent) in pids.filter_map(|pid| Some((pid, parent(pid)?))) {
+        children.entry(parent).or_default().push(pid);
+    }
+    let mut found = BTreeSet::new();
+    let mut open = vec![std::process::id()];
+    while let Some(parent) = open.pop() {
+        let here = children.remove(&parent).unwrap_or_default();
+        for child in here.into_iter().filter(|child| !ours.contains(child)) {
+            found.insert(child);
+            open.push(child);
+        }
+    }
+    found
 }
 
 /// Field 4 of /proc/PID/stat (proc_pid_stat(5)), behind the name, which may hold anything.
-fn parent(pid: u32) -> Option<String> {
+fn parent(pid: u32) -> Option<u32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, fields) = stat.rsplit_once(')')?;
-    fields.split_whitespace().nth(1).map(str::to_owned)
+    fields.split_whitespace().nth(1)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -67,30 +100,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_child_left_in_a_session_of_its_own_is_ended() {
+    fn what_a_child_left_is_ended_however_it_is_nested() {
         adopt().unwrap();
-        let mut ours: Vec<u32> = children().collect();
+        let ours: Vec<u32> = below(&[]).into_iter().collect();
+        let nest =
+            "nest() { if [ $1 -gt 0 ]; then setsid sh -c \"$NEST; nest $(($1 - 1))\" & fi; exec sleep 600; }";
         let mut child = Command::new("sh")
-            .args(["-c", "setsid sh -c 'echo $$; exec sleep 600' & exec sleep 600"])
+            .env("NEST", nest)
+            .args(["-c", &format!("{nest}; nest 40 & echo started; exec sleep 600")])
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let mut said = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
-        let left: u32 = said.trim().parse().unwrap();
-        ours.push(child.id());
-        assert_eq!(end_all_but(&ours), 0, "what it started is its own while it runs");
+        let mut with_child = ours.clone();
+        with_child.push(child.id());
+        assert_eq!(
+            end_all_but(&with_child),
+            Orphans { ended: 0, are_left: false },
+            "what it started is its own"
+        );
+        let mut looks = 0;
+        while below(&ours).len() < 42 {
+            looks += 1;
+            assert!(looks < 100_000, "they are not there: {}", below(&ours).len());
+            thread::yield_now();
+        }
         child.kill().unwrap();
         child.wait().unwrap();
-        assert_eq!(parent(left), Some(std::process::id().to_string()), "it outlives it");
-        assert_eq!(end_all_but(&ours), 1);
-        let gone =
-            || fs::read_to_string(format!("/proc/{left}/stat")).is_ok_and(|stat| !stat.contains(") Z "));
-        let mut looks = 0;
-        while gone() {
-            looks += 1;
-            assert!(looks < 1_000_000, "it is still there");
-            std::thread::yield_now();
-        }
+        let ended = end_all_but(&ours);
+        assert!(ended.ended >= 41 && !ended.are_left, "{ended:?}");
+        assert!(below(&ours).is_empty());
     }
 }

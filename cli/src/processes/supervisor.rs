@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::copied::{self, Copied};
-use super::orphans;
+use super::orphans::{self, Orphans};
 use super::{Control, Message};
 use crate::error::{Exit, Failure};
 
@@ -27,6 +27,8 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_
 const SETTLED: Duration = Duration::from_secs(60);
 /// How long the keeper may say nothing: longer than a call into the module may take, and than a disk that is slow.
 const SILENCE: Duration = Duration::from_secs(20);
+/// How often what children left behind is looked for before the supervisor ends.
+const ENDS: u32 = 10;
 /// How long a child may take to finish what it has begun.
 const DRAIN: Duration = Duration::from_secs(20);
 
@@ -75,6 +77,12 @@ enum Event {
     Silent,
     /// It has rested long enough.
     Rested,
+}
+
+impl Event {
+    fn is_no_start(&self) -> bool {
+        !matches!(self, Self::Rested)
+    }
 }
 
 /// What a child says.
@@ -131,8 +139,14 @@ pub(crate) async fn supervise(
                     }
                     false
                 }
-                event = keeper.event() => keeper.turn(event, &told)?,
-                event = front.event() => front.turn(event, &told)?,
+                event = keeper.event() => {
+                    let is_clear = event.is_no_start() || end_orphans(&[front.pid]);
+                    if is_clear { keeper.turn(event, &told)? } else { keeper.waits() }
+                }
+                event = front.event() => {
+                    let is_clear = event.is_no_start() || end_orphans(&[keeper.pid]);
+                    if is_clear { front.turn(event, &told)? } else { front.waits() }
+                }
             };
             // Of a child that rests nothing is to be left.
             if keeper.pid.is_none() || front.pid.is_none() {
@@ -149,7 +163,12 @@ pub(crate) async fn supervise(
     // The front first: what it still waits for, the keeper answers.
     front.stop().await;
     keeper.stop().await;
-    end_orphans(&[]);
+    let ended = (0..ENDS).any(|_| end_orphans(&[]));
+    if !ended {
+        tracing::error!(
+            "processes that a child left behind go on: end them (`ss -ltnp` names those with the service's ports)"
+        );
+    }
     outcome
 }
 
@@ -185,13 +204,14 @@ fn end_group(pid: Option<u32>) {
     let _ = group.map(|group| kill_process_group(group, rustix::process::Signal::KILL));
 }
 
-/// Ends what children that are gone have left behind.
-fn end_orphans(running: &[Option<u32>]) {
+/// Ends what children that are gone have left behind: whether nothing is left of it.
+fn end_orphans(running: &[Option<u32>]) -> bool {
     let running: Vec<u32> = running.iter().copied().flatten().collect();
-    match orphans::end_all_but(&running) {
-        0 => {}
-        ended => tracing::warn!(ended, "processes that a child had started and left behind"),
+    let Orphans { ended, are_left } = orphans::end_all_but(&running);
+    if ended > 0 || are_left {
+        tracing::warn!(ended, are_left, "processes that a child had started and left behind");
     }
+    !are_left
 }
 
 /// Tells the keeper where the front listens.
@@ -315,6 +335,12 @@ impl<Make: FnMut() -> Result<std::process::Command, Failure>> Process<Make> {
         // What it left behind in its group may hold its port.
         end_group(self.pid.take());
         Ok(())
+    }
+
+    /// It is not started while what it left behind may have its port.
+    fn waits(&mut self) -> bool {
+        self.rested();
+        false
     }
 
     /// It is started again after a pause, the next time after a longer one.
