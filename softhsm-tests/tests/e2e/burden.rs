@@ -243,3 +243,47 @@ async fn an_officer_waits_for_nobody_who_asks_and_does_not_read() {
     assert!(began.elapsed() < BOUND, "{:?}", began.elapsed());
     drop(silent);
 }
+
+/// Certificates that wait for a slow token hold up neither the list of what officers revoke, also when the flood is over, nor the proof of their act.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_holds_up_no_list_and_no_proof() {
+    let (house, faults) = House::with_faults();
+    let grant = "agents=build/*;roles=logger;ttl=1h;budget=10000000";
+    let client = house.controller("build", grant).client().await;
+    for agent in ["build/first", "build/second"] {
+        issue(&client, agent).await;
+    }
+    let listed = async |count: u64, began: Instant| {
+        crate::support::eventually("they are on a list", async || {
+            let list = inner(client.issuance().get_crl(proto::v1::GetCrlRequest::default()).await);
+            let revoked = certs::crl::CrlSummary::parse(&list.crl).unwrap().revoked.len() as u64;
+            (revoked >= count).then_some(())
+        })
+        .await;
+        assert!(began.elapsed() < BOUND, "{:?}", began.elapsed());
+    };
+    let revoke = |agent: &str| {
+        house.cell.run(&["cert", "revoke", "--agent", agent, "--reason", "key-compromise"]).ok();
+    };
+    faults.set("delay=20");
+    let mut flood = JoinSet::new();
+    for i in 0..400 {
+        let client = client.clone();
+        flood.spawn(async move { ask(&client, request(&format!("build/{i}"), csr())).await.is_ok() });
+    }
+    crate::support::eventually("they wait for the token", async || {
+        let status = house.cell.run(&["status", "--output", "json"]).ok();
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+        (status["pending"].as_u64().unwrap() > 100).then_some(())
+    })
+    .await;
+    let began = Instant::now();
+    // With the proof of it.
+    revoke("build/first");
+    assert!(began.elapsed() < BOUND);
+    listed(1, began).await;
+    while flood.join_next().await.is_some() {}
+    let began = Instant::now();
+    revoke("build/second");
+    listed(2, began).await;
+}
