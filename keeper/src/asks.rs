@@ -6,27 +6,10 @@ use certs::csr::VerifiedCsr;
 use proto::door::{self, ask::Ask};
 use proto::v1;
 
+use crate::callers::Asker;
 use crate::convert;
 use crate::refusal::Refusal;
 use crate::signed::{SignedRequest, Verifier};
-
-/// Who asks, as the door knows it.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Asker {
-    /// A caller whose certificate the front has seen.
-    Presented(door::Presented),
-    /// The front itself.
-    Front,
-    /// A person or program on this machine with this uid, over the keeper's own socket.
-    Local(u32),
-}
-
-/// What is asked, and by whom.
-#[derive(Clone, Debug)]
-pub(crate) struct Asked<T> {
-    pub(crate) by: Asker,
-    pub(crate) what: T,
-}
 
 /// Sorted by who answers.
 #[derive(Debug)]

@@ -8,11 +8,11 @@ use crossbeam_channel::{Receiver, Sender, select};
 use hsm_config::{TokenError, TokenSession};
 use zeroize::Zeroizing;
 
+use crate::command::Command;
 use crate::entropy::{BLOCK, Block, NotDrawn, Source, Tested};
 use crate::manifest::Observer;
 use crate::metrics::{Call, Metrics};
 use crate::rollback::Newest;
-use crate::sequencer::Command;
 use crate::workers::Pulse;
 
 /// How often the keys' attributes are read back while running.

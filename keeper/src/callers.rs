@@ -5,9 +5,26 @@ use ledger::entry::{Actor, ActorKind, Reference};
 use proto::door;
 use proto::v1::Reason;
 
-use crate::asks::Asker;
 use crate::journal::{CertificateRow, Presented, Reader};
 use crate::refusal::Refusal;
+
+/// Who asks, as the door knows it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Asker {
+    /// A caller whose certificate the front has seen.
+    Presented(door::Presented),
+    /// The front itself.
+    Front,
+    /// A person or program on this machine with this uid, over the keeper's own socket.
+    Local(u32),
+}
+
+/// What is asked, and by whom.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked<T> {
+    pub(crate) by: Asker,
+    pub(crate) what: T,
+}
 
 /// A caller who is registered, and whose certificate is valid now. Only [`recognise`] makes one.
 #[derive(Clone, Debug)]

@@ -6,6 +6,9 @@ mod approved;
 pub mod bundles;
 mod fitness;
 mod import;
+mod in_force;
 
-pub use import::{Import, ImportError};
-pub(crate) use import::{Imported, InForce, certificate_sha256};
+pub use import::Import;
+pub(crate) use import::{Imported, certificate_sha256};
+pub use in_force::ImportError;
+pub(crate) use in_force::InForce;

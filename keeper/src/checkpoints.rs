@@ -6,7 +6,7 @@ use ledger::checkpoint::Checkpoint;
 use ledger::note::{KeyName, Note, VerifierKey};
 use ledger::tree::{Edge, TreeHead};
 
-use crate::reads::ReadAsk;
+use crate::out::ReadAsk;
 
 /// Least time between two checkpoints that nobody asked for.
 const EVERY: Duration = Duration::from_secs(1);

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use certs::Issuer;
 use crossbeam_channel::{Receiver, Sender};
 
+use crate::command::Command;
 use crate::journal::{CrlRow, JournalError, JournalFile, Reader};
-use crate::sequencer::Command;
 use crate::steps::crl::{CrlOrder, compose};
 
 /// Least time between two CRLs.

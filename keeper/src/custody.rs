@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hsm_config::{
-    Fault, KeyFound, PinGuard, Token, TokenConfig, TokenError, TokenInfo, TokenKey, TokenSession,
+    Fault, KeyAlgorithm, KeyFound, PinGuard, Token, TokenConfig, TokenError, TokenInfo, TokenKey,
+    TokenSession,
 };
 
 use sha2::Digest as _;
 
 use crate::metrics::{Call, Metrics};
-use crate::steps::sign::encoded;
 
 /// The token with the service's keys, opened and logged in to.
 pub(crate) struct Custody {
@@ -275,5 +275,17 @@ fn rung(error: &TokenError) -> Option<&'static str> {
         Fault::Login => Some("login"),
         Fault::Handle => Some("key"),
         Fault::Module | Fault::Pin | Fault::Request => None,
+    }
+}
+
+/// A token's signature in the form that certificates carry: for ECDSA a DER ECDSA-Sig-Value (RFC 5758 §3.2), else as it is.
+///
+/// # Errors
+/// It has not the form that the algorithm has.
+pub fn encoded(algorithm: KeyAlgorithm, raw: Vec<u8>) -> Result<Vec<u8>, TokenError> {
+    match algorithm {
+        KeyAlgorithm::EcdsaP256 | KeyAlgorithm::EcdsaP384 => certs::ecdsa_der(&raw)
+            .map_err(|_| TokenError::Malformed("a signature that is no pair of numbers")),
+        KeyAlgorithm::Ed25519 | KeyAlgorithm::RsaPss(_) | KeyAlgorithm::MlDsa65 => Ok(raw),
     }
 }

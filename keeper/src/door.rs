@@ -3,12 +3,9 @@
 //! Does not: decide. It verifies the signature of a signed request, and hands each ask to the sequencer or to the readers; a full queue is
 //! answered at once.
 
-mod out;
-
 use std::io::{BufReader, ErrorKind};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,23 +13,20 @@ use crossbeam_channel::{Sender, TrySendError};
 use prost::Message;
 use proto::door::{Ask, Caller, Front, caller};
 
-use out::Out;
-pub(crate) use out::{OpenDoors, Reply};
-
-use crate::asks::{self, Asked, Asker, What};
+use crate::asks::{self, What};
+use crate::callers::{Asked, Asker};
+use crate::command::Command;
 use crate::journal::{JournalError, JournalFile, Reader};
 use crate::looks::Looks;
-use crate::reads::ReadAsk;
+use crate::out::{OpenDoors, Out, ReadAsk, Reply};
 use crate::refusal::Refusal;
-use crate::sequencer::Command;
 use crate::signed::Verifier;
+use crate::waiting::{Waiting, Weight};
 
 /// Longest ask, in bytes: the three notes of an import, 60 KiB each, and a batch of 100 agents are below it. A longer one closes the door.
 const ASK_MAX: usize = 1 << 20;
 /// Longest encoding of a length (protobuf's varint).
 const VARINT_MAX: usize = 10;
-/// Octets of asks that wait for their answers, of all callers of the network and the front together; one more is answered QUEUE_FULL.
-const WAITING_MAX: usize = 64 << 20;
 
 /// Where asks go. Officers and programs on this machine have a lane that is taken first, the front itself one that is next, callers of
 /// the network the last: no caller can fill another's, and whoever has taken the front cannot fill the officers'.
@@ -201,32 +195,6 @@ fn asker(said: Option<Caller>, end: &OtherEnd) -> Result<Asker, Refusal> {
     }
 }
 
-/// Octets of the asks that wait.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Waiting(Arc<AtomicUsize>);
-
-/// What an ask that waits takes of the memory that all of them may. Given back when it is dropped.
-#[derive(Debug)]
-pub(crate) struct Weight {
-    octets: usize,
-    waiting: Waiting,
-}
-
-impl Waiting {
-    /// Takes so many; `None` where too many wait already.
-    fn take(&self, octets: usize) -> Option<Weight> {
-        let before = self.0.fetch_add(octets, Ordering::Relaxed);
-        let weight = Weight { octets, waiting: self.clone() };
-        (before.saturating_add(octets) <= WAITING_MAX).then_some(weight)
-    }
-}
-
-impl Drop for Weight {
-    fn drop(&mut self) {
-        self.waiting.0.fetch_sub(self.octets, Ordering::Relaxed);
-    }
-}
-
 /// Reads one message, and how long it was; `None` at a clean end.
 fn read_message(reader: &mut impl std::io::Read) -> std::io::Result<Option<(Ask, usize)>> {
     let mut length = Vec::with_capacity(VARINT_MAX);
@@ -252,20 +220,4 @@ fn read_message(reader: &mut impl std::io::Read) -> std::io::Result<Option<(Ask,
     let mut message = vec![0u8; length];
     reader.read_exact(&mut message)?;
     Ok(Some((Ask::decode(&*message)?, length)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_waits_is_bounded_and_given_back() {
-        let waiting = Waiting::default();
-        let held: Vec<Weight> = std::iter::from_fn(|| waiting.take(ASK_MAX)).take(1000).collect();
-        assert_eq!(held.len(), WAITING_MAX / ASK_MAX);
-        assert!(waiting.take(1).is_none(), "nothing more");
-        drop(held);
-        assert!(waiting.take(WAITING_MAX).is_some(), "all of it again");
-        assert_eq!(waiting.0.load(Ordering::Relaxed), 0);
-    }
 }

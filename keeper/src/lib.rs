@@ -12,6 +12,7 @@ mod callers;
 mod ceremonies;
 mod charters;
 mod checkpoints;
+mod command;
 mod convert;
 mod crls;
 mod custody;
@@ -27,6 +28,7 @@ mod local;
 mod looks;
 mod manifest;
 mod metrics;
+mod out;
 mod page;
 mod reads;
 mod recovery;
@@ -40,16 +42,20 @@ mod sequencer;
 mod shared;
 mod signed;
 mod start;
+mod start_error;
 mod status;
 mod steps;
 mod stopping;
 mod time;
 mod trust;
+mod waiting;
 mod workers;
 
 use std::sync::Arc;
 
 pub use ceremonies::{Import, ImportError, bundles};
+pub use command::Ended;
+pub use custody::encoded as certificate_signature;
 pub use entropy::mix as mix_entropy;
 pub use epoch::{Decided, EpochError, WentBack};
 pub use founding::{FoundingError, found, import};
@@ -60,9 +66,8 @@ pub use journal::{
 pub use local::SocketError;
 pub use refusal::Refusal;
 pub use rollback::Kept;
-pub use sequencer::Ended;
-pub use start::{Config, Doors, Keeper, StartError, Stopper, Surroundings};
-pub use steps::sign::encoded as certificate_signature;
+pub use start::{Config, Doors, Keeper, Stopper, Surroundings};
+pub use start_error::StartError;
 pub use stopping::{LayError, NotTaken, lay, newest_bundle, waiting};
 
 /// Milliseconds since 1970-01-01T00:00:00Z. Passed in, so that a test decides the time.

@@ -7,10 +7,11 @@ use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 
-use crate::asks::{Asked, Change};
-use crate::door::Reply;
+use crate::asks::Change;
+use crate::callers::Asked;
+use crate::command::Command;
+use crate::out::Reply;
 use crate::refusal::Refusal;
-use crate::sequencer::Command;
 
 /// Keys that wait: half a second's work at 3072 bits.
 const WAITING: usize = 64;

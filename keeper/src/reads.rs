@@ -15,10 +15,10 @@ use proto::door::Recognised;
 use proto::door::answer::Answer;
 use proto::v1;
 
-use crate::asks::{Asked, Asker, Read};
-use crate::callers::{self, Kind, Who};
-use crate::door::Reply;
+use crate::asks::Read;
+use crate::callers::{self, Asked, Asker, Kind, Who};
 use crate::journal::{JournalError, JournalFile, Reader, back_up};
+use crate::out::{ReadAsk, Reply};
 use crate::page::Tokens;
 use crate::refusal::Refusal;
 use crate::shared::Shared;
@@ -29,9 +29,6 @@ use view::View;
 const READERS: usize = 2;
 /// Reads that wait in each queue; one more is answered QUEUE_FULL.
 const QUEUE: usize = 1024;
-
-/// A read, and whom to answer.
-pub(crate) type ReadAsk = (Asked<Read>, Reply);
 
 /// What every read needs. Shared by the readers, never changed.
 pub(crate) struct Reads {

@@ -16,7 +16,7 @@ use ledger::note::{KeyName, VerifierKey};
 use ledger::tree::root_at;
 
 use crate::journal::{Durability, Journal, JournalError};
-use crate::start::StartError;
+use crate::start_error::StartError;
 use crate::trust::Trust;
 
 /// The file in which a refused start leaves the checkpoint, for the officers who open a new epoch.

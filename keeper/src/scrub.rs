@@ -16,8 +16,8 @@ use ledger::tree::TILE_WIDTH;
 
 use rusqlite::InterruptHandle;
 
+use crate::command::Command;
 use crate::journal::{Journal, JournalError, JournalFile, Pass, Reader};
-use crate::sequencer::Command;
 use crate::shared::Shared;
 
 /// Time between two pages: a thousand entries a second; a million entries in a quarter of an hour.

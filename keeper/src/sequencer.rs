@@ -5,11 +5,10 @@
 
 //!
 //! - `ask`: one ask, planned, refused or recorded; `certificate`, `crl`: what becomes of what was recorded
-//! - `custody`: manifests; `outbox`: what leaves after the commit; `command`, `own`, `measure`: what it is told, what it says itself, what it tells of itself
+//! - `custody`: manifests; `outbox`: what leaves after the commit; `own`, `measure`: what it says itself, what it tells of itself
 
 mod ask;
 mod certificate;
-mod command;
 mod crl;
 mod custody;
 mod measure;
@@ -29,13 +28,14 @@ use proto::v1;
 
 use crate::Probe;
 use crate::checkpoints::Checkpoints;
+use crate::command::{Command, Damage, Ended};
 use crate::crls::Crls;
 use crate::disk::Disk;
-use crate::door::{OpenDoors, Reply};
 use crate::entropy::Entropy;
 use crate::journal::{Durability, Journal, JournalError, ended_long_ago};
 use crate::manifest::Manifests;
 use crate::metrics::{Metrics, Step};
+use crate::out::{OpenDoors, Reply};
 use crate::reads::Readers;
 use crate::refused::Refused;
 use crate::remembered::Remembered;
@@ -51,8 +51,6 @@ use crate::workers::{Job, Jobs, Pulse, Worker};
 
 use outbox::Outbox;
 
-pub use command::Ended;
-pub(crate) use command::{Command, Damage};
 pub(crate) use own::{abandonment, own_entry};
 
 /// Most commands in one batch.

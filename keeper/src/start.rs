@@ -14,21 +14,22 @@ use std::time::{Duration, Instant};
 use cell::{DnsNames, TrustDomain};
 use certs::{Blocklist, ObjectIdentifier};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
-use hsm_config::{PinGuard, TokenConfig, TokenError};
+use hsm_config::{PinGuard, TokenConfig};
 
 use crate::checkpoints::Checkpoints;
+use crate::command::{Command, Ended};
 use crate::custody::Custody;
 use crate::door::{OtherEnd, Routes};
 use crate::journal::{Durability, Journal, JournalError};
-use crate::local::{Socket, SocketError};
+use crate::local::Socket;
 use crate::manifest::LoadedModule;
 use crate::metrics::Metrics;
 use crate::remembered::Remembered;
 use crate::requests::Settings;
 use crate::rollback::Kept;
-use crate::sequencer::{Command, Ended};
+use crate::start_error::StartError;
 use crate::status::Listens;
-use crate::stopping::{self, NotTaken, TakeError};
+use crate::stopping;
 use crate::time::Time;
 use crate::trust::Trust;
 use crate::workers::Pulse;
@@ -69,72 +70,6 @@ pub struct Config {
     pub keep_free: u64,
     /// How long the token's module may take for a start, but where a person enters the PIN.
     pub start_timeout: Duration,
-}
-
-/// Why a keeper does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The operator's, or the disk's.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// The operator's, or the token's.
-    #[error(transparent)]
-    Token(#[from] TokenError),
-    /// The operator's: the keeper's own socket cannot be made.
-    #[error(transparent)]
-    Socket(#[from] SocketError),
-    /// The officers': what they stopped is not to go on.
-    #[error(transparent)]
-    NotTaken(#[from] NotTaken),
-    /// The operator's: the configuration is for another cell.
-    #[error(
-        "the journal belongs to the cell {journal}, the configuration says {configured}: set `cell = \"{journal}\"`"
-    )]
-    WrongCell {
-        /// What the journal says.
-        journal: String,
-        /// What the configuration says.
-        configured: String,
-    },
-    /// The operator's: a journal that is older than the log was, as a restored copy is.
-    #[error(
-        "the log went back: a checkpoint over {kept} entries is known, the journal has {have} or others. Certificates may have been issued \
-         that it does not know. Put the newer journal back; if it is lost, have officers open a new epoch of the log"
-    )]
-    WentBack {
-        /// Entries under the checkpoint that the token keeps, or that was known when a copy was restored.
-        kept: u64,
-        /// Entries in the journal.
-        have: u64,
-    },
-    /// Somebody's: a journal of other officers, in the place of this cell's.
-    #[error(
-        "the token keeps the hash of another first charter of this cell: this is not the journal that it signed for"
-    )]
-    OtherCharter,
-    /// The operator's, or somebody's: the token has lost what it kept.
-    #[error(
-        "the token {token} kept the newest checkpoint of this log, and keeps none any more: whether the journal is the newest, nothing says. \
-         Where it is known to be, or the newest is lost, have officers open a new epoch of the log"
-    )]
-    KeepsNone {
-        /// Its label.
-        token: String,
-    },
-    /// The operator's: a founding that did not come to its end.
-    #[error(
-        "the cell is not founded to its end ({0}): remove the data directory and run `rootcellar init` again"
-    )]
-    Unfounded(&'static str),
-}
-
-impl From<TakeError> for StartError {
-    fn from(error: TakeError) -> Self {
-        match error {
-            TakeError::Journal(error) => error.into(),
-            TakeError::NotTaken(not_taken) => not_taken.into(),
-        }
-    }
 }
 
 /// What a keeper is given of the world, so that a test decides it.

@@ -7,7 +7,7 @@ use ledger::entry::{self, CaRole, entry::Kind};
 
 use crate::charters;
 use crate::journal::{Journal, JournalError, Reader};
-use crate::start::StartError;
+use crate::start_error::StartError;
 
 /// Whom the cell trusts, read from the journal's tables. A start holds these against the entries before anything is signed.
 pub(crate) struct Trust {

@@ -10,9 +10,9 @@ use crossbeam_channel::{Receiver, Sender, select_biased};
 use hsm_config::{Fault, TokenError};
 
 use crate::Probe;
+use crate::command::Command;
 use crate::custody::{Custody, Session};
 use crate::metrics::{Metrics, Step};
-use crate::sequencer::Command;
 use crate::steps::crl::{NotSigned, RecordedCrl};
 use crate::steps::{self, Recorded};
 

@@ -7,7 +7,7 @@ use ledger::bundle::{Bundle, Contents, IssuerState};
 use ledger::charter::Charter;
 
 use super::bundles;
-use super::import::{ImportError, InForce};
+use super::in_force::{ImportError, InForce};
 use crate::trust;
 
 /// Refuses a bundle that comes with a ceremony and is not the one that follows from it, and from the one before.

@@ -19,7 +19,7 @@ use super::rebuild::Signers;
 use super::{Database, Durability, FILE_NAME, Journal, JournalError, Pass, Reader, WAL_NAME, file, lock};
 use crate::charters;
 use crate::rollback::{self, Kept};
-use crate::start::StartError;
+use crate::start_error::StartError;
 use crate::trust::Trust;
 
 /// Entries in a transaction.

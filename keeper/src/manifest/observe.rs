@@ -17,7 +17,7 @@ use crate::Clock;
 use crate::custody::Custody;
 use crate::journal::{JournalError, Reader};
 use crate::rollback;
-use crate::start::StartError;
+use crate::start_error::StartError;
 use crate::trust;
 
 /// The module's file as it was just before it was loaded.

@@ -32,8 +32,8 @@ use proto::v1::Reason;
 use sha2::{Digest, Sha256};
 
 use crate::Probe;
-use crate::asks::{Asker, Change};
-use crate::callers::{self, Who};
+use crate::asks::Change;
+use crate::callers::{self, Asker, Who};
 use crate::convert;
 use crate::disk::Room;
 use crate::entropy::Entropy;

@@ -8,12 +8,14 @@ use proto::door::{self, answer};
 use proto::v1::Reason;
 
 use super::certificate::proposal_answer;
-use super::{Ended, Outbox, Pending, Sequencer, Waiter};
+use super::{Outbox, Pending, Sequencer, Waiter};
 use crate::answers;
-use crate::asks::{Asked, Asker, Change, Own, Read};
-use crate::door::Reply;
+use crate::asks::{Change, Own, Read};
+use crate::callers::{Asked, Asker};
+use crate::command::Ended;
 use crate::journal::JournalError;
 use crate::metrics::Step;
+use crate::out::Reply;
 use crate::refusal::Refusal;
 use crate::refused::{Shown, Whose};
 use crate::requests::{self, Desk, Plan, Then};

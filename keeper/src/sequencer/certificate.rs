@@ -3,9 +3,10 @@
 use proto::door::answer;
 use proto::v1::{self, Reason};
 
-use super::{Ended, Outbox, Pending, Sequencer, Waiter, abandonment};
-use crate::door::Reply;
+use super::{Outbox, Pending, Sequencer, Waiter, abandonment};
+use crate::command::Ended;
 use crate::journal::{CertificateRow, JournalError};
+use crate::out::Reply;
 use crate::refusal::Refusal;
 use crate::steps::Verified;
 use crate::steps::release::Release;

@@ -5,7 +5,8 @@ use std::time::Instant;
 use audit::entries::is_of_its_time;
 use ledger::entry::entry::Kind;
 
-use super::{Ended, Outbox, Sequencer};
+use super::{Outbox, Sequencer};
+use crate::command::Ended;
 use crate::journal::{CrlRow, JournalError};
 use crate::steps::crl::{ComposedCrl, VerifiedCrl};
 

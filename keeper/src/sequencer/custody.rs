@@ -3,7 +3,8 @@
 use ledger::entry::Custody;
 use ledger::entry::entry::Kind;
 
-use super::{Ended, Sequencer};
+use super::Sequencer;
+use crate::command::Ended;
 
 impl Sequencer {
     /// Records what was observed, and raises an alarm where it is not as it was.

@@ -3,9 +3,10 @@
 use proto::door::{CrlChanged, answer};
 
 use super::{QUICK, Sequencer};
-use crate::door::Reply;
 use crate::journal::{Appended, Committed};
-use crate::reads::{self, ReadAsk};
+use crate::out::ReadAsk;
+use crate::out::Reply;
+use crate::reads;
 use crate::refusal::Refusal;
 use crate::steps::crl::{ComposedCrl, RecordedCrl};
 use crate::steps::{Recordable, Recorded};

@@ -14,9 +14,13 @@ use proto::door::{Answer, answer};
 use rustix::io::Errno;
 use rustix::net::{SendFlags, send};
 
-use super::Weight;
-use crate::asks::{Change, What};
+use crate::asks::{Change, Read, What};
+use crate::callers::Asked;
 use crate::refusal::Refusal;
+use crate::waiting::Weight;
+
+/// A read, and whom to answer.
+pub(crate) type ReadAsk = (Asked<Read>, Reply);
 
 /// Longest answer, in octets: a page is below a mebibyte, and a CRL of a million certificates is below this.
 const ANSWER_MAX: usize = 64 << 20;
@@ -29,7 +33,7 @@ const HELD_FULL: usize = 4 << 20;
 const UNREAD_MAX: Duration = Duration::from_secs(30);
 
 /// One door's way out. Shared by all who answer through it.
-pub(super) struct Out {
+pub(crate) struct Out {
     socket: UnixStream,
     /// Whether those who read for it wait until it has taken what they read before.
     waited_for: bool,
@@ -51,7 +55,7 @@ struct Held {
 }
 
 impl Out {
-    pub(super) fn new(socket: UnixStream, waited_for: bool) -> Self {
+    pub(crate) fn new(socket: UnixStream, waited_for: bool) -> Self {
         Self {
             socket,
             waited_for,
@@ -63,7 +67,7 @@ impl Out {
     }
 
     /// Marks the first ask for a certificate of its own that comes through this door.
-    pub(super) fn first(&self, mut what: What) -> What {
+    pub(crate) fn first(&self, mut what: What) -> What {
         if let What::Change(change) = &mut what
             && let Change::Serve(_, is_first) = &mut **change
         {
@@ -125,7 +129,7 @@ impl Out {
     }
 
     /// Writes what nobody could write at once, until the door is closed.
-    pub(super) fn write(&self) {
+    pub(crate) fn write(&self) {
         let mut taken = Vec::new();
         loop {
             let idle = |held: &mut Held| held.octets.is_empty() && !held.dead;
@@ -148,12 +152,12 @@ impl Out {
     }
 
     /// Whether its door is closed.
-    pub(super) fn is_dead(&self) -> bool {
+    pub(crate) fn is_dead(&self) -> bool {
         self.lock().dead
     }
 
     /// Nothing more goes out.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.end(self.lock());
     }
 
@@ -170,12 +174,12 @@ impl Out {
 /// Where an answer goes.
 #[derive(Clone)]
 pub(crate) struct Reply {
-    pub(super) id: u64,
-    pub(super) out: Arc<Out>,
+    pub(crate) id: u64,
+    pub(crate) out: Arc<Out>,
     /// When the answer is worth nothing any more; `None` for an answer that is always.
-    pub(super) deadline: Option<Instant>,
+    pub(crate) deadline: Option<Instant>,
     /// Until it is answered.
-    pub(super) _weight: Option<Arc<Weight>>,
+    pub(crate) _weight: Option<Arc<Weight>>,
 }
 
 impl Reply {
@@ -215,7 +219,7 @@ pub(crate) struct OpenDoors(Arc<Mutex<Vec<Arc<Out>>>>);
 
 impl OpenDoors {
     /// One is open; a front's closes that of the front before.
-    pub(super) fn opened(&self, out: &Arc<Out>, is_front: bool) {
+    pub(crate) fn opened(&self, out: &Arc<Out>, is_front: bool) {
         let mut open = self.lock();
         let before: Vec<Arc<Out>> = open.iter().filter(|out| is_front && out.waited_for).cloned().collect();
         open.push(Arc::clone(out));
@@ -225,7 +229,7 @@ impl OpenDoors {
         }
     }
 
-    pub(super) fn closed(&self, out: &Arc<Out>) {
+    pub(crate) fn closed(&self, out: &Arc<Out>) {
         self.lock().retain(|open| !Arc::ptr_eq(open, out));
     }
 

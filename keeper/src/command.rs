@@ -2,10 +2,11 @@
 
 use ledger::entry::Custody;
 
-use crate::asks::{Asked, Change, Own, Read};
-use crate::door::Reply;
+use crate::asks::{Change, Own, Read};
+use crate::callers::Asked;
 use crate::entropy::Unhealthy;
 use crate::journal::JournalError;
+use crate::out::Reply;
 use crate::steps::Verified;
 use crate::steps::crl::{ComposedCrl, VerifiedCrl};
 
