@@ -1,14 +1,12 @@
-//! The command line: its global flags and its nouns. Each command's own arguments stand beside what it does.
+//! The command line: its nouns. Each command's own arguments stand beside what it does.
 
-use std::path::PathBuf;
-
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use crate::commands::{
     agent, ca, ceremony, cert, clock, config, controller, custody, doctor, freeze, front, grant, init, issue,
     issuer, journal, keeper, ledger, lint, officer, proposal, renew, serve, shell, status, token,
 };
-use crate::output::Format;
+use crate::globals::Globals;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -33,27 +31,6 @@ pub(crate) struct Cli {
     pub(crate) globals: Globals,
     #[command(subcommand)]
     pub(crate) command: Command,
-}
-
-/// Flags of every command.
-#[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Global options")]
-pub(crate) struct Globals {
-    /// Configuration file [default: DATA_DIR/rootcellar.toml where there is one]
-    #[arg(long, global = true, value_name = "FILE", env = "ROOTCELLAR_CONFIG")]
-    pub(crate) config: Option<PathBuf>,
-    /// The service's directory [default: $XDG_DATA_HOME/rootcellar, ~/.local/share/rootcellar]
-    #[arg(long, global = true, value_name = "DIR", env = "ROOTCELLAR_DATA_DIR")]
-    pub(crate) data_dir: Option<PathBuf>,
-    /// The officer's directory [default: $XDG_CONFIG_HOME/rootcellar/officer, ~/.config/rootcellar/officer]
-    #[arg(long, global = true, value_name = "DIR", env = "ROOTCELLAR_OFFICER_DIR")]
-    pub(crate) officer_dir: Option<PathBuf>,
-    /// Form of the output; colour is for terminals, and NO_COLOR refuses it
-    #[arg(long, global = true, value_name = "FORM", value_enum, default_value_t)]
-    pub(crate) output: Format,
-    /// Say more; twice, still more
-    #[arg(short, long, global = true, action = ArgAction::Count)]
-    pub(crate) verbose: u8,
 }
 
 /// What to do.

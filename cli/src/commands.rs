@@ -20,6 +20,7 @@ pub(crate) mod keeper;
 pub(crate) mod ledger;
 pub(crate) mod lint;
 pub(crate) mod officer;
+mod outcome;
 pub(crate) mod proposal;
 pub(crate) mod renew;
 pub(crate) mod serve;

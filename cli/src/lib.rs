@@ -1,9 +1,9 @@
 //! The `rootcellar` command: the only place where the parts meet.
 //!
-//! - `args`: the command line; `commands`: one module for each noun, its arguments beside what it does
+//! - `args`, `globals`: the command line; `commands`: one module for each noun, its arguments beside what it does
 //! - `config`: the configuration, what was written and what it means
 //! - `client`: the service, over the local socket or as a controller, and the files of a controller
-//! - `verify`: chains, proofs and whole ledgers, from bytes alone
+//! - `officer_key`, `tokens`: what an officer signs with, and the tokens that commands open
 //! - `output`, `error`: tables or JSON, and what went wrong with the line that mends it
 //!
 //! Does not: sign with a CA key, or decide what is issued (the keeper does).
@@ -14,8 +14,10 @@ mod commands;
 mod config;
 mod error;
 mod files;
+mod globals;
 mod keys;
 mod logging;
+mod officer_key;
 mod output;
 mod processes;
 mod session;

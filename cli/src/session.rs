@@ -8,9 +8,9 @@ use std::process::Command;
 use hsm_config::durable;
 use tracing::Level;
 
-use crate::args::Globals;
 use crate::config::{Config, ConfigError, LogFormat, Places};
 use crate::error::{Exit, Failure};
+use crate::globals::Globals;
 use crate::logging;
 use crate::output::Output;
 use crate::{Clock, Probe, Surroundings};

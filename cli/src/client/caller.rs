@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use client::Client;
 use proto::v1::{GetTrustBundleRequest, RenewCertificateBody};
 
+use super::As;
 use super::credentials::Credentials;
-use super::pending::{Pair, Pending, WAITING_MAX};
-use super::{As, fetch_trust, recorded};
+use super::pending::{CHAIN, Pair, Pending, WAITING_MAX};
+use super::recorded::{self, Asker};
+use super::trust::fetch_trust;
 use crate::error::Failure;
 use crate::keys::LeafKey;
 use crate::session::Session;
@@ -95,7 +97,7 @@ impl Caller {
         let answer = self.client.issuance().renew_certificate(request).await?.into_inner();
         let certificate = answer.certificate.ok_or_else(|| Failure::incomplete("certificate"))?;
         self.verify(session, &certificate.chain, &pending.key().public_key())?;
-        let (proof, _) = recorded::of_certificate(self, &certificate, &pending.request_id()).await?;
+        let (proof, _) = recorded::of_certificate(&self.asker(), &certificate, &pending.request_id()).await?;
         let oid = session.config()?.attributes_oid();
         let proven = self.credentials.trust.prove(&certificate.chain, proof.as_bytes(), oid);
         proven.map_err(|error| Failure::unverified("the proof", error))?;
@@ -107,6 +109,12 @@ impl Caller {
         self.credentials = Credentials::load(&self.credentials.dir)?;
         self.client = self.credentials.signing(self.credentials.connect().await?, session)?;
         Ok(())
+    }
+
+    /// Who asks for the proof of what it asked before.
+    pub(crate) fn asker(&self) -> Asker<'_> {
+        let Credentials { identity, trust, .. } = &self.credentials;
+        Asker { client: &self.client, trust, path: identity.path() }
     }
 
     /// Checks a chain that names this controller.
@@ -152,8 +160,7 @@ pub(crate) fn directory(session: &Session, who: &As) -> Result<PathBuf, Failure>
 
 fn only(dir: &Path) -> Result<PathBuf, Failure> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut found: Vec<PathBuf> =
-        entries.filter(|path| path.join(super::credentials::CHAIN).exists()).collect();
+    let mut found: Vec<PathBuf> = entries.filter(|path| path.join(CHAIN).exists()).collect();
     found.sort();
     let name = |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned());
     match found.as_slice() {

@@ -9,16 +9,13 @@ use cell::{ControllerName, TrustDomain};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::not_older;
+use super::pending::{CHAIN, KEY, Pair};
+use super::trust::not_older;
 use crate::error::Failure;
 use crate::files::{self, PUBLIC, certificates_pem};
 use crate::session::Session;
 use audit::Trust;
 
-/// Name of the file with the private key, PKCS#8 PEM, mode 0600.
-pub(super) const KEY: &str = "key.pem";
-/// Name of the file with the certificate and its issuers, PEM.
-pub(super) const CHAIN: &str = "chain.pem";
 /// Name of the file with the trust anchors, PEM, for clients in other languages.
 const ANCHORS: &str = "bundle.pem";
 /// Name of the file with the newest bundle, a signed note.
@@ -72,7 +69,7 @@ impl Credentials {
             _ => failure,
         };
         let identity = Identity::load(&dir.join(CLIENT)).map_err(missing)?;
-        super::pending::Pair::in_dir(dir).heal()?;
+        Pair::in_dir(dir).heal()?;
         let charters = files::read(&dir.join(CHARTER)).map_err(missing)?;
         let bundle = files::read(&dir.join(BUNDLE)).map_err(missing)?;
         let trust =

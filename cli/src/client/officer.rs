@@ -14,20 +14,15 @@ use ledger::entry::entry::Kind;
 use ledger::note::{KeyName, Note};
 use proto::v1::{GetStatusRequest, SubmitProposalRequest, SubmitProposalResponse};
 
-use super::{charters, fetch_charters, fetch_trust, local, own, recorded};
-use crate::commands::officer::load;
+use super::own::CHARTER;
+use super::trust::{charters, fetch_charters, fetch_trust};
+use super::{local, own, recorded};
 use crate::error::Failure;
 use crate::files::{self, PUBLIC};
+use crate::officer_key::load;
 use crate::session::Session;
 use crate::spec::Lifetime;
 use audit::Trust;
-
-/// Name of the officer's own copy of the charter.
-pub(crate) const CHARTER: &str = "charter.note";
-/// Name of the officer's own copy of the bundle.
-pub(crate) const BUNDLE: &str = "bundle.note";
-/// Name of the officer's key.
-pub(crate) const KEY: &str = "officer.key";
 
 /// How an act is signed, and what becomes of it.
 #[derive(Clone, Debug, Args)]

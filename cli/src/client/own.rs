@@ -8,11 +8,15 @@ use ledger::bundle::{Bundle, Contents};
 use ledger::charter::{Charter, Charters, Terms};
 use ledger::note::Note;
 
-use super::officer::{BUNDLE, CHARTER};
-use super::{charters, not_older};
+use super::trust::{charters, not_older};
 use crate::error::Failure;
 use crate::files;
 use crate::session::Session;
+
+/// Name of the officer's own copy of the charter.
+pub(crate) const CHARTER: &str = "charter.note";
+/// Name of the officer's own copy of the bundle.
+pub(crate) const BUNDLE: &str = "bundle.note";
 
 /// The charters that the officer's directory holds, in order; none where it holds none.
 ///

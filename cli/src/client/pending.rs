@@ -8,11 +8,14 @@ use std::path::{Path, PathBuf};
 use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
-use super::credentials::{CHAIN, KEY};
 use crate::error::Failure;
 use crate::files::{self, PUBLIC, SECRET, beside, certificates_pem};
 use crate::keys::LeafKey;
 
+/// Name of the file with the private key, PKCS#8 PEM, mode 0600.
+pub(super) const KEY: &str = "key.pem";
+/// Name of the file with the certificate and its issuers, PEM.
+pub(super) const CHAIN: &str = "chain.pem";
 /// Keys of one renewal that wait at most: each was said to be another's, or to have no newest certificate.
 pub(super) const WAITING_MAX: u8 = 200;
 

@@ -14,7 +14,6 @@ use proto::v1::{
 };
 use sha2::{Digest as _, Sha256};
 
-use super::caller::Caller;
 use super::local;
 use crate::error::{Exit, Failure};
 use crate::session::Session;
@@ -32,6 +31,16 @@ pub(crate) const NOT_PROVED: &str = "NOT_PROVED";
 
 /// An inclusion proof as text, with its entry, and what it proves.
 pub(crate) type Recorded = (String, ProvenEntry);
+
+/// A controller that has what it asked for proved.
+pub(crate) struct Asker<'a> {
+    /// Its connection.
+    pub(crate) client: &'a Client,
+    /// Whom it believes.
+    pub(crate) trust: &'a Trust,
+    /// Its SPIFFE path, as entries name it.
+    pub(crate) path: String,
+}
 
 /// Asks the keeper for the entries from `receipt` on that hold these kinds, and for proofs that the log holds them, and checks both.
 ///
@@ -66,14 +75,14 @@ pub(crate) async fn demand(
 /// # Errors
 /// As [`demand`].
 pub(crate) async fn of_request(
-    caller: &Caller,
+    asker: &Asker<'_>,
     receipt: Option<Receipt>,
     body: &impl Message,
 ) -> Result<ProvenEntry, Failure> {
     let receipt = receipt.ok_or_else(|| Failure::incomplete("receipt"))?;
-    let recorded = of(&caller.client, &caller.credentials.trust, &receipt).await;
+    let recorded = of(asker.client, asker.trust, &receipt).await;
     let (_, proven) = recorded.map_err(|failure| not_proved(&receipt, failure))?;
-    let signature = own_signature(caller, &proven)?;
+    let signature = own_signature(asker, &proven)?;
     if signature.request_sha256 != *Sha256::digest(body.encode_to_vec()) {
         return Err(of_another(&proven));
     }
@@ -86,14 +95,14 @@ pub(crate) async fn of_request(
 /// # Errors
 /// As [`demand`].
 pub(crate) async fn of_certificate(
-    caller: &Caller,
+    asker: &Asker<'_>,
     certificate: &v1::Certificate,
     request_id: &str,
 ) -> Result<Recorded, Failure> {
     let receipt = certificate.receipt.as_ref().ok_or_else(|| Failure::incomplete("receipt"))?;
-    let (text, proven) = of(&caller.client, &caller.credentials.trust, receipt).await?;
+    let (text, proven) = of(asker.client, asker.trust, receipt).await?;
     // Of the same CSR there may be others: revoked since, or another's.
-    own_signature(caller, &proven)?;
+    own_signature(asker, &proven)?;
     if proven.entry.request_id != request_id {
         return Err(of_another(&proven));
     }
@@ -104,9 +113,8 @@ pub(crate) async fn of_certificate(
 ///
 /// # Errors
 /// It is another's.
-fn own_signature<'p>(caller: &Caller, proven: &'p ProvenEntry) -> Result<&'p RequestSignature, Failure> {
-    let own = caller.credentials.identity.path();
-    let actor = proven.entry.actor.as_ref().filter(|actor| actor.identity == own);
+fn own_signature<'p>(asker: &Asker<'_>, proven: &'p ProvenEntry) -> Result<&'p RequestSignature, Failure> {
+    let actor = proven.entry.actor.as_ref().filter(|actor| actor.identity == asker.path);
     actor.and_then(|actor| actor.signature.as_ref()).ok_or_else(|| of_another(proven))
 }
 

@@ -3,7 +3,7 @@
 use cell::Act;
 use clap::{Args, Subcommand};
 
-use super::proposal;
+use super::outcome;
 use crate::client::officer::{Desk, Signing};
 use crate::error::Failure;
 use crate::session::Session;
@@ -28,6 +28,6 @@ pub(super) fn run(session: &Session, args: &Clock) -> Result<(), Failure> {
         let desk = Desk::open(session).await?;
         let act = Act::ClockConfirm { entries: desk.entries };
         let outcome = desk.act(session, &act, &args.signing).await?;
-        proposal::say(session, act.name(), outcome)
+        outcome::say(session, act.name(), outcome)
     })
 }

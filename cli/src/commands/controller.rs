@@ -156,7 +156,7 @@ async fn remove(session: &Session, args: &Remove) -> Result<(), Failure> {
     let desk = Desk::open(session).await?;
     let act = Act::ControllerRemove { name: args.name.clone() };
     let outcome = desk.act(session, &act, &args.signing).await?;
-    super::proposal::say(session, act.name(), outcome)
+    super::outcome::say(session, act.name(), outcome)
 }
 
 async fn list(session: &Session, client: &Client) -> Result<(), Failure> {

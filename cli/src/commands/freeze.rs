@@ -3,7 +3,7 @@
 use cell::Act;
 use clap::Args;
 
-use super::proposal;
+use super::outcome;
 use crate::client::officer::{Desk, Signing};
 use crate::client::stopped;
 use crate::error::Failure;
@@ -57,8 +57,8 @@ fn carry_out(session: &Session, act: &Act, signing: &Signing) -> Result<(), Fail
         desk.act(session, act, signing).await
     });
     let outcome = match asked {
-        Err(failure) if act.stops() => proposal::laid(failure, || stopped::lay(session, act, signing)),
+        Err(failure) if act.stops() => outcome::laid(failure, || stopped::lay(session, act, signing)),
         asked => asked,
     };
-    proposal::say(session, act.name(), outcome?)
+    outcome::say(session, act.name(), outcome?)
 }

@@ -3,7 +3,7 @@
 use cell::{Act, ControllerName, GrantName};
 use clap::{Args, Subcommand};
 
-use super::proposal;
+use super::outcome;
 use crate::client::officer::{Desk, Signing};
 use crate::error::Failure;
 use crate::session::Session;
@@ -54,6 +54,6 @@ pub(super) fn run(session: &Session, args: &Grant) -> Result<(), Failure> {
     session.block_on(async {
         let desk = Desk::open(session).await?;
         let outcome = desk.act(session, &act, signing).await?;
-        proposal::say(session, act.name(), outcome)
+        outcome::say(session, act.name(), outcome)
     })
 }

@@ -9,7 +9,8 @@ use keeper::{JournalError, Kept, RestoreError, RestoreTerms, Restored, StartErro
 use proto::v1::BackupJournalRequest;
 use serde::{Deserialize, Serialize};
 
-use crate::client::{charters, local, memory, officer};
+use crate::client::trust::charters;
+use crate::client::{local, memory, own};
 use crate::error::Failure;
 use crate::files;
 use crate::output::{Page, Show};
@@ -140,7 +141,7 @@ fn known(session: &Session, args: &Restore) -> Result<(Kept, Option<String>), Fa
         Ok(kept) => (kept, None),
         Err(why) => (Kept::default(), Some(why)),
     };
-    let own = session.places()?.officer().join(officer::CHARTER);
+    let own = session.places()?.officer().join(own::CHARTER);
     if let Some(path) = args.charter.clone().or_else(|| own.exists().then_some(own)) {
         let first = charters(&files::read(&path)?)?.first().sha256();
         if known.charter.is_some_and(|kept| kept != first) {

@@ -1,7 +1,6 @@
 //! What officers hand in beside proposals: a new trust bundle, a new charter with the bundle under it, the transcript of a ceremony. Judged
 //! as a whole against what is in force, then recorded as a whole.
 
-
 use audit::ceremony::{Certified, Evidence};
 use ledger::bundle::Bundle;
 use ledger::charter::Charter;

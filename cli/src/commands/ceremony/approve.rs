@@ -14,9 +14,9 @@ use serde::Serialize;
 use super::charters::Signers;
 use super::describe;
 use super::judge::judge;
-use crate::commands::officer;
 use crate::error::Failure;
 use crate::files;
+use crate::officer_key;
 use crate::output::{Page, Show};
 use crate::session::Session;
 
@@ -50,7 +50,7 @@ pub(crate) struct Approve {
 /// As the command.
 pub(super) fn all(session: &Session, dir: &Path) -> Result<(), Failure> {
     let args = Approve { paths: vec![dir.to_owned()], officer_key: None, yes: true, show: false };
-    let (_, key) = officer::load(session, None)?;
+    let (_, key) = officer_key::load(session, None)?;
     let mut waiting = waiting(&args)?;
     waiting.retain(|waits| !waits.is_signed_by(&key));
     waiting.iter().try_for_each(|waits| waits.judged(session).map(drop))?;
@@ -112,7 +112,7 @@ pub(super) fn run(session: &Session, args: &Approve) -> Result<(), Failure> {
     if session.output().is_json() && !args.yes {
         return Err(Failure::usage("--output json asks nobody: add --yes, or --show first"));
     }
-    let (_, key) = officer::load(session, args.officer_key.as_ref())?;
+    let (_, key) = officer_key::load(session, args.officer_key.as_ref())?;
     // All of them before the first is signed; none of what this officer signed before.
     let judged: Result<Vec<_>, Failure> = waiting
         .iter()

@@ -9,8 +9,8 @@ use ledger::proposal::Proposal;
 use ledger::text::Kind;
 use ledger::transcript::Transcript;
 
-use crate::client::officer::CHARTER;
 use crate::client::own;
+use crate::client::own::CHARTER;
 use crate::error::Failure;
 use crate::files;
 use crate::session::Session;

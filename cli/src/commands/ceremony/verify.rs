@@ -14,7 +14,8 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::charters;
-use crate::client::{charters as charters_of, own};
+use crate::client::own;
+use crate::client::trust::charters as charters_of;
 use crate::error::Failure;
 use crate::files::{self, PUBLIC};
 use crate::output::{Page, Show};

@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::client::caller::Caller;
 use crate::client::officer::{Desk, Outcome, Signing};
 use crate::client::{As, recorded, request_id};
-use crate::commands::proposal;
+use crate::commands::outcome;
 use crate::error::Failure;
 use crate::output::{Page, Show};
 use crate::session::Session;
@@ -109,7 +109,7 @@ async fn by_controller(session: &Session, args: &Revoke, target: RevocationTarge
         request_id: request_id()?,
     };
     let response = caller.client.issuance().revoke_certificate(request.clone()).await?.into_inner();
-    let proven = recorded::of_request(&caller, response.receipt, &request).await?;
+    let proven = recorded::of_request(&caller.asker(), response.receipt, &request).await?;
     let Some(Kind::Revocation(Revocation { revoked, .. })) = proven.entry.kind else {
         return Err(Failure::unverified("the answer", "its entry is no revocation"));
     };
@@ -125,7 +125,7 @@ async fn by_officer(session: &Session, args: &Revoke, target: RevocationTarget) 
             let entry = done.receipt.map(|receipt| receipt.index + 1);
             session.output().say(&Revoked { revoked: done.revoked, entry })
         }
-        outcome => proposal::say(session, act.name(), outcome),
+        outcome => outcome::say(session, act.name(), outcome),
     }
 }
 

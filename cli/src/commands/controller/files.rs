@@ -10,7 +10,7 @@ use crate::client::caller::usual_directory;
 use crate::client::credentials::Identity;
 use crate::client::officer::{Desk, Outcome, Signing};
 use crate::client::pending::{Pair, Pending};
-use crate::commands::proposal;
+use crate::commands::outcome;
 use crate::commands::view::Moment;
 use crate::error::Failure;
 use crate::keys::LeafKey;
@@ -94,7 +94,7 @@ impl Enrolment {
             }
             (Outcome::Written(note), Waiting::File(pending)) => {
                 drop(pending.keep());
-                proposal::signed(session, note, Some(self.dir))
+                outcome::signed(session, note, Some(self.dir))
             }
             (_, Waiting::Memory(_)) | (Outcome::Shown | Outcome::Laid(_), _) => Ok(()),
         }

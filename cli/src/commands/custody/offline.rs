@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::Verify;
 use super::view::Placed;
-use crate::client::officer::{BUNDLE, CHARTER};
+use crate::client::own::{BUNDLE, CHARTER};
 use crate::commands::view::Moment;
 use crate::error::Failure;
 use crate::files;

@@ -175,8 +175,7 @@ pub(super) fn own_certificate(config: &Config, now_secs: i64) -> Vec<Finding> {
 /// What is the officer's and lies on the service's machine.
 pub(super) fn officer(config: &Config) -> Vec<Finding> {
     let root = config.root_token();
-    let (key, token) =
-        (config.officer_dir().join(crate::client::officer::KEY), root.profile.files(&root.dir));
+    let (key, token) = (config.officer_dir().join(crate::officer_key::KEY), root.profile.files(&root.dir));
     let token = token.filter(|path| path.exists()).map(|_| root.dir);
     let key = Some(key).filter(|path| path.exists());
     let finding = match (&token, &key) {

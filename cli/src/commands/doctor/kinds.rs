@@ -1,6 +1,5 @@
 //! Of which kind the keys in use are: what service and token say of them, and where they say nothing, what the configuration has for new ones.
 
-use certs::KeyKind;
 use hsm_config::KeyAlgorithm;
 
 use super::facts::Facts;
@@ -28,17 +27,5 @@ impl Kinds {
             log: in_use("log").unwrap_or(config.log_key()),
             roots: roots.unwrap_or_else(|| vec![config.root_key()]),
         }
-    }
-}
-
-/// The kind of a certificate's key, as a token names it.
-pub(super) fn algorithm(kind: KeyKind) -> KeyAlgorithm {
-    match kind {
-        KeyKind::P256 => KeyAlgorithm::EcdsaP256,
-        KeyKind::P384 => KeyAlgorithm::EcdsaP384,
-        KeyKind::Ed25519 => KeyAlgorithm::Ed25519,
-        // 4,096 at the most.
-        KeyKind::Rsa { bits } => KeyAlgorithm::RsaPss(u16::try_from(bits).unwrap_or(u16::MAX)),
-        KeyKind::MlDsa65 => KeyAlgorithm::MlDsa65,
     }
 }

@@ -1,6 +1,6 @@
 //! What the running service says of itself.
 
-use certs::Issuer;
+use certs::{Issuer, KeyKind};
 use client::Client;
 use data_encoding::HEXLOWER;
 use hsm_config::KeyAlgorithm;
@@ -13,10 +13,10 @@ use proto::v1::{
     ListControllersRequest, ListEntriesRequest,
 };
 
-use super::kinds::algorithm;
-use crate::client::officer::CHARTER;
+use crate::client::local;
+use crate::client::own::CHARTER;
 use crate::client::pages::{PAGE, Pages};
-use crate::client::{charters, fetch_charters, fetch_trust, local};
+use crate::client::trust::{charters, fetch_charters, fetch_trust};
 use crate::commands::ledger::follow;
 use crate::config::Config;
 use crate::error::Failure;
@@ -165,5 +165,17 @@ async fn agents(client: &Client) -> Result<usize, Failure> {
         if !pages.turn(page.next_page_token)? {
             return Ok(agents);
         }
+    }
+}
+
+/// The kind of a certificate's key, as a token names it.
+fn algorithm(kind: KeyKind) -> KeyAlgorithm {
+    match kind {
+        KeyKind::P256 => KeyAlgorithm::EcdsaP256,
+        KeyKind::P384 => KeyAlgorithm::EcdsaP384,
+        KeyKind::Ed25519 => KeyAlgorithm::Ed25519,
+        // 4,096 at the most.
+        KeyKind::Rsa { bits } => KeyAlgorithm::RsaPss(u16::try_from(bits).unwrap_or(u16::MAX)),
+        KeyKind::MlDsa65 => KeyAlgorithm::MlDsa65,
     }
 }

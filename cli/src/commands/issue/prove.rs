@@ -16,7 +16,7 @@ pub(super) async fn prove(
     certificate: &v1::Certificate,
 ) -> Result<(String, Proven), Failure> {
     let trust = &caller.credentials.trust;
-    let (text, _) = recorded::of_certificate(caller, certificate, request_id).await?;
+    let (text, _) = recorded::of_certificate(&caller.asker(), certificate, request_id).await?;
     let oid = session.config()?.attributes_oid();
     let proven = trust.prove(&certificate.chain, text.as_bytes(), oid);
     Ok((text, proven.map_err(|error| Failure::unverified("the proof", error))?))

@@ -14,8 +14,8 @@ use serde::Serialize;
 use super::Issuers;
 use crate::commands::ceremony::import;
 use crate::commands::ceremony::in_force::InForce;
-use crate::commands::officer;
 use crate::error::Failure;
+use crate::officer_key;
 use crate::output::{Page, Show};
 use crate::session::Session;
 use crate::tokens::{self, Which};
@@ -112,7 +112,7 @@ impl Word {
         let contents = bundles::with_issuer(bundle.contents(), charter, spki_sha256, state)
             .ok_or_else(|| Failure::new("INTERNAL", "an issuer that was just found is not there"))?;
         let draft = contents.draft().map_err(|error| Failure::new("INTERNAL", error))?;
-        let (_, key) = officer::load(session, self.officer_key.as_ref())?;
+        let (_, key) = officer_key::load(session, self.officer_key.as_ref())?;
         let note = countersign(draft, charter.officers(), &key)
             .map_err(|error| Failure::new("NOT_SIGNED", error))?;
         if let Some(out) = &self.out {

@@ -9,7 +9,9 @@ use serde::Serialize;
 
 use super::Verify;
 use crate::client::memory::Memory;
-use crate::client::{charters, fetch_charters, fetch_trust, officer, open};
+use crate::client::open;
+use crate::client::own;
+use crate::client::trust::{charters, fetch_charters, fetch_trust};
 use crate::error::Failure;
 use crate::files;
 use crate::output::{Page, Show};
@@ -57,7 +59,7 @@ pub(super) async fn run(session: &Session, args: &Verify) -> Result<(), Failure>
 fn pinned(session: &Session, args: &Verify) -> Result<Option<Charters>, Failure> {
     let path = match &args.charter {
         Some(path) => path.clone(),
-        None => session.places()?.officer().join(officer::CHARTER),
+        None => session.places()?.officer().join(own::CHARTER),
     };
     // One that was named must be there.
     if args.charter.is_none() && !path.exists() {

@@ -15,9 +15,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::OpenEpoch;
 use crate::client::memory;
-use crate::commands::officer::load;
 use crate::error::Failure;
 use crate::files::{self, PUBLIC};
+use crate::officer_key::load;
 use crate::output::{Page, Show};
 use crate::session::Session;
 use crate::tokens;

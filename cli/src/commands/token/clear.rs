@@ -7,7 +7,7 @@ use hsm_config::{PinGuard, TokenError, TokenName};
 use ledger::pin::PinFailureCleared;
 use serde::Serialize;
 
-use crate::client::officer::CHARTER;
+use crate::client::own::CHARTER;
 use crate::error::{Exit, Failure};
 use crate::files::{self, PUBLIC};
 use crate::output::{Page, Show};
@@ -36,7 +36,7 @@ pub(super) fn run(session: &Session, args: &ClearPinFailure) -> Result<(), Failu
     let remembered = guard.remembered().map_err(TokenError::from)?;
     let token = named(&remembered, &args.token)?;
     let charter_path = config.officer_dir().join(CHARTER);
-    let charter = crate::client::charters(&files::read(&charter_path)?)?.in_force().clone();
+    let charter = crate::client::trust::charters(&files::read(&charter_path)?)?.in_force().clone();
     if charter.cell() != config.cell().as_ref() {
         let said = format!("{} is the charter of another cell, {}", charter_path.display(), charter.cell());
         return Err(Failure::new("WRONG_CELL", said).ending(Exit::Configuration));
@@ -46,7 +46,7 @@ pub(super) fn run(session: &Session, args: &ClearPinFailure) -> Result<(), Failu
     let (cell, time_unix) = (charter.cell().to_owned(), session.now_secs());
     let said = PinFailureCleared { cell, token: token.to_string(), nonce, time_unix };
     let note = said.draft().map_err(|error| Failure::new("NOT_SIGNED", error))?;
-    let (_, key) = crate::commands::officer::load(session, None)?;
+    let (_, key) = crate::officer_key::load(session, None)?;
     let note =
         countersign(note, charter.officers(), &key).map_err(|error| Failure::new("NOT_SIGNED", error))?;
     let approved = charter.approvals_of_one(&note).map_err(|error| Failure::unverified("the note", error))?;
