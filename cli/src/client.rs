@@ -12,7 +12,6 @@ pub(crate) mod pages;
 pub(crate) mod pending;
 pub(crate) mod recorded;
 pub(crate) mod stopped;
-pub(crate) mod trust;
 
 use clap::Args;
 use client::Client;

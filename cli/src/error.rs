@@ -8,10 +8,12 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use hsm_config::{Fault, TokenError};
-use tonic::Code;
 use tonic_types::StatusExt as _;
 
 use crate::config::ConfigError;
+
+/// Reason where an entry is there by the service's word alone.
+pub(crate) const NOT_PROVED: &str = "NOT_PROVED";
 
 /// How a command ended. The numbers are stable: scripts and supervisors decide by them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +115,14 @@ impl Failure {
         Self::new("ANSWER_INCOMPLETE", format!("the service's answer has no {what}"))
     }
 
+    /// An entry is there by the service's word alone.
+    pub(crate) fn not_proved(index: u64, origin: &str, cause: &Self) -> Self {
+        let message = format!(
+            "recorded as entry {index} of {origin}, by the service's word alone: its proof is not to be had yet: {cause}"
+        );
+        Self::new(NOT_PROVED, message).ending(Exit::TryLater).mended_by("rootcellar ledger verify")
+    }
+
     /// How the command ends.
     pub(crate) fn exit(&self) -> Exit {
         self.exit
@@ -161,12 +171,26 @@ impl From<keeper::Refusal> for Failure {
     }
 }
 
+impl From<client::Error> for Failure {
+    fn from(error: client::Error) -> Self {
+        match error {
+            client::Error::Refused(status) => Self::from(*status),
+            client::Error::Incomplete(what) => Self::incomplete(what),
+            client::Error::Unverified { what, why } => Self::unverified(what, why),
+            client::Error::RecordedElse(_) => {
+                Self::new("NOT_VERIFIED", error).mended_by("rootcellar ledger verify")
+            }
+            client::Error::NotProved { index, origin, cause } => {
+                Self::not_proved(index, &origin, &Self::from(*cause))
+            }
+        }
+    }
+}
+
 impl From<tonic::Status> for Failure {
     /// A refusal of the service: its reason (`google.rpc.ErrorInfo`), and what helps against it.
     fn from(status: tonic::Status) -> Self {
-        if std::error::Error::source(&status)
-            .is_some_and(<dyn std::error::Error>::is::<tonic::transport::Error>)
-        {
+        if client::is_lost(&status) {
             return Self::new("CONNECTION_LOST", format!("the connection was lost: {}", status.message()))
                 .ending(Exit::TryLater)
                 .mended_by("rootcellar status, on the machine of the service");
@@ -175,12 +199,7 @@ impl From<tonic::Status> for Failure {
             || format!("GRPC_{:?}", status.code()).to_uppercase(),
             |info| info.reason.trim_start_matches("REASON_").to_owned(),
         );
-        let exit = match status.code() {
-            Code::Unavailable | Code::ResourceExhausted | Code::DeadlineExceeded | Code::Aborted => {
-                Exit::TryLater
-            }
-            _ => Exit::Failed,
-        };
+        let exit = if client::may_pass(&status) { Exit::TryLater } else { Exit::Failed };
         let after = status.get_details_retry_info().and_then(|info| info.retry_delay);
         let remedy = match (after, remedy::of(&reason)) {
             (_, Some(line)) => Some(line.to_owned()),
@@ -194,6 +213,7 @@ impl From<tonic::Status> for Failure {
 
 #[cfg(test)]
 mod tests {
+    use tonic::Code;
     use tonic_types::ErrorDetails;
 
     use super::*;

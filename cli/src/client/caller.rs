@@ -2,14 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use client::Client;
+use client::{Asker, Client, fetch_trust};
 use proto::v1::{GetTrustBundleRequest, RenewCertificateBody};
 
 use super::As;
 use super::credentials::Credentials;
 use super::pending::{CHAIN, Pair, Pending, WAITING_MAX};
-use super::recorded::{self, Asker};
-use super::trust::fetch_trust;
 use crate::error::Failure;
 use crate::keys::LeafKey;
 use crate::session::Session;
@@ -97,7 +95,7 @@ impl Caller {
         let answer = self.client.issuance().renew_certificate(request).await?.into_inner();
         let certificate = answer.certificate.ok_or_else(|| Failure::incomplete("certificate"))?;
         self.verify(session, &certificate.chain, &pending.key().public_key())?;
-        let (proof, _) = recorded::of_certificate(&self.asker(), &certificate, &pending.request_id()).await?;
+        let (proof, _) = self.asker().of_certificate(&certificate, &pending.request_id()).await?;
         let oid = session.config()?.attributes_oid();
         let proven = self.credentials.trust.prove(&certificate.chain, proof.as_bytes(), oid);
         proven.map_err(|error| Failure::unverified("the proof", error))?;

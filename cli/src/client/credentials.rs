@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::pending::{CHAIN, KEY, Pair};
-use super::trust::not_older;
 use crate::error::Failure;
 use crate::files::{self, PUBLIC, certificates_pem};
 use crate::session::Session;
@@ -119,7 +118,7 @@ impl Credentials {
     /// # Errors
     /// It is older, or cannot be written.
     pub(crate) fn renew_trust(&mut self, trust: Trust, note: &str) -> Result<(), Failure> {
-        not_older(trust.bundle(), self.trust.bundle())?;
+        wire::not_older(trust.bundle(), self.trust.bundle())?;
         if trust.bundle().number() > self.trust.bundle().number() {
             write_bundle(&self.dir, &trust, note)?;
         }

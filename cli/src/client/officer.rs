@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use cell::Act;
 use ceremony::officer::{OfficerKey, ProposalTerms, propose};
 use clap::Args;
-use client::Client;
+use client::{Client, fetch_charters, fetch_trust};
 use ledger::bundle::Log;
 use ledger::charter::Charter;
 use ledger::entry;
@@ -14,8 +14,7 @@ use ledger::entry::entry::Kind;
 use ledger::note::{KeyName, Note};
 use proto::v1::{GetStatusRequest, SubmitProposalRequest, SubmitProposalResponse};
 
-use super::own::CHARTER;
-use super::trust::{charters, fetch_charters, fetch_trust};
+use super::own::{CHARTER, charters};
 use super::{local, own, recorded};
 use crate::error::Failure;
 use crate::files::{self, PUBLIC};

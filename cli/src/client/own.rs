@@ -8,7 +8,6 @@ use ledger::bundle::{Bundle, Contents};
 use ledger::charter::{Charter, Charters, Terms};
 use ledger::note::Note;
 
-use super::trust::{charters, not_older};
 use crate::error::Failure;
 use crate::files;
 use crate::session::Session;
@@ -17,6 +16,14 @@ use crate::session::Session;
 pub(crate) const CHARTER: &str = "charter.note";
 /// Name of the officer's own copy of the bundle.
 pub(crate) const BUNDLE: &str = "bundle.note";
+
+/// Reads the charters of a file.
+///
+/// # Errors
+/// They are none, or one was not approved by the officers before.
+pub(crate) fn charters(bytes: &[u8]) -> Result<Charters, Failure> {
+    Charters::parse(bytes).map_err(|error| Failure::unverified("the charter", error))
+}
 
 /// The charters that the officer's directory holds, in order; none where it holds none.
 ///
@@ -106,8 +113,8 @@ fn newer<'n>(officer: &Path, chain: &Charters, note: &'n Note) -> Result<Option<
     let there = files::note(&Directory::at(officer), BUNDLE)?;
     let there = there.as_ref().map(|note| under(chain, note)).transpose()?.flatten();
     if let (Some(offered), Some(there)) = (&offered, &there) {
-        not_older(offered, there).map_err(|failure| {
-            failure.mended_by(format!(
+        client::not_older(offered, there).map_err(|error| {
+            Failure::from(error).mended_by(format!(
                 "rootcellar ledger verify; {} is what officers signed last",
                 officer.join(BUNDLE).display()
             ))

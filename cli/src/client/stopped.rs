@@ -10,8 +10,7 @@ use ledger::note::{KeyName, Note};
 
 use super::officer::{Outcome, Signing, signed};
 use super::own;
-use super::recorded::NOT_PROVED;
-use crate::error::{Exit, Failure};
+use crate::error::{Exit, Failure, NOT_PROVED};
 use crate::session::Session;
 
 /// Reasons where no service answers. One that answers, if only that it cannot now, is left to its say.

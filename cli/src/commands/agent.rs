@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::view;
 use crate::client::caller::Caller;
 use crate::client::pages::{PAGE, Pages};
-use crate::client::{As, recorded, request_id};
+use crate::client::{As, request_id};
 use crate::error::Failure;
 use crate::output::{Page, Show};
 use crate::session::Session;
@@ -131,14 +131,14 @@ pub(super) fn run(session: &Session, args: &Agent) -> Result<(), Failure> {
                 let agent = Some(args.traits.of(&args.agent));
                 let request = CreateAgentBody { agent, request_id: request_id()? };
                 let answer = caller.client.agents().create_agent(request.clone()).await?.into_inner();
-                let proven = recorded::of_request(&caller.asker(), answer.receipt, &request).await?;
+                let proven = caller.asker().of_request(answer.receipt, &request).await?;
                 say(session, Some(as_recorded(answer.agent, proven)?))
             }
             Agent::Update(args) => {
                 let request = args.request()?;
                 let caller = Caller::connect(session, &args.who).await?;
                 let answer = caller.client.agents().update_agent(request.clone()).await?.into_inner();
-                let proven = recorded::of_request(&caller.asker(), answer.receipt, &request).await?;
+                let proven = caller.asker().of_request(answer.receipt, &request).await?;
                 say(session, Some(as_recorded(answer.agent, proven)?))
             }
             Agent::Delete(args) => {
@@ -149,7 +149,7 @@ pub(super) fn run(session: &Session, args: &Agent) -> Result<(), Failure> {
                     ..DeleteAgentBody::default()
                 };
                 let answer = caller.client.agents().delete_agent(request.clone()).await?.into_inner();
-                recorded::of_request(&caller.asker(), answer.receipt, &request).await?;
+                caller.asker().of_request(answer.receipt, &request).await?;
                 session.output().say(&Deleted { deleted: request.name })
             }
         }

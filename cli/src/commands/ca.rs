@@ -65,8 +65,8 @@ async fn fetch(session: &Session, args: &Bundle) -> Result<String, Failure> {
     let (trust, note) = if args.who.is_given() {
         let caller = Caller::connect(session, &args.who).await?;
         let seen = &caller.credentials.trust;
-        let (trust, note) = crate::client::trust::fetch_trust(&caller.client, seen.charters()).await?;
-        crate::client::trust::not_older(trust.bundle(), seen.bundle())?;
+        let (trust, note) = client::fetch_trust(&caller.client, seen.charters()).await?;
+        client::not_older(trust.bundle(), seen.bundle())?;
         (trust, note)
     } else {
         let desk = Desk::open(session).await?;

@@ -9,7 +9,7 @@ use keeper::{JournalError, Kept, RestoreError, RestoreTerms, Restored, StartErro
 use proto::v1::BackupJournalRequest;
 use serde::{Deserialize, Serialize};
 
-use crate::client::trust::charters;
+use crate::client::own::charters;
 use crate::client::{local, memory, own};
 use crate::error::Failure;
 use crate::files;
@@ -120,7 +120,7 @@ fn carry(from: &Path, to: &Path) -> std::io::Result<()> {
 
 fn restore(session: &Session, args: &Restore) -> Result<(), Failure> {
     // Files for their owner alone.
-    keeper::harden().map_err(|error| Failure::new("JOURNAL", error))?;
+    sys::harden().map_err(|error| Failure::new("JOURNAL", error))?;
     // A machine that never had the cell has no directory for it.
     files::make_private_dir(session.places()?.data())?;
     let (known, token) = known(session, args)?;

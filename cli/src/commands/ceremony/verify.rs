@@ -6,16 +6,16 @@ use audit::ceremony::{Evidence, EvidenceError};
 use ceremony::directory::Directory;
 use clap::Args;
 use data_encoding::HEXLOWER;
-use hsm_config::durable;
 use ledger::charter::{Charter, Charters, Terms};
 use ledger::note::{Note, VerifierKey};
 use ledger::transcript::Transcript;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
+use sys::durable;
 
 use super::charters;
 use crate::client::own;
-use crate::client::trust::charters as charters_of;
+use crate::client::own::charters as charters_of;
 use crate::error::Failure;
 use crate::files::{self, PUBLIC};
 use crate::output::{Page, Show};

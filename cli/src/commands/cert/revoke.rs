@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::client::caller::Caller;
 use crate::client::officer::{Desk, Outcome, Signing};
-use crate::client::{As, recorded, request_id};
+use crate::client::{As, request_id};
 use crate::commands::outcome;
 use crate::error::Failure;
 use crate::output::{Page, Show};
@@ -109,7 +109,7 @@ async fn by_controller(session: &Session, args: &Revoke, target: RevocationTarge
         request_id: request_id()?,
     };
     let response = caller.client.issuance().revoke_certificate(request.clone()).await?.into_inner();
-    let proven = recorded::of_request(&caller.asker(), response.receipt, &request).await?;
+    let proven = caller.asker().of_request(response.receipt, &request).await?;
     let Some(Kind::Revocation(Revocation { revoked, .. })) = proven.entry.kind else {
         return Err(Failure::unverified("the answer", "its entry is no revocation"));
     };

@@ -1,7 +1,7 @@
 //! What the running service says of itself.
 
 use certs::{Issuer, KeyKind};
-use client::Client;
+use client::{Client, fetch_charters, fetch_trust};
 use data_encoding::HEXLOWER;
 use hsm_config::KeyAlgorithm;
 use ledger::bundle::{Bundle, IssuerState};
@@ -15,8 +15,8 @@ use proto::v1::{
 
 use crate::client::local;
 use crate::client::own::CHARTER;
+use crate::client::own::charters;
 use crate::client::pages::{PAGE, Pages};
-use crate::client::trust::{charters, fetch_charters, fetch_trust};
 use crate::commands::ledger::follow;
 use crate::config::Config;
 use crate::error::Failure;

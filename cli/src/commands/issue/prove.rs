@@ -3,7 +3,6 @@
 use proto::v1;
 
 use crate::client::caller::Caller;
-use crate::client::recorded;
 use crate::error::Failure;
 use crate::session::Session;
 use audit::Proven;
@@ -16,7 +15,7 @@ pub(super) async fn prove(
     certificate: &v1::Certificate,
 ) -> Result<(String, Proven), Failure> {
     let trust = &caller.credentials.trust;
-    let (text, _) = recorded::of_certificate(&caller.asker(), certificate, request_id).await?;
+    let (text, _) = caller.asker().of_certificate(certificate, request_id).await?;
     let oid = session.config()?.attributes_oid();
     let proven = trust.prove(&certificate.chain, text.as_bytes(), oid);
     Ok((text, proven.map_err(|error| Failure::unverified("the proof", error))?))

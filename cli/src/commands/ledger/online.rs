@@ -1,6 +1,6 @@
 //! The whole ledger of this machine's service.
 
-use client::Client;
+use client::{Client, fetch_charters, fetch_trust};
 use ledger::bundle::Log;
 use ledger::charter::Charters;
 use ledger::checkpoint::Checkpoint;
@@ -11,7 +11,7 @@ use super::Verify;
 use crate::client::memory::Memory;
 use crate::client::open;
 use crate::client::own;
-use crate::client::trust::{charters, fetch_charters, fetch_trust};
+use crate::client::own::charters;
 use crate::error::Failure;
 use crate::files;
 use crate::output::{Page, Show};

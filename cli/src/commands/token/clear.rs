@@ -36,7 +36,7 @@ pub(super) fn run(session: &Session, args: &ClearPinFailure) -> Result<(), Failu
     let remembered = guard.remembered().map_err(TokenError::from)?;
     let token = named(&remembered, &args.token)?;
     let charter_path = config.officer_dir().join(CHARTER);
-    let charter = crate::client::trust::charters(&files::read(&charter_path)?)?.in_force().clone();
+    let charter = crate::client::own::charters(&files::read(&charter_path)?)?.in_force().clone();
     if charter.cell() != config.cell().as_ref() {
         let said = format!("{} is the charter of another cell, {}", charter_path.display(), charter.cell());
         return Err(Failure::new("WRONG_CELL", said).ending(Exit::Configuration));
