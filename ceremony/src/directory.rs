@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ledger::note::{self, Note, NoteError};
 
-use crate::files;
+use sys::{carried, durable};
 
 /// The plan.
 pub const PLAN: &str = "plan.note";
@@ -59,7 +59,7 @@ impl Directory {
     /// # Errors
     /// The file system's.
     pub fn create(path: &Path) -> Result<Self, DirectoryError> {
-        files::make_dirs(path).map_err(|source| DirectoryError::File { path: path.to_owned(), source })?;
+        durable::make_dirs(path).map_err(|source| DirectoryError::File { path: path.to_owned(), source })?;
         Ok(Self(path.to_owned()))
     }
 
@@ -95,7 +95,7 @@ impl Directory {
     /// [`DirectoryError`].
     pub fn read(&self, name: &str) -> Result<Option<Note>, DirectoryError> {
         let path = self.file(name);
-        match files::read(&path, note::MAX_LEN as u64) {
+        match carried::read(&path, note::MAX_LEN as u64) {
             Ok(bytes) => parse(&bytes).map(Some).map_err(|source| DirectoryError::Note { path, source }),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(source) => Err(DirectoryError::File { path, source }),
@@ -129,7 +129,7 @@ pub fn parse(bytes: &[u8]) -> Result<Note, NoteError> {
 /// # Errors
 /// The file system's.
 pub fn write_note(path: &Path, note: &Note) -> Result<(), DirectoryError> {
-    files::replace(path, note.to_string().as_bytes())
+    durable::replace(path, note.to_string().as_bytes(), 0o600)
         .map_err(|source| DirectoryError::File { path: path.to_owned(), source })
 }
 

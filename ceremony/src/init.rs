@@ -22,7 +22,8 @@ use crate::execute::{self, ExecuteError, Ground, Progress};
 use crate::host::{HostError, TokenHost};
 use crate::officer::{self, OfficerKey};
 use crate::plans::{KeyIn, Terms};
-use crate::{files, transcript};
+use crate::transcript;
+use sys::durable;
 
 /// How long the plan is good for, in seconds: it is carried out at once, and may be gone on with for so long.
 const PLAN_SECS: i64 = 30 * 86_400;
@@ -138,7 +139,7 @@ pub fn prepare(data_dir: &Path, officer_dir: &Path) -> Result<(), FoundError> {
     let begun = officer_dir.join(CEREMONIES).exists();
     for path in [data_dir, officer_dir] {
         let failed = |source| FoundError::Path { path: path.to_owned(), source };
-        files::make_dirs(path).map_err(failed)?;
+        durable::make_dirs(path).map_err(failed)?;
         let mode = std::fs::metadata(path).map_err(failed)?.mode() & 0o7777;
         if mode & 0o077 != 0 {
             return Err(FoundError::TooWide { path: path.to_owned(), mode });

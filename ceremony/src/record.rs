@@ -10,8 +10,8 @@ use std::path::Path;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use crate::files;
 use crate::host::{KeyFacts, TokenFacts};
+use sys::{carried, durable};
 
 /// Name of the file in the ceremony's directory.
 pub const FILE: &str = "record.jsonl";
@@ -156,7 +156,7 @@ impl Record {
     /// The file system's; it is no regular file, or longer than any record; another process holds it; a line is no event. Nothing is
     /// changed then.
     pub fn open(dir: &Path) -> io::Result<Self> {
-        let mut file = files::open_or_create(&dir.join(FILE), MAX_LEN)?;
+        let mut file = carried::open_or_create(&dir.join(FILE), MAX_LEN)?;
         file.try_lock().map_err(|_| io::Error::other("another process executes this ceremony"))?;
         let mut bytes = Vec::new();
         Read::by_ref(&mut file).take(MAX_LEN).read_to_end(&mut bytes)?;
@@ -172,7 +172,7 @@ impl Record {
             file.sync_all()?;
         }
         file.seek(SeekFrom::End(0))?;
-        files::sync_dir(dir)?;
+        durable::sync_dir(dir)?;
         Ok(Self { file, events })
     }
 

@@ -6,8 +6,8 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use ceremony::directory::Directory;
-use hsm_config::durable;
 use ledger::note::Note;
+use sys::durable;
 use zeroize::Zeroizing;
 
 use crate::error::Failure;
@@ -69,7 +69,7 @@ pub(crate) fn suffixed(path: &Path, suffix: &str) -> PathBuf {
 /// # Errors
 /// The file system's.
 pub(crate) fn make_private_dir(path: &Path) -> Result<(), Failure> {
-    ceremony::files::make_dirs(path).map_err(|error| Failure::file(path, &error))
+    durable::make_dirs(path).map_err(|error| Failure::file(path, &error))
 }
 
 /// Reads a file of at most 1 MiB: whatever a person names, also a pipe (`<(openssl req …)`).

@@ -29,7 +29,7 @@ pub(crate) fn passphrase(session: &Session) -> Result<SecretString, Failure> {
 /// # Errors
 /// It cannot be used.
 pub(crate) fn load(session: &Session, file: Option<&PathBuf>) -> Result<(PathBuf, OfficerKey), Failure> {
-    keeper::harden().map_err(|error| Failure::new("OFFICER", error))?;
+    sys::harden().map_err(|error| Failure::new("OFFICER", error))?;
     let (path, file) = read(session, file)?;
     let malformed = |error| Failure::malformed(&path, error);
     let key = match file {

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::process::Command;
 
-use hsm_config::durable;
+use sys::durable;
 use tracing::Level;
 
 use crate::config::{Config, ConfigError, LogFormat, Places};

@@ -13,8 +13,8 @@ use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, Salt
 use argon2::{Algorithm, Argon2, Params, Version};
 use serde::{Deserialize, Serialize};
 
-use crate::durable;
 use crate::pin::{Pin, PinError};
+use sys::durable;
 
 /// Tries of one PIN whose end is not known, because the process died meanwhile. A token gives away three at the least.
 const UNRESOLVED_MAX: u8 = 2;

@@ -9,7 +9,6 @@ mod algorithm;
 mod attempt;
 mod conformance;
 mod data;
-pub mod durable;
 mod error;
 pub mod health;
 mod key;

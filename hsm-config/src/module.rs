@@ -6,8 +6,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error, RvError};
 
-use crate::durable;
 use crate::error::TokenError;
+use sys::durable;
 
 /// A loaded and initialised module. It is global to its process: load each once.
 pub struct Module {

@@ -12,13 +12,13 @@ use audit::entries::LIFETIME_MAX_SECS;
 use cell::{Act, LogOrigin, LostCertificates, RepeatedRevocation, Serial, Tree};
 use certs::ObjectIdentifier;
 use certs::crl::CrlSummary;
-use hsm_config::durable;
 use ledger::bundle::{Bundle, IssuerState, Log};
 use ledger::charter::Charter;
 use ledger::entry::entry::Kind;
 use ledger::entry::{self, Entry};
 use ledger::note::{KeyName, Note, VerifierKey};
 use ledger::proposal;
+use sys::durable;
 
 use crate::journal::{Durability, Journal, JournalError};
 use crate::rollback::{self, Kept, LOST_FILE};

@@ -21,7 +21,6 @@ mod door;
 mod entropy;
 mod epoch;
 mod founding;
-mod harden;
 mod journal;
 mod lists;
 mod local;
@@ -59,7 +58,6 @@ pub use custody::encoded as certificate_signature;
 pub use entropy::mix as mix_entropy;
 pub use epoch::{Decided, EpochError, WentBack};
 pub use founding::{FoundingError, found, import};
-pub use harden::{harden, raise_descriptors};
 pub use journal::{
     Durability, Journal, JournalError, Rebuilt, RestoreError, RestoreTerms, Restored, restore,
 };

@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use hsm_config::durable;
+use sys::durable;
 
 /// Name of the file in the data directory.
 const FILE_NAME: &str = "clock";

@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use cell::LogOrigin;
 use data_encoding::HEXLOWER;
-use hsm_config::{TokenError, TokenInfo, TokenSession, durable};
+use hsm_config::{TokenError, TokenInfo, TokenSession};
 use ledger::checkpoint::Checkpoint;
 use ledger::note::{KeyName, VerifierKey};
 use ledger::tree::root_at;
+use sys::durable;
 
 use crate::journal::{Durability, Journal, JournalError};
 use crate::start_error::StartError;

@@ -8,13 +8,13 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use cell::Act;
-use hsm_config::durable;
 use ledger::charter::Charter;
 use ledger::entry::entry::Kind;
 use ledger::entry::{self, Entry};
 use ledger::note::{KeyName, Note};
 use ledger::proposal::{self, ProposalError};
 use proto::v1::Reason;
+use sys::durable;
 
 use crate::journal::{Durability, Journal, JournalError, Reader};
 use crate::refusal::Refusal;

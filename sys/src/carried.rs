@@ -3,15 +3,15 @@
 //!
 //! Does not: know what is in them.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-pub(crate) use hsm_config::durable::sync_dir;
-use hsm_config::durable::{self, beside, parent};
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
+
+use crate::durable::{beside, parent, sync_dir};
 
 /// Reads a regular file of at most `max` octets.
 ///
@@ -29,7 +29,7 @@ pub fn read(path: &Path, max: u64) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// As [`read`].
-pub(crate) fn open_or_create(path: &Path, max: u64) -> io::Result<File> {
+pub fn open_or_create(path: &Path, max: u64) -> io::Result<File> {
     let file = regular(path, OFlags::RDWR | OFlags::CREATE)?;
     let metadata = file.metadata()?;
     if metadata.nlink() != 1 {
@@ -38,19 +38,11 @@ pub(crate) fn open_or_create(path: &Path, max: u64) -> io::Result<File> {
     if metadata.len() > max { Err(too_long(max)) } else { Ok(file) }
 }
 
-/// Writes a file of mode 0600 as a whole, in place of what was there: after a crash there is the one or the other.
-///
-/// # Errors
-/// The file system's.
-pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    durable::replace(path, bytes, 0o600)
-}
-
 /// Writes a new file of this mode as a whole: after a crash there is all of it or none.
 ///
 /// # Errors
 /// The file system's; [`ErrorKind::AlreadyExists`] where something has that name.
-pub(crate) fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+pub fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let beside = beside(path, bytes, mode)?;
     let renamed = match rustix::fs::renameat_with(CWD, &beside, CWD, path, RenameFlags::NOREPLACE) {
         // A file system that cannot refuse by itself, such as NFS.
@@ -63,23 +55,6 @@ pub(crate) fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     }
     renamed?;
     sync_dir(parent(path))
-}
-
-/// Makes a directory, and those above it that are missing, each with mode 0700; each is durable when this returns.
-///
-/// # Errors
-/// The file system's.
-pub fn make_dirs(path: &Path) -> io::Result<()> {
-    let missing = path.ancestors().filter(|dir| !dir.as_os_str().is_empty());
-    let missing: Vec<&Path> = missing.take_while(|dir| !dir.exists()).collect();
-    for dir in missing.into_iter().rev() {
-        // Another process may make it at the same time.
-        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        // A directory is durable once the one that names it is.
-        sync_dir(parent(dir))?;
-    }
-    // The path of a name alone has no parent but the working directory.
-    if path.as_os_str().is_empty() || path.is_dir() { Ok(()) } else { Err(ErrorKind::NotADirectory.into()) }
 }
 
 fn regular(path: &Path, flags: OFlags) -> io::Result<File> {
@@ -119,7 +94,7 @@ mod tests {
         assert!(open_or_create(&name, 100).unwrap_err().to_string().contains("symbolic link"));
         create(&name, b"new", 0o400).unwrap_err();
         // The link goes, what it leads to stays.
-        replace(&name, b"new").unwrap();
+        crate::durable::replace(&name, b"new", 0o600).unwrap();
         assert_eq!((fs::read(&name).unwrap(), fs::read(&kept).unwrap()), (b"new".into(), b"precious".into()));
         let pipe = dir.path().join("pipe");
         rustix::fs::mknodat(CWD, &pipe, rustix::fs::FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
@@ -141,19 +116,5 @@ mod tests {
         assert_eq!(create(&path, b"other", 0o400).unwrap_err().kind(), ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&path).unwrap(), b"whole");
         assert!(!left.exists());
-    }
-
-    #[test]
-    fn directories_are_made_private_all_the_way() {
-        let dir = tempfile::tempdir().unwrap();
-        let deep = dir.path().join("a/b/c");
-        make_dirs(&deep).unwrap();
-        make_dirs(&deep).unwrap();
-        make_dirs(Path::new("")).unwrap();
-        for name in ["a", "a/b", "a/b/c"] {
-            assert_eq!(fs::metadata(dir.path().join(name)).unwrap().mode() & 0o7777, 0o700);
-        }
-        fs::write(dir.path().join("file"), "").unwrap();
-        make_dirs(&dir.path().join("file")).unwrap_err();
     }
 }

@@ -2,9 +2,9 @@
 //!
 //! Does not: know what is in them.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// Writes a file of this mode in place of what was there. A link is replaced, and not followed.
@@ -100,6 +100,23 @@ pub fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// Makes a directory, and those above it that are missing, each with mode 0700; each is durable when this returns.
+///
+/// # Errors
+/// The file system's.
+pub fn make_dirs(path: &Path) -> io::Result<()> {
+    let missing = path.ancestors().filter(|dir| !dir.as_os_str().is_empty());
+    let missing: Vec<&Path> = missing.take_while(|dir| !dir.exists()).collect();
+    for dir in missing.into_iter().rev() {
+        // Another process may make it at the same time.
+        DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        // A directory is durable once the one that names it is.
+        sync_dir(parent(dir))?;
+    }
+    // The path of a name alone has no parent but the working directory.
+    if path.as_os_str().is_empty() || path.is_dir() { Ok(()) } else { Err(ErrorKind::NotADirectory.into()) }
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -156,5 +173,19 @@ mod tests {
         assert_eq!((metadata.is_file(), metadata.mode() & 0o7777), (true, 0o600));
         assert_eq!((fs::read(&path).unwrap(), fs::read(&kept).unwrap()), (b"new".into(), b"precious".into()));
         assert_eq!(fs::read(&other).unwrap(), b"half");
+    }
+
+    #[test]
+    fn directories_are_made_private_all_the_way() {
+        let dir = tempfile::tempdir().unwrap();
+        let deep = dir.path().join("a/b/c");
+        make_dirs(&deep).unwrap();
+        make_dirs(&deep).unwrap();
+        make_dirs(Path::new("")).unwrap();
+        for name in ["a", "a/b", "a/b/c"] {
+            assert_eq!(fs::metadata(dir.path().join(name)).unwrap().mode() & 0o7777, 0o700);
+        }
+        fs::write(dir.path().join("file"), "").unwrap();
+        make_dirs(&dir.path().join("file")).unwrap_err();
     }
 }

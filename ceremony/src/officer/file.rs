@@ -12,8 +12,8 @@ use zeroize::Zeroizing;
 
 use super::key::{KeyFileError, OfficerKey};
 use super::sealed;
-use crate::files;
 use crate::host::TokenHost;
+use sys::carried;
 
 /// Longest file, in bytes: a sealed key with a name of 255 takes less than 1 KiB.
 const MAX_LEN: usize = 4096;
@@ -125,7 +125,7 @@ impl OfficerKey {
 
 /// Creates a file of mode 0400, whole, and durable with its directory when this returns.
 pub(super) fn create_private(path: &Path, bytes: &[u8]) -> Result<(), KeyFileError> {
-    Ok(files::create(path, bytes, 0o400)?)
+    Ok(carried::create(path, bytes, 0o400)?)
 }
 
 /// Reads a file that nobody but its owner may use.

@@ -39,7 +39,7 @@ pub(crate) enum Ceremony {
 
 pub(super) fn run(session: &Session, args: &Ceremony) -> Result<(), Failure> {
     // Files for their owner alone, and nothing of an officer's key in a core dump.
-    keeper::harden().map_err(|error| Failure::new("CEREMONY", error))?;
+    sys::harden().map_err(|error| Failure::new("CEREMONY", error))?;
     match args {
         Ceremony::Plan(args) => plan::run(session, args),
         Ceremony::Approve(args) => approve::run(session, args),

@@ -53,7 +53,7 @@ pub(super) fn run(session: &Session, args: &Doctor) -> Result<(), Failure> {
     let config = session.config()?;
     if let Some(which) = args.in_child {
         // Before the PIN is read.
-        keeper::harden().map_err(|error| Failure::new("DOCTOR", error))?;
+        sys::harden().map_err(|error| Failure::new("DOCTOR", error))?;
         let token = which.config(&config).ok_or_else(|| Failure::usage("there is no such token"))?;
         let facts = probe::look(session, &config, &token, !args.without_login, args.issuer.as_deref())?;
         let facts = serde_json::to_string(&facts).map_err(|error| Failure::new("OUTPUT", error))?;

@@ -25,10 +25,10 @@ pub(crate) struct Front {}
 pub(super) fn run(session: &Session, _args: &Front) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::new("FRONT", error);
     // It holds the service's own private key.
-    keeper::harden().map_err(failed)?;
+    sys::harden().map_err(failed)?;
     let config = session.config_of_service()?;
     logging::start_of_service(config.log_level(), config.log_format());
-    let descriptors = keeper::raise_descriptors().map_err(failed)?;
+    let descriptors = sys::raise_descriptors().map_err(failed)?;
     let control = Control::of_this_process().map_err(failed)?;
     let telling = control.try_clone().map_err(failed)?;
     let (doors, taken) = mpsc::channel(DOORS);

@@ -39,7 +39,7 @@ pub(crate) struct Init {
 
 pub(super) fn run(session: &Session, args: &Init) -> Result<(), Failure> {
     // Files for their owner alone, and nothing of the officer's key in a core dump.
-    keeper::harden().map_err(|error| Failure::new("INIT", error))?;
+    sys::harden().map_err(|error| Failure::new("INIT", error))?;
     let config = session.config()?;
     init::prepare(config.data_dir(), config.officer_dir())?;
     unknown_to_the_token(session)?;

@@ -49,7 +49,7 @@ pub(crate) struct Prepare {
 }
 
 pub(super) fn run(session: &Session, args: &Issuer) -> Result<(), Failure> {
-    keeper::harden().map_err(|error| Failure::new("ISSUER", error))?;
+    sys::harden().map_err(|error| Failure::new("ISSUER", error))?;
     match args {
         Issuer::List(_) => session.output().say(&Issuers::of(&InForce::known(session)?.bundle)),
         Issuer::Prepare(args) => prepare(session, &args.out),

@@ -21,11 +21,11 @@ pub(crate) struct Keeper {}
 pub(super) fn run(session: &Session, _args: &Keeper) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::new("KEEPER", error);
     // Before the PIN is read.
-    keeper::harden().map_err(failed)?;
+    sys::harden().map_err(failed)?;
     let config = session.config_of_service()?;
     logging::start_of_service(config.log_level(), config.log_format());
     // SoftHSM2 opens two files for each signature, and running out of them poisons its keys.
-    keeper::raise_descriptors().map_err(failed)?;
+    sys::raise_descriptors().map_err(failed)?;
     // What its module leaves behind stays its own, and is not taken for the front's.
     orphans::adopt().map_err(failed)?;
     let control = Control::of_this_process().map_err(failed)?;

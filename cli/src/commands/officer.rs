@@ -71,7 +71,7 @@ pub(crate) struct ShowKey {
 }
 
 pub(super) fn run(session: &Session, args: &Officer) -> Result<(), Failure> {
-    keeper::harden().map_err(|error| Failure::new("OFFICER", error))?;
+    sys::harden().map_err(|error| Failure::new("OFFICER", error))?;
     match args {
         Officer::Create(args) => create(session, args),
         Officer::Show(args) => {

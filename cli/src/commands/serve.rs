@@ -21,7 +21,7 @@ pub(crate) struct Serve {}
 
 pub(super) fn run(session: &Session, _args: &Serve) -> Result<(), Failure> {
     // Whoever holds its end of a door is front or keeper to the other.
-    keeper::harden().map_err(|error| Failure::new("SUPERVISOR", error))?;
+    sys::harden().map_err(|error| Failure::new("SUPERVISOR", error))?;
     let config = session.config_of_service()?;
     let tokens: Vec<_> = [config.issuing_token()].into_iter().chain(config.standby_token()).collect();
     let inherited = Inherited::take(tokens.iter().map(|token| &token.pin));

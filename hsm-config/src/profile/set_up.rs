@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use super::DIR;
-use crate::durable;
+use sys::durable;
 
 /// Writes the file where it is missing, and anew where it is what the profile says for another directory: a token that was moved or
 /// copied would else not be found, or be the one that it was copied from. A file that somebody edited stays as it is. Two processes may set up one token at the same time.

@@ -4,8 +4,8 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use hsm_config::durable;
 use rusqlite::Connection;
+use sys::durable;
 
 use super::file::distrust;
 use super::{FILE_NAME, JournalError, format};

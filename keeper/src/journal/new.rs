@@ -3,8 +3,8 @@
 use std::fs::{self, File};
 use std::path::Path;
 
-use hsm_config::durable;
 use rusqlite::Connection;
+use sys::durable;
 
 use super::{Database, FILE_NAME, Journal, JournalError, format, lock, move_wal, tune};
 

@@ -8,12 +8,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use certs::ObjectIdentifier;
-use hsm_config::durable;
 use ledger::checkpoint::Checkpoint;
 use ledger::entry::{self, entry::Kind};
 use ledger::leaf_hash;
 use rusqlite::Connection;
 use sha2::{Digest as _, Sha256};
+use sys::durable;
 
 use super::rebuild::Signers;
 use super::{Database, Durability, FILE_NAME, Journal, JournalError, Pass, Reader, WAL_NAME, file, lock};

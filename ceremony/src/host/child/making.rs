@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use hsm_config::{
-    Module, Pin, PinError, PinGuard, PinSource, Token, TokenConfig, TokenError, durable, fresh_pin,
-    sync_files,
+    Module, Pin, PinError, PinGuard, PinSource, Token, TokenConfig, TokenError, fresh_pin, sync_files,
 };
 use keeper::Probe;
 use secrecy::ExposeSecret as _;
+use sys::durable;
 
 use crate::pin_file;
 

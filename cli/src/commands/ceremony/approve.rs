@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use ceremony::directory::{self, Directory, DirectoryError};
 use ceremony::officer::{OfficerKey, countersign};
 use clap::Args;
-use hsm_config::durable;
 use ledger::note::{Note, NoteSigner as _};
 use ledger::text::Kind;
 use serde::Serialize;
+use sys::durable;
 
 use super::charters::Signers;
 use super::describe;

@@ -4,11 +4,11 @@
 use std::path::PathBuf;
 
 use ceremony::directory::Directory;
-use ceremony::files;
 use ceremony::record::Record;
 use data_encoding::HEXLOWER;
 use ledger::note::Note;
 use ledger::plan::{ApprovedPlan, sha256};
+use sys::{carried, durable};
 
 use crate::error::Failure;
 use crate::session::Session;
@@ -64,14 +64,14 @@ pub(super) fn remember(session: &Session, approved: &ApprovedPlan, transcript: &
     let path = path(session, approved.sha256())?;
     let line = HEXLOWER.encode(&sha256(transcript)) + "\n";
     let dir = path.parent().unwrap_or(&path);
-    let made = files::make_dirs(dir).and_then(|()| files::replace(&path, line.as_bytes()));
+    let made = durable::make_dirs(dir).and_then(|()| durable::replace(&path, line.as_bytes(), 0o600));
     made.map_err(|error| Failure::file(&path, &error))
 }
 
 /// SHA-256 of the text of the transcript to which a plan led here, in hexadecimal digits.
 fn known(session: &Session, plan: [u8; 32]) -> Result<Option<String>, Failure> {
     let path = path(session, plan)?;
-    match files::read(&path, LEN) {
+    match carried::read(&path, LEN) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         read => {
             let text = String::from_utf8(read.map_err(|error| Failure::file(&path, &error))?);

@@ -28,7 +28,7 @@ pub(crate) struct Host {
 
 pub(crate) fn run(session: &Session, args: &Host) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::new("TOKEN_HOST", error);
-    keeper::harden().map_err(failed)?;
+    sys::harden().map_err(failed)?;
     let config = session.config()?;
     let (token, guarded) = match (&args.rehearsal, args.token) {
         (Some(dir), _) => (throw_away(dir, args.label.as_deref().unwrap_or_default())?, dir.as_path()),

@@ -60,7 +60,7 @@ pub(super) fn run(session: &Session, args: &Show) -> Result<(), Failure> {
 /// The record's lines, as far as they are events.
 fn events(dir: &Directory) -> Result<Vec<Event>, Failure> {
     let path = dir.file(record::FILE);
-    let bytes = match ceremony::files::read(&path, record::MAX_LEN) {
+    let bytes = match sys::carried::read(&path, record::MAX_LEN) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         read => read.map_err(|error| Failure::file(&path, &error))?,
     };

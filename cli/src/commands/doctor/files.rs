@@ -4,8 +4,8 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 
 use certs::CertificateSummary;
-use hsm_config::durable;
 use keeper::{Journal, JournalError, StartError};
+use sys::durable;
 
 use super::finding::Finding;
 use crate::commands::front;

@@ -28,7 +28,7 @@ const BUNDLE: &str = "bundle.note";
 const REPEATED_MAX: usize = 500;
 
 pub(super) fn run(session: &Session, args: &OpenEpoch) -> Result<(), Failure> {
-    keeper::harden().map_err(|error| Failure::new("EPOCH", error))?;
+    sys::harden().map_err(|error| Failure::new("EPOCH", error))?;
     let places = session.places()?;
     let oid = session.config()?.attributes_oid();
     let mut kept = tokens::kept(session).unwrap_or_else(|why| {

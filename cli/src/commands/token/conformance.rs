@@ -121,7 +121,7 @@ impl Conformance {
 
     fn in_child(&self, session: &Session, profile: &Profile) -> Result<(), Failure> {
         // Nothing of the PIN in a core dump.
-        keeper::harden().map_err(|error| Failure::new("CHILD_FAILED", error))?;
+        sys::harden().map_err(|error| Failure::new("CHILD_FAILED", error))?;
         // There need be no cell: what is remembered of refused PINs is this user's (invariant I7).
         let guard = PinGuard::new(session.places()?.state());
         let pin = self.pin.read().map_err(TokenError::from)?;
