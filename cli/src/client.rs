@@ -3,13 +3,11 @@
 //! What comes back is not believed: bundles are checked against a pinned charter, chains against the bundle.
 
 pub(crate) mod caller;
-pub(crate) mod credentials;
 pub(crate) mod local;
 pub(crate) mod memory;
 pub(crate) mod officer;
 pub(crate) mod own;
 pub(crate) mod pages;
-pub(crate) mod pending;
 pub(crate) mod recorded;
 pub(crate) mod stopped;
 
@@ -40,10 +38,10 @@ impl As {
 /// Connects as the controller that was named, or over the local socket where none was.
 ///
 /// # Errors
-/// As [`caller::Caller::connect`] and [`local::connect`].
+/// As [`caller::connect`] and [`local::connect`].
 pub(crate) async fn open(session: &Session, who: &As) -> Result<Client, Failure> {
     if who.is_given() {
-        Ok(caller::Caller::connect(session, who).await?.client)
+        Ok(caller::connect(session, who).await?.client)
     } else {
         local::connect(session).await
     }

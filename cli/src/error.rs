@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use hsm_config::{Fault, TokenError};
+use sys::files::FileError;
 use tonic_types::StatusExt as _;
 
 use crate::config::ConfigError;
@@ -171,6 +172,19 @@ impl From<keeper::Refusal> for Failure {
     }
 }
 
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Self {
+        match &error {
+            FileError::Io { .. } => Self::new("FILE", error),
+            FileError::Malformed { .. } => Self::new("FILE_MALFORMED", error),
+            FileError::TooWide { path, .. } => {
+                let remedy = format!("chmod 0600 {}", path.display());
+                Self::new("KEY_TOO_WIDE", error).mended_by(remedy)
+            }
+        }
+    }
+}
+
 impl From<client::Error> for Failure {
     fn from(error: client::Error) -> Self {
         match error {
@@ -180,6 +194,12 @@ impl From<client::Error> for Failure {
             client::Error::RecordedElse(_) => {
                 Self::new("NOT_VERIFIED", error).mended_by("rootcellar ledger verify")
             }
+            client::Error::Unreachable { .. } => Self::new("UNREACHABLE", error)
+                .ending(Exit::TryLater)
+                .mended_by("rootcellar status, on the machine of the service"),
+            client::Error::Key(_) => Self::new("KEY", error),
+            client::Error::NoKeyGetsIt(reason) => Self::new(reason, error),
+            client::Error::File(error) => error.into(),
             client::Error::NotProved { index, origin, cause } => {
                 Self::not_proved(index, &origin, &Self::from(*cause))
             }

@@ -15,7 +15,6 @@ mod config;
 mod error;
 mod files;
 mod globals;
-mod keys;
 mod logging;
 mod officer_key;
 mod output;

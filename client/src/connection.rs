@@ -30,7 +30,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
 
 /// What a caller proves itself with on a connection, and whom it believes. All PEM.
-pub struct Credentials<'a> {
+pub struct Presented<'a> {
     /// Trust anchors of the cell.
     pub anchors: &'a str,
     /// The caller's certificate, then its issuers.
@@ -78,7 +78,7 @@ impl Client {
     ///
     /// # Errors
     /// [`ConnectError`].
-    pub async fn connect(uri: &str, credentials: &Credentials<'_>) -> Result<Self, ConnectError> {
+    pub async fn connect(uri: &str, credentials: &Presented<'_>) -> Result<Self, ConnectError> {
         let tls = ClientTlsConfig::new()
             .ca_certificate(Certificate::from_pem(credentials.anchors))
             .identity(Identity::from_pem(credentials.chain, credentials.key));

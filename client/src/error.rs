@@ -1,6 +1,8 @@
 //! What goes wrong between a client and the service.
 
+use sys::files::FileError;
 use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
 
 /// What was asked for is not to be had, or not to be believed.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +24,23 @@ pub enum Error {
     /// The log holds something, and not what was asked for.
     #[error("what the service says it recorded does not verify: {0}")]
     RecordedElse(String),
+    /// The service is not there, or does not prove to be the cell's.
+    #[error("{server}: {cause}")]
+    Unreachable {
+        /// URL of the service.
+        server: String,
+        /// Why not.
+        cause: String,
+    },
+    /// A key cannot be made, or cannot be used.
+    #[error("{0}")]
+    Key(String),
+    /// The service says the same of every key that waits, for this reason.
+    #[error("none of the keys that wait for the controller's next certificate gets it")]
+    NoKeyGetsIt(&'static str),
+    /// A file cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// An entry is there by the service's word alone.
     #[error(
         "recorded as entry {index} of {origin}, by the service's word alone: its proof is not to be had yet: {cause}"
@@ -41,9 +60,19 @@ impl Error {
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Refused(status) => may_pass(status),
-            Self::NotProved { .. } => true,
-            Self::Incomplete(_) | Self::Unverified { .. } | Self::RecordedElse(_) => false,
+            Self::NotProved { .. } | Self::Unreachable { .. } => true,
+            Self::Incomplete(_)
+            | Self::Unverified { .. }
+            | Self::RecordedElse(_)
+            | Self::Key(_)
+            | Self::NoKeyGetsIt(_)
+            | Self::File(_) => false,
         }
+    }
+
+    /// Whether the service refuses for this reason ("KEY_IN_USE").
+    pub(crate) fn is_refusal(&self, reason: &str) -> bool {
+        matches!(self, Self::Refused(status) if self::reason(status).as_deref() == Some(reason))
     }
 
     pub(crate) fn unverified(what: &'static str, why: impl ToString) -> Self {
@@ -55,6 +84,12 @@ impl From<Status> for Error {
     fn from(status: Status) -> Self {
         Self::Refused(Box::new(status))
     }
+}
+
+/// The reason that a refusal names (`google.rpc.ErrorInfo`), as docs/errors.md has it: capitals and underscores.
+pub fn reason(status: &Status) -> Option<String> {
+    let info = status.get_details_error_info()?;
+    Some(info.reason.trim_start_matches("REASON_").to_owned())
 }
 
 /// Whether a connection was lost, and the service said nothing.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use client::{Client, Clock, Credentials as Pem, Signer};
+use client::{Client, Clock, Presented as Pem, Signer};
 use ledger::bundle::Contents;
 use ledger::note::Note;
 

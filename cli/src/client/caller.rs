@@ -1,139 +1,39 @@
-//! A controller that asks: which one, with credentials that are renewed in time.
+//! Which controller asks, and with which credentials.
 
 use std::path::{Path, PathBuf};
 
-use client::{Asker, Client, fetch_trust};
-use proto::v1::{GetTrustBundleRequest, RenewCertificateBody};
+use client::{Caller, Credentials, Pair};
+use sys::files::FileError;
 
 use super::As;
-use super::credentials::Credentials;
-use super::pending::{CHAIN, Pair, Pending, WAITING_MAX};
 use crate::error::Failure;
-use crate::keys::LeafKey;
 use crate::session::Session;
-use audit::Chain;
 
-/// Reason where another has the key, by the service's word.
-const KEY_IN_USE: &str = "KEY_IN_USE";
-/// Reason where the certificate that was presented is not the newest, likewise.
-const NOT_NEWEST: &str = "CERTIFICATE_NOT_NEWEST";
-
-/// A controller with its connection.
-pub(crate) struct Caller {
-    /// The connection.
-    pub(crate) client: Client,
-    /// Its credentials, the bundle as new as the service's.
-    pub(crate) credentials: Credentials,
+/// Connects as the controller that was named, or as the only one there is; past half of its certificate's life renews that first.
+///
+/// # Errors
+/// There is none, or more than one; the service refuses, or what it says does not verify.
+pub(crate) async fn connect(session: &Session, who: &As) -> Result<Caller, Failure> {
+    let oid = session.config()?.attributes_oid();
+    Ok(Caller::connect(credentials(session, who)?, session.clock(), oid).await?)
 }
 
-impl Caller {
-    /// Connects as the controller that was named, or as the only one there is; past half of its certificate's life renews that
-    /// first. Where that fails the command goes on with the certificate there is: who revokes must not wait for it.
-    ///
-    /// # Errors
-    /// There is none, or more than one; the service refuses, or what it says does not verify.
-    pub(crate) async fn connect(session: &Session, who: &As) -> Result<Self, Failure> {
-        let mut caller = Self::present(session, who).await?;
-        if caller.is_past_half(session)?
-            && let Err(failure) = caller.renew(session).await
-        {
-            tracing::warn!(cause = failure.to_string(), "the controller's certificate is not renewed");
+/// The same without renewing.
+///
+/// # Errors
+/// As [`connect`].
+pub(crate) async fn present(session: &Session, who: &As) -> Result<Caller, Failure> {
+    let oid = session.config()?.attributes_oid();
+    Ok(Caller::present(credentials(session, who)?, session.clock(), oid).await?)
+}
+
+fn credentials(session: &Session, who: &As) -> Result<Credentials, Failure> {
+    Credentials::load(&directory(session, who)?).map_err(|error| match error {
+        client::Error::File(FileError::Io { .. }) => {
+            Failure::from(error).mended_by("rootcellar controller add NAME --grant 'agents=…;roles=…'")
         }
-        Ok(caller)
-    }
-
-    /// The same without renewing.
-    ///
-    /// # Errors
-    /// As [`Caller::connect`].
-    pub(crate) async fn present(session: &Session, who: &As) -> Result<Self, Failure> {
-        let mut credentials = Credentials::load(&directory(session, who)?)?;
-        let client = credentials.connect().await?;
-        let (trust, note) = fetch_trust(&client, credentials.trust.charters()).await?;
-        credentials.renew_trust(trust, &note)?;
-        Ok(Self { client: credentials.signing(client, session)?, credentials })
-    }
-
-    /// Gets the next certificate and puts it in place. After a crash, a lost answer or a refusal the same key asks again and gets the same
-    /// certificate: what is said of it may be false, and where it was recorded only this key goes on. A key that is said to be another's, or to
-    /// have no newest certificate, keeps waiting, and the next one asks; none goes before one is in place.
-    ///
-    /// # Errors
-    /// The service refuses, or what it says does not verify.
-    pub(crate) async fn renew(&mut self, session: &Session) -> Result<(), Failure> {
-        let first = Pair::in_dir(&self.credentials.dir);
-        let mut refused = None;
-        let mut is_last = false;
-        for pair in (0..WAITING_MAX).map(|number| first.numbered(number)) {
-            let pending = match (Pending::resume(pair.clone())?, &refused) {
-                _ if is_last => break,
-                (Some(pending), _) => pending,
-                // Another key is no newer than this one.
-                (None, Some(NOT_NEWEST)) => break,
-                (None, _) => {
-                    // One new key a time: whoever refuses them all has not burnt the next one.
-                    is_last = true;
-                    Pending::create(pair, LeafKey::generate()?)?.keep()
-                }
-            };
-            match self.renew_once(session, pending).await {
-                Err(failure) if failure.reason() == KEY_IN_USE => refused = Some(KEY_IN_USE),
-                Err(failure) if failure.reason() == NOT_NEWEST => refused = Some(NOT_NEWEST),
-                done => return done,
-            }
-        }
-        let why = refused.unwrap_or(KEY_IN_USE);
-        Err(Failure::new(why, "none of the keys that wait for the controller's next certificate gets it"))
-    }
-
-    async fn renew_once(&mut self, session: &Session, pending: Pending) -> Result<(), Failure> {
-        let request = RenewCertificateBody {
-            csr: pending.key().csr(&self.credentials.identity.spiffe_id())?,
-            lifetime: None,
-            request_id: pending.request_id(),
-        };
-        let answer = self.client.issuance().renew_certificate(request).await?.into_inner();
-        let certificate = answer.certificate.ok_or_else(|| Failure::incomplete("certificate"))?;
-        self.verify(session, &certificate.chain, &pending.key().public_key())?;
-        let (proof, _) = self.asker().of_certificate(&certificate, &pending.request_id()).await?;
-        let oid = session.config()?.attributes_oid();
-        let proven = self.credentials.trust.prove(&certificate.chain, proof.as_bytes(), oid);
-        proven.map_err(|error| Failure::unverified("the proof", error))?;
-        // The old certificate stays in place until the new one has been used once: where the service lost the new one, the old one still
-        // renews.
-        let renewed = self.credentials.connect_with(&certificate.chain, &pending.key().pem()).await?;
-        renewed.trust().get_trust_bundle(GetTrustBundleRequest {}).await?;
-        pending.replace(&certificate.chain)?;
-        self.credentials = Credentials::load(&self.credentials.dir)?;
-        self.client = self.credentials.signing(self.credentials.connect().await?, session)?;
-        Ok(())
-    }
-
-    /// Who asks for the proof of what it asked before.
-    pub(crate) fn asker(&self) -> Asker<'_> {
-        let Credentials { identity, trust, .. } = &self.credentials;
-        Asker { client: &self.client, trust, path: identity.path() }
-    }
-
-    /// Checks a chain that names this controller.
-    fn verify(&self, session: &Session, chain: &[Vec<u8>], public_key: &[u8]) -> Result<(), Failure> {
-        let Credentials { identity, trust, .. } = &self.credentials;
-        Chain::verify(chain, trust.bundle().anchors(), session.config()?.attributes_oid())
-            .and_then(|chain| chain.held_by(&identity.spiffe_id(), public_key))
-            .and_then(|chain| chain.valid_at(session.now_secs()))
-            .map(drop)
-            .map_err(|error| Failure::unverified("the controller's certificate", error))
-    }
-
-    fn is_past_half(&self, session: &Session) -> Result<bool, Failure> {
-        let Credentials { chain, trust, .. } = &self.credentials;
-        let oid = session.config()?.attributes_oid();
-        let chain = Chain::verify(chain, trust.bundle().anchors(), oid)
-            .map_err(|error| Failure::unverified("the controller's certificate", error))?;
-        let leaf = chain.leaf();
-        let half = leaf.not_before.midpoint(leaf.not_after);
-        Ok(session.now_secs() >= half)
-    }
+        error => error.into(),
+    })
 }
 
 /// The directory of a controller of this user.
@@ -158,7 +58,7 @@ pub(crate) fn directory(session: &Session, who: &As) -> Result<PathBuf, Failure>
 
 fn only(dir: &Path) -> Result<PathBuf, Failure> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut found: Vec<PathBuf> = entries.filter(|path| path.join(CHAIN).exists()).collect();
+    let mut found: Vec<PathBuf> = entries.filter(|path| Pair::in_dir(path).chain().exists()).collect();
     found.sort();
     let name = |path: &PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned());
     match found.as_slice() {

@@ -57,6 +57,6 @@ impl Memory {
     /// The file system's.
     pub(crate) fn keep(&self, note: &str) -> Result<(), Failure> {
         files::make_private_dir(self.path.parent().unwrap_or(&self.path))?;
-        files::replace(&self.path, note.as_bytes(), PUBLIC)
+        Ok(files::replace(&self.path, note.as_bytes(), PUBLIC)?)
     }
 }

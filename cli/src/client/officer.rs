@@ -76,8 +76,9 @@ impl Desk {
     pub(crate) async fn open(session: &Session) -> Result<Self, Failure> {
         let config = session.config()?;
         let pinned_path = config.officer_dir().join(CHARTER);
-        let pinned = files::read(&pinned_path).map_err(|failure| {
-            failure.mended_by("the same with --officer-dir DIR, where `rootcellar init` put charter.note")
+        let pinned = files::read(&pinned_path).map_err(|error| {
+            Failure::from(error)
+                .mended_by("the same with --officer-dir DIR, where `rootcellar init` put charter.note")
         })?;
         let pinned = charters(&pinned)?;
         let client = local::connect(session).await?;

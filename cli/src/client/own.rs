@@ -77,7 +77,7 @@ pub(crate) fn follow(session: &Session, served: &Charters) -> Result<(), Failure
     let _alone = alone(&officer)?;
     match chain(&officer)? {
         Some(chain) if chain.notes().len() < served.notes().len() => {
-            files::replace(&officer.join(CHARTER), served.to_string().as_bytes(), files::SECRET)
+            Ok(files::replace(&officer.join(CHARTER), served.to_string().as_bytes(), files::SECRET)?)
         }
         _ => Ok(()),
     }

@@ -11,12 +11,13 @@ use proto::v1::{
 use serde::Serialize;
 
 use super::view;
-use crate::client::caller::Caller;
+use crate::client::caller;
 use crate::client::pages::{PAGE, Pages};
 use crate::client::{As, request_id};
 use crate::error::Failure;
 use crate::output::{Page, Show};
 use crate::session::Session;
+use client::Caller;
 
 /// Create, change, delete and show agents, as their controller
 #[derive(Debug, Subcommand)]
@@ -119,15 +120,15 @@ pub(crate) struct Delete {
 pub(super) fn run(session: &Session, args: &Agent) -> Result<(), Failure> {
     session.block_on(async {
         match args {
-            Agent::List(args) => list(session, Caller::connect(session, &args.who).await?).await,
+            Agent::List(args) => list(session, caller::connect(session, &args.who).await?).await,
             Agent::Show(args) => {
-                let caller = Caller::connect(session, &args.who).await?;
+                let caller = caller::connect(session, &args.who).await?;
                 let answer =
                     caller.client.agents().get_agent(GetAgentRequest { name: name(&args.agent) }).await?;
                 say(session, answer.into_inner().agent)
             }
             Agent::Create(args) => {
-                let caller = Caller::connect(session, &args.who).await?;
+                let caller = caller::connect(session, &args.who).await?;
                 let agent = Some(args.traits.of(&args.agent));
                 let request = CreateAgentBody { agent, request_id: request_id()? };
                 let answer = caller.client.agents().create_agent(request.clone()).await?.into_inner();
@@ -136,13 +137,13 @@ pub(super) fn run(session: &Session, args: &Agent) -> Result<(), Failure> {
             }
             Agent::Update(args) => {
                 let request = args.request()?;
-                let caller = Caller::connect(session, &args.who).await?;
+                let caller = caller::connect(session, &args.who).await?;
                 let answer = caller.client.agents().update_agent(request.clone()).await?.into_inner();
                 let proven = caller.asker().of_request(answer.receipt, &request).await?;
                 say(session, Some(as_recorded(answer.agent, proven)?))
             }
             Agent::Delete(args) => {
-                let caller = Caller::connect(session, &args.who).await?;
+                let caller = caller::connect(session, &args.who).await?;
                 let request = DeleteAgentBody {
                     name: name(&args.agent),
                     request_id: request_id()?,

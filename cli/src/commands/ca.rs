@@ -9,7 +9,7 @@ use proto::v1::{GetCrlRequest, Receipt};
 use serde::Serialize;
 
 use super::view::Moment;
-use crate::client::caller::Caller;
+use crate::client::caller;
 use crate::client::officer::Desk;
 use crate::client::{As, open};
 use crate::error::Failure;
@@ -56,14 +56,14 @@ pub(super) fn run(session: &Session, args: &Ca) -> Result<(), Failure> {
     };
     let text = session.block_on(fetch(session, args))?;
     match &args.out {
-        Some(path) => files::replace(path, text.as_bytes(), PUBLIC),
+        Some(path) => Ok(files::replace(path, text.as_bytes(), PUBLIC)?),
         None => session.output().text(if args.note { "note" } else { "pem" }, &text),
     }
 }
 
 async fn fetch(session: &Session, args: &Bundle) -> Result<String, Failure> {
     let (trust, note) = if args.who.is_given() {
-        let caller = Caller::connect(session, &args.who).await?;
+        let caller = caller::connect(session, &args.who).await?;
         let seen = &caller.credentials.trust;
         let (trust, note) = client::fetch_trust(&caller.client, seen.charters()).await?;
         client::not_older(trust.bundle(), seen.bundle())?;
@@ -81,7 +81,7 @@ async fn crl(session: &Session, args: &Crl) -> Result<(), Failure> {
     if let Some(path) = &args.out {
         // RFC 7468 §6.
         let pem = pem::encode(&pem::Pem::new("X509 CRL", answer.crl));
-        return files::replace(path, pem.as_bytes(), PUBLIC);
+        return Ok(files::replace(path, pem.as_bytes(), PUBLIC)?);
     }
     let summary = CrlSummary::parse(&answer.crl).map_err(|error| Failure::unverified("the CRL", error))?;
     session.output().say(&Listed::new(summary, answer.issuer, answer.receipt))

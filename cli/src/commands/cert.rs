@@ -88,8 +88,8 @@ fn show(session: &Session, args: &ShowOne) -> Result<(), Failure> {
         der
     } else {
         let read = files::read_certificates(&PathBuf::from(&args.which));
-        read.map_err(|failure| {
-            failure.mended_by("rootcellar cert show certificates/INDEX, as `cert list` names it")
+        read.map_err(|error| {
+            Failure::from(error).mended_by("rootcellar cert show certificates/INDEX, as `cert list` names it")
         })?
         .swap_remove(0)
     };

@@ -89,7 +89,7 @@ fn remember_cell(session: &Session, plan: &Plan<'_>) -> Result<(), Failure> {
         "# Written by `rootcellar init`. `rootcellar config show --reference` explains every key.\ncell = \"{}\"\n",
         plan.cell
     );
-    files::write(&plan.data_dir.join("rootcellar.toml"), text.as_bytes(), 0o600)
+    Ok(files::write(&plan.data_dir.join("rootcellar.toml"), text.as_bytes(), 0o600)?)
 }
 
 impl From<FoundError> for Failure {

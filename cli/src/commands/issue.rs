@@ -12,15 +12,16 @@ use serde::Serialize;
 
 use super::agent::Traits;
 use super::view::Moment;
-use crate::client::caller::Caller;
-use crate::client::pending::{Pair, Pending};
+use crate::client::caller;
 use crate::client::{As, request_id};
 use crate::error::Failure;
 use crate::files::{self, PUBLIC, certificates_pem, suffixed};
-use crate::keys::LeafKey;
 use crate::output::{Page, Show};
 use crate::session::Session;
 use crate::spec::Lifetime;
+use client::Caller;
+use client::Key;
+use client::{Pair, Pending};
 
 /// Get a certificate for an agent, and check all of it; the agent is created where it does not exist
 #[derive(Debug, Args)]
@@ -63,7 +64,7 @@ pub(super) fn run(session: &Session, args: &Issue) -> Result<(), Failure> {
 }
 
 async fn issue(session: &Session, args: &Issue) -> Result<(), Failure> {
-    let caller = Caller::connect(session, &args.who).await?;
+    let caller = caller::connect(session, &args.who).await?;
     let prefix = args.out.clone().unwrap_or_else(|| args.agent.as_str().replace('/', "-").into());
     let pair = Pair::with_prefix(&prefix);
     let subject = Subject::new(args, &pair)?;
@@ -103,11 +104,11 @@ impl Subject {
             return Self::theirs(path);
         }
         let Some(_) = &args.request_id else {
-            return Pending::create(pair.clone(), LeafKey::generate()?).map(Self::Own);
+            return Ok(Self::Own(Pending::create(pair.clone(), Key::generate()?)?));
         };
         // With an idempotency key the same key must ask again, so it is kept until it has its certificate.
         let waiting = Pending::resume(pair.clone())?;
-        let pending = waiting.map_or_else(|| Pending::create(pair.clone(), LeafKey::generate()?), Ok)?;
+        let pending = waiting.map_or_else(|| Pending::create(pair.clone(), Key::generate()?), Ok)?;
         Ok(Self::Own(pending.keep()))
     }
 
@@ -127,7 +128,7 @@ impl Subject {
     /// For the agent of this name: nobody else can use the request.
     fn csr(&self, uri: &str) -> Result<Vec<u8>, Failure> {
         match self {
-            Self::Own(pending) => pending.key().csr(uri),
+            Self::Own(pending) => Ok(pending.key().csr(uri)?),
             Self::Theirs { csr, .. } => Ok(csr.clone()),
         }
     }
@@ -150,9 +151,13 @@ impl Subject {
     /// Puts the chain in place, with the key where it is ours; returns the key's file.
     fn put(self, pair: &Pair, chain: &[Vec<u8>]) -> Result<Option<PathBuf>, Failure> {
         match self {
-            Self::Own(pending) => pending.replace(chain).map(|()| Some(pair.key().to_owned())),
+            Self::Own(pending) => {
+                pending.replace(chain)?;
+                Ok(Some(pair.key().to_owned()))
+            }
             Self::Theirs { .. } => {
-                files::replace(pair.chain(), certificates_pem(chain).as_bytes(), PUBLIC).map(|()| None)
+                files::replace(pair.chain(), certificates_pem(chain).as_bytes(), PUBLIC)?;
+                Ok(None)
             }
         }
     }

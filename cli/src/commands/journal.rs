@@ -107,7 +107,7 @@ pub(super) fn newest_backup(data_dir: &Path) -> Option<Newest> {
 
 fn note(session: &Session, newest: &Newest) -> Result<(), Failure> {
     let text = serde_json::to_vec(newest).map_err(|error| Failure::new("BACKUP", error))?;
-    files::replace(&session.config()?.data_dir().join(NEWEST), &text, files::SECRET)
+    Ok(files::replace(&session.config()?.data_dir().join(NEWEST), &text, files::SECRET)?)
 }
 
 /// Also to another file system. What is there already stays.

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::view::Moment;
 use crate::client::As;
-use crate::client::caller::Caller;
+use crate::client::caller;
 use crate::error::Failure;
 use crate::output::{Page, Show};
 use crate::session::Session;
@@ -21,8 +21,8 @@ pub(crate) struct Renew {
 
 pub(super) fn run(session: &Session, args: &Renew) -> Result<(), Failure> {
     session.block_on(async {
-        let mut caller = Caller::present(session, &args.who).await?;
-        caller.renew(session).await?;
+        let mut caller = caller::present(session, &args.who).await?;
+        caller.renew().await?;
         let credentials = &caller.credentials;
         let oid = session.config()?.attributes_oid();
         let chain = Chain::verify(&credentials.chain, credentials.trust.bundle().anchors(), oid)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use client::{Client, Credentials as Pem, Signer};
+use client::{Client, Presented as Pem, Signer};
 use ledger::entry::entry::Kind;
 use proto::door::{Serve, ask};
 use proto::v1::{Agent, Certificate, IssueCertificateBody, LedgerEntry, ListEntriesRequest};

@@ -98,7 +98,7 @@ async fn no_other_key_signs_for_a_caller() {
     let index = number(&house.cell, "SELECT max(idx) FROM certificate WHERE subject = '/agent/build/v'");
     let (forged, good) = with_key(&house.cell, index, &other);
     let (anchors, chain, key) = (house.anchors(), own.chain_pem(), own.key.serialize_pem());
-    let credentials = client::Credentials { anchors: &anchors, chain: &chain, key: &key };
+    let credentials = client::Presented { anchors: &anchors, chain: &chain, key: &key };
     let thief = client::Client::connect(&house.serving.server, &credentials).await.map_err(|_| ()).unwrap();
     let thief = thief.signing(house.signer(&chain, &other.serialize_pem()));
     let had = number(&house.cell, "SELECT count(*) FROM certificate WHERE subject = '/agent/build/v'");

@@ -87,7 +87,8 @@ fn export(evidence: &Evidence, dir: &Path) -> Result<(), Failure> {
         write(&one.profile.to_string(), "CERTIFICATE", "pem", &one.der)?;
     }
     // RFC 7468 §6.
-    evidence.crls.iter().try_for_each(|der| write("root", "X509 CRL", "crl.pem", der))
+    evidence.crls.iter().try_for_each(|der| write("root", "X509 CRL", "crl.pem", der))?;
+    Ok(())
 }
 
 /// Whose approvals count, and who says so. What is wrong with a transcript that was altered so far that it names none, its judge says.

@@ -9,7 +9,7 @@ use proto::v1::revoke_certificate_body::Target;
 use proto::v1::{IssuedSince, RevokeCertificateBody};
 use serde::Serialize;
 
-use crate::client::caller::Caller;
+use crate::client::caller;
 use crate::client::officer::{Desk, Outcome, Signing};
 use crate::client::{As, request_id};
 use crate::commands::outcome;
@@ -102,7 +102,7 @@ async fn by_controller(session: &Session, args: &Revoke, target: RevocationTarge
             since: Some(prost_types::Timestamp { seconds: since.as_second(), nanos: 0 }),
         }),
     };
-    let caller = Caller::connect(session, &args.who).await?;
+    let caller = caller::connect(session, &args.who).await?;
     let request = RevokeCertificateBody {
         target: Some(target),
         reason: args.reason.code().into(),

@@ -7,16 +7,16 @@ use proto::v1::SubmitProposalResponse;
 use serde::Serialize;
 
 use crate::client::caller::usual_directory;
-use crate::client::credentials::Identity;
 use crate::client::officer::{Desk, Outcome, Signing};
-use crate::client::pending::{Pair, Pending};
 use crate::commands::outcome;
 use crate::commands::view::Moment;
 use crate::error::Failure;
-use crate::keys::LeafKey;
 use crate::output::{Page, Show};
 use crate::session::Session;
 use audit::Chain;
+use client::Identity;
+use client::Key;
+use client::{Pair, Pending};
 
 /// A new key for a controller, and where it is going.
 pub(crate) struct Enrolment {
@@ -29,7 +29,7 @@ enum Waiting {
     /// In a file, so that it outlives this process.
     File(Pending),
     /// For show.
-    Memory(LeafKey),
+    Memory(Key),
 }
 
 /// The directory that was named, or the usual one.
@@ -51,7 +51,7 @@ impl Enrolment {
         dir: PathBuf,
         signing: &Signing,
     ) -> Result<Self, Failure> {
-        let key = LeafKey::generate()?;
+        let key = Key::generate()?;
         let key = if signing.is_dry_run() {
             Waiting::Memory(key)
         } else {

@@ -8,9 +8,9 @@ use proto::v1::IssueCertificateBody;
 use sha2::{Digest as _, Sha256};
 
 use super::Issue;
-use crate::client::caller::Caller;
 use crate::commands::agent::Traits;
 use crate::error::Failure;
+use client::Caller;
 
 /// Asks; where nothing is said of the agent it is taken as it is, and created bare only where it does not exist.
 pub(super) async fn ask(

@@ -2,10 +2,10 @@
 
 use proto::v1;
 
-use crate::client::caller::Caller;
 use crate::error::Failure;
 use crate::session::Session;
 use audit::Proven;
+use client::Caller;
 
 /// Fetches the entry and its proof, and checks both against the certificate, from the very text that is to be written.
 pub(super) async fn prove(

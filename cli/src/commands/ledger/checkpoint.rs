@@ -9,7 +9,7 @@ use proto::v1::{GetCheckpointRequest, GetConsistencyProofRequest};
 
 use super::online::not_rolled_back;
 use crate::client::As;
-use crate::client::caller::Caller;
+use crate::client::caller;
 use crate::client::memory::Memory;
 use crate::client::officer::Desk;
 use crate::error::Failure;
@@ -17,7 +17,7 @@ use crate::session::Session;
 
 pub(super) async fn run(session: &Session, who: &As) -> Result<(), Failure> {
     let (client, logs) = if who.is_given() {
-        let caller = Caller::connect(session, who).await?;
+        let caller = caller::connect(session, who).await?;
         (caller.client, caller.credentials.trust.bundle().logs().to_vec())
     } else {
         let desk = Desk::open(session).await?;

@@ -4,16 +4,19 @@
 
 use std::path::{Path, PathBuf};
 
-use ::client as wire;
+use audit::Trust;
 use cell::{ControllerName, TrustDomain};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::pending::{CHAIN, KEY, Pair};
-use crate::error::Failure;
-use crate::files::{self, PUBLIC, certificates_pem};
-use crate::session::Session;
-use audit::Trust;
+use sys::files::{self, FileError, PUBLIC};
+
+use crate::connection::{Client, Presented};
+use crate::error::Error;
+use crate::pem::{certificates_pem, read_certificates};
+use crate::pending::{CHAIN, KEY, Pair};
+use crate::signer::{Clock, Signer};
+use crate::trust::not_older;
 
 /// Name of the file with the trust anchors, PEM, for clients in other languages.
 const ANCHORS: &str = "bundle.pem";
@@ -35,25 +38,25 @@ struct ClientFile {
 
 /// A controller's address book: what its files say beside key and chain.
 #[derive(Debug)]
-pub(crate) struct Identity {
+pub struct Identity {
     /// URL of the service.
-    pub(crate) server: String,
+    pub server: String,
     /// The cell.
-    pub(crate) cell: TrustDomain,
+    pub cell: TrustDomain,
     /// The controller.
-    pub(crate) controller: ControllerName,
+    pub controller: ControllerName,
 }
 
 /// A controller's credentials, read from their directory.
-pub(crate) struct Credentials {
+pub struct Credentials {
     /// Where they are.
-    pub(crate) dir: PathBuf,
+    pub dir: PathBuf,
     /// Who it is.
-    pub(crate) identity: Identity,
+    pub identity: Identity,
     /// Whom it believes.
-    pub(crate) trust: Trust,
+    pub trust: Trust,
     /// Certificate and issuers, DER.
-    pub(crate) chain: Vec<Vec<u8>>,
+    pub chain: Vec<Vec<u8>>,
     key: Zeroizing<String>,
 }
 
@@ -62,19 +65,15 @@ impl Credentials {
     ///
     /// # Errors
     /// A file is missing or malformed, or the bundle is not the charter's.
-    pub(crate) fn load(dir: &Path) -> Result<Self, Failure> {
-        let missing = |failure: Failure| match failure.reason() {
-            "FILE" => failure.mended_by("rootcellar controller add NAME --grant 'agents=…;roles=…'"),
-            _ => failure,
-        };
-        let identity = Identity::load(&dir.join(CLIENT)).map_err(missing)?;
+    pub fn load(dir: &Path) -> Result<Self, Error> {
+        let identity = Identity::load(&dir.join(CLIENT))?;
         Pair::in_dir(dir).heal()?;
-        let charters = files::read(&dir.join(CHARTER)).map_err(missing)?;
-        let bundle = files::read(&dir.join(BUNDLE)).map_err(missing)?;
-        let trust =
-            Trust::read(&charters, &bundle).map_err(|error| Failure::malformed(&dir.join(BUNDLE), error))?;
-        let chain = files::read_certificates(&dir.join(CHAIN)).map_err(missing)?;
-        let key = files::read_private(&dir.join(KEY)).map_err(missing)?;
+        let charters = files::read(&dir.join(CHARTER))?;
+        let bundle = files::read(&dir.join(BUNDLE))?;
+        let trust = Trust::read(&charters, &bundle)
+            .map_err(|error| FileError::malformed(&dir.join(BUNDLE), error))?;
+        let chain = read_certificates(&dir.join(CHAIN))?;
+        let key = files::read_private(&dir.join(KEY))?;
         Ok(Self { dir: dir.to_owned(), identity, trust, chain, key })
     }
 
@@ -82,7 +81,7 @@ impl Credentials {
     ///
     /// # Errors
     /// The service is not there, or does not prove to be the cell's.
-    pub(crate) async fn connect(&self) -> Result<wire::Client, Failure> {
+    pub async fn connect(&self) -> Result<Client, Error> {
         self.connect_with(&self.chain, &self.key).await
     }
 
@@ -90,35 +89,30 @@ impl Credentials {
     ///
     /// # Errors
     /// As [`Self::connect`].
-    pub(crate) async fn connect_with(&self, chain: &[Vec<u8>], key: &str) -> Result<wire::Client, Failure> {
+    pub async fn connect_with(&self, chain: &[Vec<u8>], key: &str) -> Result<Client, Error> {
         let (anchors, chain) = (self.trust.bundle().pem(), certificates_pem(chain));
-        let credentials = wire::Credentials { anchors: &anchors, chain: &chain, key };
+        let credentials = Presented { anchors: &anchors, chain: &chain, key };
         let server = &self.identity.server;
-        wire::Client::connect(server, &credentials).await.map_err(|error| unreachable(server, &error))
+        Client::connect(server, &credentials).await.map_err(|error| unreachable(server, &error))
     }
 
     /// Has a client sign requests for the newest log of the bundle.
     ///
     /// # Errors
     /// The key signs no requests.
-    pub(crate) fn signing(&self, client: wire::Client, session: &Session) -> Result<wire::Client, Failure> {
+    pub fn signing(&self, client: Client, clock: Clock) -> Result<Client, Error> {
         let log = self.trust.bundle().logs().first();
-        let log = log.ok_or_else(|| Failure::unverified("the trust bundle", "it names no log"))?;
-        let signer = wire::Signer::new(
-            &certificates_pem(&self.chain),
-            &self.key,
-            log.origin.as_str(),
-            session.clock(),
-        );
-        Ok(client.signing(signer.map_err(|error| Failure::new("KEY", error))?))
+        let log = log.ok_or_else(|| Error::unverified("the trust bundle", "it names no log"))?;
+        let signer = Signer::new(&certificates_pem(&self.chain), &self.key, log.origin.as_str(), clock);
+        Ok(client.signing(signer.map_err(|error| Error::Key(error.to_string()))?))
     }
 
     /// Takes over a newer bundle of the same charter. The files hold the older or the newer one, whole.
     ///
     /// # Errors
     /// It is older, or cannot be written.
-    pub(crate) fn renew_trust(&mut self, trust: Trust, note: &str) -> Result<(), Failure> {
-        wire::not_older(trust.bundle(), self.trust.bundle())?;
+    pub fn renew_trust(&mut self, trust: Trust, note: &str) -> Result<(), Error> {
+        not_older(trust.bundle(), self.trust.bundle())?;
         if trust.bundle().number() > self.trust.bundle().number() {
             write_bundle(&self.dir, &trust, note)?;
         }
@@ -128,23 +122,23 @@ impl Credentials {
 }
 
 impl Identity {
-    fn load(path: &Path) -> Result<Self, Failure> {
+    fn load(path: &Path) -> Result<Self, Error> {
         let file: ClientFile =
-            toml::from_str(&files::read_text(path)?).map_err(|error| Failure::malformed(path, error))?;
+            toml::from_str(&files::read_text(path)?).map_err(|error| FileError::malformed(path, error))?;
         Ok(Self {
             server: file.server,
-            cell: file.cell.parse().map_err(|error| Failure::malformed(path, error))?,
-            controller: file.controller.parse().map_err(|error| Failure::malformed(path, error))?,
+            cell: file.cell.parse().map_err(|error| FileError::malformed(path, error))?,
+            controller: file.controller.parse().map_err(|error| FileError::malformed(path, error))?,
         })
     }
 
     /// The controller's SPIFFE ID.
-    pub(crate) fn spiffe_id(&self) -> String {
+    pub fn spiffe_id(&self) -> String {
         self.controller.spiffe_id(&self.cell).to_string()
     }
 
     /// Its SPIFFE path, as entries name it.
-    pub(crate) fn path(&self) -> String {
+    pub fn path(&self) -> String {
         self.controller.spiffe_id(&self.cell).path().to_string()
     }
 
@@ -152,31 +146,29 @@ impl Identity {
     ///
     /// # Errors
     /// The file system's.
-    pub(crate) fn write(&self, dir: &Path, trust: &Trust, bundle: &str) -> Result<(), Failure> {
+    pub fn write(&self, dir: &Path, trust: &Trust, bundle: &str) -> Result<(), Error> {
         write_bundle(dir, trust, bundle)?;
         let Self { server, cell, controller } = self;
         let file =
             ClientFile { server: server.clone(), cell: cell.to_string(), controller: controller.to_string() };
         let path = dir.join(CLIENT);
-        let text = toml::to_string(&file).map_err(|error| Failure::malformed(&path, error))?;
-        files::replace(&path, text.as_bytes(), PUBLIC)
+        let text = toml::to_string(&file).map_err(|error| FileError::malformed(&path, error))?;
+        Ok(files::replace(&path, text.as_bytes(), PUBLIC)?)
     }
 }
 
 /// The charters first: they are longer than before, or the same, and the older bundle's are among them.
-fn write_bundle(dir: &Path, trust: &Trust, note: &str) -> Result<(), Failure> {
+fn write_bundle(dir: &Path, trust: &Trust, note: &str) -> Result<(), Error> {
     files::replace(&dir.join(CHARTER), trust.charters().to_string().as_bytes(), PUBLIC)?;
     files::replace(&dir.join(BUNDLE), note.as_bytes(), PUBLIC)?;
-    files::replace(&dir.join(ANCHORS), trust.bundle().pem().as_bytes(), PUBLIC)
+    Ok(files::replace(&dir.join(ANCHORS), trust.bundle().pem().as_bytes(), PUBLIC)?)
 }
 
-fn unreachable(server: &str, error: &dyn std::error::Error) -> Failure {
+fn unreachable(server: &str, error: &dyn std::error::Error) -> Error {
     // The outer error says only that there was one.
     let mut cause = error;
     while let Some(source) = cause.source() {
         cause = source;
     }
-    Failure::new("UNREACHABLE", format!("{server}: {cause}"))
-        .ending(crate::error::Exit::TryLater)
-        .mended_by("rootcellar status, on the machine of the service")
+    Error::Unreachable { server: server.to_owned(), cause: cause.to_string() }
 }

@@ -3,38 +3,36 @@
 use rcgen::{CertificateParams, DistinguishedName, KeyPair, PublicKeyData as _, SanType};
 use zeroize::Zeroizing;
 
-use crate::error::Failure;
+use crate::error::Error;
 
 /// A P-256 key pair.
-pub(crate) struct LeafKey(KeyPair);
+pub struct Key(KeyPair);
 
-impl LeafKey {
+impl Key {
     /// Makes one.
     ///
     /// # Errors
     /// No random numbers are to be had.
-    pub(crate) fn generate() -> Result<Self, Failure> {
+    pub fn generate() -> Result<Self, Error> {
         let pair = KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256);
-        pair.map(Self).map_err(|error| Failure::new("KEY", format!("no key could be made: {error}")))
+        pair.map(Self).map_err(|error| Error::Key(format!("no key could be made: {error}")))
     }
 
     /// Reads a PKCS#8 key in PEM.
     ///
     /// # Errors
     /// It is none.
-    pub(crate) fn from_pem(pem: &str) -> Result<Self, Failure> {
-        KeyPair::from_pem(pem)
-            .map(Self)
-            .map_err(|error| Failure::new("KEY", format!("no private key: {error}")))
+    pub fn from_pem(pem: &str) -> Result<Self, Error> {
+        KeyPair::from_pem(pem).map(Self).map_err(|error| Error::Key(format!("no private key: {error}")))
     }
 
     /// PKCS#8 in PEM.
-    pub(crate) fn pem(&self) -> Zeroizing<String> {
+    pub fn pem(&self) -> Zeroizing<String> {
         Zeroizing::new(self.0.serialize_pem())
     }
 
     /// DER SubjectPublicKeyInfo.
-    pub(crate) fn public_key(&self) -> Vec<u8> {
+    pub fn public_key(&self) -> Vec<u8> {
         self.0.subject_public_key_info()
     }
 
@@ -43,15 +41,13 @@ impl LeafKey {
     ///
     /// # Errors
     /// No random numbers are to be had.
-    pub(crate) fn csr(&self, uri: &str) -> Result<Vec<u8>, Failure> {
+    pub fn csr(&self, uri: &str) -> Result<Vec<u8>, Error> {
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
-        let uri =
-            uri.try_into().map_err(|error| Failure::new("KEY", format!("{uri} is no name: {error}")))?;
+        let uri = uri.try_into().map_err(|error| Error::Key(format!("{uri} is no name: {error}")))?;
         params.subject_alt_names = vec![SanType::URI(uri)];
         let request = params.serialize_request(&self.0);
-        let request =
-            request.map_err(|error| Failure::new("KEY", format!("no request could be made: {error}")))?;
+        let request = request.map_err(|error| Error::Key(format!("no request could be made: {error}")))?;
         Ok(request.der().to_vec())
     }
 }

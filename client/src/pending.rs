@@ -8,20 +8,22 @@ use std::path::{Path, PathBuf};
 use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
-use crate::error::Failure;
-use crate::files::{self, PUBLIC, SECRET, beside, certificates_pem};
-use crate::keys::LeafKey;
+use sys::files::{self, PUBLIC, SECRET, beside};
+
+use crate::error::Error;
+use crate::key::Key;
+use crate::pem::certificates_pem;
 
 /// Name of the file with the private key, PKCS#8 PEM, mode 0600.
-pub(super) const KEY: &str = "key.pem";
+pub(crate) const KEY: &str = "key.pem";
 /// Name of the file with the certificate and its issuers, PEM.
-pub(super) const CHAIN: &str = "chain.pem";
+pub(crate) const CHAIN: &str = "chain.pem";
 /// Keys of one renewal that wait at most: each was said to be another's, or to have no newest certificate.
-pub(super) const WAITING_MAX: u8 = 200;
+pub(crate) const WAITING_MAX: u8 = 200;
 
 /// Where a key and the chain for it lie.
 #[derive(Clone, Debug)]
-pub(crate) struct Pair {
+pub struct Pair {
     key: PathBuf,
     chain: PathBuf,
     /// Which of the keys that wait: 0 but for renewals whose first key was refused.
@@ -31,9 +33,9 @@ pub(crate) struct Pair {
 }
 
 /// A key that waits for its certificate. Dropped, it is removed, unless it was kept.
-pub(crate) struct Pending {
+pub struct Pending {
     pair: Pair,
-    key: LeafKey,
+    key: Key,
     /// A directory that was made for it.
     made_dir: Option<PathBuf>,
     kept: bool,
@@ -41,12 +43,12 @@ pub(crate) struct Pending {
 
 impl Pair {
     /// Those of the controller whose credentials are in this directory.
-    pub(crate) fn in_dir(dir: &Path) -> Self {
+    pub fn in_dir(dir: &Path) -> Self {
         Self { key: dir.join(KEY), chain: dir.join(CHAIN), number: 0, enrols: false }
     }
 
     /// `PREFIX.key.pem` and `PREFIX.chain.pem`.
-    pub(crate) fn with_prefix(prefix: &Path) -> Self {
+    pub fn with_prefix(prefix: &Path) -> Self {
         Self {
             key: files::suffixed(prefix, ".key.pem"),
             chain: files::suffixed(prefix, ".chain.pem"),
@@ -56,22 +58,22 @@ impl Pair {
     }
 
     /// The same place, for a key whose line officers begin.
-    pub(crate) fn enrolling(self) -> Self {
+    pub fn enrolling(self) -> Self {
         Self { enrols: true, ..self }
     }
 
     /// The file of the key.
-    pub(crate) fn key(&self) -> &Path {
+    pub fn key(&self) -> &Path {
         &self.key
     }
 
     /// The file of the chain.
-    pub(crate) fn chain(&self) -> &Path {
+    pub fn chain(&self) -> &Path {
         &self.chain
     }
 
     /// The same place, for another key that waits beside the first.
-    pub(super) fn numbered(&self, number: u8) -> Self {
+    pub(crate) fn numbered(&self, number: u8) -> Self {
         Self { number, ..self.clone() }
     }
 
@@ -91,12 +93,12 @@ impl Pair {
     ///
     /// # Errors
     /// The file system's.
-    pub(super) fn heal(&self) -> Result<(), Failure> {
+    pub(crate) fn heal(&self) -> Result<(), Error> {
         let waiting = beside(&self.chain);
         if !waiting.exists() || beside(&self.key).exists() {
             return Ok(());
         }
-        files::rename(&waiting, &self.chain)
+        Ok(files::rename(&waiting, &self.chain)?)
     }
 }
 
@@ -105,7 +107,7 @@ impl Pending {
     ///
     /// # Errors
     /// The file system's.
-    pub(crate) fn create(pair: Pair, key: LeafKey) -> Result<Self, Failure> {
+    pub fn create(pair: Pair, key: Key) -> Result<Self, Error> {
         let parent = pair.key.parent().filter(|parent| !parent.as_os_str().is_empty() && !parent.exists());
         let made_dir = parent.map(Path::to_owned);
         made_dir.as_deref().map_or(Ok(()), files::make_private_dir)?;
@@ -119,33 +121,33 @@ impl Pending {
     ///
     /// # Errors
     /// There is one, and it cannot be read.
-    pub(crate) fn resume(pair: Pair) -> Result<Option<Self>, Failure> {
+    pub fn resume(pair: Pair) -> Result<Option<Self>, Error> {
         let path = pair.waiting();
         if !path.exists() {
             return Ok(None);
         }
-        let key = LeafKey::from_pem(&zeroize::Zeroizing::new(files::read_text(&path)?))?;
+        let key = Key::from_pem(&zeroize::Zeroizing::new(files::read_text(&path)?))?;
         Ok(Some(Self { pair, key, made_dir: None, kept: true }))
     }
 
     /// The key.
-    pub(crate) fn key(&self) -> &LeafKey {
+    pub fn key(&self) -> &Key {
         &self.key
     }
 
     /// A request id that belongs to the key: 32 hexadecimal digits.
-    pub(crate) fn request_id(&self) -> String {
+    pub fn request_id(&self) -> String {
         HEXLOWER.encode(&Sha256::digest(self.key.public_key())[..16])
     }
 
     /// Leaves the key waiting when this is dropped.
-    pub(crate) fn keep(mut self) -> Self {
+    pub fn keep(mut self) -> Self {
         self.kept = true;
         self
     }
 
     /// Removes the key when this is dropped: its certificate is of no use.
-    pub(crate) fn give_up(mut self) {
+    pub fn give_up(mut self) {
         self.kept = false;
     }
 
@@ -153,7 +155,7 @@ impl Pending {
     ///
     /// # Errors
     /// The file system's.
-    pub(crate) fn replace(mut self, chain: &[Vec<u8>]) -> Result<(), Failure> {
+    pub fn replace(mut self, chain: &[Vec<u8>]) -> Result<(), Error> {
         let waiting = beside(&self.pair.chain);
         files::write(&waiting, certificates_pem(chain).as_bytes(), PUBLIC)?;
         // From here on the certificate is not lost: after a crash between the two renames, `heal` makes the second.
@@ -202,7 +204,7 @@ mod tests {
     fn a_key_that_got_no_certificate_leaves_nothing() {
         let home = tempfile::tempdir().unwrap();
         let dir = home.path().join("build");
-        let pending = Pending::create(Pair::in_dir(&dir), LeafKey::generate().unwrap()).unwrap();
+        let pending = Pending::create(Pair::in_dir(&dir), Key::generate().unwrap()).unwrap();
         assert_eq!(names(&dir), ["key.pem.new"]);
         drop(pending);
         assert!(!dir.exists());
@@ -211,8 +213,7 @@ mod tests {
     #[test]
     fn a_kept_key_asks_again_under_the_same_id() {
         let home = tempfile::tempdir().unwrap();
-        let pending =
-            Pending::create(Pair::in_dir(home.path()), LeafKey::generate().unwrap()).unwrap().keep();
+        let pending = Pending::create(Pair::in_dir(home.path()), Key::generate().unwrap()).unwrap().keep();
         let id = pending.request_id();
         drop(pending);
         let again = Pending::resume(Pair::in_dir(home.path())).unwrap().unwrap();
@@ -226,7 +227,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let pair = Pair::in_dir(home.path());
         let wait = |number| {
-            Pending::create(pair.numbered(number), LeafKey::generate().unwrap()).unwrap().keep().request_id()
+            Pending::create(pair.numbered(number), Key::generate().unwrap()).unwrap().keep().request_id()
         };
         let ids = [wait(0), wait(1), wait(2)];
         let resumed = |number| Pending::resume(pair.numbered(number)).unwrap();
@@ -242,10 +243,10 @@ mod tests {
     fn a_second_keys_replacement_is_healed_beside_a_first_that_waits() {
         let home = tempfile::tempdir().unwrap();
         let pair = Pair::in_dir(home.path());
-        drop(Pending::create(pair.clone(), LeafKey::generate().unwrap()).unwrap().keep());
+        drop(Pending::create(pair.clone(), Key::generate().unwrap()).unwrap().keep());
         // What makes the last rename fail.
         std::fs::create_dir(home.path().join("chain.pem")).unwrap();
-        let second = Pending::create(pair.numbered(1), LeafKey::generate().unwrap()).unwrap();
+        let second = Pending::create(pair.numbered(1), Key::generate().unwrap()).unwrap();
         let key = second.key().pem();
         assert!(second.replace(&[vec![0x30, 0]]).is_err());
         assert_eq!(std::fs::read_to_string(home.path().join("key.pem")).unwrap(), *key);
@@ -259,7 +260,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let dir = home.path();
         std::fs::write(dir.join("chain.pem"), "old").unwrap();
-        let pending = Pending::create(Pair::in_dir(dir), LeafKey::generate().unwrap()).unwrap();
+        let pending = Pending::create(Pair::in_dir(dir), Key::generate().unwrap()).unwrap();
         let key = pending.key().pem();
         pending.replace(&[vec![0x30, 0]]).unwrap();
         assert_eq!(names(dir), ["chain.pem", "key.pem"]);
@@ -272,7 +273,7 @@ mod tests {
         assert_eq!(std::fs::read(dir.join("chain.pem")).unwrap(), new);
         // As a crash before it leaves it: the pair that is in place stays, also once the new key is given up.
         std::fs::write(dir.join("chain.pem.new"), "newer").unwrap();
-        let again = Pending::create(Pair::in_dir(dir), LeafKey::generate().unwrap()).unwrap().keep();
+        let again = Pending::create(Pair::in_dir(dir), Key::generate().unwrap()).unwrap().keep();
         std::fs::write(dir.join("chain.pem.new"), "newest").unwrap();
         Pair::in_dir(dir).heal().unwrap();
         again.give_up();
