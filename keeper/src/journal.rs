@@ -40,7 +40,7 @@ pub(crate) use backup::back_up;
 pub(crate) use batch::Committed;
 pub use batch::Durability;
 pub(crate) use database::{Database, JournalFile};
-pub use error::JournalError;
+pub use error::{DatabaseError, JournalError};
 pub(crate) use file::move_wal;
 use file::{lock, tune};
 use memory::Memory;

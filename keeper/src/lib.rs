@@ -59,7 +59,7 @@ pub use entropy::mix as mix_entropy;
 pub use epoch::{Decided, EpochError, WentBack};
 pub use founding::{FoundingError, found, import};
 pub use journal::{
-    Durability, Journal, JournalError, Rebuilt, RestoreError, RestoreTerms, Restored, restore,
+    DatabaseError, Durability, Journal, JournalError, Rebuilt, RestoreError, RestoreTerms, Restored, restore,
 };
 pub use local::SocketError;
 pub use refusal::Refusal;

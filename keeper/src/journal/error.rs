@@ -61,7 +61,7 @@ pub enum JournalError {
     Corrupt(String),
     /// The disk's.
     #[error("the journal: {0}")]
-    Sqlite(#[from] rusqlite::Error),
+    Database(#[source] DatabaseError),
     /// The disk's.
     #[error("{path}: {source}", path = .path.display())]
     File {
@@ -70,6 +70,17 @@ pub enum JournalError {
         /// Why.
         source: std::io::Error,
     },
+}
+
+/// What the database library says. Which library that is stays inside this crate.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct DatabaseError(pub(crate) rusqlite::Error);
+
+impl From<rusqlite::Error> for JournalError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Database(DatabaseError(error))
+    }
 }
 
 impl JournalError {
@@ -88,7 +99,7 @@ impl JournalError {
         };
         match self {
             Self::Corrupt(_) | Self::Schema | Self::NotAsRecorded(_) | Self::Unproven { .. } => true,
-            Self::Sqlite(error) => !matches!(
+            Self::Database(DatabaseError(error)) => !matches!(
                 error.sqlite_error_code(),
                 Some(
                     CannotOpen

@@ -13,7 +13,7 @@ use ledger::{entry, leaf_hash};
 use rusqlite::{Connection, OptionalExtension};
 use sha2::{Digest, Sha256};
 
-use super::{JournalError, projection};
+use super::{DatabaseError, JournalError, projection};
 
 /// What a rebuild found.
 #[derive(Clone, Debug, serde::Serialize)]
@@ -51,7 +51,7 @@ pub(super) fn rebuild(connection: &Connection, edge: &Edge, replace: bool) -> Re
         match rows(connection, table) {
             Ok(kept) if kept == made => {}
             // A value of another type: the file itself is sound.
-            Err(JournalError::Sqlite(error)) if error.sqlite_error_code().is_some() => {
+            Err(JournalError::Database(DatabaseError(error))) if error.sqlite_error_code().is_some() => {
                 return Err(error.into());
             }
             _ => differing.push(table),

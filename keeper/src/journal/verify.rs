@@ -22,7 +22,7 @@ use super::known::Known;
 use super::lines::Lines;
 use super::rebuild::rows;
 use super::spending::Spending;
-use super::{JournalError, Reader, format, projection};
+use super::{DatabaseError, JournalError, Reader, format, projection};
 use bulk::{Beside, Bulk};
 
 /// Entries that are read at a time: a tile's worth.
@@ -326,7 +326,7 @@ fn ended_secs(reader: &Reader<'_>) -> Result<i64, JournalError> {
 fn of_table<T>(table: &'static str, read: Result<T, JournalError>) -> Result<T, JournalError> {
     read.map_err(|error| match error {
         // A value of another type or range: the file itself is sound.
-        JournalError::Sqlite(error) if error.sqlite_error_code().is_none() => {
+        JournalError::Database(DatabaseError(error)) if error.sqlite_error_code().is_none() => {
             JournalError::NotAsRecorded(vec![table])
         }
         error => error,
