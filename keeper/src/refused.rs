@@ -61,6 +61,15 @@ pub(crate) struct Shown {
     pub(crate) signed_ms: i64,
 }
 
+/// Whether a refused request was seen before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Was {
+    /// Not that anybody knows.
+    New,
+    /// Whoever has seen it shows it again.
+    ShownBefore,
+}
+
 impl Refused {
     /// A key was presented for a second identity by somebody for whom this one answers; the refusal itself is counted as any other. Where there is no
     /// place, whoever has most gives one up to who has fewer.
@@ -93,34 +102,37 @@ impl Refused {
         self.clashes.iter().filter(|(of, _)| of == answerable).count()
     }
 
-    /// A refusal; `request` says which it was, where its caller signed it: one that is shown again is none of its caller's. Whether it was not.
+    /// A refusal; `request` says which it was, where its caller signed it: one that is shown again is none of its caller's. Whether it was shown
+    /// before; where there is no room to tell, it counts as new, without a name.
     pub(crate) fn count(
         &mut self,
         whose: &Whose,
         request: Option<Shown>,
         reason: Reason,
         now_ms: i64,
-    ) -> bool {
+    ) -> Was {
         self.since_ms.get_or_insert(now_ms);
         let Whose { caller, answerable } = whose;
         if let Some(Shown { sha256, signed_ms }) = request {
             let of_theirs = self.shown_of.get(answerable.as_str()).copied().unwrap_or_default();
             let room = self.shown.len() < SHOWN_MAX && of_theirs < SHOWN_MAX / PARTS;
-            if self.shown.contains_key(&sha256) || !room {
+            let is_again = self.shown.contains_key(&sha256);
+            if is_again || !room {
                 self.others += 1;
-                return false;
+                return if is_again { Was::ShownBefore } else { Was::New };
             }
             let known = match self.shown_of.get_key_value(answerable.as_str()) {
                 Some((known, _)) => Arc::clone(known),
                 None => answerable.as_str().into(),
             };
             self.shown_of.insert(Arc::clone(&known), of_theirs + 1);
-            // The keeper's clock may be set back by a step of NTP.
+            // The keeper's clock may be set back by a step of NTP. What is signed at a time to come keeps its place no longer.
+            let signed_ms = signed_ms.min(now_ms.saturating_add(SLACK_MS));
             self.shown.insert(sha256, (known, signed_ms.saturating_add(2 * SLACK_MS)));
         }
         if let Some(count) = self.counts.get_mut(&(caller.clone(), reason.code())) {
             *count += 1;
-            return true;
+            return Was::New;
         }
         let of_theirs = self.kinds_of.entry(answerable.clone()).or_default();
         if self.counts.len() >= KINDS_MAX || *of_theirs >= KINDS_MAX / PARTS {
@@ -129,7 +141,7 @@ impl Refused {
             *of_theirs += 1;
             self.counts.insert((caller.clone(), reason.code()), 1);
         }
-        true
+        Was::New
     }
 
     /// The sum: once a minute has passed since the first, and for a key of two identities at once where the last is a minute ago.
@@ -316,8 +328,12 @@ mod tests {
             let shown = Shown { sha256, signed_ms: 0 };
             refused.count(&by("/controller/build"), Some(shown), Reason::GrantDoesNotCover, now_ms)
         };
-        let new: Vec<bool> = (0..10).map(|number| count(&mut refused, number % 2, 0)).collect();
-        assert_eq!(new, [&[true; 2][..], &[false; 8]].concat(), "a clash of it is counted with it");
+        let was: Vec<Was> = (0..10).map(|number| count(&mut refused, number % 2, 0)).collect();
+        assert_eq!(
+            was,
+            [&[Was::New; 2][..], &[Was::ShownBefore; 8]].concat(),
+            "a clash of it is counted with it"
+        );
         let sum = refused.due(EVERY_MS).unwrap();
         assert_eq!((sum.refusals[0].count, sum.others), (2, 8));
         // In the next minute, too, and as long as its signature is good.
@@ -328,17 +344,33 @@ mod tests {
         for number in 0..most + 5 {
             count(&mut refused, number, 2 * EVERY_MS);
         }
+        // A clash of what finds no room is told all the same; what had room is known.
+        assert_eq!(count(&mut refused, most + 5, 2 * EVERY_MS), Was::New);
+        assert_eq!(count(&mut refused, most - 1, 2 * EVERY_MS), Was::ShownBefore);
         // Another is told by name all the same.
         let shown = Shown { sha256: [9; 32], signed_ms: 0 };
-        assert!(refused.count(&by("/controller/other"), Some(shown), Reason::Frozen, 2 * EVERY_MS));
+        let was = refused.count(&by("/controller/other"), Some(shown), Reason::Frozen, 2 * EVERY_MS);
+        assert_eq!(was, Was::New);
         let sum = refused.due(3 * EVERY_MS).unwrap();
         let told: Vec<_> = sum.refusals.iter().map(|told| (told.identity.as_str(), told.count)).collect();
         assert_eq!(
             (told, sum.others),
-            (vec![("/controller/build", most - 2), ("/controller/other", 1)], 2 + 5)
+            (vec![("/controller/build", most - 2), ("/controller/other", 1)], 2 + 5 + 2)
         );
         // Then they are forgotten.
         refused.count(&by("/agent/a"), None, Reason::Frozen, 2 * SLACK_MS + 1);
         assert!(refused.due(2 * SLACK_MS + 1 + EVERY_MS).is_some() && refused.shown.is_empty());
+    }
+
+    #[test]
+    fn what_is_signed_at_a_time_to_come_takes_no_place_for_good() {
+        let mut refused = Refused::default();
+        for number in 0..=u8::MAX {
+            let shown = Shown { sha256: [number; 32], signed_ms: i64::MAX - i64::from(number) };
+            refused.count(&by(""), Some(shown), Reason::SignatureExpired, 0);
+        }
+        assert!(refused.due(EVERY_MS).is_some() && !refused.shown.is_empty());
+        refused.count(&by("/agent/a"), None, Reason::Frozen, 3 * SLACK_MS + 1);
+        assert!(refused.due(3 * SLACK_MS + 1 + EVERY_MS).is_some() && refused.shown.is_empty());
     }
 }

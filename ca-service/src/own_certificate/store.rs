@@ -36,8 +36,8 @@ impl Store {
     /// # Errors
     /// The system's.
     pub(crate) fn open(dir: &Path) -> io::Result<Self> {
-        // A link there leads to another's files: it goes, they stay.
-        if fs::symlink_metadata(dir).is_ok_and(|there| there.is_symlink()) {
+        // A link there leads to another's files: it goes, they stay. No other thing but a directory can be entered.
+        if fs::symlink_metadata(dir).is_ok_and(|there| !there.is_dir()) {
             fs::remove_file(dir)?;
         }
         DirBuilder::new().recursive(true).mode(OWN).create(dir)?;
@@ -195,6 +195,17 @@ mod tests {
         Store::open(&place).unwrap();
         assert!(kept.join("precious").exists());
         assert!(fs::symlink_metadata(&place).unwrap().is_dir());
+    }
+
+    #[test]
+    fn what_is_no_directory_gives_it_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, pipe) = (dir.path().join("file"), dir.path().join("pipe"));
+        fs::write(&file, "x").unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        for place in [file, pipe] {
+            again(&Store::open(&place).unwrap());
+        }
     }
 
     #[test]

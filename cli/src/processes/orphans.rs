@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 use std::{fs, io, thread};
 
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, waitpid};
 
 /// How long is spent on it at a time: what starts others faster than they are stopped is for the next time.
@@ -26,39 +27,44 @@ pub(crate) fn adopt() -> io::Result<()> {
 pub(super) struct Orphans {
     /// How many were ended.
     pub(super) ended: usize,
-    /// Whether some are there still.
+    /// Whether some are there still that may be ended.
     pub(super) are_left: bool,
+    /// How many are there that this user may not end.
+    pub(super) out_of_reach: usize,
 }
 
-/// Ends every process below this one but these and what is below them. All are stopped before one is ended: what sees its parent go would start
-/// others.
+/// Ends every process below this one but these and what is below them. What is there at first is stopped before one is ended: what sees its parent
+/// go would start others. From then on what is found is stopped and ended as it is found, since some goes on all the same (SIGCONT by a timer of its
+/// own). What may not be ended (EPERM, kill(2)) is said to be out of reach, and is waited for by nobody.
 pub(super) fn end_all_but(ours: &[u32]) -> Orphans {
     let deadline = Instant::now() + PATIENCE;
-    let mut stopped = BTreeSet::new();
+    let (mut found, mut out_of_reach) = (BTreeSet::new(), BTreeSet::new());
     let mut left = below(ours);
-    while !left.is_empty() && Instant::now() < deadline {
-        let new: Vec<u32> = left.difference(&stopped).copied().collect();
-        if new.is_empty() {
-            for pid in &stopped {
-                signal(*pid, Signal::KILL);
-                // A child of this process; the others come to it as their parents go.
-                let _ = pid_of(*pid).map(|pid| waitpid(Some(pid), WaitOptions::NOHANG));
+    while left.difference(&out_of_reach).next().is_some() && Instant::now() < deadline {
+        let is_first = found.is_empty();
+        for pid in left.difference(&found) {
+            if signal(*pid, Signal::STOP) == Err(Errno::PERM) {
+                out_of_reach.insert(*pid);
             }
-            thread::yield_now();
-        } else {
-            for pid in &new {
-                signal(*pid, Signal::STOP);
-            }
-            stopped.extend(new);
         }
+        // Of those that are there still: the number of one that is not may be another's by now.
+        for pid in left.iter().filter(|_| !is_first) {
+            let _ = signal(*pid, Signal::KILL);
+            // A child of this process; the others come to it as their parents go.
+            let _ = pid_of(*pid).map(|pid| waitpid(Some(pid), WaitOptions::NOHANG));
+        }
+        found.append(&mut left);
+        thread::yield_now();
         left = below(ours);
     }
-    Orphans { ended: stopped.difference(&left).count(), are_left: !left.is_empty() }
+    let are_left = left.difference(&out_of_reach).next().is_some();
+    let ended = found.difference(&left).count();
+    Orphans { ended, are_left, out_of_reach: left.intersection(&out_of_reach).count() }
 }
 
-fn signal(pid: u32, signal: Signal) {
-    // It may have ended of itself.
-    let _ = pid_of(pid).map(|pid| kill_process(pid, signal));
+/// It may have ended of itself (ESRCH).
+fn signal(pid: u32, signal: Signal) -> Result<(), Errno> {
+    pid_of(pid).map_or(Ok(()), |pid| kill_process(pid, signal))
 }
 
 fn pid_of(pid: u32) -> Option<Pid> {
@@ -117,7 +123,7 @@ mod tests {
         with_child.push(child.id());
         assert_eq!(
             end_all_but(&with_child),
-            Orphans { ended: 0, are_left: false },
+            Orphans { ended: 0, are_left: false, out_of_reach: 0 },
             "what it started is its own"
         );
         let mut looks = 0;
@@ -130,6 +136,26 @@ mod tests {
         child.wait().unwrap();
         let ended = end_all_but(&ours);
         assert!(ended.ended >= 41 && !ended.are_left, "{ended:?}");
+        assert!(below(&ours).is_empty());
+    }
+
+    /// It starts the next and ends, for as long as nobody ends it, or twenty thousand times.
+    #[test]
+    fn what_is_another_process_each_moment_is_ended() {
+        adopt().unwrap();
+        let ours: Vec<u32> = below(&[]).into_iter().collect();
+        let hop = "hop() { if [ $1 -gt 0 ]; then setsid sh -c \"$HOP; hop $(($1 - 1))\" & fi; }";
+        let mut child = Command::new("sh")
+            .env("HOP", hop)
+            .args(["-c", &format!("{hop}; hop 20000; hop 20000; hop 20000; echo started")])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        child.wait().unwrap();
+        assert!(!below(&ours).is_empty());
+        assert!((0..8).any(|_| !end_all_but(&ours).are_left));
         assert!(below(&ours).is_empty());
     }
 }

@@ -207,9 +207,9 @@ fn end_group(pid: Option<u32>) {
 /// Ends what children that are gone have left behind: whether nothing is left of it.
 fn end_orphans(running: &[Option<u32>]) -> bool {
     let running: Vec<u32> = running.iter().copied().flatten().collect();
-    let Orphans { ended, are_left } = orphans::end_all_but(&running);
-    if ended > 0 || are_left {
-        tracing::warn!(ended, are_left, "processes that a child had started and left behind");
+    let Orphans { ended, are_left, out_of_reach } = orphans::end_all_but(&running);
+    if ended > 0 || are_left || out_of_reach > 0 {
+        tracing::warn!(ended, are_left, out_of_reach, "processes that a child had started and left behind");
     }
     !are_left
 }

@@ -17,7 +17,7 @@ use crate::journal::JournalError;
 use crate::metrics::Step;
 use crate::out::Reply;
 use crate::refusal::Refusal;
-use crate::refused::{Shown, Whose};
+use crate::refused::{Shown, Was, Whose};
 use crate::requests::{self, Desk, Plan, Then};
 use crate::steps::{Recordable, release};
 
@@ -100,8 +100,8 @@ impl Sequencer {
                 };
                 let answerable = self.answerable(&caller)?;
                 let whose = Whose { caller, answerable };
-                let is_new = self.refused.count(&whose, request, refusal.reason(), now_ms);
-                if let Some(clash) = refusal.clash().filter(|_| is_new) {
+                let was = self.refused.count(&whose, request, refusal.reason(), now_ms);
+                if let Some(clash) = refusal.clash().filter(|_| was == Was::New) {
                     self.refused.clash(&whose.answerable, clash, now_ms);
                 }
                 outbox.replies.push((reply, Err(refusal)));
