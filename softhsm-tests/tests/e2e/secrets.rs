@@ -115,7 +115,7 @@ async fn no_process_of_the_service_can_be_traced() {
     for pid in [house.serving.pid(), house.serving.child("keeper"), house.serving.child("front")] {
         assert!(!may_read(pid));
         // What it starts has no more rights than it has, so that its supervisor can end it (prctl(2), PR_SET_NO_NEW_PRIVS).
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
         assert!(status.contains("NoNewPrivs:\t1\n"), "{status}");
     }
     drop(other.stdin.take());
