@@ -61,12 +61,23 @@ async fn a_state_directory_that_others_can_enter_is_the_fronts_alone_again() {
     assert_eq!(mode(house.state_dir()), 0o700);
 }
 
-/// A file in its place is no directory that could be used.
+/// A file in its place, which an earlier front can have left, goes.
 #[tokio::test]
-async fn a_state_directory_that_is_none_is_refused() {
+async fn a_file_in_the_state_directorys_place_gives_it_up() {
     let house = House::new();
     fs::write(house.state_dir(), "a file").unwrap();
-    assert!(matches!(house.fail(house.config()).await, FrontError::State { .. }));
+    house.start().await.stop().await;
+    assert_eq!(mode(house.state_dir()), 0o700);
+}
+
+/// Below a file there is none.
+#[tokio::test]
+async fn a_state_directory_that_cannot_be_made_is_refused() {
+    let house = House::new();
+    fs::write(house.state_dir(), "a file").unwrap();
+    let mut config = house.config();
+    config.state_dir = house.state_dir().join("below");
+    assert!(matches!(house.fail(config).await, FrontError::State { .. }));
 }
 
 #[tokio::test]
