@@ -4,24 +4,21 @@
 //! Does not: know what is in them.
 
 use std::fs::{self, File};
-use std::io::{self, ErrorKind, Read as _};
+use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
-use crate::durable::{beside, parent, sync_dir};
+use crate::durable::{at_most, beside, parent, sync_dir};
 
 /// Reads a regular file of at most `max` octets.
 ///
 /// # Errors
 /// The file system's; it is a link, a pipe, a device or a directory; it is longer.
 pub fn read(path: &Path, max: u64) -> io::Result<Vec<u8>> {
-    let file = regular(path, OFlags::RDONLY)?;
-    let mut bytes = Vec::new();
-    (&file).take(max + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > max { Err(too_long(max)) } else { Ok(bytes) }
+    at_most(regular(path, OFlags::RDONLY)?, max)?.ok_or_else(|| too_long(max))
 }
 
 /// Opens a regular file to be read and written where it lies, made with mode 0600 where it is missing. One that has a second name is

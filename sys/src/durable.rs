@@ -22,15 +22,28 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 /// # Errors
 /// The file system's.
 pub fn beside(path: &Path, bytes: &[u8], mode: u32) -> io::Result<PathBuf> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}.new", std::process::id()));
-    let beside = PathBuf::from(name);
-    remove(&beside)?;
-    // O_EXCL follows no link (open(2)).
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
+    let beside = suffixed(path, &format!(".{}.new", std::process::id()));
+    write(&beside, bytes, mode)?;
     Ok(beside)
+}
+
+/// Writes and syncs a new file of this mode. What had the name is removed: it would keep its own mode.
+///
+/// # Errors
+/// The file system's.
+pub(crate) fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    remove(path)?;
+    // O_EXCL follows no link (open(2)).
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// A path with something behind its last name.
+pub(crate) fn suffixed(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
 /// Reads a file of at most so many octets, where somebody may have put something else: a pipe that nobody writes to is not waited for.
@@ -45,12 +58,18 @@ pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(ErrorKind::InvalidInput, "it is no file"));
     }
+    at_most(file, most)?
+        .ok_or_else(|| io::Error::new(ErrorKind::InvalidData, format!("it has more than {most} octets")))
+}
+
+/// The content, where it has at most this many bytes.
+///
+/// # Errors
+/// The file system's.
+pub(crate) fn at_most(file: File, most: u64) -> io::Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();
     file.take(most + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > most {
-        return Err(io::Error::new(ErrorKind::InvalidData, format!("it has more than {most} octets")));
-    }
-    Ok(bytes)
+    Ok((bytes.len() as u64 <= most).then_some(bytes))
 }
 
 /// The file that this path leads to, without a link on the way, where no other user but root could change it.

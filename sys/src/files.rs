@@ -1,9 +1,9 @@
 //! Files that a person names, such as those of credentials: written as a whole or not at all, private from their first byte; a failure says
 //! which file it was.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
@@ -72,14 +72,7 @@ pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
 /// # Errors
 /// The file system's.
 pub fn write(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FileError> {
-    let written = || -> io::Result<()> {
-        // A file that is there already would keep its own mode.
-        durable::remove(path)?;
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
-        file.write_all(bytes)?;
-        file.sync_all()
-    };
-    written().map_err(|error| FileError::io(path, error))
+    durable::write(path, bytes, mode).map_err(|error| FileError::io(path, error))
 }
 
 /// Gives a file its name, durably.
@@ -98,9 +91,7 @@ pub fn beside(path: &Path) -> PathBuf {
 
 /// A path with something behind its last name.
 pub fn suffixed(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
+    durable::suffixed(path, suffix)
 }
 
 /// Makes a directory, and those above it, that only its owner may enter. Durable when this returns.
@@ -120,12 +111,8 @@ pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
 }
 
 fn read_from(path: &Path, file: File) -> Result<Vec<u8>, FileError> {
-    let mut bytes = Vec::new();
-    file.take(MAX_LEN + 1).read_to_end(&mut bytes).map_err(|error| FileError::io(path, error))?;
-    if bytes.len() as u64 > MAX_LEN {
-        return Err(FileError::malformed(path, "it is longer than 1 MiB"));
-    }
-    Ok(bytes)
+    let read = durable::at_most(file, MAX_LEN).map_err(|error| FileError::io(path, error))?;
+    read.ok_or_else(|| FileError::malformed(path, "it is longer than 1 MiB"))
 }
 
 /// Reads a private key's file, which only its owner may read.
