@@ -97,13 +97,13 @@ impl Failure {
     }
 
     /// A file that could not be read or written.
-    pub(crate) fn file(path: &Path, error: &std::io::Error) -> Self {
-        Self::new("FILE", format!("{}: {error}", path.display()))
+    pub(crate) fn file(path: &Path, error: std::io::Error) -> Self {
+        FileError::io(path, error).into()
     }
 
     /// A file that does not hold what it must.
     pub(crate) fn malformed(path: &Path, error: impl ToString) -> Self {
-        Self::new("FILE_MALFORMED", format!("{}: {}", path.display(), error.to_string()))
+        FileError::malformed(path, error).into()
     }
 
     /// Something that does not verify: it is not to be used.
@@ -165,8 +165,8 @@ impl From<TokenError> for Failure {
 impl From<keeper::Refusal> for Failure {
     /// A refusal of the keeper's rules, with no service between.
     fn from(refusal: keeper::Refusal) -> Self {
-        let reason = refusal.reason().as_str_name().trim_start_matches("REASON_").to_owned();
-        let remedy = remedy::of(&reason).map(str::to_owned);
+        let reason = refusal.reason().code();
+        let remedy = remedy::of(reason).map(str::to_owned);
         let message = format!("{refusal} ({reason})");
         Self { exit: Exit::Failed, reason: reason.into(), message, remedy, reported: false }
     }
@@ -215,10 +215,8 @@ impl From<tonic::Status> for Failure {
                 .ending(Exit::TryLater)
                 .mended_by("rootcellar status, on the machine of the service");
         }
-        let reason = status.get_details_error_info().map_or_else(
-            || format!("GRPC_{:?}", status.code()).to_uppercase(),
-            |info| info.reason.trim_start_matches("REASON_").to_owned(),
-        );
+        let reason = client::reason(&status);
+        let reason = reason.unwrap_or_else(|| format!("GRPC_{:?}", status.code()).to_uppercase());
         let exit = if client::may_pass(&status) { Exit::TryLater } else { Exit::Failed };
         let after = status.get_details_retry_info().and_then(|info| info.retry_delay);
         let remedy = match (after, remedy::of(&reason)) {

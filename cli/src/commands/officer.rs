@@ -146,7 +146,7 @@ fn in_token(session: &Session, name: KeyName, path: PathBuf) -> Result<(), Failu
         return Err(Failure::new("TOKEN", "the token's signature with the new key does not verify"));
     }
     KeyFile::hold(&path, &key).map_err(|error| Failure::malformed(&path, error))?;
-    fs::remove_file(&intended).map_err(|error| Failure::file(&intended, &error))?;
+    fs::remove_file(&intended).map_err(|error| Failure::file(&intended, error))?;
     session.output().say(&Key { officer: key.to_string(), file: path })
 }
 

@@ -32,6 +32,6 @@ pub(super) fn completions(session: &Session, args: &Completions) -> Result<(), F
 }
 
 pub(super) fn man(_session: &Session, args: &Man) -> Result<(), Failure> {
-    std::fs::create_dir_all(&args.dir).map_err(|error| Failure::file(&args.dir, &error))?;
-    clap_mangen::generate_to(Cli::command(), &args.dir).map_err(|error| Failure::file(&args.dir, &error))
+    std::fs::create_dir_all(&args.dir).map_err(|error| Failure::file(&args.dir, error))?;
+    clap_mangen::generate_to(Cli::command(), &args.dir).map_err(|error| Failure::file(&args.dir, error))
 }

@@ -65,7 +65,7 @@ pub(super) fn remember(session: &Session, approved: &ApprovedPlan, transcript: &
     let line = HEXLOWER.encode(&sha256(transcript)) + "\n";
     let dir = path.parent().unwrap_or(&path);
     let made = durable::make_dirs(dir).and_then(|()| durable::replace(&path, line.as_bytes(), 0o600));
-    made.map_err(|error| Failure::file(&path, &error))
+    made.map_err(|error| Failure::file(&path, error))
 }
 
 /// SHA-256 of the text of the transcript to which a plan led here, in hexadecimal digits.
@@ -74,7 +74,7 @@ fn known(session: &Session, plan: [u8; 32]) -> Result<Option<String>, Failure> {
     match carried::read(&path, LEN) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         read => {
-            let text = String::from_utf8(read.map_err(|error| Failure::file(&path, &error))?);
+            let text = String::from_utf8(read.map_err(|error| Failure::file(&path, error))?);
             let text = text.map_err(|error| Failure::malformed(&path, error))?;
             Ok(Some(text.trim_end().to_owned()))
         }

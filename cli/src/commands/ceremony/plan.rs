@@ -245,7 +245,7 @@ fn write(
 fn keep(out: &Path, notes: &[(&str, Note)], plan: Option<&CeremonyPlan>) -> Result<(), Failure> {
     let dir = Directory::create(out).map_err(|error| Failure::new("FILE", error))?;
     let holds =
-        std::fs::read_dir(dir.path()).map_err(|error| Failure::file(dir.path(), &error))?.next().is_some();
+        std::fs::read_dir(dir.path()).map_err(|error| Failure::file(dir.path(), error))?.next().is_some();
     if holds {
         return Err(Failure::usage(format!(
             "{} is not empty: each ceremony has a directory of its own",

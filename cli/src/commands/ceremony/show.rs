@@ -62,7 +62,7 @@ fn events(dir: &Directory) -> Result<Vec<Event>, Failure> {
     let path = dir.file(record::FILE);
     let bytes = match sys::carried::read(&path, record::MAX_LEN) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        read => read.map_err(|error| Failure::file(&path, &error))?,
+        read => read.map_err(|error| Failure::file(&path, error))?,
     };
     let lines = bytes.split(|octet| *octet == b'\n');
     Ok(lines.map_while(|line| serde_json::from_slice(line).ok()).collect())

@@ -74,7 +74,7 @@ pub(super) fn run(session: &Session, args: &Verify) -> Result<(), Failure> {
 
 /// The certificates and CRLs, each in a file of its own.
 fn export(evidence: &Evidence, dir: &Path) -> Result<(), Failure> {
-    std::fs::create_dir_all(dir).map_err(|error| Failure::file(dir, &error))?;
+    std::fs::create_dir_all(dir).map_err(|error| Failure::file(dir, error))?;
     let write = |profile: &str, label: &str, extension: &str, der: &[u8]| {
         let hash = HEXLOWER.encode(&Sha256::digest(der)[..4]);
         files::replace(

@@ -34,7 +34,7 @@ pub(super) fn look(
     issuer: Option<&str>,
 ) -> Result<Facts, Failure> {
     let path = wanted.profile.module_path()?;
-    let bytes = std::fs::read(&path).map_err(|error| Failure::file(&path, &error))?;
+    let bytes = std::fs::read(&path).map_err(|error| Failure::file(&path, error))?;
     let module = Module::load(&path)?;
     let token = Token::find(&module, &wanted.uri)?;
     let shown = Token::list(&module)?;

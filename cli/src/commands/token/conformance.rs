@@ -79,7 +79,7 @@ pub(super) fn run(session: &Session, args: &Conformance) -> Result<(), Failure> 
     if args.in_child {
         return args.in_child(session, &profile);
     }
-    let dir = std::path::absolute(&args.dir).map_err(|error| Failure::file(&args.dir, &error))?;
+    let dir = std::path::absolute(&args.dir).map_err(|error| Failure::file(&args.dir, error))?;
     profile.set_up(&dir).map_err(Failure::from)?;
     let found: Found = report_of(args.again(session, &profile)?)?;
     if let Some(path) = &args.write_profile {
@@ -105,7 +105,7 @@ impl Conformance {
 
     /// This command in the process that loads the module.
     fn again(&self, session: &Session, profile: &Profile) -> Result<std::process::Command, Failure> {
-        let dir = std::path::absolute(&self.dir).map_err(|error| Failure::file(&self.dir, &error))?;
+        let dir = std::path::absolute(&self.dir).map_err(|error| Failure::file(&self.dir, error))?;
         let mut command = session.again(&profile.environment(&dir))?;
         command.args(["token", "conformance", "--in-child"]).arg(&self.module);
         command.arg(format!("--pin={}", self.pin)).arg("--dir").arg(dir);
