@@ -7,11 +7,10 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 
 use keeper::{Durability, Journal};
-use rcgen::KeyPair;
 
 use crate::Failed;
 use crate::fill::maker::Maker;
-use crate::steps::{NOW, Steps, issuer};
+use crate::steps::Steps;
 
 /// Carries out so many.
 ///
@@ -19,15 +18,7 @@ use crate::steps::{NOW, Steps, issuer};
 /// Our bug, or the disk's.
 pub fn run(issuances: u64) -> Result<(), Failed> {
     let steps = Steps::new()?;
-    let maker = Maker {
-        issuer: issuer(&KeyPair::generate()?)?,
-        cell: "cell.example".parse()?,
-        origin: "cell.example/log/1".into(),
-        controller: "build".into(),
-        approval: 0,
-        agents: 1,
-        now_ms: i64::try_from(NOW)? * 1000,
-    };
+    let maker = Maker::alone(1)?;
     let private = Permissions::from_mode(0o700);
     let dir = tempfile::Builder::new().permissions(private).tempdir()?;
     let mut journal = Journal::create(dir.path(), maker.cell.as_ref(), &maker.origin)?;

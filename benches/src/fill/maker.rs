@@ -16,6 +16,7 @@ use rcgen::{KeyPair, PublicKeyData as _};
 use sha2::{Digest, Sha256};
 
 use crate::Failed;
+use crate::steps::{NOW, issuer};
 
 /// Octets of a CSR of a P-256 key that asks for nothing else.
 const CSR_LEN: usize = 230;
@@ -58,6 +59,19 @@ pub(crate) struct Made {
 }
 
 impl Maker {
+    /// Under an issuer and in a cell that are made up, for a journal that nothing serves.
+    pub(crate) fn alone(agents: u64) -> Result<Self, Failed> {
+        Ok(Self {
+            issuer: issuer(&KeyPair::generate()?)?,
+            cell: "cell.example".parse()?,
+            origin: "cell.example/log/1".into(),
+            controller: "build".into(),
+            approval: 0,
+            agents,
+            now_ms: i64::try_from(NOW)? * 1000,
+        })
+    }
+
     /// The certificate of this number. The agents take turns.
     pub(crate) fn make(&self, number: u64) -> Result<Made, Failed> {
         let turn = number % self.agents;

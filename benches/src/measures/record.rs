@@ -4,13 +4,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use keeper::{Durability, Journal};
-use rcgen::KeyPair;
 
 use crate::Failed;
 use crate::cpu::{median, micros, spent};
 use crate::fill::maker::{Made, Maker};
 use crate::plan::Plan;
-use crate::steps::{NOW, issuer};
 use crate::summary::Summary;
 
 /// Certificates of one commit: what 64 callers in flight lead to.
@@ -21,15 +19,7 @@ const GROUPS: u64 = 32;
 const AGENTS: u64 = 1000;
 
 pub(crate) fn measure(plan: &Plan, dir: &Path, summary: &mut Summary) -> Result<(), Failed> {
-    let maker = Maker {
-        issuer: issuer(&KeyPair::generate()?)?,
-        cell: "cell.example".parse()?,
-        origin: "cell.example/log/1".into(),
-        controller: "build".into(),
-        approval: 0,
-        agents: AGENTS,
-        now_ms: i64::try_from(NOW)? * 1000,
-    };
+    let maker = Maker::alone(AGENTS)?;
     let mut journal = Journal::create(dir, maker.cell.as_ref(), &maker.origin)?;
     let (mut recorded, mut stored) = (Vec::new(), Vec::new());
     for round in 0..u64::try_from(plan.step_rounds)? {
