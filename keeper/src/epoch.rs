@@ -22,7 +22,6 @@ use sys::durable;
 
 use crate::journal::{Durability, Journal, JournalError};
 use crate::rollback::{self, Kept, LOST_FILE};
-use crate::sequencer::{abandonment, own_entry};
 use crate::{charters, recovery, requests, trust};
 
 /// Epochs by which an unsigned checkpoint may be beyond the journal's own: numbers are not used up, and nobody loses so many at once.
@@ -309,9 +308,6 @@ fn abandoned<'n>(
         )));
     }
     let now_ms = journal.newest_ms()?;
-    let entry = |index: u64| {
-        let given_up = abandonment(journal.origin(), index, recovery::REASON);
-        (index, own_entry(journal.cell(), now_ms, given_up))
-    };
-    Ok(pending.into_iter().map(entry).collect())
+    let abandoned = pending.into_iter().map(|index| (index, recovery::abandoned(journal, index, now_ms)));
+    Ok(abandoned.collect())
 }

@@ -4,11 +4,13 @@
 //! certificate leaves once its signature is durable, so one without a signature was given to nobody; who asked for it asks again with the
 //! same request_id. No checkpoint covers one: whose signature was removed is told apart by that (`journal/verify`).
 
+use ledger::entry::Entry;
+
 use crate::journal::{Durability, Journal, JournalError};
 use crate::sequencer::{abandonment, own_entry};
 
 /// Why they are abandoned, as the ledger says it.
-pub(crate) const REASON: &str = "RESTARTED";
+const REASON: &str = "RESTARTED";
 
 /// Abandons every pending certificate of a journal that was verified: how many there were.
 ///
@@ -24,10 +26,13 @@ pub(crate) fn recover(journal: &mut Journal, now_ms: i64) -> Result<usize, Journ
     tracing::warn!(abandoned = pending.len(), "certificates that the last run recorded and did not sign");
     journal.begin(Durability::Disk)?;
     for index in &pending {
-        let given_up = abandonment(journal.origin(), *index, REASON);
-        let entry = own_entry(journal.cell(), now_ms, given_up);
-        journal.append(&entry)?;
+        journal.append(&abandoned(journal, *index, now_ms))?;
     }
     journal.commit()?;
     Ok(pending.len())
+}
+
+/// The entry that abandons a pending certificate of a former process.
+pub(crate) fn abandoned(journal: &Journal, index: u64, now_ms: i64) -> Entry {
+    own_entry(journal.cell(), now_ms, abandonment(journal.origin(), index, REASON))
 }
