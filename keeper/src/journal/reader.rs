@@ -123,30 +123,32 @@ impl<'a> Reader<'a> {
         self.database().within(|connection| many(connection, sql, values, read))
     }
 
-    /// One of what decides: the writer has it in its memory, which nobody else writes to.
+    /// Reads what decides: from the writer's memory, which no other process writes to; for others from the file.
+    fn deciding<T>(&self, read: impl FnOnce(&Connection) -> Read<T>) -> Read<T> {
+        match self.own.and_then(|own| own.decides) {
+            Some(decides) => read(decides),
+            None => self.database().within(read),
+        }
+    }
+
+    /// One row of what decides.
     fn deciding_one<T>(
         &self,
         sql: &str,
         values: impl rusqlite::Params,
         read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Read<Option<T>> {
-        match self.own.and_then(|own| own.decides) {
-            Some(decides) => one(decides, sql, values, read),
-            None => self.one(sql, values, read),
-        }
+        self.deciding(|connection| one(connection, sql, values, read))
     }
 
-    /// The same of many.
+    /// Many rows of what decides.
     fn deciding_many<T>(
         &self,
         sql: &str,
         values: impl rusqlite::Params,
         read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Read<Vec<T>> {
-        match self.own.and_then(|own| own.decides) {
-            Some(decides) => many(decides, sql, values, read),
-            None => self.many(sql, values, read),
-        }
+        self.deciding(|connection| many(connection, sql, values, read))
     }
 
     /// Number of entries.
