@@ -66,8 +66,8 @@ impl View<'_> {
         self.reads.tokens.read((list, self.who.path()), token)
     }
 
-    fn next_page(&self, list: &str, at: &str) -> String {
-        self.reads.tokens.make((list, self.who.path()), at)
+    fn next_page(&self, list: &str, at: Option<&str>) -> String {
+        at.map(|at| self.reads.tokens.make((list, self.who.path()), at)).unwrap_or_default()
     }
 
     pub(super) fn certificates(&self, list: &v1::ListCertificatesRequest) -> Answered {
@@ -85,7 +85,7 @@ impl View<'_> {
         let next = rows.get(certificates.len()).map(|(token, _)| *token).or(next);
         Ok(Answer::ListCertificates(v1::ListCertificatesResponse {
             certificates,
-            next_page_token: next.map(|next| self.next_page(&of, &next.to_string())).unwrap_or_default(),
+            next_page_token: self.next_page(&of, next.map(|next| next.to_string()).as_deref()),
         }))
     }
 
@@ -150,8 +150,8 @@ impl View<'_> {
         let agents = rows.iter().map(|row| answers::agent(self.reader, &self.reads.cell, row));
         let (agents, more) = page::fill(limit, agents)?;
         let last = rows[..agents.len()].last().filter(|_| more);
-        let last = last.map(|row| self.next_page("agents", &row.record.id));
-        Ok(Answer::ListAgents(v1::ListAgentsResponse { agents, next_page_token: last.unwrap_or_default() }))
+        let next_page_token = self.next_page("agents", last.map(|row| &*row.record.id));
+        Ok(Answer::ListAgents(v1::ListAgentsResponse { agents, next_page_token }))
     }
 
     pub(super) fn controller(&self, get: &v1::GetControllerRequest) -> Answered {
@@ -176,11 +176,8 @@ impl View<'_> {
         let controllers = rows.iter().map(|row| answers::controller(self.reader, &self.reads.cell, row));
         let (controllers, more) = page::fill(limit, controllers)?;
         let last = rows[..controllers.len()].last().filter(|_| more);
-        let last = last.map(|row| self.next_page("controllers", &row.name));
-        Ok(Answer::ListControllers(v1::ListControllersResponse {
-            controllers,
-            next_page_token: last.unwrap_or_default(),
-        }))
+        let next_page_token = self.next_page("controllers", last.map(|row| &*row.name));
+        Ok(Answer::ListControllers(v1::ListControllersResponse { controllers, next_page_token }))
     }
 }
 
