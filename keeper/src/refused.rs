@@ -82,20 +82,25 @@ impl Refused {
         }
         let own = self.clashes_of(answerable);
         if own >= CLASHES_MAX / PARTS {
-            self.clashes_untold = self.clashes_untold.saturating_add(1);
+            self.untold(1);
             return;
         }
         if self.clashes.len() >= CLASHES_MAX {
             let most = self.clashes.iter().map(|(of, _)| self.clashes_of(of)).max().unwrap_or_default();
             let theirs = self.clashes.iter().rposition(|(of, _)| self.clashes_of(of) == most);
             let Some(at) = theirs.filter(|_| most > own + 1) else {
-                self.clashes_untold = self.clashes_untold.saturating_add(1);
+                self.untold(1);
                 return;
             };
             let (_, gone) = self.clashes.remove(at);
-            self.clashes_untold = self.clashes_untold.saturating_add(gone.count);
+            self.untold(gone.count);
         }
         self.clashes.push((answerable.to_owned(), clash.clone()));
+    }
+
+    /// Clashes that are counted only.
+    fn untold(&mut self, count: u64) {
+        self.clashes_untold = self.clashes_untold.saturating_add(count);
     }
 
     fn clashes_of(&self, answerable: &str) -> usize {

@@ -13,7 +13,7 @@ use crossbeam_channel::{Receiver, Sender};
 use super::{Config, Keeper, Surroundings};
 use crate::attendant::Attendant;
 use crate::checkpoints::Checkpoints;
-use crate::command::Command;
+use crate::command::{Command, Ended};
 use crate::crls::{self, Crls};
 use crate::custody::Custody;
 use crate::disk::Disk;
@@ -156,12 +156,7 @@ impl Checked {
             stopping: false,
         };
         let done = queues.done.0;
-        // The only sender: a sequencer that panics is seen as one that is gone.
-        let (end, ended) = crossbeam_channel::bounded(1);
-        thread::spawn(move || {
-            // Whoever waits for it outlives it.
-            let _ = end.send(sequencer.run());
-        });
+        let ended = start_sequencer(sequencer);
         let socket = local::serve(&config.socket, routes.clone())?;
         Ok(Keeper { routes, socket, listens, done, in_module, pulse, turns, ended })
     }
@@ -234,6 +229,16 @@ fn reads(
         backup: Mutex::new(()),
         tokens: Tokens::new(random).map_err(JournalError::of_file("the system's random octets"))?,
     })
+}
+
+/// The thread that decides, and where it says how it ended. It has the only sender: one that panics is seen as one that is gone.
+fn start_sequencer(sequencer: Sequencer) -> Receiver<Ended> {
+    let (end, ended) = crossbeam_channel::bounded(1);
+    thread::spawn(move || {
+        // The receiver outlives the thread.
+        let _ = end.send(sequencer.run());
+    });
+    ended
 }
 
 /// The threads that neither answer, decide nor sign.
