@@ -101,24 +101,29 @@ fn parent(pid: u32) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use std::io::{BufRead as _, BufReader};
-    use std::process::{Command, Stdio};
+    use std::process::{Child, Command, Stdio};
 
     use super::*;
 
-    #[test]
-    fn what_a_child_left_is_ended_however_it_is_nested() {
-        adopt().unwrap();
-        let ours: Vec<u32> = below(&[]).into_iter().collect();
-        let nest =
-            "nest() { if [ $1 -gt 0 ]; then setsid sh -c \"$NEST; nest $(($1 - 1))\" & fi; exec sleep 600; }";
+    /// A shell that runs a script with this function, once it has printed a line. The function finds its own text in `DEFINED`.
+    fn started(function: &str, script: &str) -> Child {
         let mut child = Command::new("sh")
-            .env("NEST", nest)
-            .args(["-c", &format!("{nest}; nest 40 & echo started; exec sleep 600")])
+            .env("DEFINED", function)
+            .args(["-c", &format!("{function}; {script}")])
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let mut said = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        child
+    }
+
+    #[test]
+    fn what_a_child_left_is_ended_however_it_is_nested() {
+        adopt().unwrap();
+        let ours: Vec<u32> = below(&[]).into_iter().collect();
+        let nest = "nest() { if [ $1 -gt 0 ]; then setsid sh -c \"$DEFINED; nest $(($1 - 1))\" & fi; exec sleep 600; }";
+        let mut child = started(nest, "nest 40 & echo started; exec sleep 600");
         let mut with_child = ours.clone();
         with_child.push(child.id());
         assert_eq!(
@@ -144,15 +149,8 @@ mod tests {
     fn what_is_another_process_each_moment_is_ended() {
         adopt().unwrap();
         let ours: Vec<u32> = below(&[]).into_iter().collect();
-        let hop = "hop() { if [ $1 -gt 0 ]; then setsid sh -c \"$HOP; hop $(($1 - 1))\" & fi; }";
-        let mut child = Command::new("sh")
-            .env("HOP", hop)
-            .args(["-c", &format!("{hop}; hop 20000; hop 20000; hop 20000; echo started")])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut said = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        let hop = "hop() { if [ $1 -gt 0 ]; then setsid sh -c \"$DEFINED; hop $(($1 - 1))\" & fi; }";
+        let mut child = started(hop, "hop 20000; hop 20000; hop 20000; echo started");
         child.wait().unwrap();
         assert!(!below(&ours).is_empty());
         assert!((0..8).any(|_| !end_all_but(&ours).are_left));
