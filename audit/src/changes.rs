@@ -106,8 +106,8 @@ impl Changes {
     }
 
     /// Officers say that this is the time, in milliseconds since 1970. What was recorded by a clock that was ahead by more than a signature is good for
-    /// was recorded by then. By one that was less ahead there are signatures that are good still, and nobody knows from when: they give nothing
-    /// after what was recorded by that clock, until it is past.
+    /// was recorded by then. Where the clock was less ahead, signatures from then are still good, and their true time is unknown: they give nothing
+    /// after what was recorded by that clock, until that time has passed.
     pub fn clock_confirmed(&mut self, time_unix_ms: i64) {
         let (then_ms, good_ms) =
             (time_unix_ms.saturating_sub(SKEW_MS), time_unix_ms.saturating_add(SLACK_MS + SKEW_MS));

@@ -223,12 +223,12 @@ impl Audit {
         self.requests.newest_ms()
     }
 
-    /// Whether a checkpoint covers an entry, as [`Self::known_below`] was told.
+    /// Whether a checkpoint covers an entry, as set by [`Self::known_below`].
     pub fn is_known(&self, index: u64) -> bool {
         index < self.known
     }
 
-    /// How many entries a checkpoint covers, as [`Self::known_below`] was told.
+    /// How many entries a checkpoint covers, as set by [`Self::known_below`].
     pub fn known(&self) -> u64 {
         self.known
     }

@@ -22,8 +22,8 @@ compile_error!("signatures are verified by one of two features: `native` or `por
 
 /// Verifies.
 pub(crate) trait Judge {
-    /// A signature in a scheme that fits the kind of key. `key` is what stands in the BIT STRING of a SubjectPublicKeyInfo: an uncompressed point, 32
-    /// octets, an RSAPublicKey, 1,952 octets. ECDSA signatures are DER (RFC 3279 §2.2.3).
+    /// A signature in a scheme that fits the kind of key. `key` is what stands in the BIT STRING of a SubjectPublicKeyInfo: an uncompressed point
+    /// (ECDSA), 32 bytes (Ed25519), an RSAPublicKey (RSA), 1,952 bytes (ML-DSA-65). ECDSA signatures are DER (RFC 3279 §2.2.3).
     ///
     /// # Errors
     /// [`BadSignature`], also where the key is none.

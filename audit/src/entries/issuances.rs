@@ -178,8 +178,8 @@ impl Audit {
         if longer { Err(Flaw::Lifetime) } else { Ok(()) }
     }
 
-    /// One is given up that nobody was given: it was recorded, is not signed, and was not given up before. A checkpoint covers none that is pending:
-    /// what is said above one of a certificate below it says that its signature was removed. For what no checkpoint covers.
+    /// An abandonment is of a certificate that was recorded, is not signed, and was not abandoned before. A checkpoint covers no pending certificate:
+    /// an abandonment above a checkpoint, of a certificate below it, means that the signature was removed. Checked above the checkpoint only.
     pub(super) fn abandonment(&mut self, certificate: Option<&Reference>) -> Result<(), Flaw> {
         let index = certificate.map(|reference| reference.index).ok_or(Flaw::Reference)?;
         let is_pending =

@@ -70,7 +70,7 @@ pub(super) fn hold(charter: &Note, officer: &Ed25519Signer, keys: [KeyPair; 2]) 
     let [root, issuer] = keys;
     let root = certificate(CertifyAs::Root, root, None, 1);
     let issuer = certificate(CertifyAs::Issuer, issuer, Some(&root), 2);
-    let fields = told(&approved, [&root, &issuer]);
+    let fields = transcript_fields(&approved, [&root, &issuer]);
     let transcript = Transcript { cell: CELL.into(), plan: note.to_string(), fields };
     Founding { root, issuer, transcript: signed(transcript.draft().unwrap(), officer) }
 }
@@ -91,7 +91,7 @@ fn certificate(profile: CertifyAs, key: KeyPair, by: Option<&Authority>, serial:
     Authority { key, issuer, tbs }
 }
 
-fn told(plan: &ApprovedPlan, made: [&Authority; 2]) -> Vec<(String, String)> {
+fn transcript_fields(plan: &ApprovedPlan, made: [&Authority; 2]) -> Vec<(String, String)> {
     let mut lines = Vec::new();
     let mut line = |key: &str, value: String| lines.push((key.to_owned(), value));
     let at = Timestamp::from_second(AT).unwrap().to_string();

@@ -124,7 +124,7 @@ impl Store {
     }
 }
 
-/// Whatever is there, if anything is; also directories that nobody may enter, however deep they lie in each other.
+/// Removes what has this name, if anything does; also nested directories of any depth and any mode.
 fn remove(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(there) if there.is_dir() => remove_dir(path),

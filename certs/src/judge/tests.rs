@@ -1,4 +1,4 @@
-//! Both judges hear ten thousand cases, and agree on each: signatures of every scheme and kind of key, and those with an octet changed in key,
+//! Both judges agree on ten thousand cases: signatures of every scheme and kind of key, and those with a byte changed in key,
 //! message or signature, cut short, made longer, of another scheme, and of the numbers at the edges.
 
 use aws_lc_rs::rand::SystemRandom;
